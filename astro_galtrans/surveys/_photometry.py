@@ -1,0 +1,91 @@
+"""Synthetic photometry of a spectrum through a survey's band."""
+
+import astropy.units as u
+import numpy as np
+
+from astro_galtrans.surveys._survey import Band
+
+__all__ = ["band_flux_density", "synthetic_magnitude"]
+
+
+def band_flux_density(wavelength, flux_density, band):
+    """Band-averaged flux density per unit frequency, as a photon-counting detector on the AB system sees it.
+
+    .. math:: f_\\nu = \\int f_\\lambda R \\lambda d\\lambda / \\int R c / \\lambda d\\lambda
+
+    (Bessell & Murphy 2012, PASP 124, 140, eq. A12).
+
+    Parameters
+    ----------
+    wavelength : `~astropy.units.Quantity`
+        Increasing wavelengths in the observer's frame, shape ``(n_wavelength,)``.
+    flux_density : `~astropy.units.Quantity`
+        Flux per unit wavelength or frequency, shape ``(..., n_wavelength)``.
+    band : Band
+        The passband.
+
+    Returns
+    -------
+    `~astropy.units.Quantity`
+        In Jy, shape ``(...)``.
+
+    Raises
+    ------
+    ValueError
+        If the spectrum does not cover the wavelengths where the response is above a thousandth of its maximum.
+    """
+    if not isinstance(band, Band):
+        raise TypeError(f"band must be a Band, got {type(band).__name__}")
+    wavelength = u.Quantity(wavelength).to_value(u.AA)
+    f_lambda = u.Quantity(flux_density).to_value(u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
+    curve = band.wavelength.value
+    used = curve[band.response > 1e-3 * band.response.max()]
+    if wavelength[0] > used[0] or wavelength[-1] < used[-1]:
+        raise ValueError(
+            f"the spectrum covers {wavelength[0]:.0f} to {wavelength[-1]:.0f} Angstrom, "
+            f"band {band.name} needs {used[0]:.0f} to {used[-1]:.0f}"
+        )
+    inside = (wavelength > curve[0]) & (wavelength < curve[-1])
+    grid = np.union1d(curve, wavelength[inside])
+    response = np.interp(grid, curve, band.response)
+    flat = f_lambda.reshape(-1, f_lambda.shape[-1])
+    sampled = np.stack([np.interp(grid, wavelength, row, left=0.0, right=0.0) for row in flat])
+    light_speed = 2.99792458e18  # Angstrom per second, exact (SI)
+    average = np.trapezoid(sampled * response * grid, grid) / np.trapezoid(response * light_speed / grid, grid)
+    return (average.reshape(f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
+
+
+def synthetic_magnitude(spectrum, band):
+    """AB magnitude of a spectrum through a band.
+
+    Parameters
+    ----------
+    spectrum : `specutils.Spectrum`
+        With a flux density per unit wavelength or frequency; it must cover the band.
+    band : Band
+        The passband, as ``get_survey("SDSS")["r"]``.
+
+    Returns
+    -------
+    `~astropy.units.Quantity`
+        AB magnitude, of the shape of the spectrum without its spectral axis.
+
+    Examples
+    --------
+    A source of 3631 Jy at every frequency has magnitude 0 in each band.
+
+    >>> import numpy as np, astropy.units as u
+    >>> from specutils import Spectrum
+    >>> from astro_galtrans.surveys import get_survey, synthetic_magnitude
+    >>> wavelength = np.linspace(3000, 12000, 2000) * u.AA
+    >>> flat = Spectrum(flux=np.full(2000, 3631.0) * u.Jy, spectral_axis=wavelength)
+    >>> abs(synthetic_magnitude(flat, get_survey("SDSS")["r"]).value) < 1e-3
+    True
+    """
+    for name in ("spectral_axis", "flux"):
+        if not hasattr(spectrum, name):
+            raise TypeError(f"spectrum must be a specutils.Spectrum, got {type(spectrum).__name__}")
+    wavelength = spectrum.spectral_axis.to(u.AA, u.spectral())
+    flux = u.Quantity(spectrum.flux)
+    order = np.argsort(wavelength.value)
+    return band_flux_density(wavelength[order], flux[..., order], band).to(u.ABmag)
