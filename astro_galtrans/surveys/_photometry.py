@@ -79,8 +79,8 @@ def synthetic_magnitude(spectrum, band):
     >>> from astro_galtrans.surveys import get_survey, synthetic_magnitude
     >>> wavelength = np.linspace(3000, 12000, 2000) * u.AA
     >>> flat = Spectrum(flux=np.full(2000, 3631.0) * u.Jy, spectral_axis=wavelength)
-    >>> abs(synthetic_magnitude(flat, get_survey("SDSS")["r"]).value) < 1e-3
-    True
+    >>> print(f"{abs(synthetic_magnitude(flat, get_survey('SDSS')['r']).value):.3f}")
+    0.000
     """
     for name in ("spectral_axis", "flux"):
         if not hasattr(spectrum, name):
