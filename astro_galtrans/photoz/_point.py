@@ -1,0 +1,266 @@
+"""Metrics of redshift point estimates, with bootstrap intervals over galaxies."""
+
+import numpy as np
+
+__all__ = ["Metrics", "paired_bootstrap", "point_metrics"]
+
+# Elements of one block of resamples, so that memory stays below about 100 MB.
+_BLOCK = 4_000_000
+_NORMAL_MAD, _NORMAL_IQR = 1.4826, 1.349
+
+
+class Metrics(dict):
+    """Metrics by name, with their bootstrap intervals.
+
+    Attributes
+    ----------
+    intervals : dict
+        Name -> ``(low, high)``, the central bootstrap percentile interval; empty without a bootstrap.
+    confidence : float or None
+        Probability that the intervals hold.
+    n_bootstrap : int
+        Number of resamples.
+    """
+
+    def __init__(self, values, intervals=None, confidence=None, n_bootstrap=0):
+        super().__init__(values)
+        self.intervals = dict(intervals or {})
+        self.confidence = confidence
+        self.n_bootstrap = n_bootstrap
+
+
+def _redshifts(arrays, on_invalid):
+    """Arrays of one length as float64 with the galaxies where all are usable, and the number left out."""
+    converted = {}
+    for name, value in arrays.items():
+        value = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+        converted[name] = np.asarray(value, dtype=float)
+    shapes = {name: value.shape for name, value in converted.items()}
+    if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) != 1:
+        raise ValueError(f"redshifts must be one-dimensional and of one length, got shapes {shapes}")
+    if on_invalid not in ("raise", "mask"):
+        raise ValueError(f"on_invalid must be 'raise' or 'mask', got {on_invalid!r}")
+    good = np.all([np.isfinite(value) for value in converted.values()], axis=0) & (converted["z_spec"] > -1)
+    if "weights" in converted:
+        if np.any(converted["weights"] < 0):
+            raise ValueError("weights must not be negative")
+        good &= ~(converted["weights"] == 0)
+    refused = sum(int((~np.isfinite(value)).sum()) for value in converted.values()) + int((converted["z_spec"] <= -1).sum())
+    if refused and on_invalid == "raise":
+        counts = {name: int((~np.isfinite(value)).sum()) for name, value in converted.items()}
+        raise ValueError(f"redshifts must be finite and z_spec above -1; values that are not finite: {counts}; "
+                         'on_invalid="mask" leaves those galaxies out')
+    if not good.any():
+        raise ValueError("no galaxy with usable redshifts is left")
+    return {name: value[good] for name, value in converted.items()}, int((~good).sum())
+
+
+def _quantiles(values, probabilities, weights=None):
+    """Quantiles along the last axis, linear between order statistics (Hyndman & Fan 1996, type 7).
+
+    With weights the order statistics stand at the midpoints of their share of the cumulative weight, stretched so
+    that the extremes have probability 0 and 1; equal weights then give type 7.
+    """
+    if weights is None:
+        ordered = np.sort(values, axis=-1)
+        position = np.asarray(probabilities) * (values.shape[-1] - 1)
+        low = np.floor(position).astype(int)
+        high = np.minimum(low + 1, values.shape[-1] - 1)
+        part = position - low
+        return np.moveaxis(ordered[..., low] * (1 - part) + ordered[..., high] * part, -1, 0)
+    order = np.argsort(values, axis=-1)
+    ordered, weights = np.take_along_axis(values, order, -1), np.take_along_axis(weights, order, -1)
+    middle = np.cumsum(weights, axis=-1) - 0.5 * weights
+    span = middle[..., -1:] - middle[..., :1]
+    middle = (middle - middle[..., :1]) / np.where(span > 0, span, 1)
+    flat = [np.interp(probabilities, place, row)
+            for place, row in zip(middle.reshape(-1, middle.shape[-1]), ordered.reshape(-1, ordered.shape[-1]))]
+    return np.array(flat).T.reshape((len(probabilities),) + values.shape[:-1])
+
+
+def _statistics(dz, weights=None):
+    """Every metric along the last axis of dz."""
+    def average(values):
+        return np.average(values, axis=-1, weights=weights)
+
+    low, middle, high = _quantiles(dz, [0.25, 0.5, 0.75], weights)
+    deviation = _quantiles(np.abs(dz - middle[..., None]), [0.5], weights)[0]
+    sigma_iqr = (high - low) / _NORMAL_IQR
+    size = np.abs(dz)
+    return {
+        "bias_mean": average(dz), "bias_median": middle,
+        "nmad": _NORMAL_MAD * deviation, "sigma_mad": _NORMAL_MAD * deviation, "sigma_iqr": sigma_iqr,
+        "rms": np.sqrt(average(dz**2)),
+        "outlier_005": average(size > 0.05), "outlier_015": average(size > 0.15),
+        "outlier_desc": average(size > np.maximum(0.06, 3 * sigma_iqr)[..., None]),
+    }
+
+
+def _resamples(n, n_bootstrap, seed):
+    """Blocks of galaxy indices, shape ``(resamples of the block, n)``."""
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK // n)
+    for start in range(0, n_bootstrap, block):
+        yield rng.integers(n, size=(min(block, n_bootstrap - start), n))
+
+
+def _interval(values, confidence):
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return (np.nan, np.nan)
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(finite, [tail, 100 - tail])
+    return (float(low), float(high))
+
+
+def _check_bootstrap(n_bootstrap, confidence):
+    if int(n_bootstrap) != n_bootstrap or n_bootstrap < 0:
+        raise ValueError(f"n_bootstrap must be a whole number of at least 0, got {n_bootstrap!r}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
+
+
+def point_metrics(z_phot, z_spec, *, weights=None, n_bootstrap=0, seed=0, confidence=0.68, on_invalid="raise"):
+    """Metrics of redshift point estimates.
+
+    All are of ``dz = (z_phot - z_spec) / (1 + z_spec)``:
+
+    ========================  ============================================================================
+    ``bias_mean``             mean of dz
+    ``bias_median``           median of dz
+    ``nmad``                  1.4826 median \\|dz - median dz\\|
+    ``sigma_mad``             the same number, under the name used by Pasquet et al. (2019, A&A 621, A26)
+    ``sigma_iqr``             (75th - 25th percentile of dz) / 1.349
+    ``rms``                   square root of the mean of dz squared
+    ``outlier_005``           fraction with \\|dz\\| > 0.05
+    ``outlier_015``           fraction with \\|dz\\| > 0.15
+    ``outlier_desc``          fraction with \\|dz\\| > max(0.06, 3 sigma_iqr)
+    ``n``, ``n_masked``       galaxies used and left out
+    ========================  ============================================================================
+
+    Parameters
+    ----------
+    z_phot, z_spec : array_like
+        Estimated and true redshifts, shape ``(n_galaxies,)``.
+    weights : array_like, optional
+        Weight of each galaxy in means, fractions and quantiles, shape ``(n_galaxies,)``. Weight 0 leaves out.
+    n_bootstrap : int, optional
+        Resamples of the galaxies for ``intervals``; 0 for none.
+    seed : int or `numpy.random.Generator`, optional
+        Seed of the bootstrap.
+    confidence : float, optional
+        Probability that the intervals hold.
+    on_invalid : {"raise", "mask"}, optional
+        Whether a galaxy with a redshift that is not finite is an error or is left out and counted.
+
+    Returns
+    -------
+    Metrics
+        A dict of floats; ``metrics.intervals["nmad"]`` is ``(low, high)``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, redshifts that are not finite or a z_spec of -1 or less.
+
+    Examples
+    --------
+    >>> from astro_galtrans.photoz import point_metrics
+    >>> metrics = point_metrics([0.11, 0.2, 0.3, 0.5], [0.1, 0.2, 0.3, 0.4])
+    >>> round(metrics["outlier_005"], 3)
+    0.25
+    """
+    _check_bootstrap(n_bootstrap, confidence)
+    arrays = {"z_phot": z_phot, "z_spec": z_spec, **({} if weights is None else {"weights": weights})}
+    kept, left_out = _redshifts(arrays, on_invalid)
+    dz = (kept["z_phot"] - kept["z_spec"]) / (1 + kept["z_spec"])
+    weights = kept.get("weights")
+    values = {name: float(value) for name, value in _statistics(dz, weights).items()}
+    draws = [_statistics(dz[rows], None if weights is None else weights[rows])
+             for rows in _resamples(len(dz), n_bootstrap, seed)]
+    intervals = {}
+    if draws:
+        intervals = {name: _interval(np.concatenate([draw[name] for draw in draws]), confidence) for name in values}
+    values.update(n=float(len(dz)), n_masked=float(left_out))
+    return Metrics(values, intervals, confidence if n_bootstrap else None, n_bootstrap)
+
+
+def _compare(a, b, real):
+    """Differences and ratios of a statistic of several estimates."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = {"a": a, "b": b, "difference": b - a, "reduction": 1 - np.divide(a, b)}
+        if real is not None:
+            # Where b is not worse than the real images there is nothing to win back.
+            lost = np.where(b > real, b - real, np.nan)
+            result.update(real=real, preservation_gain=(b - a) / lost)
+    return result
+
+
+def paired_bootstrap(z_phot_a, z_phot_b, z_spec, *, z_phot_real=None, statistic="nmad", n_bootstrap=1000, seed=0,
+                     confidence=0.68, on_invalid="raise"):
+    """Compare two estimates of the same galaxies, with intervals over the same resampled galaxies.
+
+    ========================  ============================================================================
+    ``a``, ``b``, ``real``    the statistic of each estimate
+    ``difference``            b - a
+    ``reduction``             1 - a / b
+    ``preservation_gain``     (b - a) / (b - real); NaN where b is not above real
+    ``n``, ``n_masked``       galaxies used and left out
+    ``undefined_fraction``    fraction of the resamples in which the preservation gain is not defined;
+                              its interval is of the others
+    ========================  ============================================================================
+
+    Parameters
+    ----------
+    z_phot_a, z_phot_b : array_like
+        Redshifts estimated from two kinds of images, the new ones (a) and those to be compared with (b), shape
+        ``(n_galaxies,)``.
+    z_spec : array_like
+        True redshifts, shape ``(n_galaxies,)``.
+    z_phot_real : array_like, optional
+        Redshifts estimated from the real target images, for the preservation gain.
+    statistic : str, optional
+        A metric of `point_metrics` that is smaller for better estimates.
+    n_bootstrap, seed, confidence, on_invalid
+        As in `point_metrics`.
+
+    Returns
+    -------
+    Metrics
+        A dict of floats with ``intervals``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.photoz import paired_bootstrap
+    >>> error = np.random.default_rng(0).normal(size=1000)
+    >>> z_spec = np.linspace(0.1, 0.4, 1000)
+    >>> result = paired_bootstrap(z_spec + 0.01 * error, z_spec + 0.02 * error, z_spec, n_bootstrap=100)
+    >>> round(result["reduction"], 3)
+    0.5
+    """
+    _check_bootstrap(n_bootstrap, confidence)
+    arrays = {"z_phot_a": z_phot_a, "z_phot_b": z_phot_b, "z_spec": z_spec}
+    if z_phot_real is not None:
+        arrays["z_phot_real"] = z_phot_real
+    kept, left_out = _redshifts(arrays, on_invalid)
+    truth = kept.pop("z_spec")
+    errors = [(value - truth) / (1 + truth) for value in kept.values()]
+    known = _statistics(errors[0])
+    if statistic not in known:
+        raise ValueError(f"statistic must be one of {', '.join(known)}, got {statistic!r}")
+
+    def compare(rows):
+        measured = [_statistics(error[rows])[statistic] for error in errors]
+        return _compare(*measured, *([None] if len(measured) == 2 else []))
+
+    values = {name: float(value) for name, value in compare(slice(None)).items()}
+    draws = [compare(rows) for rows in _resamples(len(truth), n_bootstrap, seed)]
+    intervals = {}
+    if draws:
+        joined = {name: np.concatenate([draw[name] for draw in draws]) for name in values}
+        intervals = {name: _interval(draw, confidence) for name, draw in joined.items()}
+        if z_phot_real is not None:
+            values["undefined_fraction"] = float(np.mean(~np.isfinite(joined["preservation_gain"])))
+    values.update(n=float(len(truth)), n_masked=float(left_out))
+    return Metrics(values, intervals, confidence if n_bootstrap else None, n_bootstrap)
