@@ -1,0 +1,208 @@
+"""Converters between objects of this package and ASDF nodes.
+
+Types are named by strings and imported when one is read: ASDF loads this module in the session of everyone who opens
+an ASDF file.
+"""
+
+from importlib import import_module
+
+import numpy as np
+from asdf.extension import Converter
+
+from astro_galtrans.storage._digest import digest, plain
+
+__all__ = ["CONVERTERS", "KEYS", "TAGS", "TAG_BASE", "class_path"]
+
+TAG_BASE = "asdf://astro-galtrans.org/tags/"
+
+
+def class_path(kind):
+    """The full name of a class, as ASDF knows it."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _require(node, key, kind):
+    """``node[key]``, which must have been converted to the class named ``kind``."""
+    value = node[key]
+    if type(value).__name__ != kind:
+        from astro_galtrans.exceptions import FileFormatError
+
+        raise FileFormatError(f"{key} could not be read as a {kind}; a newer astro_galtrans may be needed")
+    return value
+
+
+class _OwnConverter(Converter):
+    """Of one class, named by ``path``, under one tag of version 1.0.0; ``key`` is its place in a tree."""
+
+    path = ""
+    key = ""
+
+    @property
+    def types(self):
+        return [self.path]
+
+    @property
+    def tags(self):
+        return [f"{TAG_BASE}{self.name}-1.0.0"]
+
+    def create(self, *args, **keywords):
+        """An object of the class, imported now."""
+        module, _, name = self.path.rpartition(".")
+        return getattr(import_module(module), name)(*args, **keywords)
+
+
+class BandConverter(_OwnConverter):
+    """`astro_galtrans.surveys.Band`, every field."""
+
+    name, key = "band", "band"
+    path = "astro_galtrans.surveys._survey.Band"
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        return {
+            "name": obj.name, "wavelength": obj.wavelength, "response": obj.response, "zero_point": obj.zero_point,
+            "psf_fwhm": obj.psf_fwhm, "sky_noise": obj.sky_noise, "gain": obj.gain,
+        }
+
+    def from_yaml_tree(self, node, tag, ctx):
+        return self.create(**plain(node))
+
+
+class SurveyConverter(_OwnConverter):
+    """`astro_galtrans.surveys.Survey`, every field."""
+
+    name, key = "survey", "survey"
+    path = "astro_galtrans.surveys._survey.Survey"
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        return {
+            "name": obj.name, "bands": list(obj.bands), "pixel_scale": obj.pixel_scale, "unit": obj.unit.to_string(),
+            "description": obj.description,
+        }
+
+    def from_yaml_tree(self, node, tag, ctx):
+        for i in range(len(node["bands"])):
+            _require(node["bands"], i, "Band")
+        return self.create(**plain(node))
+
+
+class RedshiftPDFConverter(_OwnConverter):
+    """`astro_galtrans.photoz.RedshiftPDF`: the grid and the densities."""
+
+    name, key = "redshift_pdf", "pdf"
+    path = "astro_galtrans.photoz._pdf.RedshiftPDF"
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        return {"grid": np.asarray(obj.grid), "density": np.asarray(obj.density)}
+
+    def from_yaml_tree(self, node, tag, ctx):
+        node = plain(node)
+        return self.create(node["grid"], node["density"])
+
+
+class _StateConverter(_OwnConverter):
+    """A class that turns itself into a tree with ``to_tree`` and back with ``from_tree``, under a checksum."""
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        state = obj.to_tree()
+        return {"sha256": digest(state), "state": state}
+
+    def from_yaml_tree(self, node, tag, ctx):
+        state = plain(node["state"])
+        if digest(state) != node["sha256"]:
+            from astro_galtrans.exceptions import FileFormatError
+
+            raise FileFormatError(
+                f"the {self.name.replace('_', ' ')} was altered after it was written: its weights and options do not "
+                f"have the checksum {node['sha256'][:12]}..."
+            )
+        module, _, name = self.path.rpartition(".")
+        return getattr(import_module(module), name).from_tree(state)
+
+
+class TranslatorConverter(_StateConverter):
+    """`astro_galtrans.translation.Translator`."""
+
+    name, key = "translator", "translator"
+    path = "astro_galtrans.translation._translator.Translator"
+
+
+class RedshiftEstimatorConverter(_StateConverter):
+    """`astro_galtrans.photoz.RedshiftEstimator`."""
+
+    name, key = "redshift_estimator", "estimator"
+    path = "astro_galtrans.photoz._estimator.RedshiftEstimator"
+
+
+class BandCubeConverter(_OwnConverter):
+    """`astro_galtrans.images.BandCube`, nothing left out.
+
+    The uncertainty is stored by its kind, for ASDF has no converter of an inverse variance; a FITS header in ``meta``
+    is stored as its cards.
+    """
+
+    name, key = "band_cube", "cube"
+    path = "astro_galtrans.images._cube.BandCube"
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        node = {
+            "data": np.asarray(obj.data), "unit": None if obj.unit is None else obj.unit.to_string(),
+            "bands": list(obj.bands), "survey": obj.survey, "wcs": None if obj.wcs is None else obj.wcs.low_level_wcs,
+            "mask": None if obj.mask is None else np.asarray(obj.mask), "uncertainty": None,
+            "psf": None if obj.psf is None else np.asarray(obj.psf), "meta": _store_headers(dict(obj.meta)),
+        }
+        if obj.uncertainty is not None:
+            unit = obj.uncertainty.unit
+            node["uncertainty"] = {
+                "kind": obj.uncertainty.uncertainty_type, "array": np.asarray(obj.uncertainty.array),
+                "unit": None if unit is None else unit.to_string(),
+            }
+        return node
+
+    def from_yaml_tree(self, node, tag, ctx):
+        if node["survey"] is not None:
+            _require(node, "survey", "Survey")
+        arguments = plain(node)
+        uncertainty = arguments["uncertainty"]
+        if uncertainty is not None:
+            arguments["uncertainty"] = _uncertainty(**uncertainty)
+        arguments["meta"] = _restore_headers(arguments["meta"])
+        return self.create(arguments.pop("data"), **arguments)
+
+
+def _uncertainty(kind, array, unit):
+    from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
+
+    kinds = {"std": StdDevUncertainty, "var": VarianceUncertainty, "ivar": InverseVariance,
+             "unknown": UnknownUncertainty}
+    return kinds[kind](array, unit=unit)
+
+
+def _store_headers(value):
+    from astropy.io.fits import Header
+
+    if isinstance(value, Header):
+        return {_HEADER_KEY: value.tostring(sep="\n", endcard=False, padding=False)}
+    if isinstance(value, dict):
+        return {key: _store_headers(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_store_headers(item) for item in value]
+    return value
+
+
+def _restore_headers(value):
+    if isinstance(value, dict):
+        if list(value) == [_HEADER_KEY]:
+            from astropy.io.fits import Header
+
+            return Header.fromstring(value[_HEADER_KEY], sep="\n")
+        return {key: _restore_headers(item) for key, item in value.items()}
+    return [_restore_headers(item) for item in value] if isinstance(value, list) else value
+
+
+_HEADER_KEY = "fits_header_cards"
+CONVERTERS = [
+    BandConverter(), SurveyConverter(), BandCubeConverter(), RedshiftPDFConverter(), TranslatorConverter(),
+    RedshiftEstimatorConverter(),
+]
+KEYS = {converter.path: converter.key for converter in CONVERTERS}
+TAGS = frozenset(tag for converter in CONVERTERS for tag in converter.tags)

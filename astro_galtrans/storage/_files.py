@@ -1,0 +1,209 @@
+"""Writing objects to ASDF files and reading them back, with clear errors and nothing half-written."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import asdf
+
+from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.storage._converters import KEYS, class_path
+from astro_galtrans.storage._versions import refuse_newer_tags
+
+__all__ = ["load", "save"]
+
+
+def save(path, obj, overwrite=False):
+    """Write an object to an ASDF file.
+
+    The file appears under its name only once it is complete.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write, in a folder that exists.
+    obj : Translator, RedshiftEstimator, RedshiftPDF, BandCube, Survey, Band, or a dict of them
+        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"pdf"``, ``"cube"``,
+        ``"survey"`` or ``"band"``, so that ``asdf.open(path)["translator"]`` reads it too; the objects of a dict are
+        stored under its own keys.
+    overwrite : bool, optional
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is False.
+    FileNotFoundError, NotADirectoryError, PermissionError
+        If the folder does not exist or cannot be written to.
+    TypeError
+        If the object, or something inside it, has no place in an ASDF file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from astro_galtrans.storage import load, save
+    >>> from astro_galtrans.surveys import get_survey
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Path(folder) / "sdss.asdf", get_survey("SDSS"))
+    ...     load(Path(folder) / "sdss.asdf").band_names
+    ('u', 'g', 'r', 'i', 'z')
+    """
+    write_tree(path, _tree_of(obj), overwrite=overwrite)
+
+
+def load(path):
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        An ASDF file.
+
+    Returns
+    -------
+    object
+        The object of this package at the top of the file's tree; a dict from key to object where there are several.
+        Its arrays are in memory, writeable, and independent of the file.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If there is no such file, or it cannot be opened.
+    FileFormatError
+        If the file is not ASDF, truncated, altered, was written by a newer version of this package than can be
+        read, or holds nothing of this package.
+    """
+    with open_tree(path) as tree:
+        found = {key: value for key, value in tree.items() if class_path(type(value)) in KEYS}
+    if not found:
+        raise FileFormatError(f"{path} is an ASDF file without any object of astro_galtrans at the top of its tree")
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _tree_of(obj):
+    if isinstance(obj, Mapping) and obj and all(isinstance(key, str) for key in obj):
+        unknown = [key for key, value in obj.items() if class_path(type(value)) not in KEYS]
+        reserved = {"asdf_library", "history"} & set(obj)
+        if not unknown and not reserved:
+            return dict(obj)
+        raise TypeError(
+            f"obj[{(unknown or sorted(reserved))[0]!r}] cannot be stored: " + (
+                f"it is a {type(obj[unknown[0]]).__name__}" if unknown else "ASDF uses this key itself")
+        )
+    key = KEYS.get(class_path(type(obj)))
+    if key is None:
+        kinds = sorted({name.rpartition(".")[2] for name in KEYS})
+        raise TypeError(f"obj must be a {', '.join(kinds)} or a dict of them with str keys, got {type(obj).__name__}")
+    return {key: obj}
+
+
+def write_tree(path, tree, *, overwrite=False):
+    """Write an ASDF tree to ``path`` by way of a temporary file beside it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write.
+    tree : dict
+        The tree.
+    overwrite : bool, optional
+        Whether an existing file may be replaced.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file to write to")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; overwrite=True replaces it")
+    with _temporary_beside(path) as temporary:
+        try:
+            with asdf.config_context() as config:
+                config.default_array_save_base = False
+                asdf.AsdfFile(tree).write_to(temporary)
+        except asdf.exceptions.AsdfSerializationError as error:
+            raise TypeError(f"{path} was not written: something in the object cannot be stored in ASDF: {error}") from error
+        os.replace(temporary, path)
+
+
+@contextmanager
+def _temporary_beside(path):
+    """Name of a file in the folder of ``path`` that is gone afterwards unless it was renamed."""
+    folder = path.parent
+    if not folder.is_dir():
+        kind = NotADirectoryError if folder.exists() else FileNotFoundError
+        raise kind(f"cannot write {path.name}: {folder} {'is not a folder' if folder.exists() else 'does not exist'}")
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
+    except PermissionError as error:
+        raise PermissionError(f"cannot write {path.name}: folder {folder} is not writeable") from error
+    try:
+        os.close(handle)
+        os.chmod(temporary, _default_mode(path))
+        yield temporary
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise type(error)(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
+        raise
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _default_mode(path):
+    """Permissions of the file that is replaced, or those that a new file would get."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextmanager
+def open_tree(path):
+    """The checked tree of an ASDF file, every array read into memory and compared with its checksum.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Yields
+    ------
+    dict
+        The tree. It must not be used after the context.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read as ASDF, or not by this version of the package.
+    """
+    with open(path, "rb") as stream:
+        with _as_format_error(path):
+            refuse_newer_tags(path, asdf.util.load_yaml(stream, tagged=True))
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 16))
+            if not stream.read().rstrip().endswith(b"..."):  # both the tree and the index of the blocks end so
+                raise FileFormatError(f"{path} is truncated: its end is missing")
+            stream.seek(0)
+            with asdf.config_context() as config:
+                config.warn_on_failed_conversion = False
+                opened = asdf.open(stream, lazy_load=False, memmap=False, validate_checksums=True)
+        with opened:
+            yield opened.tree
+
+
+@contextmanager
+def _as_format_error(path):
+    try:
+        yield
+    except (FileFormatError, MemoryError, ImportError, PermissionError) as error:
+        if isinstance(error, FileFormatError) and str(path) not in str(error):
+            raise FileFormatError(f"{path}: {error}") from error
+        raise
+    except asdf.exceptions.ValidationError as error:
+        raise FileFormatError(f"{path} does not follow its schema: {str(error).splitlines()[0]}") from error
+    # A damaged file makes ASDF, YAML and NumPy raise errors of almost any kind.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(f"{path} is not an ASDF file, or is truncated or damaged: {reason}") from error
