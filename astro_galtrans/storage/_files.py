@@ -123,7 +123,7 @@ def write_tree(path, tree, *, overwrite=False):
                 config.default_array_save_base = False
                 asdf.AsdfFile(tree).write_to(temporary)
         except asdf.exceptions.AsdfSerializationError as error:
-            raise TypeError(f"{path} was not written: something in the object cannot be stored in ASDF: {error}") from error
+            raise TypeError(f"{path} was not written, for something in the object has no place in ASDF: {error}") from error
         os.replace(temporary, path)
 
 

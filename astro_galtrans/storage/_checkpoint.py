@@ -1,0 +1,149 @@
+"""The state of an interrupted training in an ASDF file, every type restored as it was, without pickle.
+
+ASDF turns tuples into lists and knows no bfloat16, so the tree is written with the kind of each container and array
+beside it.
+"""
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.storage._files import open_tree, write_tree
+
+__all__ = ["load_state", "save_state"]
+
+_FORMAT = 1
+_NATIVE_INT = 2**63
+_CONTAINERS = {"dict": dict, "ordered_dict": OrderedDict, "list": list, "tuple": tuple}
+_SAME_SIZE_INT = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def save_state(path, tree, *, overwrite=True):
+    """Write a nested state to an ASDF file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write; it appears under this name only once it is complete.
+    tree : object
+        Nested dict and OrderedDict (with keys of type str or int), list and tuple of str, bytes, bool, int, float,
+        None, NumPy scalars, `numpy.ndarray` and dense `torch.Tensor`. Tensors that share memory are stored apart.
+    overwrite : bool, optional
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    TypeError
+        If something else is in the tree; the message says where.
+    """
+    write_tree(path, {"checkpoint": {"format": _FORMAT, "state": _encode(tree, "state")}}, overwrite=overwrite)
+
+
+def load_state(path):
+    """Read what `save_state` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    object
+        The tree with its types: tuples, int keys, dtypes, also of arrays without dimensions. Tensors are on the CPU.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not a checkpoint, truncated, altered, or of a newer version than this package reads.
+    """
+    with open_tree(path) as tree:
+        node = tree.get("checkpoint")
+        if not isinstance(node, dict) or "format" not in node:
+            raise FileFormatError(f"{path} holds no training state")
+        if node["format"] != _FORMAT:
+            raise FileFormatError(
+                f"{path} is a checkpoint of format {node['format']}, and this astro_galtrans reads {_FORMAT}; "
+                "upgrade astro_galtrans to read it"
+            )
+        try:
+            return _decode(node["state"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise FileFormatError(f"the training state in {path} is damaged: {error!r}") from error
+
+
+def _encode(value, where):
+    kind = type(value)
+    if value is None or kind in (bool, str, float):
+        return value
+    if kind is int:
+        return value if -_NATIVE_INT <= value < _NATIVE_INT else {"kind": "int", "value": str(value)}
+    if kind in (dict, OrderedDict):
+        return _encode_mapping(value, where)
+    if kind in (list, tuple):
+        return {"kind": kind.__name__, "items": [_encode(item, f"{where}[{i}]") for i, item in enumerate(value)]}
+    if kind is bytes:
+        return {"kind": "bytes", "data": np.frombuffer(value, np.uint8)}
+    if isinstance(value, np.generic):
+        return _encode_array(np.asarray(value), "scalar", where)
+    if kind is np.ndarray:
+        return _encode_array(value, "array", where)
+    if isinstance(value, torch.Tensor):
+        return _encode_tensor(value, where)
+    raise TypeError(f"a {kind.__module__}.{kind.__qualname__} cannot be stored in a checkpoint, found at {where}")
+
+
+def _encode_mapping(value, where):
+    for key in value:
+        if type(key) not in (str, int):
+            raise TypeError(f"keys of a checkpoint must be str or int, got {key!r} at {where}")
+    return {
+        "kind": "dict" if type(value) is dict else "ordered_dict",
+        "items": [[_encode(key, where), _encode(item, f"{where}[{key!r}]")] for key, item in value.items()],
+    }
+
+
+def _encode_array(array, kind, where):
+    if array.dtype.hasobject or array.dtype.names is not None:
+        raise TypeError(f"an array of dtype {array.dtype} cannot be stored in a checkpoint, found at {where}")
+    return {
+        "kind": kind, "dtype": array.dtype.str, "shape": list(array.shape),
+        "data": np.frombuffer(array.tobytes(), np.uint8),
+    }
+
+
+def _encode_tensor(tensor, where):
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise TypeError(f"a tensor of layout {tensor.layout} cannot be stored in a checkpoint, found at {where}")
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    dtype = str(flat.dtype).removeprefix("torch.")
+    try:
+        data = flat.numpy()
+    except TypeError:  # NumPy has no such dtype, as bfloat16
+        data = flat.view(_SAME_SIZE_INT[flat.element_size()]).numpy()
+    return {"kind": "tensor", "dtype": dtype, "shape": list(tensor.shape), "data": data.copy()}
+
+
+def _decode(node):
+    if not isinstance(node, dict):
+        return node
+    kind = node["kind"]
+    if kind in ("dict", "ordered_dict"):
+        return _CONTAINERS[kind]((_decode(key), _decode(item)) for key, item in node["items"])
+    if kind in ("list", "tuple"):
+        return _CONTAINERS[kind](_decode(item) for item in node["items"])
+    if kind == "int":
+        return int(node["value"])
+    data = np.array(node["data"])
+    if kind == "bytes":
+        return data.tobytes()
+    if kind == "tensor":
+        dtype = getattr(torch, node["dtype"])
+        tensor = torch.from_numpy(data)
+        return (tensor if tensor.dtype is dtype else tensor.view(dtype)).reshape(node["shape"])
+    if kind not in ("array", "scalar"):
+        raise ValueError(f"unknown kind {kind!r}")
+    array = np.frombuffer(data.tobytes(), np.dtype(node["dtype"])).reshape(node["shape"])
+    return array.copy() if kind == "array" else array[()]
