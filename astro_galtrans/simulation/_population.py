@@ -1,0 +1,202 @@
+"""What galaxies there are: the joint distribution of magnitude, redshift, spectrum, size and shape."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from astropy.cosmology import FlatLambdaCDM
+from scipy.special import gammainc, gammaincinv
+
+from astro_galtrans.simulation._seds import MAX_REDSHIFT, REDDENINGS, reference_grid
+from astro_galtrans.simulation._sizes import component_radii, shen_half_light_radius
+
+__all__ = ["GalaxyPopulation", "draw_galaxy", "get_population"]
+
+# The cosmology of Shen et al. (2003).
+_COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
+_Z = np.geomspace(1e-3, MAX_REDSHIFT, 400)
+_DISTANCE_MODULUS = _COSMOLOGY.distmod(_Z).value
+_ARCSEC_PER_KPC = _COSMOLOGY.arcsec_per_kpc_proper(_Z).value
+
+
+@dataclass(frozen=True)
+class GalaxyPopulation:
+    """Distribution that simulated galaxies are drawn from.
+
+    Parameters
+    ----------
+    name : str
+        Becomes part of the galaxies' ids.
+    magnitude_range : tuple of float
+        Brightest and faintest total SDSS r magnitude (AB).
+    redshift_range : tuple of float
+        Lowest and highest redshift, within 0.005 and 1.5.
+    counts_slope : float, optional
+        d log10 N / d r of the number counts. The default is the 0.6 of sources of any luminosity function spread
+        evenly in Euclidean space.
+    redshift_median, redshift_slope : float, optional
+        The redshifts at magnitude r follow z^2 exp(-(z/z0)^1.5) (Baugh & Efstathiou 1993, MNRAS 265, 145) with
+        median ``redshift_median * 10**(redshift_slope * (r - 17.5))``. The defaults give the median of 0.10 of the
+        SDSS main sample to r = 17.77 (Strauss et al. 2002, AJ 124, 1810).
+    early_fraction : float, optional
+        Fraction of early types; by default it rises with luminosity like the red sequence's share in Baldry et al.
+        (2004, ApJ 600, 681), here a hyperbolic tangent that is one half at M_r = -21.
+    knot_fraction : float, optional
+        Largest fraction of the r-band light of a late-type disc that is in star-forming knots, 0 for none.
+    max_knots : int, optional
+        Largest number of knots of a disc.
+    offset : float, optional
+        Largest distance in x and in y of a galaxy from the centre of its stamp, in arcsec, the same in both surveys.
+    psf_profile : {"moffat", "kolmogorov"}, optional
+        Moffat has beta 3.5, as in the CFHTLenS image simulations (Miller et al. 2013, MNRAS 429, 2858).
+    psf_scatter : float, optional
+        Scatter of the natural log of the PSF's width between galaxies, of which 0.4 again between the bands of one
+        galaxy.
+
+    Examples
+    --------
+    >>> from astro_galtrans.simulation import GalaxyPopulation
+    >>> GalaxyPopulation("nearby", (14.0, 16.0), (0.01, 0.1)).knot_fraction
+    0.3
+    """
+
+    name: str
+    magnitude_range: tuple
+    redshift_range: tuple
+    counts_slope: float = 0.6
+    redshift_median: float = 0.11
+    redshift_slope: float = 0.17
+    early_fraction: float | None = None
+    knot_fraction: float = 0.3
+    max_knots: int = 30
+    offset: float = 0.3
+    psf_profile: str = "moffat"
+    psf_scatter: float = 0.06
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must be a non-empty string, got {self.name!r}")
+        for name, low, high in (("magnitude_range", -np.inf, np.inf), ("redshift_range", 0.005, MAX_REDSHIFT)):
+            value = tuple(float(one) for one in getattr(self, name))
+            if len(value) != 2 or not low <= value[0] < value[1] <= high or not np.all(np.isfinite(value)):
+                raise ValueError(f"{name} must be two increasing numbers within {low} and {high}, got {value}")
+            object.__setattr__(self, name, value)
+        if self.psf_profile not in ("moffat", "kolmogorov"):
+            raise ValueError(f"psf_profile must be 'moffat' or 'kolmogorov', got {self.psf_profile!r}")
+        limits = {"counts_slope": (-5, 5), "redshift_median": (1e-3, 10), "redshift_slope": (-1, 1),
+                  "early_fraction": (0, 1), "knot_fraction": (0, 1), "max_knots": (1, 1000), "offset": (0, 10),
+                  "psf_scatter": (0, 0.5)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if value is None and name == "early_fraction":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+                raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
+        if int(self.max_knots) != self.max_knots:
+            raise ValueError(f"max_knots must be an integer, got {self.max_knots!r}")
+
+    def to_dict(self):
+        """The parameters as a dict of plain Python values."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+_SAMPLES = {
+    "bright": GalaxyPopulation("bright", (14.5, 18.3), (0.01, 0.45)),
+    "faint": GalaxyPopulation("faint", (17.0, 20.5), (0.02, 0.75), counts_slope=0.45, knot_fraction=0.15),
+}
+
+
+def get_population(sample):
+    """A `GalaxyPopulation` by the name of a sample, or as it is."""
+    if isinstance(sample, GalaxyPopulation):
+        return sample
+    if sample not in _SAMPLES:
+        raise ValueError(f"sample must be a GalaxyPopulation or one of {sorted(_SAMPLES)}, got {sample!r}")
+    return _SAMPLES[sample]
+
+
+def _draw_magnitude(rng, population):
+    low, high = population.magnitude_range
+    slope = population.counts_slope * np.log(10)
+    uniform = rng.random()
+    if abs(slope) < 1e-6:
+        return low + uniform * (high - low)
+    return low + np.log1p(uniform * np.expm1(slope * (high - low))) / slope
+
+
+def _draw_redshift(rng, population, magnitude):
+    """By the inverse of the cumulative distribution: (z/z0)^1.5 follows a Gamma distribution of shape 2."""
+    median = population.redshift_median * 10 ** (population.redshift_slope * (magnitude - 17.5))
+    z0 = median / 1.412
+    low, high = gammainc(2, (np.array(population.redshift_range) / z0) ** 1.5)
+    drawn = z0 * gammaincinv(2, low + rng.random() * (high - low)) ** (1 / 1.5)
+    return float(np.clip(drawn, *population.redshift_range))
+
+
+def absolute_magnitude(magnitude, redshift, sed_type):
+    """Absolute r magnitude, K-corrected with the dust-free spectrum of a type."""
+    grid = reference_grid()
+    ratio = grid.flux(redshift, sed_type, 0)[0] / grid.flux(0, sed_type, 0)[0]
+    k_correction = -2.5 * np.log10(ratio / (1 + redshift))
+    return magnitude - np.interp(redshift, _Z, _DISTANCE_MODULUS) - k_correction
+
+
+def _draw_spectra(rng, early, luminosity, inclination):
+    """Types and reddenings of bulge, disc and knots. The bulge is never bluer than the disc before dust."""
+    if early:
+        disc = np.clip(rng.normal(0.25, 0.2), 0, 1)
+        dust = min(rng.exponential(0.02), 0.15)
+    else:
+        # Fainter late types are bluer: a type from about Sbc at M_r = -22 to beyond Scd at -18.
+        disc = np.clip(rng.normal(1.6 + 0.2 * (luminosity + 20.5), 0.55), 0.3, 3)
+        dust = min(rng.exponential(0.06) + rng.uniform(0, 0.2) * (1 - inclination), 0.45)
+    bulge = disc * np.clip(rng.normal(0.35, 0.2), 0, 0.9)
+    extra = min(rng.exponential(0.03), 0.15)
+    return {"bulge_type": float(bulge), "disc_type": float(disc), "bulge_reddening": min(dust + extra, REDDENINGS[-1]),
+            "disc_reddening": dust}
+
+
+def draw_galaxy(rng, population):
+    """Properties of one galaxy.
+
+    Parameters
+    ----------
+    rng : `numpy.random.Generator`
+        All draws come from it, in a fixed order.
+    population : GalaxyPopulation
+        The distribution.
+
+    Returns
+    -------
+    dict of str to float
+        One value for each column of the catalogue that does not depend on the surveys.
+    """
+    magnitude = _draw_magnitude(rng, population)
+    redshift = _draw_redshift(rng, population, magnitude)
+    luminosity = absolute_magnitude(magnitude, redshift, 1.0)
+    fraction = population.early_fraction
+    if fraction is None:
+        fraction = 0.45 + 0.4 * np.tanh((-21.0 - luminosity) / 1.2)
+    early = bool(rng.random() < fraction)
+    cos_inclination = rng.random()
+    # Thickness 0.2 of discs: Haynes & Giovanelli (1984, AJ 89, 758).
+    thickness = 0.5 if early else 0.2
+    disc_ratio = np.sqrt(thickness**2 + (1 - thickness**2) * cos_inclination**2)
+    bulge_ratio = max(disc_ratio, rng.uniform(0.6, 1.0))
+    galaxy = {"r_mag": magnitude, "redshift": redshift, "early": early,
+              **_draw_spectra(rng, early, luminosity, cos_inclination)}
+    luminosity = absolute_magnitude(magnitude, redshift, 0.0 if early else 1.5)
+    bulge_fraction = rng.beta(6, 2.5) if early else rng.beta(1.2, 4.5)
+    radius = shen_half_light_radius(luminosity, early, rng.standard_normal())
+    radius *= np.interp(redshift, _Z, _ARCSEC_PER_KPC)
+    size_ratio = np.exp(rng.normal(np.log(0.6 if early else 0.3), 0.2))
+    bulge_radius, disc_radius = component_radii(radius, bulge_fraction, min(size_ratio, 1.0))
+    knots = int(rng.integers(5, max(population.max_knots, 5) + 1))
+    knot_light = rng.uniform(0.2, 1) * population.knot_fraction * np.clip(galaxy["disc_type"] / 2, 0, 1)
+    angle, dx, dy = rng.uniform(0, np.pi), *rng.uniform(-population.offset, population.offset, 2)
+    return {
+        **galaxy, "absolute_r_mag": luminosity, "bulge_fraction": bulge_fraction, "half_light_radius": radius,
+        "bulge_radius": bulge_radius, "disc_radius": disc_radius, "bulge_axis_ratio": bulge_ratio,
+        "disc_axis_ratio": disc_ratio, "position_angle": angle, "x_offset": dx, "y_offset": dy,
+        "knot_fraction": 0.0 if early or population.knot_fraction == 0 else knot_light,
+        "n_knots": 0 if early or population.knot_fraction == 0 else knots,
+    }
