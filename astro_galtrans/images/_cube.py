@@ -1,0 +1,342 @@
+"""The container of the package: one galaxy or field in several bands on one pixel grid."""
+
+from copy import deepcopy
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData, NDData
+
+from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images import _scales, _uncertainty
+from astro_galtrans.images._fits_write import write_cube
+from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
+from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
+from astro_galtrans.surveys import get_survey
+
+__all__ = ["BandCube"]
+
+
+class BandCube(NDData):
+    """Images of the same piece of sky in several bands, on one pixel grid.
+
+    It is an `~astropy.nddata.NDData` without slicing and arithmetic: those of NDData know one unit, one PSF and one
+    set of axes, and would drop or misplace what belongs to the bands. A band is taken out with ``cube["r"]``, a
+    piece of sky with `cutout`, some of the bands with `select_bands`. Nothing that is given is changed in place.
+
+    Parameters
+    ----------
+    data : array_like, `~astropy.units.Quantity`, `numpy.ma.MaskedArray` or `~astropy.nddata.NDData`
+        Flux in each pixel, shape ``(band, y, x)``.
+    unit : `~astropy.units.Unit` or str, optional
+        Linear unit of flux, as ``"nmgy"``, ``"adu"`` or ``"Jy"``. It may be left out where ``data`` has one, or where
+        there is a survey, whose unit it then is.
+    wcs : `~astropy.wcs.WCS`, optional
+        Celestial WCS of the two image axes, the same for all bands. None only for images without a place on the sky.
+    bands : str or sequence of str
+        Name of each plane of ``data``; a string is read letter by letter.
+    survey : `~astro_galtrans.surveys.Survey` or str, optional
+        The survey the images are from. The bands must be among its bands and in its order.
+    mask : array_like of bool, optional
+        True where a pixel is bad, shape ``(band, y, x)``, or ``(y, x)`` for all bands. It is combined with a mask
+        that ``data`` has.
+    uncertainty : `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or \
+            `~astropy.nddata.InverseVariance`, optional
+        Of the shape of ``data``.
+    psf : array_like, optional
+        Point spread function of each band on pixels of the same size, shape ``(band, py, px)``, or ``(py, px)`` for
+        all bands. It is normalised to a sum of 1.
+    meta : dict-like, optional
+        Anything else. ``meta["zero_point"]``, a number or one a band, is the AB magnitude of one unit of flux, for
+        images in counts that are not on their survey's scale.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Band names.
+    survey : `~astro_galtrans.surveys.Survey` or None
+        The survey, with the bands of this cube only.
+
+    Raises
+    ------
+    BandMismatchError
+        If bands are missing, repeated, unknown to the survey or not in its order.
+    SurveyError
+        If the survey is not known.
+    ValueError, TypeError
+        If shapes or units do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.images import BandCube
+    >>> cube = BandCube(np.ones((3, 8, 8)), unit="nmgy", wcs=None, bands="gri", survey="SDSS")
+    >>> cube
+    <BandCube gri 8 x 8 pixels, nmgy, survey SDSS, without wcs, mask, uncertainty, psf>
+    >>> cube["r"].shape
+    (8, 8)
+    """
+
+    def __init__(self, data, *, unit=None, wcs=None, bands, survey=None, mask=None, uncertainty=None, psf=None, meta=None):
+        bands = parse_bands(bands)
+        survey = None if survey is None else _survey_of(survey, bands)
+        if isinstance(data, NDData):
+            wcs = data.wcs if wcs is None else wcs
+            uncertainty = data.uncertainty if uncertainty is None else uncertainty
+            psf = data.psf if psf is None else psf
+            meta = data.meta if meta is None else meta
+            unit = data.unit if unit is None else unit
+        data, unit, own_mask = checked_data(data, unit, None if survey is None else survey.unit)
+        if data.shape[0] != len(bands):
+            raise BandMismatchError(
+                f"bands names {len(bands)} bands ({', '.join(bands)}), data has {data.shape[0]} planes: shape {data.shape}")
+        unit = _scales.check_flux_unit(unit)
+        self._bands, self._survey, self._pixel_scale = bands, survey, None
+        # A FITS header has repeated cards, which a dict of its items would lose: it stays whole, under one key.
+        meta = {} if meta is None else {"header": meta.copy()} if isinstance(meta, fits.Header) else dict(meta)
+        super().__init__(
+            data, unit=unit, wcs=check_celestial(wcs), mask=checked_mask(mask, own_mask, data.shape),
+            uncertainty=_uncertainty.checked(uncertainty, data.shape, unit), psf=checked_psf(psf, len(bands)), meta=meta)
+        if survey is not None and self.zero_points is None:
+            raise ValueError(
+                f"unit must be {survey.unit} or another calibrated flux for survey {survey.name}, got {unit}; "
+                "counts on a scale of their own need meta['zero_point']"
+            )
+
+    @property
+    def bands(self):
+        """Band names, a tuple of str."""
+        return self._bands
+
+    @property
+    def survey(self):
+        """The `~astro_galtrans.surveys.Survey` with the bands of this cube, or None."""
+        return self._survey
+
+    @property
+    def shape(self):
+        """Shape of the data, ``(band, y, x)``."""
+        return self.data.shape
+
+    @property
+    def pixel_scale(self):
+        """Side of the pixel in the middle of the image, a Quantity in arcsec; None without a WCS.
+
+        It is the square root of the pixel's area on the sky, so that CD or PC matrix, distortion and projection count.
+        """
+        if self.wcs is None:
+            return None
+        if self._pixel_scale is None or self._pixel_scale[0] is not self.wcs:
+            self._pixel_scale = (self.wcs, local_pixel_scale(self.wcs, self.shape[1:]))
+        return self._pixel_scale[1]
+
+    @property
+    def zero_points(self):
+        """AB magnitude of one unit of flux in each band, ndarray; None for counts of which nothing is known."""
+        given = self.meta.get("zero_point")
+        if given is None:
+            each = {band: band_meta(self.meta, band).get("zero_point") for band in self.bands}
+            given = None if None in each.values() else each
+        return _scales.zero_points(self.unit, self.bands, self.survey, given)
+
+    def __contains__(self, band):
+        return band in self.bands
+
+    __iter__ = None
+
+    def __getitem__(self, band):
+        """One band as a `~astropy.nddata.CCDData` with its own copy of everything."""
+        if not isinstance(band, str):
+            raise TypeError(
+                f"a BandCube is indexed by the name of a band, got {band!r}; "
+                "cutout() takes a piece of sky, select_bands() some of the bands"
+            )
+        if band not in self.bands:
+            raise KeyError(f"the cube has no band {band!r}; its bands are {', '.join(self.bands)}")
+        index = self.bands.index(band)
+        uncertainty = self.uncertainty
+        return CCDData(
+            self.data[index].copy(), unit=self.unit, wcs=deepcopy(self.wcs), meta=self._meta_of(band),
+            mask=None if self.mask is None else self.mask[index].copy(),
+            uncertainty=None if uncertainty is None else _uncertainty.like(uncertainty, uncertainty.array[index].copy()),
+            psf=None if self.psf is None else self.psf[index].copy())
+
+    def _meta_of(self, band):
+        """What is known of one band: what is true of the cube, and what is told of the band alone."""
+        common = {key: deepcopy(value) for key, value in self.meta.items() if key != "band_meta"}
+        if isinstance(common.get("zero_point"), dict):
+            common["zero_point"] = common["zero_point"][band]
+        elif np.ndim(common.get("zero_point", 0)) == 1:
+            common["zero_point"] = common["zero_point"][self.bands.index(band)]
+        if "band_meta" not in self.meta:
+            common["band"] = band
+            if self.survey is not None:
+                common["survey"] = self.survey.name
+            return common
+        own = deepcopy(band_meta(self.meta, band))
+        if isinstance(own, fits.Header) and not common:
+            return own
+        return {**common, **own}
+
+    def _replace(self, data, *, uncertainty=None, **changed):
+        """A cube with other data and uncertainty array, and whatever else is named; all other parts are kept."""
+        parts = {"unit": self.unit, "wcs": self.wcs, "bands": self.bands, "survey": self.survey, "mask": self.mask,
+                 "psf": self.psf, "meta": deepcopy(self.meta), **changed}
+        if uncertainty is not None:
+            uncertainty = _uncertainty.like(self.uncertainty, uncertainty)
+        return BandCube(data, uncertainty=uncertainty, **parts)
+
+    def cutout(self, position=None, size=64, *, mode="partial"):
+        """The pixels around a position on the sky.
+
+        Parameters
+        ----------
+        position : `~astropy.coordinates.SkyCoord` or None
+            Place of the middle of the cutout, met to half a pixel; None is the middle of the image.
+        size : int, tuple of int or `~astropy.units.Quantity`
+            Side, or ``(ny, nx)``, in pixels or as an angle, which is rounded to whole pixels.
+        mode : {"partial", "strict"}, optional
+            Whether a cutout that reaches beyond the image is given, with NaN there and the mask True, or refused.
+
+        Returns
+        -------
+        BandCube
+            With unit, mask, uncertainty, WCS, PSF and meta.
+
+        Raises
+        ------
+        astropy.nddata.NoOverlapError
+            If no pixel of the cutout is on the image. It is a ValueError, as is
+            `~astropy.nddata.PartialOverlapError`, for the strict mode.
+        """
+        window = Window.around(position, size, self.wcs, self.shape[1:], mode)
+        mask = self.mask
+        if not window.inside and mask is None:
+            mask = np.zeros(self.shape, dtype=bool)
+        spread = self.uncertainty
+        return self._replace(
+            window.take(self.data, np.nan), wcs=shifted_wcs(self.wcs, window.x0, window.y0, window.shape),
+            mask=None if mask is None else window.take(mask, True),
+            uncertainty=None if spread is None else window.take(spread.array, _uncertainty.EMPTY[type(spread)]))
+
+    def select_bands(self, bands):
+        """The cube with some of its bands, in the order they are named.
+
+        Parameters
+        ----------
+        bands : str or sequence of str
+            Band names; a string is read letter by letter.
+
+        Returns
+        -------
+        BandCube
+        """
+        names = parse_bands(bands)
+        missing = [name for name in names if name not in self.bands]
+        if missing:
+            raise BandMismatchError(f"the cube has bands {', '.join(self.bands)}, not {', '.join(missing)}")
+        index = [self.bands.index(name) for name in names]
+        meta = deepcopy(self.meta)
+        if "band_meta" in meta:
+            meta["band_meta"] = {name: meta["band_meta"].get(name, {}) for name in names}
+        if isinstance(meta.get("zero_point"), dict):
+            meta["zero_point"] = {name: meta["zero_point"][name] for name in names}
+        elif np.ndim(meta.get("zero_point", 0)) == 1:
+            meta["zero_point"] = [meta["zero_point"][i] for i in index]
+        return self._replace(
+            self.data[index], bands=names, mask=None if self.mask is None else self.mask[index], meta=meta,
+            psf=None if self.psf is None else self.psf[index],
+            uncertainty=None if self.uncertainty is None else self.uncertainty.array[index])
+
+    def to_unit(self, unit, *, zero_point=None):
+        """The cube on another flux scale; data and uncertainty are both converted, band by band.
+
+        Parameters
+        ----------
+        unit : `~astropy.units.Unit` or str
+            Unit wanted: maggies (``"nmgy"``), a flux density (``"Jy"``) or counts (``"adu"``).
+        zero_point : float, sequence or dict of band to float, optional
+            AB magnitude of one count: of the counts that are wanted, or else of those that the cube has. Without it
+            the zero points of the survey are used. It is kept in ``meta["zero_point"]``.
+
+        Returns
+        -------
+        BandCube
+
+        Raises
+        ------
+        ValueError
+            If counts are on either side and nothing tells their zero point.
+        """
+        unit = _scales.check_flux_unit(unit)
+        own, wanted = self.zero_points, None
+        meta = deepcopy(self.meta)
+        meta.pop("zero_point", None)
+        for band in self.bands:
+            band_meta(meta, band).pop("zero_point", None)
+        if _scales.is_counts(unit):
+            wanted = _scales.zero_points(unit, self.bands, self.survey, zero_point)
+            if zero_point is not None:
+                meta["zero_point"] = _compact(wanted, self.bands)
+        else:
+            wanted = _scales.zero_points(unit, self.bands, self.survey)
+            if zero_point is not None and _scales.is_counts(self.unit):
+                own = _scales.zero_points(self.unit, self.bands, self.survey, zero_point)
+        if own is None and wanted is None and unit.is_equivalent(self.unit):
+            factors = np.full(len(self.bands), self.unit.to(unit))
+        elif own is None or wanted is None:
+            which = self.unit if own is None else unit
+            raise ValueError(f"zero_point is needed to convert {self.unit} to {unit}: nothing tells what one {which} is")
+        else:
+            factors = _scales.scale_factors(own, wanted)
+        factors = factors.astype(self.data.dtype)[:, np.newaxis, np.newaxis]
+        return self._replace(
+            self.data * factors, unit=unit, meta=meta,
+            uncertainty=None if self.uncertainty is None else _uncertainty.scaled(self.uncertainty, factors))
+
+    def write(self, path, overwrite=False):
+        """Write the cube to one FITS file, which `read_cube` gives back.
+
+        The primary HDU holds the data with the celestial WCS on axes 1 and 2; the extensions MASK, UNCERT, PSF and
+        META what the cube has of them. The file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to.
+        overwrite : bool, optional
+            Whether an existing file may be replaced.
+        """
+        write_cube(self, path, overwrite=overwrite)
+
+    def __repr__(self):
+        names = "".join(self.bands) if all(len(band) == 1 for band in self.bands) else ",".join(self.bands)
+        scale = "" if self.wcs is None else f" of {self.pixel_scale.to_value(u.arcsec):.4g} arcsec"
+        lacking = [name for name in ("wcs", "mask", "uncertainty", "psf") if getattr(self, name) is None]
+        return (f"<BandCube {names} {self.shape[1]} x {self.shape[2]} pixels{scale}, {self.unit}"
+                + (f", survey {self.survey.name}" if self.survey is not None else "")
+                + (f", without {', '.join(lacking)}" if lacking else "") + ">")
+
+    __str__ = __repr__
+
+
+def _compact(zero_points, bands):
+    """One number where all bands agree, else a dict, the form in which ``meta["zero_point"]`` is kept."""
+    values = [float(value) for value in zero_points]
+    return values[0] if len(set(values)) == 1 else dict(zip(bands, values))
+
+
+def _survey_of(survey, bands):
+    """The survey with these bands, or the error that says which are missing or out of order."""
+    survey = get_survey(survey)
+    if survey.band_names == bands:
+        return survey
+    unknown = [band for band in bands if band not in survey.band_names]
+    if unknown:
+        raise BandMismatchError(
+            f"survey {survey.name} has bands {', '.join(survey.band_names)}, bands has {', '.join(unknown)} besides")
+    ordered = tuple(name for name in survey.band_names if name in bands)
+    if ordered != bands:
+        raise BandMismatchError(
+            f"bands must be in the order of survey {survey.name}, {', '.join(ordered)}, got {', '.join(bands)}")
+    return survey.select(bands)

@@ -1,0 +1,102 @@
+"""Checks of what a cube is made from: band names, data, mask, point spread function, meta."""
+
+import astropy.units as u
+import numpy as np
+from astropy.nddata import NDData
+from astropy.utils.masked import Masked
+
+from astro_galtrans.exceptions import BandMismatchError
+
+__all__ = ["band_meta", "checked_data", "checked_mask", "checked_psf", "parse_bands"]
+
+
+def parse_bands(bands):
+    """Band names as a tuple of str; a string is read letter by letter."""
+    if not isinstance(bands, str) and (not hasattr(bands, "__iter__") or isinstance(bands, bytes)):
+        raise TypeError(f"bands must be a string or a sequence of names, got {bands!r}")
+    names = tuple(bands)
+    if not all(isinstance(name, str) and name for name in names):
+        raise TypeError(f"bands must be names of bands, got {bands!r}")
+    names = tuple(str(name) for name in names)
+    if not names:
+        raise BandMismatchError("bands must name at least one band")
+    if len(set(names)) != len(names):
+        raise BandMismatchError(f"bands must be different, got {', '.join(names)}")
+    return names
+
+
+def checked_data(data, unit, default_unit):
+    """``(data, unit, mask)``: a plain float array (band, y, x), its unit, and the mask that came with it."""
+    mask = None
+    if isinstance(data, NDData):
+        if data.mask is not None:
+            mask = np.asarray(data.mask)
+        own_unit, data = data.unit, data.data
+    else:
+        if isinstance(data, (Masked, np.ma.MaskedArray)):
+            mask = np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else data.mask
+            data = data.data if isinstance(data, np.ma.MaskedArray) else data.unmasked
+        own_unit = getattr(data, "unit", None) if isinstance(data, u.Quantity) else None
+        data = data.value if isinstance(data, u.Quantity) else np.asarray(data)
+    if data.dtype.kind not in "fiu":
+        raise TypeError(f"data must hold real numbers, got dtype {data.dtype}")
+    if data.ndim != 3 or 0 in data.shape:
+        raise ValueError(f"data must have shape (band, y, x) with no empty axis, got {data.shape}")
+    if data.dtype.kind != "f" or data.dtype.itemsize < 4:
+        data = data.astype(np.result_type(data.dtype, np.float32))
+    if not data.dtype.isnative:
+        data = data.astype(data.dtype.newbyteorder("="))
+    if unit is None:
+        unit = own_unit if own_unit is not None else default_unit
+        if unit is None:
+            raise ValueError("unit must be given for data without a unit of their own and without a survey")
+    elif own_unit is not None and own_unit != u.Unit(unit):
+        if not own_unit.is_equivalent(unit):
+            raise ValueError(f"data are in {own_unit}, which is not convertible to unit {unit}")
+        data = data * own_unit.to(unit)
+    return data, unit, mask
+
+
+def checked_mask(mask, other, shape):
+    """The union of two masks of shape (band, y, x) or (y, x), as bool; None where there is neither."""
+    masks = []
+    for one in (mask, other):
+        if one is None or one is np.ma.nomask:
+            continue
+        one = np.asarray(one)
+        if one.shape not in (shape, shape[1:]):
+            raise ValueError(f"mask must have shape {shape} or {shape[1:]}, got {one.shape}")
+        if one.dtype.kind not in "biu":
+            raise TypeError(f"mask must be of bool, True where a pixel is bad, got dtype {one.dtype}")
+        masks.append(one.astype(bool, copy=False))
+    if not masks:
+        return None
+    if len(masks) == 1 and masks[0].shape == shape:
+        return masks[0]
+    return np.broadcast_to(np.logical_or(*masks) if len(masks) == 2 else masks[0], shape).copy()
+
+
+def checked_psf(psf, n_bands):
+    """The PSF of each band, shape (band, py, px), each of sum 1; None for None."""
+    if psf is None:
+        return None
+    psf = np.asarray(psf)
+    if psf.dtype.kind not in "fiu":
+        raise TypeError(f"psf must hold real numbers, got dtype {psf.dtype}")
+    if psf.ndim == 2:
+        psf = np.repeat(psf[np.newaxis], n_bands, axis=0)
+    if psf.ndim != 3 or psf.shape[0] != n_bands or 0 in psf.shape:
+        raise ValueError(f"psf must have shape ({n_bands}, py, px) or (py, px), got {psf.shape}")
+    sums = psf.sum(axis=(1, 2), dtype=float)
+    if not np.all(np.isfinite(sums)) or np.any(sums <= 0):
+        raise ValueError(f"psf must be finite with a positive sum in each band, got sums {sums}")
+    if psf.dtype.kind != "f":
+        psf = psf.astype(np.float32)
+    if np.all(np.abs(sums - 1) < 1e-6):
+        return psf
+    return (psf / sums[:, np.newaxis, np.newaxis]).astype(psf.dtype)
+
+
+def band_meta(meta, band):
+    """What ``meta`` tells of one band alone; an empty dict where it tells nothing."""
+    return meta.get("band_meta", {}).get(band, {})

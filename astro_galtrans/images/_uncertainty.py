@@ -1,0 +1,62 @@
+"""The three kinds of uncertainty that an image may carry: standard deviation, variance, inverse variance."""
+
+import numpy as np
+from astropy.nddata import InverseVariance, NDUncertainty, StdDevUncertainty, VarianceUncertainty
+
+__all__ = ["EMPTY", "POWERS", "checked", "inverse_variance", "like", "scaled"]
+
+# The power of the flux unit that each kind has, and what it says of a pixel that was never seen.
+POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+EMPTY = {StdDevUncertainty: np.nan, VarianceUncertainty: np.nan, InverseVariance: 0.0}
+
+
+def _kind(uncertainty):
+    for kind in POWERS:
+        if isinstance(uncertainty, kind):
+            return kind
+    return None
+
+
+def like(uncertainty, array, unit=None):
+    """An uncertainty of the same kind around another array; without ``unit``, in that of the data it goes with."""
+    return _kind(uncertainty)(array, unit=unit, copy=False)
+
+
+def checked(uncertainty, shape, unit):
+    """``uncertainty`` as a new object in the unit that goes with ``unit``, or an error."""
+    if uncertainty is None:
+        return None
+    kind = _kind(uncertainty)
+    if kind is None:
+        got = uncertainty.uncertainty_type if isinstance(uncertainty, NDUncertainty) else type(uncertainty).__name__
+        raise TypeError(
+            f"uncertainty must be a StdDevUncertainty, VarianceUncertainty or InverseVariance of astropy.nddata, got {got}"
+        )
+    array = np.asarray(uncertainty.array)
+    if array.shape != shape:
+        raise ValueError(f"uncertainty must have the shape of data, {shape}, got {array.shape}")
+    if np.iscomplexobj(array) or array.dtype.kind not in "fiu":
+        raise TypeError(f"uncertainty must hold real numbers, got dtype {array.dtype}")
+    expected = unit ** POWERS[kind]
+    if uncertainty.unit is not None and uncertainty.unit != expected:
+        if not uncertainty.unit.is_equivalent(expected):
+            raise ValueError(f"uncertainty must be in {expected} for data in {unit}, got {uncertainty.unit}")
+        array = array * uncertainty.unit.to(expected)
+    return kind(array, unit=expected, copy=False)
+
+
+def scaled(uncertainty, factors):
+    """The array of ``uncertainty`` of data that were multiplied by ``factors``."""
+    return uncertainty.array * factors ** POWERS[_kind(uncertainty)]
+
+
+def inverse_variance(uncertainty, factors=None):
+    """Inverse variance as an array, of data multiplied by ``factors``; not finite or not positive where unknown."""
+    array, kind = uncertainty.array, _kind(uncertainty)
+    with np.errstate(all="ignore"):
+        if kind is InverseVariance:
+            return array if factors is None else array / factors**2
+        if kind is StdDevUncertainty:
+            array = array if factors is None else array * factors
+            return np.where(array > 0, 1 / np.square(array), 0)
+        return 1 / array if factors is None else 1 / (array * factors**2)
