@@ -1,0 +1,95 @@
+"""From survey fluxes to what the estimator's network sees: softened log planes and aperture colours."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["ImageEncoder", "aperture_masks", "aperture_radii"]
+
+_CLIP = 8.0
+
+
+def aperture_radii(shape, pixel_scale, psf_fwhm, n_apertures):
+    """Radii in pixels, evenly spaced in the logarithm, from 0.6 PSF FWHM to half the shorter side of the image."""
+    largest = 0.5 * min(shape)
+    smallest = min(max(1.0, 0.6 * psf_fwhm / pixel_scale), 0.5 * largest)
+    return np.geomspace(smallest, largest, n_apertures)
+
+
+def aperture_masks(shape, radii, oversampling=7):
+    """Fraction of each pixel inside central circles, shape ``(n_radii, y, x)``."""
+    offset = (np.arange(oversampling) + 0.5) / oversampling - 0.5
+    y, x = ((np.arange(n)[:, None] - 0.5 * (n - 1) + offset).ravel() for n in shape)
+    squared = y[:, None] ** 2 + x**2
+    inside = np.stack([squared <= radius**2 for radius in radii]).astype(float)
+    blocks = inside.reshape(len(radii), shape[0], oversampling, shape[1], oversampling)
+    return blocks.mean(axis=(2, 4))
+
+
+class ImageEncoder(nn.Module):
+    """Softened log planes of the pooled image, their colours, and the softened log fluxes in annuli and apertures.
+
+    Buffers hold the geometry and, once `standardise` was called, the mean and scale of planes and features over the
+    training galaxies, so that they are stored with the parameters.
+    """
+
+    def __init__(self, sky_noise, shape, pixel_scale, psf_fwhm, pooling, n_apertures):
+        super().__init__()
+        radii = aperture_radii(shape, pixel_scale, psf_fwhm, n_apertures)
+        masks = aperture_masks(shape, radii)
+        annuli = np.concatenate([masks[:1], np.diff(masks, axis=0)]).reshape(len(radii), -1)
+        n_bands = len(sky_noise)
+        self.pooling = pooling
+        self.n_planes = 2 * n_bands - 1
+        self.n_features = n_apertures * n_bands + (n_apertures - 1) * (n_bands - 1)
+        self.register_buffer("sky_noise", torch.tensor(np.asarray(sky_noise), dtype=torch.float32))
+        self.register_buffer("annuli", torch.tensor(annuli, dtype=torch.float32))
+        for name, size in (("plane", self.n_planes), ("feature", self.n_features)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_scale", torch.ones(size))
+
+    def _planes(self, flux):
+        """Planes ``(n, 2 bands - 1, y, x)``: asinh(flux / (2 noise)) of the pooled flux, then adjacent differences."""
+        size = self.pooling
+        pooled = functional.avg_pool2d(flux, size, ceil_mode=True, divisor_override=1) if size > 1 else flux
+        level = torch.asinh(pooled / (2 * size * self.sky_noise[:, None, None]))
+        return torch.cat([level, level[:, 1:] - level[:, :-1]], dim=1)
+
+    def _features(self, flux, valid=None):
+        """Features ``(n, n_features)``: mean level and colours in apertures, colours in annuli.
+
+        A masked pixel counts as the mean of the good ones of its annulus and band; an annulus without any as zero.
+        """
+        area = self.annuli.sum(dim=1)
+        sums = flux.flatten(2) @ self.annuli.T
+        if valid is not None:
+            good = valid.to(flux.dtype).flatten(2) @ self.annuli.T
+            sums = torch.where(good > 0, sums * area / good.clamp(min=1e-6), torch.zeros_like(sums))
+        noise = 2 * self.sky_noise[:, None]
+        annuli = torch.asinh(sums / (noise * area.sqrt()))
+        apertures = torch.asinh(sums.cumsum(dim=2) / (noise * area.cumsum(dim=0).sqrt()))
+        parts = (apertures.mean(dim=1), (apertures[:, 1:] - apertures[:, :-1]).flatten(1),
+                 (annuli[:, 1:, 1:] - annuli[:, :-1, 1:]).flatten(1))
+        return torch.cat(parts, dim=1)
+
+    def forward(self, flux, valid=None):
+        planes = (self._planes(flux) - self.plane_mean[:, None, None]) / self.plane_scale[:, None, None]
+        features = (self._features(flux, valid) - self.feature_mean) / self.feature_scale
+        return planes, features.clamp(-_CLIP, _CLIP)
+
+    @torch.no_grad()
+    def standardise(self, batches):
+        """Set mean and scale of planes and features from batches of ``(flux, valid)``."""
+        sums, count = {}, 0
+        for flux, valid in batches:
+            planes, features = self._planes(flux).double(), self._features(flux, valid).double()
+            count += len(flux)
+            for name, part in (("plane", planes.mean(dim=(2, 3))), ("plane2", (planes**2).mean(dim=(2, 3))),
+                               ("feature", features), ("feature2", features**2)):
+                sums[name] = sums.get(name, 0) + part.sum(dim=0)
+        for name in ("plane", "feature"):
+            mean = sums[name] / count
+            scale = (sums[f"{name}2"] / count - mean**2).clamp(min=0).sqrt()
+            getattr(self, f"{name}_mean").copy_(mean)
+            getattr(self, f"{name}_scale").copy_(torch.where(scale > 1e-6, scale, torch.ones_like(scale)))

@@ -1,0 +1,69 @@
+"""Networks from image planes and aperture features to one logit for each redshift of the grid."""
+
+import torch
+from torch import nn
+
+__all__ = ["available_architectures", "build_network"]
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions around a skip connection; the second starts at zero."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.normal_(self.second.weight, std=1e-3)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x):
+        return x + self.second(torch.relu(self.first(torch.relu(x))))
+
+
+class SmallNetwork(nn.Module):
+    """A convolutional trunk on the planes and a perceptron on the aperture features, added before the head.
+
+    The features alone give the galaxy's colours, so that the head is useful after a few hundred steps; the trunk adds
+    what apertures do not see.
+    """
+
+    def __init__(self, n_planes, n_features, n_grid, width=24, dropout=0.1):
+        super().__init__()
+        hidden = 8 * width
+        self.trunk = nn.Sequential(
+            nn.Conv2d(n_planes, width, 3, stride=2, padding=1),
+            _Residual(width), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            _Residual(2 * width), nn.ReLU(),
+        )
+        self.from_trunk = nn.Sequential(nn.LayerNorm(4 * width), nn.Linear(4 * width, hidden))
+        self.from_features = nn.Linear(n_features, hidden)
+        self.head = nn.Sequential(
+            nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(hidden, n_grid),
+        )
+
+    def forward(self, planes, features):
+        maps = self.trunk(planes.contiguous(memory_format=torch.channels_last))
+        summary = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+        return self.head(self.from_trunk(summary) + self.from_features(features))
+
+
+_ARCHITECTURES = {"small": SmallNetwork}
+
+
+def available_architectures():
+    """Names of the registered networks.
+
+    Returns
+    -------
+    list of str
+    """
+    return sorted(_ARCHITECTURES)
+
+
+def build_network(name, **sizes):
+    """The network of a registered name."""
+    if name not in _ARCHITECTURES:
+        raise ValueError(f"no estimator architecture is named {name!r}; known are {', '.join(available_architectures())}")
+    return _ARCHITECTURES[name](**sizes).to(memory_format=torch.channels_last)
