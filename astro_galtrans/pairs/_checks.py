@@ -140,5 +140,6 @@ def checked_ids(ids, n):
         raise ValueError(f"ids must be {n} integers or strings, got shape {ids.shape} of dtype {ids.dtype}")
     values, counts = np.unique(ids, return_counts=True)
     if np.any(counts > 1):
-        raise ValueError(f"ids must be different from each other, {values[counts > 1][0]!r} is there {counts.max()} times")
+        repeated = values[np.argmax(counts)].item()
+        raise ValueError(f"ids must be different from each other, {repeated!r} is there {counts.max()} times")
     return ids

@@ -6,6 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_galtrans.pairs._checks import checked_ids, checked_images, checked_redshift, select_bands
+from astro_galtrans.pairs._lazy import LazyArray
 
 __all__ = ["GalaxyPair", "PairSet"]
 
@@ -130,6 +131,63 @@ class PairSet:
         return cls(images, redshift=checked_redshift(redshift, n), ids=checked_ids(ids, n), catalog=catalog,
                    input_survey=surveys["input"], target_survey=surveys["target"])
 
+    @classmethod
+    def open(cls, path):
+        """Open a set of pairs on disk; images are read when they are asked for.
+
+        Parameters
+        ----------
+        path : path-like
+            Written by `write`.
+
+        Returns
+        -------
+        PairSet
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is nothing at ``path``.
+        FileFormatError
+            If it is not a set of pairs, not complete, or of a newer version.
+        """
+        from astro_galtrans.pairs._disk import open_pairs
+
+        images, parts = open_pairs(path)
+        return cls(images, **parts)
+
+    def write(self, path, overwrite=False):
+        """Write to a Zarr v3 folder, which appears under its name only when it is complete.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder to make, usually named ``*.zarr``.
+        overwrite : bool, optional
+            Whether a set of pairs that is there may be replaced; anything else is never replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If something is at ``path`` and may not be replaced.
+        OSError
+            If the disk has too little room for the images, before anything is written.
+        TypeError
+            If the catalog holds what cannot be written: objects, or columns that are not plain.
+        """
+        from astro_galtrans.pairs._disk import PairWriter
+
+        images = {name: getattr(self, name) for name in IMAGES if getattr(self, name) is not None}
+        if any(isinstance(array, LazyArray) and array.is_within(path) for array in images.values()):
+            raise ValueError(f"this set of pairs is read from {path}, it cannot be written over itself")
+        surveys = {"input": self.input_survey, "target": self.target_survey}
+        shapes = {name: array.shape[1:] for name, array in images.items()}
+        with PairWriter(path, len(self), shapes, surveys, overwrite) as writer:
+            for first in range(0, len(self), writer.block):
+                block = slice(first, first + writer.block)
+                writer.write_images(first, {name: array[block] for name, array in images.items()})
+            writer.finish(self.ids, self.redshift, self.catalog)
+
     def __len__(self):
         return len(self.ids)
 
@@ -181,7 +239,8 @@ class PairSet:
         images = {}
         for name in IMAGES:
             array = getattr(self, name)
-            images[name] = None if array is None else array.take_rows(rows) if hasattr(array, "take_rows") else array[rows]
+            if array is not None:
+                images[name] = array.take_rows(rows) if isinstance(array, LazyArray) else array[rows]
         return PairSet(
             images, redshift=None if self.redshift is None else self.redshift[rows], ids=self.ids[rows],
             input_survey=self.input_survey, target_survey=self.target_survey,

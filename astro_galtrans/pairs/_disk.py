@@ -1,0 +1,226 @@
+"""A set of pairs as a Zarr v3 group: written whole or not at all, read a block of galaxies at a time."""
+
+import json
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import zarr
+from astropy.table import Table
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.pairs._lazy import LazyArray
+from astro_galtrans.pairs._survey_json import survey_from_json, survey_to_json
+
+__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "open_pairs"]
+
+FORMAT, VERSION = "astro_galtrans.pairs", 1
+MAX_BLOCK = 32
+_BLOCK_BYTES = 2**22
+
+
+def _check_space(folder, needed):
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"the pairs need up to {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
+
+
+@contextmanager
+def _whole(path, overwrite):
+    """A new folder beside ``path`` that takes its place at the end, or is removed on an error."""
+    path = Path(os.path.abspath(path))
+    if path.exists() or path.is_symlink():
+        if not overwrite:
+            raise FileExistsError(f"{path} is there already; overwrite=True replaces it")
+        try:
+            _open_group(path)
+        except FileFormatError as error:
+            raise FileExistsError(f"{path} is not a set of pairs, it is not overwritten") from error
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        if path.exists():
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+            os.replace(path, old)
+            os.replace(partial, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class PairWriter:
+    """Writes pairs block by block; a context manager, at whose end the file is there.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder to make.
+    n : int
+        Number of pairs.
+    shapes : dict of str to tuple
+        For each array of images its shape without the galaxy axis.
+    surveys : dict of str to Survey
+        ``"input"`` and ``"target"``.
+    overwrite : bool
+        Whether a set of pairs that is there may be replaced.
+    """
+
+    def __init__(self, path, n, shapes, surveys, overwrite=False):
+        self.path, self.n, self.shapes, self.surveys = path, n, shapes, surveys
+        self._target = _whole(path, overwrite)
+        largest = max(4 * int(np.prod(shape)) for shape in shapes.values())
+        self.block = 2 ** int(np.log2(np.clip(_BLOCK_BYTES // largest, 1, MAX_BLOCK)))
+
+    def __enter__(self):
+        folder = self._target.__enter__()
+        try:
+            _check_space(folder, sum(4 * self.n * int(np.prod(shape)) for shape in self.shapes.values()))
+            self.group = zarr.create_group(str(folder), zarr_format=3)
+            for name, shape in self.shapes.items():
+                # Every block is written, and a block that was lost reads as NaN and not as an empty sky.
+                self.group.create_array(
+                    name, shape=(self.n, *shape), dtype="float32", chunks=(self.block, *shape), fill_value=np.nan,
+                    compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
+                    config={"write_empty_chunks": True}, dimension_names=("galaxy", "band", "y", "x"))
+        except BaseException as error:
+            self._target.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def write_images(self, first, images):
+        """Put the images of some galaxies, from row ``first``, a dict of arrays."""
+        for name, values in images.items():
+            self.group[name][first:first + len(values)] = values
+
+    def finish(self, ids, redshift, catalog):
+        """Put what is not images; the last thing to write."""
+        _put_column(self.group, "ids", np.asarray(ids))
+        if redshift is not None:
+            _put_column(self.group, "redshift", np.asarray(redshift))
+        attributes = {"format": FORMAT, "version": VERSION, "n": self.n,
+                      **{f"{side}_survey": survey_to_json(survey) for side, survey in self.surveys.items()}}
+        if catalog is not None:
+            attributes["catalog"] = _put_catalog(self.group.create_group("catalog"), catalog)
+        self.group.attrs.update(attributes)
+
+    def __exit__(self, *error):
+        return self._target.__exit__(*error)
+
+
+def _put_column(group, name, values):
+    """An array of numbers as it is, of strings as the bytes of their UTF-8."""
+    encoding = "plain"
+    if values.dtype.kind == "U":
+        encoding = "utf-8"
+        encoded = np.char.encode(values, "utf-8")
+        width = max(encoded.dtype.itemsize, 1)
+        values = np.frombuffer(encoded.astype(f"S{width}").tobytes(), np.uint8).reshape(*values.shape, width)
+    elif values.dtype.kind not in "biuf":
+        raise TypeError(f"column {name!r} cannot be written: it holds {values.dtype}, not numbers or strings")
+    if values.dtype.byteorder == ">":
+        values = values.astype(values.dtype.newbyteorder("="))
+    array = group.create_array(name, shape=values.shape, dtype=values.dtype, config={"write_empty_chunks": True},
+                               chunks=tuple(max(side, 1) for side in values.shape))
+    array[...] = values
+    array.attrs["encoding"] = encoding
+
+
+def _get_column(group, name):
+    array = group[name]
+    values = np.asarray(array[...])
+    if array.attrs["encoding"] == "utf-8":
+        width = values.shape[-1]
+        values = np.char.decode(np.ascontiguousarray(values).view(f"S{width}")[..., 0], "utf-8")
+    return values
+
+
+def _put_catalog(group, catalog):
+    """The columns as arrays; what describes them is returned, as JSON types."""
+    columns = []
+    for name in catalog.colnames:
+        column = catalog[name]
+        if not hasattr(column, "dtype") or not hasattr(column, "unit"):
+            kind = type(column).__name__
+            raise TypeError(f"column {name!r} of the catalog cannot be written: {kind} is not a plain column")
+        mask = getattr(column, "mask", None)
+        values = np.ma.getdata(np.ma.asarray(column)) if mask is not None else np.asarray(column)
+        key = f"column_{len(columns)}"
+        try:
+            _put_column(group, key, np.asarray(values))
+        except TypeError as error:
+            raise TypeError(f"column {name!r} of the catalog cannot be written: it holds {values.dtype}") from error
+        if mask is not None and np.any(mask):
+            _put_column(group, f"{key}_mask", np.asarray(mask))
+        columns.append({"name": name, "key": key, "unit": None if column.unit is None else column.unit.to_string(),
+                        "description": column.description, "masked": bool(mask is not None and np.any(mask))})
+    try:
+        meta = json.loads(json.dumps(dict(catalog.meta)))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"catalog.meta cannot be written, it holds more than JSON does: {error}") from error
+    return {"columns": columns, "meta": meta}
+
+
+def _get_catalog(group, described):
+    catalog = Table(meta=described["meta"], masked=False)
+    for column in described["columns"]:
+        values = _get_column(group, column["key"])
+        if column["masked"]:
+            values = np.ma.MaskedArray(values, _get_column(group, f"{column['key']}_mask"))
+        catalog[column["name"]] = values
+        catalog[column["name"]].unit = column["unit"]
+        catalog[column["name"]].description = column["description"]
+    return catalog
+
+
+def _open_group(path):
+    """The Zarr group at ``path``, after a look at what it says it is."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
+        attributes = dict(group.attrs)
+    except Exception as error:  # zarr has several errors for a folder that is none of its own
+        raise FileFormatError(f"{path} is not a set of pairs: {error}") from error
+    if attributes.get("format") != FORMAT:
+        raise FileFormatError(f"{path} is not a set of pairs, or was not written to its end")
+    if not isinstance(attributes.get("version"), int) or attributes["version"] > VERSION:
+        raise FileFormatError(
+            f"{path} is of version {attributes.get('version')!r}, this package reads versions up to {VERSION}")
+    return group
+
+
+def open_pairs(path):
+    """The parts of the set of pairs at ``path``: images, a dict of lazy arrays, and the other parts of a PairSet."""
+    group = _open_group(path)
+    attributes = dict(group.attrs)
+    try:
+        images = {}
+        for name in group.array_keys():
+            if not name.endswith(("_flux", "_weight", "_truth")):
+                continue
+            array = group[name]
+            if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
+                raise FileFormatError(
+                    f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
+            images[name] = LazyArray(array)
+        parts = {
+            "ids": _get_column(group, "ids"),
+            "redshift": _get_column(group, "redshift") if "redshift" in group else None,
+            "catalog": _get_catalog(group["catalog"], attributes["catalog"]) if "catalog" in attributes else None,
+            **{f"{side}_survey": survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
+        }
+        images["input_flux"], images["target_flux"]
+    except FileFormatError:
+        raise
+    except Exception as error:  # whatever a broken file makes of the codecs and of the values
+        raise FileFormatError(f"{path} is broken: {error!r}") from error
+    return images, parts
