@@ -15,7 +15,7 @@ from astro_galtrans.storage._files import open_tree, write_tree
 __all__ = ["load_state", "save_state"]
 
 _FORMAT = 1
-_NATIVE_INT = 2**63
+_LITERAL = 2**52  # within it every reader of ASDF knows an int literal exactly
 _CONTAINERS = {"dict": dict, "ordered_dict": OrderedDict, "list": list, "tuple": tuple}
 _SAME_SIZE_INT = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -79,7 +79,7 @@ def _encode(value, where):
     if value is None or kind in (bool, str, float):
         return value
     if kind is int:
-        return value if -_NATIVE_INT <= value < _NATIVE_INT else {"kind": "int", "value": str(value)}
+        return value if abs(value) < _LITERAL else {"kind": "int", "value": str(value)}
     if kind in (dict, OrderedDict):
         return _encode_mapping(value, where)
     if kind in (list, tuple):

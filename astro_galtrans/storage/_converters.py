@@ -86,17 +86,26 @@ class SurveyConverter(_OwnConverter):
 
 
 class RedshiftPDFConverter(_OwnConverter):
-    """`astro_galtrans.photoz.RedshiftPDF`: the grid and the densities."""
+    """`astro_galtrans.photoz.RedshiftPDF`: the grid and the densities, NaN where a galaxy is masked."""
 
     name, key = "redshift_pdf", "pdf"
     path = "astro_galtrans.photoz._pdf.RedshiftPDF"
 
     def to_yaml_tree(self, obj, tag, ctx):
-        return {"grid": np.asarray(obj.grid), "density": np.asarray(obj.density)}
+        arrays = {"grid": obj.grid, "density": obj.density}
+        tensor = not isinstance(obj.density, np.ndarray)
+        if tensor:
+            arrays = {name: value.cpu().numpy() for name, value in arrays.items()}
+        return {**arrays, "tensor": tensor}
 
     def from_yaml_tree(self, node, tag, ctx):
         node = plain(node)
-        return self.create(node["grid"], node["density"])
+        density = node["density"]
+        if node["tensor"]:
+            import torch
+
+            density = torch.from_numpy(density)
+        return self.create(node["grid"], density, on_invalid="mask")
 
 
 class _StateConverter(_OwnConverter):
@@ -148,7 +157,7 @@ class BandCubeConverter(_OwnConverter):
             "data": np.asarray(obj.data), "unit": None if obj.unit is None else obj.unit.to_string(),
             "bands": list(obj.bands), "survey": obj.survey, "wcs": None if obj.wcs is None else obj.wcs.low_level_wcs,
             "mask": None if obj.mask is None else np.asarray(obj.mask), "uncertainty": None,
-            "psf": None if obj.psf is None else np.asarray(obj.psf), "meta": _store_headers(dict(obj.meta)),
+            "psf": None if obj.psf is None else np.asarray(obj.psf), "meta": _store_headers(obj.meta),
         }
         if obj.uncertainty is not None:
             unit = obj.uncertainty.unit

@@ -22,7 +22,7 @@ def plain(tree):
     Returns
     -------
     object
-        Mappings as dict, sequences as list, ASDF arrays as new, writeable ndarrays.
+        Mappings as dict, sequences as list, ASDF arrays as new, writeable ndarrays. ASDF sorts the keys of a mapping.
     """
     if isinstance(tree, Mapping):
         return {key: plain(value) for key, value in tree.items()}
@@ -71,7 +71,7 @@ def _feed(sha, value, where):
     elif isinstance(value, Integral):
         _head(sha, "int", int(value))
     elif isinstance(value, Real):
-        _head(sha, "float", struct.pack("<d", float(value)).hex())
+        _head(sha, "float", "nan" if value != value else struct.pack("<d", float(value)).hex())  # YAML's has a sign
     elif isinstance(value, str):
         encoded = value.encode()
         _head(sha, "str", len(encoded))

@@ -123,7 +123,9 @@ def write_tree(path, tree, *, overwrite=False):
                 config.default_array_save_base = False
                 asdf.AsdfFile(tree).write_to(temporary)
         except asdf.exceptions.AsdfSerializationError as error:
-            raise TypeError(f"{path} was not written, for something in the object has no place in ASDF: {error}") from error
+            raise TypeError(f"{path} was not written, for part of it has no place in ASDF: {error}") from error
+        except asdf.exceptions.ValidationError as error:
+            raise ValueError(f"{path} was not written: {str(error).splitlines()[0]}") from error
         os.replace(temporary, path)
 
 
@@ -188,6 +190,7 @@ def open_tree(path):
             stream.seek(0)
             with asdf.config_context() as config:
                 config.warn_on_failed_conversion = False
+                config.validate_on_read = True
                 opened = asdf.open(stream, lazy_load=False, memmap=False, validate_checksums=True)
         with opened:
             yield opened.tree
