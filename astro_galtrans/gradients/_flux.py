@@ -1,0 +1,89 @@
+"""A cube as plain arrays in Jy: flux, its standard deviation, which pixels are good, and the grid on the sky."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+
+from astro_galtrans.images import as_band_cube
+
+__all__ = ["FluxArrays", "effective_wavelengths", "flux_arrays", "pixel_sides"]
+
+
+@dataclass(frozen=True)
+class FluxArrays:
+    """Flux and standard deviation in Jy and the good pixels, each of shape ``(band, y, x)``."""
+
+    cube: object
+    flux: np.ndarray
+    sigma: np.ndarray | None
+    good: np.ndarray
+
+
+def flux_arrays(image, survey=None):
+    """Read any accepted image into a `FluxArrays`; a pixel is good if it is finite, unmasked and has a finite error."""
+    cube = as_band_cube(image, survey=survey)
+    in_jy = cube.to_unit(u.Jy)
+    flux = np.asarray(in_jy.data, dtype=float)
+    good = np.isfinite(flux)
+    if cube.mask is not None:
+        good &= ~np.asarray(cube.mask, dtype=bool)
+    sigma = _stated_sigma(in_jy)
+    if sigma is None:
+        sigma = _survey_sigma(cube, np.where(good, flux, 0.0))
+    if sigma is not None:
+        good &= np.isfinite(sigma) & (sigma > 0)
+    return FluxArrays(cube, flux, sigma, good)
+
+
+def _stated_sigma(in_jy):
+    if in_jy.uncertainty is None:
+        return None
+    with np.errstate(divide="ignore"):  # an inverse variance of 0 is a pixel without information
+        stated = in_jy.uncertainty.represent_as(StdDevUncertainty)
+    scale = 1.0 if stated.unit is None else (1.0 * stated.unit).to_value(u.Jy)
+    return np.broadcast_to(np.asarray(stated.array, dtype=float) * scale, in_jy.data.shape)
+
+
+def _survey_sigma(cube, flux):
+    """Sky noise of the survey and the source's Poisson noise through its gain, in Jy, or None without a survey."""
+    if cube.survey is None:
+        return None
+    bands = [cube.survey[name] for name in cube.bands]
+    unit = np.array([band.flux_per_unit().to_value(u.Jy) for band in bands])[:, None, None]
+    sky = np.array([band.sky_noise for band in bands])[:, None, None] * unit
+    electron = unit / np.array([band.gain for band in bands])[:, None, None]
+    return np.sqrt(sky**2 + np.maximum(flux, 0.0) * electron)
+
+
+def effective_wavelengths(cube):
+    """Effective wavelength of each band of the cube's survey, Quantity in Angstrom of shape ``(band,)``."""
+    if cube.survey is None:
+        raise ValueError(
+            "the cube has no survey, so that the wavelengths of its bands are not known; "
+            "give survey=, as survey='SDSS'"
+        )
+    return u.Quantity([cube.survey[name].effective_wavelength for name in cube.bands]).to(u.AA)
+
+
+def pixel_sides(cube):
+    """Length on the sky of one step along x and along y at the centre of the image, two floats in arcsec."""
+    if cube.wcs is None:
+        if cube.survey is None:
+            raise ValueError("the cube has neither a WCS nor a survey, so that its pixel scale is not known")
+        scale = cube.survey.pixel_scale.to_value(u.arcsec)
+        return scale, scale
+    y, x = (np.array(cube.shape[-2:]) - 1) / 2
+    steps = np.array([[x - 0.5, x + 0.5, x, x], [y, y, y - 0.5, y + 0.5]])
+    world = cube.wcs.pixel_to_world_values(*steps)
+    types = [kind or "" for kind in cube.wcs.world_axis_physical_types]
+    latitude = next((i for i, kind in enumerate(types) if kind.endswith((".dec", ".lat"))), 1)
+    units = [u.Unit(unit) for unit in cube.wcs.world_axis_units]
+    lon, lat = (np.asarray(world[i]) * units[i].to(u.rad) for i in (1 - latitude, latitude))
+    sides = []
+    for a, b in ((0, 1), (2, 3)):
+        # Haversine: the steps are far too small for the arc cosine.
+        h = np.sin((lat[b] - lat[a]) / 2)**2 + np.cos(lat[a]) * np.cos(lat[b]) * np.sin((lon[b] - lon[a]) / 2)**2
+        sides.append(2 * np.arcsin(np.sqrt(h)) * u.rad.to(u.arcsec))
+    return tuple(sides)

@@ -1,0 +1,174 @@
+"""Aperture and annulus photometry of many stamps at once, as products with fixed pixel weights."""
+
+import astropy.units as u
+import numpy as np
+
+from astro_galtrans.surveys import get_survey
+
+__all__ = ["annulus_weights", "aperture_weights", "radial_color_profiles", "radial_fluxes", "radial_slopes"]
+
+_OVERSAMPLE = 10
+
+
+def _arcsec(name, value):
+    quantity = u.Quantity(value)
+    try:
+        value = quantity.value if quantity.unit == u.dimensionless_unscaled else quantity.to_value(u.arcsec)
+    except u.UnitConversionError as error:
+        raise TypeError(f"{name} must be in arcsec or an angle, got {quantity.unit}") from error
+    return np.asarray(value, dtype=float)
+
+
+def aperture_weights(shape, radius, pixel_scale):
+    """Share of every pixel that lies within a circle around the centre of the stamp, ``(n - 1) / 2``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(ny, nx)``.
+    radius, pixel_scale : float or `~astropy.units.Quantity`
+        Angles; a bare number is in arcsec.
+
+    Returns
+    -------
+    ndarray of shape (ny, nx)
+        Between 0 and 1, from 10 x 10 samples a pixel.
+    """
+    scale = float(_arcsec("pixel_scale", pixel_scale))
+    ny, nx = shape
+    offsets = (np.arange(_OVERSAMPLE) + 0.5) / _OVERSAMPLE - 0.5
+    y = (np.arange(ny) - (ny - 1) / 2)[:, None] + offsets
+    x = (np.arange(nx) - (nx - 1) / 2)[:, None] + offsets
+    limit = (float(_arcsec("radius", radius)) / scale)**2
+    inside = (y**2)[:, None, :, None] + (x**2)[None, :, None, :] < limit
+    return inside.mean(axis=(2, 3))
+
+
+def annulus_weights(shape, radii, pixel_scale):
+    """Share of every pixel that lies in each annulus around the centre of the stamp.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(ny, nx)``.
+    radii : array_like or `~astropy.units.Quantity`
+        The n + 1 increasing edges of n annuli; bare numbers are in arcsec. The first may be 0.
+    pixel_scale : float or `~astropy.units.Quantity`
+        Angle of the side of a pixel.
+
+    Returns
+    -------
+    ndarray of shape (n, ny, nx)
+    """
+    edges = _arcsec("radii", radii)
+    if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0:
+        raise ValueError(f"radii must be at least two increasing edges, not negative, got {radii!r}")
+    filled = np.stack([aperture_weights(shape, edge, pixel_scale) for edge in edges])
+    return np.diff(filled, axis=0)
+
+
+def radial_fluxes(flux, weights):
+    """Sums of many stamps under fixed pixel weights.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n, band, ny, nx)
+        Stamps.
+    weights : ndarray of shape (m, ny, nx)
+        As `annulus_weights` gives.
+
+    Returns
+    -------
+    ndarray of shape (n, band, m)
+    """
+    flux = np.asarray(flux)
+    if flux.ndim != 4 or flux.shape[-2:] != weights.shape[-2:]:
+        raise ValueError(f"flux must have shape (n, band, {weights.shape[-2]}, {weights.shape[-1]}), got {flux.shape}")
+    n, n_bands = flux.shape[:2]
+    flat = weights.reshape(len(weights), -1).astype(flux.dtype if flux.dtype.kind == "f" else float)
+    return (flux.reshape(n * n_bands, -1) @ flat.T).reshape(n, n_bands, len(weights)).astype(float)
+
+
+def radial_color_profiles(flux, survey, bands, radii, pixel_scale=None):
+    """Colour in circular annuli for many galaxies, each centred in its stamp.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n, band, ny, nx)
+        In the survey's unit, its bands in the survey's order.
+    survey : Survey or str
+        For the zero points; its bands are those of ``flux``.
+    bands : tuple of str
+        The two bands of the colour, as ``("g", "r")`` for g - r.
+    radii : array_like or `~astropy.units.Quantity`
+        Edges of the annuli; bare numbers are in arcsec.
+    pixel_scale : float or `~astropy.units.Quantity`, optional
+        Default: the survey's.
+
+    Returns
+    -------
+    ndarray of shape (n, n_annuli)
+        AB magnitudes; NaN where the flux of either band is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.gradients import radial_color_profiles
+    >>> flux = np.ones((3, 5, 64, 64)) * np.array([1, 2, 4, 4, 4])[:, None, None]
+    >>> radial_color_profiles(flux, "SDSS", ("g", "r"), [0, 1, 2]).round(3)[0]
+    array([0.753, 0.753])
+    """
+    survey = get_survey(survey)
+    flux = np.asarray(flux)
+    if flux.ndim != 4 or flux.shape[1] != len(survey):
+        raise ValueError(f"flux must have shape (n, {len(survey)}, y, x) for {survey.name}, got {flux.shape}")
+    index = [_band_index(survey, name) for name in _two_bands(bands)]
+    scale = survey.pixel_scale if pixel_scale is None else pixel_scale
+    sums = radial_fluxes(flux[:, index], annulus_weights(flux.shape[-2:], radii, scale))
+    magnitude = np.array([survey.bands[i].zero_point for i in index])[:, None] - 2.5 * np.log10(positive(sums))
+    return magnitude[:, 0] - magnitude[:, 1]
+
+
+def radial_slopes(colors, radii):
+    """Least-squares slope of the colour against log10 of the annulus radius, for many galaxies.
+
+    Parameters
+    ----------
+    colors : ndarray of shape (n, n_annuli)
+        As `radial_color_profiles` gives; NaN values are left out.
+    radii : array_like or `~astropy.units.Quantity`
+        Edges of the annuli. An annulus stands at the mean of its two edges.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Magnitudes per decade in radius; NaN with fewer than two finite colours.
+    """
+    edges = _arcsec("radii", radii)
+    colors = np.asarray(colors, dtype=float)
+    x = np.broadcast_to(np.log10((edges[1:] + edges[:-1]) / 2), colors.shape)
+    used = np.isfinite(colors)
+    count = used.sum(axis=1)
+    safe = np.maximum(count, 1)[:, None]
+    dx = np.where(used, x - np.where(used, x, 0).sum(axis=1, keepdims=True) / safe, 0)
+    spread = (dx**2).sum(axis=1)
+    product = (dx * np.where(used, colors, 0)).sum(axis=1)
+    return np.divide(product, spread, out=np.full(len(colors), np.nan), where=(count > 1) & (spread > 0))
+
+
+def positive(values):
+    """The values, NaN where they are not above zero, so that a logarithm neither warns nor invents a magnitude."""
+    return np.where(values > 0, values, np.nan)
+
+
+def _two_bands(bands):
+    bands = tuple(bands)
+    if len(bands) != 2 or bands[0] == bands[1]:
+        raise ValueError(f"bands must be two different band names, as ('g', 'r'), got {bands!r}")
+    return bands
+
+
+def _band_index(survey, name):
+    if name not in survey.band_names:
+        raise ValueError(f"bands names {name!r}, which is not among the bands {', '.join(survey.band_names)}")
+    return survey.band_names.index(name)
