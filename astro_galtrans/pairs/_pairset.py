@@ -175,18 +175,40 @@ class PairSet:
         TypeError
             If the catalog holds what cannot be written: objects, or columns that are not plain.
         """
-        from astro_galtrans.pairs._disk import PairWriter
-
         images = {name: getattr(self, name) for name in IMAGES if getattr(self, name) is not None}
         if any(isinstance(array, LazyArray) and array.is_within(path) for array in images.values()):
             raise ValueError(f"this set of pairs is read from {path}, it cannot be written over itself")
         surveys = {"input": self.input_survey, "target": self.target_survey}
         shapes = {name: array.shape[1:] for name, array in images.items()}
-        with PairWriter(path, len(self), shapes, surveys, overwrite) as writer:
+        with self.writer(path, len(self), shapes, surveys, overwrite) as writer:
             for first in range(0, len(self), writer.block):
                 block = slice(first, first + writer.block)
                 writer.write_images(first, {name: array[block] for name, array in images.items()})
             writer.finish(self.ids, self.redshift, self.catalog)
+
+    @staticmethod
+    def writer(path, n, shapes, surveys, overwrite=False):
+        """A context manager that writes pairs block by block, for sets that do not fit in memory.
+
+        Parameters
+        ----------
+        path, overwrite
+            As for `write`.
+        n : int
+            Number of pairs.
+        shapes : dict of str to tuple
+            Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"``.
+        surveys : dict of str to Survey
+            ``"input"`` and ``"target"``.
+
+        Returns
+        -------
+        context manager
+            With ``write_images(first_row, {name: array})`` and, at the end, ``finish(ids, redshift, catalog)``.
+        """
+        from astro_galtrans.pairs._disk import PairWriter
+
+        return PairWriter(path, n, shapes, surveys, overwrite)
 
     def __len__(self):
         return len(self.ids)

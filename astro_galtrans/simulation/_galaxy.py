@@ -5,35 +5,41 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.simulation._population import GalaxyPopulation, draw_galaxy
+from astro_galtrans.simulation._real import RealMorphologies
 from astro_galtrans.simulation._render import Renderer
-from astro_galtrans.simulation._seds import TYPES, SEDGrid, reference_grid
+from astro_galtrans.simulation._seds import TYPES, SEDGrid
 
-__all__ = ["SurveyCamera", "make_galaxy"]
+__all__ = ["Simulator", "SurveyCamera"]
 
 _KNOT_TYPE = float(len(TYPES) - 1)
+_DISC_SCALES = 1.6783469900166605  # half-light radius of an exponential disc in scale lengths
 
 
 @dataclass
 class SurveyCamera:
-    """What one side of a pair is made with."""
+    """What one side of a pair is made with: the renderer, and the SEDs of its survey and of the SDSS r band."""
 
     renderer: Renderer
     seds: SEDGrid
+    reference: SEDGrid
+
+    @property
+    def zero_points(self):
+        return np.array([band.zero_point for band in self.renderer.survey])
 
     def component_fluxes(self, galaxy):
         """Flux of bulge, smooth disc and knots in each band, shape ``(3, n_bands)``, in the unit of the survey."""
-        reference = reference_grid()
         knots = (1 - galaxy["bulge_fraction"]) * galaxy["knot_fraction"]
         shares = (galaxy["bulge_fraction"], 1 - galaxy["bulge_fraction"] - knots, knots)
         spectra = ((galaxy["bulge_type"], galaxy["bulge_reddening"]), (galaxy["disc_type"], galaxy["disc_reddening"]),
                    (_KNOT_TYPE, galaxy["disc_reddening"]))
         fluxes = []
         for share, spectrum in zip(shares, spectra):
-            colour = self.seds.flux(galaxy["redshift"], *spectrum) / reference.flux(galaxy["redshift"], *spectrum)
+            colour = self.seds.flux(galaxy["redshift"], *spectrum) / self.reference.flux(galaxy["redshift"], *spectrum)
             fluxes.append(share * colour)
-        zero_points = np.array([band.zero_point for band in self.renderer.survey])
-        return np.array(fluxes) * 10 ** (-0.4 * (galaxy["r_mag"] - zero_points))
+        return np.array(fluxes) * 10 ** (-0.4 * (galaxy["r_mag"] - self.zero_points))
 
     def psf_widths(self, rng, scatter):
         """PSF width in arcsec for each band: a night's seeing common to the bands and a smaller part of each."""
@@ -51,17 +57,9 @@ class SurveyCamera:
         return truth + np.sqrt(variance) * noise, 1 / variance
 
 
-def _shapes(galaxy, galsim):
-    angle = galaxy["position_angle"] * galsim.radians
-    bulge = galsim.DeVaucouleurs(half_light_radius=galaxy["bulge_radius"])
-    disc = galsim.Exponential(half_light_radius=galaxy["disc_radius"])
-    return (bulge.shear(q=galaxy["bulge_axis_ratio"], beta=angle),
-            disc.shear(q=galaxy["disc_axis_ratio"], beta=angle))
-
-
 def _knot_positions(rng, galaxy):
     """Positions in arcsec that follow the light of the exponential disc, within five of its scale lengths."""
-    scale = galaxy["disc_radius"] / 1.6783469900166605
+    scale = galaxy["disc_radius"] / _DISC_SCALES
     # r exp(-r) is a Gamma distribution of shape 2.
     radius = scale * np.minimum(rng.gamma(2, size=galaxy["n_knots"]), 5.0)
     azimuth = rng.uniform(0, 2 * np.pi, galaxy["n_knots"])
@@ -71,44 +69,80 @@ def _knot_positions(rng, galaxy):
     return major * cos - minor * sin, major * sin + minor * cos
 
 
-def make_galaxy(seed, index, population: GalaxyPopulation, cameras):
-    """Row of the catalogue and images of one galaxy.
+class Simulator:
+    """Makes the galaxies of one set.
 
     Parameters
     ----------
     seed : int
         Of the whole set.
-    index : int
-        Which galaxy: its random numbers depend on seed and index alone.
     population : GalaxyPopulation
-        What it is drawn from.
+        What the galaxies are drawn from.
     cameras : dict of str to SurveyCamera
         ``"input"`` and ``"target"``.
-
-    Returns
-    -------
-    row : dict
-    images : dict of str to ndarray
+    morphologies : RealMorphologies, optional
+        Real galaxies in the place of discs and knots.
     """
-    streams = np.random.SeedSequence(seed, spawn_key=(index,)).spawn(3)
-    properties, knots, noise = (np.random.default_rng(stream) for stream in streams)
-    galaxy = draw_galaxy(properties, population)
-    positions = _knot_positions(knots, galaxy) if galaxy["n_knots"] else None
-    images = {}
-    for side, camera in cameras.items():
-        renderer = camera.renderer
-        fluxes = camera.component_fluxes(galaxy)
-        transforms = [renderer.transform(shape) for shape in _shapes(galaxy, renderer.galsim)]
-        if positions is None:
-            fluxes = fluxes[:2]
-        else:
-            transforms.append(renderer.points(*positions))
-        widths = camera.psf_widths(properties, population.psf_scatter)
-        truth = renderer.draw(transforms, fluxes, widths, (galaxy["x_offset"], galaxy["y_offset"]),
-                              population.psf_profile)
-        flux, weight = camera.observe(noise, truth)
-        images.update({f"{side}_flux": flux, f"{side}_weight": weight, f"{side}_truth": truth})
-        zero_points = np.array([band.zero_point for band in renderer.survey])
-        galaxy[f"{side}_mag"] = zero_points - 2.5 * np.log10(fluxes.sum(axis=0))
-        galaxy[f"{side}_psf_fwhm"] = widths
-    return galaxy, images
+
+    def __init__(self, seed, population: GalaxyPopulation, cameras, morphologies: RealMorphologies | None = None):
+        self.seed, self.population, self.cameras, self.morphologies = seed, population, cameras, morphologies
+        self.galsim = import_galsim()
+
+    def _profiles(self, rng, galaxy):
+        """GalSim profiles of the components, and the positions of knots or None; may add to the row."""
+        angle = galaxy["position_angle"] * self.galsim.radians
+        bulge = self.galsim.DeVaucouleurs(half_light_radius=galaxy["bulge_radius"])
+        bulge = bulge.shear(q=galaxy["bulge_axis_ratio"], beta=angle)
+        if self.morphologies is not None:
+            disc, index, radius = self.morphologies.draw(rng, galaxy["disc_radius"])
+            galaxy.update(morphology=index, disc_radius=radius, knot_fraction=0.0, n_knots=0)
+            return [bulge, disc], None
+        disc = self.galsim.Exponential(half_light_radius=galaxy["disc_radius"])
+        disc = disc.shear(q=galaxy["disc_axis_ratio"], beta=angle)
+        return [bulge, disc], _knot_positions(rng, galaxy) if galaxy["n_knots"] else None
+
+    def make(self, index):
+        """Row of the catalogue and images of one galaxy.
+
+        Parameters
+        ----------
+        index : int
+            Which galaxy: its random numbers depend on seed and index alone.
+
+        Returns
+        -------
+        row : dict
+        images : dict of str to ndarray
+        """
+        # The streams are apart, so that what a galaxy is does not depend on how it is observed.
+        streams = np.random.SeedSequence(self.seed, spawn_key=(index,)).spawn(4)
+        properties, structure, seeing, noise = (np.random.default_rng(stream) for stream in streams)
+        galaxy = draw_galaxy(properties, self.population)
+        profiles, knots = self._profiles(structure, galaxy)
+        images = {}
+        for side, camera in self.cameras.items():
+            fluxes = camera.component_fluxes(galaxy)
+            transforms = [camera.renderer.transform(profile) for profile in profiles]
+            if knots is None:
+                fluxes = fluxes[:2]
+            else:
+                transforms.append(camera.renderer.points(*knots))
+            widths = camera.psf_widths(seeing, self.population.psf_scatter)
+            truth = camera.renderer.draw(transforms, fluxes, widths, (galaxy["x_offset"], galaxy["y_offset"]),
+                                         self.population.psf_profile)
+            flux, weight = camera.observe(noise, truth)
+            images.update({f"{side}_flux": flux, f"{side}_weight": weight, f"{side}_truth": truth})
+            galaxy[f"{side}_mag"] = camera.zero_points - 2.5 * np.log10(fluxes.sum(axis=0))
+            galaxy[f"{side}_psf_fwhm"] = widths
+        return galaxy, images
+
+    def make_block(self, indices, truth):
+        """Rows and stacked images of some galaxies; the noise-free images only where wanted."""
+        rows, images = [], {}
+        for row, index in enumerate(indices):
+            galaxy, stamps = self.make(index)
+            rows.append(galaxy)
+            for name, stamp in stamps.items():
+                if truth or not name.endswith("truth"):
+                    images.setdefault(name, np.empty((len(indices), *stamp.shape), np.float32))[row] = stamp
+        return rows, images

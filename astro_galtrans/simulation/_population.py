@@ -11,6 +11,7 @@ from astro_galtrans.simulation._sizes import component_radii, shen_half_light_ra
 
 __all__ = ["GalaxyPopulation", "draw_galaxy", "get_population"]
 
+_TRIES = 1000
 # The cosmology of Shen et al. (2003).
 _COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 _Z = np.geomspace(1e-3, MAX_REDSHIFT, 400)
@@ -37,6 +38,9 @@ class GalaxyPopulation:
         The redshifts at magnitude r follow z^2 exp(-(z/z0)^1.5) (Baugh & Efstathiou 1993, MNRAS 265, 145) with
         median ``redshift_median * 10**(redshift_slope * (r - 17.5))``. The defaults give the median of 0.10 of the
         SDSS main sample to r = 17.77 (Strauss et al. 2002, AJ 124, 1810).
+    max_radius : float, optional
+        Galaxies of a larger circularised half-light radius, in arcsec, are left out, as from a sample cut in angular
+        size: they would not fit on a stamp.
     early_fraction : float, optional
         Fraction of early types; by default it rises with luminosity like the red sequence's share in Baldry et al.
         (2004, ApJ 600, 681), here a hyperbolic tangent that is one half at M_r = -21.
@@ -65,6 +69,7 @@ class GalaxyPopulation:
     counts_slope: float = 0.6
     redshift_median: float = 0.11
     redshift_slope: float = 0.17
+    max_radius: float = 6.0
     early_fraction: float | None = None
     knot_fraction: float = 0.3
     max_knots: int = 30
@@ -83,7 +88,7 @@ class GalaxyPopulation:
         if self.psf_profile not in ("moffat", "kolmogorov"):
             raise ValueError(f"psf_profile must be 'moffat' or 'kolmogorov', got {self.psf_profile!r}")
         limits = {"counts_slope": (-5, 5), "redshift_median": (1e-3, 10), "redshift_slope": (-1, 1),
-                  "early_fraction": (0, 1), "knot_fraction": (0, 1), "max_knots": (1, 1000), "offset": (0, 10),
+                  "max_radius": (0.01, 1e3), "early_fraction": (0, 1), "knot_fraction": (0, 1), "max_knots": (1, 1000), "offset": (0, 10),
                   "psf_scatter": (0, 0.5)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -170,6 +175,15 @@ def draw_galaxy(rng, population):
     dict of str to float
         One value for each column of the catalogue that does not depend on the surveys.
     """
+    for _ in range(_TRIES):
+        galaxy = _draw_any_galaxy(rng, population)
+        if galaxy["half_light_radius"] <= population.max_radius:
+            return galaxy
+    raise ValueError(f"population {population.name!r} has hardly a galaxy within max_radius={population.max_radius} arcsec")
+
+
+def _draw_any_galaxy(rng, population):
+    """Properties of one galaxy of any size."""
     magnitude = _draw_magnitude(rng, population)
     redshift = _draw_redshift(rng, population, magnitude)
     luminosity = absolute_magnitude(magnitude, redshift, 1.0)

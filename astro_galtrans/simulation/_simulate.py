@@ -1,8 +1,4 @@
-"""Many simulated galaxies, in one process or several."""
-
-import multiprocessing
-import os
-from contextlib import contextmanager
+"""A set of simulated pairs, in memory or straight to disk."""
 
 import astropy.units as u
 import numpy as np
@@ -10,15 +6,15 @@ from astropy.table import Table
 from tqdm import tqdm
 
 from astro_galtrans.pairs import PairSet
-from astro_galtrans.simulation._galaxy import SurveyCamera, make_galaxy
 from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.simulation._population import get_population
-from astro_galtrans.simulation._render import Renderer
-from astro_galtrans.simulation._seds import sed_grid
+from astro_galtrans.simulation._seds import reference_grid, sed_grid
+from astro_galtrans.simulation._workers import blocks
 from astro_galtrans.surveys import get_survey, matching_size
 
 __all__ = ["simulate_pairs"]
 
+# A multiple of the block of galaxies that PairSet writes at a time.
 _CHUNK = 32
 _UNITS = {"r_mag": u.mag, "absolute_r_mag": u.mag, "half_light_radius": u.arcsec, "bulge_radius": u.arcsec,
           "disc_radius": u.arcsec, "position_angle": u.rad, "x_offset": u.arcsec, "y_offset": u.arcsec,
@@ -26,70 +22,22 @@ _UNITS = {"r_mag": u.mag, "absolute_r_mag": u.mag, "half_light_radius": u.arcsec
           "input_psf_fwhm": u.arcsec, "target_psf_fwhm": u.arcsec}
 
 
-def _cameras(surveys, sizes):
-    return {side: SurveyCamera(Renderer(surveys[side], sizes[side]), sed_grid(surveys[side])) for side in surveys}
-
-
-def _make_block(seed, indices, population, cameras, truth):
-    rows, images = [], {}
-    for row, index in enumerate(indices):
-        galaxy, stamps = make_galaxy(seed, index, population, cameras)
-        rows.append(galaxy)
-        for name, stamp in stamps.items():
-            if truth or not name.endswith("truth"):
-                images.setdefault(name, np.empty((len(indices), *stamp.shape), np.float32))[row] = stamp
-    return rows, images
-
-
-_worker = {}
-
-
-def _start_worker(surveys, sizes, *settings):
-    _worker["cameras"] = _cameras(surveys, sizes)
-    _worker["settings"] = settings
-
-
-def _work(indices):
-    seed, population, truth = _worker["settings"]
-    return _make_block(seed, indices, population, _worker["cameras"], truth)
-
-
-@contextmanager
-def _single_threaded_children():
-    """Children inherit the environment: without this each would start a pool of threads for linear algebra."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _blocks(chunks, workers, surveys, sizes, seed, population, truth):
-    """Blocks of galaxies in order, from this process or from several."""
-    if workers == 1:
-        cameras = _cameras(surveys, sizes)
-        for chunk in chunks:
-            yield _make_block(seed, chunk, population, cameras, truth)
-        return
-    context = multiprocessing.get_context("spawn")
-    with _single_threaded_children():
-        pool = context.Pool(workers, _start_worker, (surveys, sizes, seed, population, truth))
-    with pool:
-        yield from pool.imap(_work, chunks)
+def _check_integers(**values):
+    for name, value in values.items():
+        least = 0 if name == "seed" else 1
+        if value is None and name in ("target_size", "workers"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, sample="bright", input_size=64,
-                   target_size=None, truth=False, workers=None, progress=False, morphologies=None):
+                   target_size=None, truth=False, workers=None, progress=False, morphologies=None, path=None,
+                   overwrite=False):
     """Simulate galaxies as two surveys see them.
 
-    Every galaxy is a bulge and a disc with star-forming knots, of different spectra at one true redshift. See the
-    page on simulated pairs for the distributions and their sources.
+    Every galaxy is a bulge and a disc, the later types with star-forming knots, of different spectra at one true
+    redshift. The page on simulated pairs gives the distributions and their sources.
 
     Parameters
     ----------
@@ -112,17 +60,25 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
     progress : bool, optional
         Whether to show a progress bar.
     morphologies : path-like, optional
-        A `galsim.RealGalaxyCatalog` file.
+        Catalogue file of a `galsim.RealGalaxyCatalog`, whose galaxies then stand in the place of discs and knots.
+    path : path-like, optional
+        Write the pairs to this Zarr folder while they are made, so that they need not fit in memory.
+    overwrite : bool, optional
+        Whether a set of pairs at ``path`` may be replaced.
 
     Returns
     -------
     PairSet
-        With weights, redshifts, and a catalogue of all that was drawn.
+        With weights, redshifts, and a catalogue of all that was drawn: magnitudes in ``r_mag`` (SDSS r),
+        ``input_mag`` and ``target_mag`` (AB, one a band), ``bulge_fraction`` (of the SDSS r light),
+        ``half_light_radius`` (circularised), and more. On disk if ``path`` was given.
 
     Raises
     ------
     ImportError
         If GalSim is not installed.
+    ValueError
+        If a number is not a positive integer, or the sample is not known.
 
     Examples
     --------
@@ -131,35 +87,56 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
     <PairSet: 2 pairs, SDSS ugriz 32x32 nmgy -> CFHTLS ugriz 68x68 adu, in memory>
     """
     import_galsim()
-    for name, value in (("n", n), ("seed", seed), ("input_size", input_size), ("target_size", target_size),
-                        ("workers", workers)):
-        least = 0 if name == "seed" else 1
-        if value is None and name in ("target_size", "workers"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    _check_integers(n=n, seed=seed, input_size=input_size, target_size=target_size, workers=workers)
     population = get_population(sample)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
     if target_size is None:
         target_size = matching_size(input_size, surveys["input"].pixel_scale, surveys["target"].pixel_scale)
-    sizes = {"input": int(input_size), "target": int(target_size)}
-    seed, n = int(seed), int(n)
+    recipe = {
+        "seed": int(seed), "population": population, "truth": bool(truth), "surveys": surveys,
+        "sizes": {"input": int(input_size), "target": int(target_size)}, "reference": reference_grid(),
+        "seds": {side: sed_grid(survey) for side, survey in surveys.items()},
+        "morphologies": None if morphologies is None else str(morphologies),
+    }
     chunks = [range(first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)]
-    workers = min(workers or 1, len(chunks))
-    rows, images = [], {}
+    made = blocks(recipe, chunks, min(workers or 1, len(chunks)))
     with tqdm(total=n, disable=not progress, unit="pair") as bar:
-        for block_rows, block in _blocks(chunks, workers, surveys, sizes, seed, population, truth):
-            for name, stamps in block.items():
-                target = images.setdefault(name, np.empty((n, *stamps.shape[1:]), np.float32))
-                target[len(rows):len(rows) + len(stamps)] = stamps
+        if path is None:
+            return _in_memory(made, int(n), recipe, bar)
+        return _on_disk(made, int(n), recipe, bar, path, overwrite)
+
+
+def _in_memory(made, n, recipe, bar):
+    rows, images = [], {}
+    for block_rows, block in made:
+        for name, stamps in block.items():
+            whole = images.setdefault(name, np.empty((n, *stamps.shape[1:]), np.float32))
+            whole[len(rows):len(rows) + len(stamps)] = stamps
+        rows += block_rows
+        bar.update(len(block_rows))
+    catalog = _catalog(rows, recipe)
+    return PairSet(images, redshift=np.array(catalog["redshift"]), ids=np.array(catalog["id"]), catalog=catalog,
+                   input_survey=recipe["surveys"]["input"], target_survey=recipe["surveys"]["target"])
+
+
+def _on_disk(made, n, recipe, bar, path, overwrite):
+    kinds = ("flux", "weight", "truth") if recipe["truth"] else ("flux", "weight")
+    shapes = {f"{side}_{kind}": (len(survey), recipe["sizes"][side], recipe["sizes"][side])
+              for side, survey in recipe["surveys"].items() for kind in kinds}
+    rows = []
+    with PairSet.writer(path, n, shapes, recipe["surveys"], overwrite=overwrite) as writer:
+        for block_rows, block in made:
+            writer.write_images(len(rows), block)
             rows += block_rows
             bar.update(len(block_rows))
-    catalog = _catalog(rows, seed, population)
-    return PairSet(images, redshift=np.array(catalog["redshift"]), ids=np.array(catalog["id"]), catalog=catalog,
-                   input_survey=surveys["input"], target_survey=surveys["target"])
+        catalog = _catalog(rows, recipe)
+        writer.finish(np.array(catalog["id"]), np.array(catalog["redshift"]), catalog)
+    return PairSet.open(path)
 
 
-def _catalog(rows, seed, population):
+def _catalog(rows, recipe):
+    """One row a galaxy, with units, and the settings in the meta data."""
+    population, seed = recipe["population"], recipe["seed"]
     catalog = Table({name: np.array([row[name] for row in rows]) for name in rows[0]})
     catalog.add_column([f"{population.name}-{seed}-{index}" for index in range(len(rows))], name="id", index=0)
     for name, unit in _UNITS.items():
