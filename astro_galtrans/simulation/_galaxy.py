@@ -57,8 +57,8 @@ class SurveyCamera:
         return truth + np.sqrt(variance) * noise, 1 / variance
 
 
-def _knot_positions(rng, galaxy):
-    """Positions in arcsec that follow the light of the exponential disc, within five of its scale lengths."""
+def _knots(rng, galaxy):
+    """Positions in arcsec that follow the light of the exponential disc, within five scale lengths, and brightness."""
     scale = galaxy["disc_radius"] / _DISC_SCALES
     # r exp(-r) is a Gamma distribution of shape 2.
     radius = scale * np.minimum(rng.gamma(2, size=galaxy["n_knots"]), 5.0)
@@ -66,7 +66,7 @@ def _knot_positions(rng, galaxy):
     root = np.sqrt(galaxy["disc_axis_ratio"])
     major, minor = radius * np.cos(azimuth) / root, radius * np.sin(azimuth) * root
     cos, sin = np.cos(galaxy["position_angle"]), np.sin(galaxy["position_angle"])
-    return major * cos - minor * sin, major * sin + minor * cos
+    return major * cos - minor * sin, major * sin + minor * cos, rng.exponential(size=galaxy["n_knots"])
 
 
 class Simulator:
@@ -89,7 +89,7 @@ class Simulator:
         self.galsim = import_galsim()
 
     def _profiles(self, rng, galaxy):
-        """GalSim profiles of the components, and the positions of knots or None; may add to the row."""
+        """GalSim profiles of the components, and the knots or None; may add to the row."""
         angle = galaxy["position_angle"] * self.galsim.radians
         bulge = self.galsim.DeVaucouleurs(half_light_radius=galaxy["bulge_radius"])
         bulge = bulge.shear(q=galaxy["bulge_axis_ratio"], beta=angle)
@@ -99,7 +99,7 @@ class Simulator:
             return [bulge, disc], None
         disc = self.galsim.Exponential(half_light_radius=galaxy["disc_radius"])
         disc = disc.shear(q=galaxy["disc_axis_ratio"], beta=angle)
-        return [bulge, disc], _knot_positions(rng, galaxy) if galaxy["n_knots"] else None
+        return [bulge, disc], _knots(rng, galaxy) if galaxy["n_knots"] else None
 
     def make(self, index):
         """Row of the catalogue and images of one galaxy.

@@ -12,6 +12,7 @@ from astro_galtrans.simulation._sizes import component_radii, shen_half_light_ra
 __all__ = ["GalaxyPopulation", "draw_galaxy", "get_population"]
 
 _TRIES = 1000
+_MIN_KNOTS = 5
 # The cosmology of Shen et al. (2003).
 _COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 _Z = np.geomspace(1e-3, MAX_REDSHIFT, 400)
@@ -47,7 +48,7 @@ class GalaxyPopulation:
     knot_fraction : float, optional
         Largest fraction of the r-band light of a late-type disc that is in star-forming knots, 0 for none.
     max_knots : int, optional
-        Largest number of knots of a disc.
+        Largest number of knots of a disc, of at least 5; their brightness follows an exponential distribution.
     offset : float, optional
         Largest distance in x and in y of a galaxy from the centre of its stamp, in arcsec, the same in both surveys.
     psf_profile : {"moffat", "kolmogorov"}, optional
@@ -72,7 +73,7 @@ class GalaxyPopulation:
     max_radius: float = 6.0
     early_fraction: float | None = None
     knot_fraction: float = 0.3
-    max_knots: int = 30
+    max_knots: int = 40
     offset: float = 0.3
     psf_profile: str = "moffat"
     psf_scatter: float = 0.06
@@ -88,8 +89,8 @@ class GalaxyPopulation:
         if self.psf_profile not in ("moffat", "kolmogorov"):
             raise ValueError(f"psf_profile must be 'moffat' or 'kolmogorov', got {self.psf_profile!r}")
         limits = {"counts_slope": (-5, 5), "redshift_median": (1e-3, 10), "redshift_slope": (-1, 1),
-                  "max_radius": (0.01, 1e3), "early_fraction": (0, 1), "knot_fraction": (0, 1), "max_knots": (1, 1000), "offset": (0, 10),
-                  "psf_scatter": (0, 0.5)}
+                  "max_radius": (0.01, 1e3), "early_fraction": (0, 1), "knot_fraction": (0, 1), "offset": (0, 10),
+                  "max_knots": (_MIN_KNOTS, 1000), "psf_scatter": (0, 0.5)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if value is None and name == "early_fraction":
@@ -179,7 +180,8 @@ def draw_galaxy(rng, population):
         galaxy = _draw_any_galaxy(rng, population)
         if galaxy["half_light_radius"] <= population.max_radius:
             return galaxy
-    raise ValueError(f"population {population.name!r} has hardly a galaxy within max_radius={population.max_radius} arcsec")
+    raise ValueError(f"hardly a galaxy of population {population.name!r} is within its max_radius of "
+                     f"{population.max_radius} arcsec")
 
 
 def _draw_any_galaxy(rng, population):
@@ -204,7 +206,7 @@ def _draw_any_galaxy(rng, population):
     radius *= np.interp(redshift, _Z, _ARCSEC_PER_KPC)
     size_ratio = np.exp(rng.normal(np.log(0.6 if early else 0.3), 0.2))
     bulge_radius, disc_radius = component_radii(radius, bulge_fraction, min(size_ratio, 1.0))
-    knots = int(rng.integers(5, max(population.max_knots, 5) + 1))
+    knots = int(rng.integers(_MIN_KNOTS, int(population.max_knots) + 1))
     knot_light = rng.uniform(0.2, 1) * population.knot_fraction * np.clip(galaxy["disc_type"] / 2, 0, 1)
     angle, dx, dy = rng.uniform(0, np.pi), *rng.uniform(-population.offset, population.offset, 2)
     return {

@@ -3,16 +3,48 @@
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from astro_galtrans.simulation._galsim import import_galsim
 
-__all__ = ["RealMorphologies"]
+__all__ = ["RealMorphologies", "isolated"]
 
 _ENLARGEMENT = (0.5, 8.0)
+_SMOOTHING = 2.0  # pixels
+_THRESHOLD = 2.0  # standard deviations of the smoothed background
+
+
+def isolated(image):
+    """The galaxy in the middle of an image, with 0 around it.
+
+    Kept are the pixels that hang together with the middle where the smoothed image stands out of the background by
+    two standard deviations, which is taken from the image's outermost pixels. Without this the noise of the image,
+    and its square border, would be enlarged together with the galaxy.
+
+    Parameters
+    ----------
+    image : ndarray
+        Shape ``(y, x)``.
+
+    Returns
+    -------
+    ndarray
+    """
+    smooth = ndimage.gaussian_filter(np.asarray(image, dtype=float), _SMOOTHING)
+    border = np.concatenate([smooth[:3].ravel(), smooth[-3:].ravel(), smooth[:, :3].ravel(), smooth[:, -3:].ravel()])
+    level = np.median(border)
+    scatter = 1.4826 * np.median(np.abs(border - level))
+    labels, _ = ndimage.label(smooth > level + _THRESHOLD * scatter)
+    y, x = labels.shape[0] // 2, labels.shape[1] // 2
+    middle = labels[y - 3:y + 4, x - 3:x + 4]
+    if not middle.any():
+        raise ValueError("there is no galaxy in the middle of the image")
+    kept = ndimage.binary_fill_holes(labels == np.bincount(middle[middle > 0]).argmax())
+    return np.where(kept, image - level, 0.0)
 
 
 class RealMorphologies:
-    """Images of real galaxies, with their own PSF removed, turned and resized at will.
+    """Images of real galaxies, turned and resized at will. The PSF they were taken with remains part of the shape.
 
     Parameters
     ----------
@@ -29,18 +61,23 @@ class RealMorphologies:
             self.catalog = galsim.RealGalaxyCatalog(str(self.path))
         except (OSError, KeyError, galsim.GalSimError) as error:
             raise ValueError(f"morphologies: {self.path} is not a galsim.RealGalaxyCatalog: {error}") from error
-        self._radii = {}
+        self._shapes = {}
 
     def __len__(self):
         return self.catalog.nobjects
 
-    def _radius(self, index):
-        """Half-light radius in arcsec of the image as observed, never below a pixel."""
-        if index not in self._radii:
+    def shape(self, index):
+        """Profile of flux 1 and half-light radius in arcsec, never below a pixel, of one galaxy."""
+        if index not in self._shapes:
+            galsim = import_galsim()
             image = self.catalog.getGalImage(index)
-            radius = image.calculateHLR()
-            self._radii[index] = max(radius, image.scale) if np.isfinite(radius) else image.scale
-        return self._radii[index]
+            try:
+                clean = galsim.Image(isolated(image.array), scale=image.scale)
+            except ValueError as error:
+                raise ValueError(f"row {index} of {self.path}: {error}") from error
+            profile = galsim.InterpolatedImage(clean, flux=1.0)
+            self._shapes[index] = profile, max(clean.calculateHLR(), image.scale)
+        return self._shapes[index]
 
     def draw(self, rng, radius):
         """A random galaxy, turned at random, of about a half-light radius.
@@ -61,11 +98,7 @@ class RealMorphologies:
         radius : float
             The half-light radius after the limits.
         """
-        galsim = import_galsim()
-        index = int(rng.integers(len(self)))
-        angle, own = rng.uniform(0, 360), self._radius(index)
+        index, angle = int(rng.integers(len(self))), rng.uniform(0, 360)
+        profile, own = self.shape(index)
         enlargement = float(np.clip(radius / own, *_ENLARGEMENT))
-        # An rng of our own, though no noise is added: GalSim would seed one from the clock.
-        profile = galsim.RealGalaxy(self.catalog, index=index, flux=1.0, rng=galsim.BaseDeviate(index + 1),
-                                    noise_pad_size=0)
-        return profile.dilate(enlargement).rotate(angle * galsim.degrees), index, own * enlargement
+        return profile.dilate(enlargement).rotate(angle * import_galsim().degrees), index, own * enlargement

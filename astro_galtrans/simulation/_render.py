@@ -52,11 +52,11 @@ class Renderer:
         profile.drawKImage(image=image, recenter=False)
         return fft.ifftshift(image.array, axes=0)
 
-    def points(self, x, y):
-        """Transform of equally bright points at positions in arcsec, of total flux 1."""
-        along_y = np.exp(-1j * np.outer(self.ky, y))
+    def points(self, x, y, brightness):
+        """Transform of points at positions in arcsec, of relative brightness, and total flux 1."""
+        along_y = np.exp(-1j * np.outer(self.ky, y)) * (brightness / np.sum(brightness))
         along_x = np.exp(-1j * np.outer(x, self.kx))
-        return along_y @ along_x / len(x)
+        return along_y @ along_x
 
     def psf(self, fwhm, profile="moffat"):
         """Transform of the PSF of a width in arcsec, real."""
