@@ -1,2 +1,139 @@
+"""Writing a cube as one FITS file, whole or not at all."""
+
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+
+from astro_galtrans.exceptions import GaltransWarning
+from astro_galtrans.images import _uncertainty
+
+__all__ = ["LAYOUT", "decoded", "uncertainty_kinds", "write_cube"]
+
+# Version of the layout; it stands in the header, so that a reader refuses a newer one instead of guessing.
+LAYOUT = 1
+uncertainty_kinds = {kind.__name__: kind for kind in _uncertainty.POWERS}
+
+
 def write_cube(cube, path, overwrite=False):
-    raise NotImplementedError("the FITS writer")
+    """See `astro_galtrans.images.BandCube.write`."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OSError(f"{path} exists already; overwrite=True replaces it")
+    hdus = fits.HDUList([fits.PrimaryHDU(cube.data, header=_primary_header(cube))])
+    if cube.mask is not None:
+        hdus.append(fits.ImageHDU(cube.mask.astype(np.uint8), name="MASK"))
+    if cube.uncertainty is not None:
+        hdus.append(fits.ImageHDU(cube.uncertainty.array, name="UNCERT"))
+        hdus["UNCERT"].header["UTYPE"] = (type(cube.uncertainty).__name__, "kind of uncertainty, as in astropy.nddata")
+        hdus["UNCERT"].header["BUNIT"] = cube.uncertainty.unit.to_string()
+    if cube.psf is not None:
+        hdus.append(fits.ImageHDU(cube.psf, name="PSF"))
+    if cube.meta:
+        hdus.append(_meta_table(cube.meta))
+    _write_atomically(hdus, path)
+
+
+def _write_atomically(hdus, path):
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".fits", dir=path.parent)
+    try:
+        # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        with os.fdopen(handle, "wb") as file:
+            hdus.writeto(file, checksum=True)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _primary_header(cube):
+    header = fits.Header() if cube.wcs is None else _wcs_header(cube.wcs)
+    header["BUNIT"] = cube.unit.to_string()
+    header["GALTRANS"] = (LAYOUT, "layout version of an astro_galtrans cube")
+    header["BANDS"] = (",".join(cube.bands), "bands along axis 3")
+    for index, band in enumerate(cube.bands, start=1):
+        header[f"BAND{index}"] = band
+    if cube.survey is not None:
+        header["SURVEY"] = cube.survey.name
+    return header
+
+
+def _wcs_header(wcs):
+    if any(getattr(wcs, name) is not None for name in ("cpdis1", "cpdis2", "det2im1", "det2im2")):
+        raise ValueError("a WCS with lookup-table distortion cannot be written to a cube's header; regrid() to a plain one")
+    header = wcs.to_header(relax=True)
+    # to_header rounds to 12 digits; the cube that is read back shall be where it was.
+    pc, cdelt = wcs.wcs.get_pc(), wcs.wcs.get_cdelt()
+    for i in range(2):
+        header[f"CRPIX{i + 1}"], header[f"CRVAL{i + 1}"] = float(wcs.wcs.crpix[i]), float(wcs.wcs.crval[i])
+        header[f"CDELT{i + 1}"] = float(cdelt[i])
+        for j in range(2):
+            header[f"PC{i + 1}_{j + 1}"] = float(pc[i, j])
+    header["WCSAXES"] = 3
+    header["CTYPE3"], header["CRPIX3"], header["CRVAL3"], header["CDELT3"] = "BAND", 1.0, 1.0, 1.0
+    return header
+
+
+def _meta_table(meta):
+    rows = []
+    for key, value in meta.items():
+        try:
+            rows.append((str(key), json.dumps(_encoded(value))))
+        except TypeError:
+            warnings.warn(
+                f"meta[{key!r}] is a {type(value).__name__} or holds something that FITS cannot take, and is not written",
+                GaltransWarning, stacklevel=4)
+    # Bytes in ASCII: json escapes the rest, and a character column of FITS holds nothing else.
+    columns = [fits.Column(name=name, format=f"{max([len(row[i]) for row in rows] + [1])}A", array=[row[i] for row in rows])
+               for i, name in enumerate(("KEY", "JSON"))]
+    return fits.BinTableHDU.from_columns(columns, name="META")
+
+
+def _encoded(value):
+    """``value`` as what JSON has, with a tag on what it has not."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return _encoded(value.item())
+    if isinstance(value, fits.Header):
+        return {"__header__": value.tostring(sep="\n")}
+    if isinstance(value, u.UnitBase):
+        return {"__unit__": value.to_string()}
+    if isinstance(value, u.Quantity):
+        return {"__quantity__": np.asarray(value.value).tolist(), "unit": value.unit.to_string()}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
+        return {"__array__": value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, tuple):
+        return {"__tuple__": [_encoded(item) for item in value]}
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _encoded(item) for key, item in value.items()}
+    raise TypeError(type(value).__name__)
+
+
+def decoded(value):
+    """The inverse of the encoding of meta."""
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "__header__" in value:
+        return fits.Header.fromstring(value["__header__"], sep="\n")
+    if "__unit__" in value:
+        return u.Unit(value["__unit__"])
+    if "__quantity__" in value:
+        return u.Quantity(value["__quantity__"], value["unit"])
+    if "__array__" in value:
+        return np.array(value["__array__"], dtype=value["dtype"])
+    if "__tuple__" in value:
+        return tuple(decoded(item) for item in value["__tuple__"])
+    return {key: decoded(item) for key, item in value.items()}

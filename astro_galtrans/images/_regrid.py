@@ -1,0 +1,177 @@
+"""Moving images to another pixel grid with flux, uncertainty, mask and PSF."""
+
+from copy import deepcopy
+
+import numpy as np
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
+from scipy import ndimage
+
+from astro_galtrans.images import _uncertainty
+from astro_galtrans.images._cube import BandCube
+from astro_galtrans.images._grid import check_celestial, same_grid
+
+__all__ = ["regrid"]
+
+_METHODS = ("bicubic", "bilinear", "exact", "adaptive")
+
+
+def regrid(image, wcs, shape, *, method=None):
+    """Put an image onto another pixel grid, with its flux conserved.
+
+    The image is resampled as a surface brightness and multiplied by the ratio of the areas of the new and the old
+    pixels on the sky, place by place.
+
+    Parameters
+    ----------
+    image : BandCube or `~astropy.nddata.CCDData`
+        The image, with a WCS.
+    wcs : `~astropy.wcs.WCS`
+        Celestial WCS of the new grid.
+    shape : tuple of int
+        ``(ny, nx)`` of the new grid.
+    method : {"bicubic", "bilinear", "exact", "adaptive"}, optional
+        How `reproject` resamples: cubic spline or linear interpolation, overlap of pixel areas, or adaptive with
+        flux conserved. The default is "exact" where the new pixels have more than 1.5 times the area of the old, so that
+        none are skipped, and else "bicubic", which widens the PSF least.
+
+    Returns
+    -------
+    BandCube or `~astropy.nddata.CCDData`
+        Of the kind that came in. Pixels that touch a bad pixel or have no image under them are masked, the latter NaN.
+        ``meta["regrid"]`` tells the method and the area ratio in the middle.
+
+    Notes
+    -----
+    The variance of a new pixel is that of the piece of sky under it: variance per area is resampled and multiplied
+    by the new area. A sum over an aperture of many pixels then has the right variance when pixels are taken to be
+    independent. They are not: resampling makes neighbours correlate, and the scatter of single pixels is smaller
+    than their standard deviation here, by 0.6 to 1 where the pixel size stays the same.
+
+    The PSF is resampled where scale or orientation change; widening by the resampling itself is not added to it.
+    """
+    if not isinstance(image, (BandCube, CCDData)):
+        raise TypeError(f"image must be a BandCube or a CCDData, got {type(image).__name__}")
+    wcs = check_celestial(wcs)
+    if image.wcs is None or wcs is None:
+        raise ValueError("image and target need a WCS" if image.wcs is None else "wcs must not be None")
+    shape = tuple(int(side) for side in shape)
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f"shape must be (ny, nx), got {shape}")
+    if method is not None and method not in _METHODS:
+        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
+    if image.data.shape[-2:] == shape and same_grid(image.wcs, wcs, shape, tolerance=1e-4):
+        return deepcopy(image)
+    jacobian, ratio = _jacobian(image.wcs, wcs, shape)
+    middle = float(ratio[shape[0] // 2, shape[1] // 2])
+    method = method or ("exact" if middle > 1.5 else "bicubic")
+    data, variance, bad = _planes(image)
+    filled = _filled(data, bad)
+    resample = _resampler(method, image.wcs, wcs, shape)
+    out = resample(filled) * ratio
+    support = [np.broadcast_to(bad, data.shape).astype(np.float64)] + ([] if variance is None else [_filled(variance, bad)])
+    smooth = _resampler("bilinear" if method == "bicubic" else method, image.wcs, wcs, shape)(np.concatenate(support))
+    bad_out = smooth[:len(data)]
+    outside = ~np.isfinite(out) | ~np.isfinite(bad_out)
+    out[outside] = np.nan
+    mask = outside | (np.nan_to_num(bad_out) > 1e-3)
+    spread = None
+    if variance is not None:
+        spread = _as_kind(np.where(outside, np.nan, smooth[len(data):] * ratio), image.uncertainty, data.dtype)
+    psf = None if image.psf is None else _resampled_psf(image.psf, jacobian)
+    wcs = deepcopy(wcs)
+    wcs.array_shape = shape
+    meta = deepcopy(image.meta)
+    meta["regrid"] = {"method": method, "pixel_area_ratio": middle} if not hasattr(meta, "cards") else f"{method} {middle:.6g}"
+    out = out.astype(data.dtype)
+    if isinstance(image, BandCube):
+        return image._replace(out, wcs=wcs, mask=mask, uncertainty=spread, psf=psf, meta=meta)
+    return CCDData(
+        out[0], unit=image.unit, wcs=wcs, mask=mask[0], psf=psf, meta=meta,
+        uncertainty=None if spread is None else _uncertainty.like(image.uncertainty, spread[0], image.uncertainty.unit))
+
+
+def _planes(image):
+    """Data, variance or None, and what is bad, each of shape (plane, y, x)."""
+    data = image.data if image.data.ndim == 3 else image.data[np.newaxis]
+    bad = ~np.isfinite(data)
+    if image.mask is not None:
+        bad |= np.asarray(image.mask, dtype=bool)
+    if image.uncertainty is None:
+        return data, None, bad
+    with np.errstate(all="ignore"):
+        variance = np.reshape(1 / _uncertainty.inverse_variance(image.uncertainty).astype(float), data.shape)
+    # A pixel whose error is not known is a bad one: with a guess in its place it would pass for a good one.
+    unknown = ~np.isfinite(variance) | (variance <= 0)
+    if not unknown.all():
+        bad |= unknown
+    return data, variance, bad
+
+
+def _as_kind(variance, uncertainty, dtype):
+    """Variance as the array of the kind of uncertainty that came in."""
+    with np.errstate(all="ignore"):
+        if isinstance(uncertainty, VarianceUncertainty):
+            return variance.astype(dtype)
+        if isinstance(uncertainty, InverseVariance):
+            return np.nan_to_num(1 / variance, nan=0, posinf=0).astype(dtype)
+        return StdDevUncertainty(np.sqrt(variance)).array.astype(dtype)
+
+
+def _filled(planes, bad):
+    """Planes with each bad pixel given the value of the nearest good one, for an interpolation that reaches over it."""
+    out = np.array(planes, dtype=np.float64)
+    for plane, holes in zip(out, bad):
+        if holes.all():
+            plane[:] = 0
+        elif holes.any():
+            nearest = ndimage.distance_transform_edt(holes, return_distances=False, return_indices=True)
+            plane[holes] = plane[tuple(nearest)][holes]
+    return out
+
+
+def _resampler(method, from_wcs, to_wcs, shape):
+    from reproject import reproject_adaptive, reproject_exact, reproject_interp
+
+    options = {"shape_out": shape, "return_footprint": False}
+    if method == "exact":
+        return lambda planes: reproject_exact((planes, from_wcs), to_wcs, **options)
+    if method == "adaptive":
+        return lambda planes: reproject_adaptive((planes, from_wcs), to_wcs, **options)
+    return lambda planes: reproject_interp((planes, from_wcs), to_wcs, order=method, roundtrip_coords=False, **options)
+
+
+def _jacobian(from_wcs, to_wcs, shape):
+    """How old pixels change with new ones in the middle, (2, 2), and new over old pixel area at each new pixel.
+
+    Both grids are smooth on the scale of many pixels, so that a few nodes with linear interpolation do.
+    """
+    nodes = [np.linspace(0, side - 1, min(side, 2 + side // 64)) for side in shape]
+    y, x = np.meshgrid(*nodes, indexing="ij")
+    sky = to_wcs.pixel_to_world(
+        np.stack([x + 0.5, x - 0.5, x, x]), np.stack([y, y, y + 0.5, y - 0.5]))
+    xx, yy = from_wcs.world_to_pixel(sky)
+    matrix = np.array([[xx[0] - xx[1], xx[2] - xx[3]], [yy[0] - yy[1], yy[2] - yy[3]]])
+    area = np.abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
+    middle = matrix[:, :, area.shape[0] // 2, area.shape[1] // 2]
+    if not np.all(np.isfinite(area)):
+        raise ValueError("the new grid reaches where the image's projection is not defined")
+    fine = [np.interp(np.arange(side), node, np.arange(len(node))) for side, node in zip(shape, nodes)]
+    return middle, ndimage.map_coordinates(area, np.meshgrid(*fine, indexing="ij"), order=1, mode="nearest")
+
+
+def _resampled_psf(psf, jacobian):
+    """PSF on the new pixels; the same array where they have the size and orientation of the old ones."""
+    if np.allclose(jacobian, np.eye(2), atol=2e-3):
+        return psf
+    planes = psf if psf.ndim == 3 else psf[np.newaxis]
+    scale = np.sqrt(abs(np.linalg.det(jacobian)))
+    # The parity of the side decides whether the centre is a pixel or a corner, and is kept.
+    sides = [max(1, int(np.ceil(side / scale))) for side in planes.shape[1:]]
+    sides = [side + (side - old) % 2 for side, old in zip(sides, planes.shape[1:])]
+    y, x = np.meshgrid(*[np.arange(side) - (side - 1) / 2 for side in sides], indexing="ij")
+    old_x = jacobian[0, 0] * x + jacobian[0, 1] * y + (planes.shape[2] - 1) / 2
+    old_y = jacobian[1, 0] * x + jacobian[1, 1] * y + (planes.shape[1] - 1) / 2
+    out = np.stack([ndimage.map_coordinates(plane.astype(float), [old_y, old_x], order=3, mode="constant")
+                    for plane in planes])
+    out = (out / out.sum(axis=(1, 2), keepdims=True)).astype(psf.dtype)
+    return out if psf.ndim == 3 else out[0]

@@ -1,0 +1,122 @@
+"""Calibrated single-band stacks: MegaPipe and TERAPIX images of CFHT MegaCam, and FITS images of any origin."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty
+from astropy.stats import mad_std, sigma_clip
+from astropy.utils.exceptions import AstropyUserWarning
+
+from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.images._fits_read import find_part, native, parse_unit, plain_wcs
+from astro_galtrans.images._fits_write import uncertainty_kinds
+from astro_galtrans.images._kinds import band_of_header
+from astro_galtrans.images._scales import is_counts
+
+__all__ = ["image_from_parts", "is_megacam", "load_weight", "pixel_noise"]
+
+# AB magnitude of one count of the stack. PHOT_C is the same in older stacks; single exposures use it for one count per
+# second, and so it comes last.
+_ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
+
+
+def is_megacam(parts):
+    """Whether a header is of an image taken through a MegaCam filter."""
+    return any(".MP9" in str(part.header.get("FILTER", "")) for part in parts)
+
+
+def image_from_parts(path, parts, *, unit=None, survey=None, noise="auto", weight=None, band=None):
+    """A single-band image as a CCDData; see `astro_galtrans.images.read_cube` for the choices."""
+    image = next((part for part in parts if np.ndim(part.data) == 2 and isinstance(part.data, np.ndarray)
+                  and part.data.dtype.names is None), None)
+    if image is None:
+        raise FileFormatError(f"{path} has no image of two axes")
+    header = image.header
+    flux = native(image.data, np.float32 if image.data.dtype.itemsize <= 4 else np.float64)
+    zero_point = next((float(header[key]) for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))), None)
+    unit = _unit_of(path, header, unit, survey, zero_point)
+    meta = {"header": header}
+    told = band_of_header(header)
+    if told is not None:
+        meta["band"] = told
+    if zero_point is not None and is_counts(unit):
+        meta["zero_point"] = zero_point
+    mask = find_part(parts, "MASK", "MSK")
+    mask = None if mask is None else mask.data != 0
+    psf = find_part(parts, "PSF", "PSFIMAGE", "PSFIM")
+    ccd = CCDData(flux, unit=unit, wcs=plain_wcs(header), mask=mask, meta=meta, psf=None if psf is None else native(psf.data))
+    ccd.uncertainty = _uncertainty_of(path, parts, ccd, meta.get("band", band), survey, noise, weight)
+    return ccd
+
+
+def _unit_of(path, header, unit, survey, zero_point):
+    if unit is not None:
+        return u.Unit(unit)
+    told = parse_unit(header.get("BUNIT"))
+    if told is not None:
+        return told
+    if zero_point is not None:
+        return u.adu
+    if survey is not None:
+        return survey.unit
+    raise ValueError(f"{path} tells no unit in BUNIT; say it with unit=, or the survey with survey=")
+
+
+def _uncertainty_of(path, parts, ccd, band, survey, noise, weight):
+    """Inverse variance from a weight map, else what the file has, else an estimate."""
+    if weight is not None:
+        weight = native(weight)
+        if weight.shape != ccd.data.shape:
+            raise ValueError(f"the weight map of {path} has shape {weight.shape}, the image {ccd.data.shape}")
+        return InverseVariance(weight)
+    part = find_part(parts, "UNCERT")
+    if part is not None:
+        return uncertainty_kinds.get(part.header.get("UTYPE"), StdDevUncertainty)(native(part.data))
+    part = find_part(parts, "IVAR", "INVVAR", "WEIGHT", "WHT")
+    if part is not None:
+        return InverseVariance(native(part.data))
+    part = find_part(parts, "SIGMA", "ERR", "ERROR", "STDDEV", "RMS")
+    if part is not None:
+        return StdDevUncertainty(native(part.data))
+    if noise is None:
+        return None
+    gain = ccd.meta["header"].get("GAIN")
+    if not isinstance(gain, (int, float)) or gain <= 0:
+        gain = survey[band].gain if survey is not None and band in survey.band_names else None
+    return StdDevUncertainty(pixel_noise(ccd.data, ccd.mask, gain).astype(ccd.data.dtype))
+
+
+def pixel_noise(flux, mask=None, gain=None):
+    """Standard deviation of each pixel: the scatter of the background, and the photons of what stands above it.
+
+    Parameters
+    ----------
+    flux : ndarray
+        Background-subtracted image, shape ``(y, x)``.
+    mask : ndarray of bool, optional
+        True where a pixel is bad.
+    gain : float, optional
+        Electrons per unit of flux; without it there is no photon noise.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(y, x)``.
+    """
+    good = np.isfinite(flux) if mask is None else np.isfinite(flux) & ~mask
+    if not good.any():
+        return np.full(flux.shape, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        background = sigma_clip(flux[good].astype(float), sigma=3, stdfunc=mad_std, masked=False)
+    level, scatter = np.median(background), mad_std(background)
+    photons = 0 if gain is None else np.maximum(np.nan_to_num(flux) - level, 0) / gain
+    return np.sqrt(scatter**2 + photons)
+
+
+def load_weight(parts):
+    """The first image of a file of weights."""
+    return next((part.data for part in parts if isinstance(part.data, np.ndarray) and not isinstance(
+        part.data, fits.FITS_rec)), None)
