@@ -1,0 +1,184 @@
+"""Imports only go down the floors of the package, and each module stands on its own."""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "astro_galtrans"
+ROOT = Path(importlib.util.find_spec(PACKAGE).origin).parent
+FLOORS = [
+    {"exceptions"},
+    {"surveys"},
+    {"images"},
+    {"pairs", "gradients"},
+    {"simulation"},
+    {"backbones"},
+    {"objectives"},
+    {"translation", "photoz"},
+    {"storage"},
+    {"training"},
+    {"evaluation", "catalog"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
+# Libraries that only some parts may import, wherever in a module the import stands.
+ONLY_IN = {
+    "torch": {
+        "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "catalog", "cli",
+    },
+    "lightning": {"training"},
+    "nflows": {"objectives"},
+    "monai": {"backbones"},
+    "galsim": {"simulation"},
+    "zarr": {"pairs", "catalog"},
+    "asdf": {"storage"},
+    "jinja2": {"evaluation"},
+}
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join([PACKAGE, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+
+
+def modules():
+    return {module_name(path): path for path in sorted(ROOT.rglob("*.py")) if "tests" not in path.parts}
+
+
+def imports(path, name):
+    """Every module a file imports, also inside functions: ``(line, full name)``."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(), filename=str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parent, *filter(None, [base])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield node.lineno, full if full in MODULES else base
+
+
+MODULES = modules()
+
+
+def part(name):
+    """The subpackage or top-level module of a module; empty for the package itself."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_every_part_has_a_floor():
+    assert {part(name) for name in MODULES} - {""} <= set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down(name):
+    own = part(name)
+    wrong = [
+        f"line {line}: {target}" for line, target in imports(MODULES[name], name)
+        if target.split(".")[0] == PACKAGE and part(target) not in ("", own)
+        and (own == "" or FLOOR_OF[part(target)] >= FLOOR_OF[own])
+    ]
+    assert not wrong, f"{name} imports from its own floor or above: {wrong}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_libraries_stay_where_they_belong(name):
+    wrong = [
+        f"line {line}: {target}" for line, target in imports(MODULES[name], name)
+        if part(name) not in ONLY_IN.get(target.split(".")[0], {part(name)})
+    ]
+    assert not wrong, f"{name}: {wrong}"
+
+
+def test_flow_library_has_one_importer():
+    importers = [
+        name for name, path in MODULES.items()
+        if any(target.split(".")[0] == "nflows" for _, target in imports(path, name))
+    ]
+    assert importers == [f"{PACKAGE}.objectives.flow"]
+
+
+def cycle_within(own):
+    """The first chain of module-level imports in a subpackage that comes back to its start, or None."""
+    arrows = {}
+    for name, path in MODULES.items():
+        if part(name) == own:
+            top = ast.parse(path.read_text()).body
+            lines = {node.lineno for node in top if isinstance(node, (ast.Import, ast.ImportFrom))}
+            targets = {target for line, target in imports(path, name) if line in lines}
+            arrows[name] = {target for target in targets if part(target) == own and target != name}
+
+    def walk(name, chain):
+        if name in chain:
+            return [*chain[chain.index(name):], name]
+        return next(filter(None, (walk(target, [*chain, name]) for target in sorted(arrows.get(name, ())))), None)
+
+    return next(filter(None, (walk(name, []) for name in arrows)), None)
+
+
+@pytest.mark.parametrize("own", sorted({part(name) for name in MODULES} - {""}))
+def test_no_import_cycle(own):
+    assert cycle_within(own) is None
+
+
+def run(code, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
+
+
+IMPORT_EACH = """
+import importlib, os, sys
+for library in ("torch", "lightning", "monai", "nflows.transforms", "zarr", "galsim", "photutils.segmentation",
+                "astropy.table", "astropy.wcs", "astropy.nddata", "astropy.coordinates", "specutils", "reproject",
+                "asdf", "matplotlib.figure", "scipy.special", "scipy.ndimage", "sedpy.observate", "surveycodex",
+                "speclite"):
+    try:
+        importlib.import_module(library)
+    except ImportError:
+        pass
+assert not [name for name in sys.modules if name.startswith("astro_galtrans")]
+for name in sys.argv[1:]:
+    if os.fork() == 0:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            print(name, repr(error), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_each_module_imports_alone():
+    """Each in a process of its own, branched off one that has the libraries but nothing of this package."""
+    done = run(IMPORT_EACH, *(name for name in MODULES if part(name) != "__main__"))
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("code", [
+    "import astro_galtrans", "import astro_galtrans.storage", "import astro_galtrans.storage.extension",
+    "import astro_galtrans.surveys", "import astro_galtrans.images", "import astro_galtrans.cli",
+])
+def test_light_parts_import_nothing_heavy(code):
+    if "cli" in code and f"{PACKAGE}.cli" not in MODULES:
+        pytest.skip("there is no command line yet")
+    heavy = {"torch", "lightning", "nflows", "monai", "galsim"}
+    done = run(f"{code}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_parts_import_without_the_extras():
+    names = sorted({f"{PACKAGE}.{part(name)}" for name in MODULES if part(name) not in ("", "__main__")})
+    missing = "import sys; sys.modules.update(galsim=None, jinja2=None, monai=None)\n"
+    done = run(missing + "\n".join(f"import {name}" for name in names))
+    assert done.returncode == 0, done.stderr[-800:]
