@@ -55,15 +55,17 @@ def state():
     rng = np.random.default_rng(5)
     return {
         "name": "small",
-        "backbone": {"name": "unet", "options": {"widths": (8, 16), "residual": True, "dropout": None, "slope": 1e-05}},
-        "weights": {
-            "first.weight": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
-            "first.bias": rng.normal(size=4).astype(np.float16),
-            "steps": np.array(7, dtype=np.int64),
-            "used": np.array([True, False]),
-            "empty": np.zeros((0, 3), np.float32),
-            "transposed": np.asfortranarray(rng.normal(size=(3, 5))),
-            "strided": rng.normal(size=20)[::2],
+        "network": {
+            "options": {"backbone": "unet", "widths": (8, 16), "residual": True, "dropout": None, "slope": 1e-05},
+            "weights": {
+                "first.weight": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+                "first.bias": rng.normal(size=4).astype(np.float16),
+                "steps": np.array(7, dtype=np.int64),
+                "used": np.array([True, False]),
+                "empty": np.zeros((0, 3), np.float32),
+                "transposed": np.asfortranarray(rng.normal(size=(3, 5))),
+                "strided": rng.normal(size=20)[::2],
+            },
         },
         "input_survey": get_survey("SDSS").select("gri"),
         "target_survey": get_survey("CFHTLS"),
