@@ -1,6 +1,7 @@
 """Read and hold images: the multi-band container, flux scales, survey readers, regridding, source detection."""
 
 from astro_galtrans.images._cube import BandCube
+from astro_galtrans.images._detection import detect_galaxies
 from astro_galtrans.images._frames import FrameSet
 from astro_galtrans.images._kinds import as_band_cube, like_input
 from astro_galtrans.images._readers import read_cube, read_frames
@@ -9,6 +10,6 @@ from astro_galtrans.images._stack import split_bands, stack_bands
 from astro_galtrans.images._weights import flux_and_weight
 
 __all__ = [
-    "BandCube", "FrameSet", "as_band_cube", "flux_and_weight", "like_input", "read_cube", "read_frames", "regrid",
-    "split_bands", "stack_bands",
+    "BandCube", "FrameSet", "as_band_cube", "detect_galaxies", "flux_and_weight", "like_input", "read_cube", "read_frames",
+    "regrid", "split_bands", "stack_bands",
 ]

@@ -150,6 +150,8 @@ def _read_image(path, band, survey, unit, noise, weight):
     if frame:
         return frame_from_parts(path, parts), "SDSS"
     weight = None if weight is None else load_weight(load_parts(weight))
+    if survey is None and megacam:
+        survey = get_survey("CFHTLS")
     image = image_from_parts(path, parts, unit=unit, survey=survey, noise=noise, weight=weight, band=band)
     return image, "CFHTLS" if megacam and "zero_point" in image.meta else None
 

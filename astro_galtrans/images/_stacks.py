@@ -112,7 +112,7 @@ def pixel_noise(flux, mask=None, gain=None):
         warnings.simplefilter("ignore", AstropyUserWarning)
         background = sigma_clip(flux[good].astype(float), sigma=3, stdfunc=mad_std, masked=False)
     level, scatter = np.median(background), mad_std(background)
-    photons = 0 if gain is None else np.maximum(np.nan_to_num(flux) - level, 0) / gain
+    photons = np.zeros(flux.shape) if gain is None else np.maximum(np.nan_to_num(flux) - level, 0) / gain
     return np.sqrt(scatter**2 + photons)
 
 

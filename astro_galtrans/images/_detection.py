@@ -1,0 +1,225 @@
+"""Finding the galaxies of a real field."""
+
+import astropy.units as u
+import numpy as np
+from astropy.nddata import CCDData
+from astropy.table import Column, Table
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images._cube import BandCube
+from astro_galtrans.images._frames import FrameSet
+from astro_galtrans.images._grid import local_pixel_scale
+from astro_galtrans.images._scales import zero_points
+from astro_galtrans.images._uncertainty import inverse_variance
+from astro_galtrans.surveys import get_survey
+
+__all__ = ["detect_galaxies"]
+
+# Stars measured well enough to tell the size of the PSF, and how many of them it takes.
+_STAR_SIGNAL_TO_NOISE = 50
+_MIN_STARS = 5
+
+
+def detect_galaxies(image, band="r", *, threshold=1.5, min_pixels=8, kernel_fwhm=None, max_magnitude=None,
+                    extended_only=False, neighbour_radius=10 * u.arcsec):
+    """Find sources in one band of a field, measure them, and tell the extended ones from stars.
+
+    The background is subtracted, the image smoothed with a Gaussian of the width of the PSF, pixels above the
+    threshold are joined to sources and blends taken apart (`photutils.segmentation`); magnitudes are Kron's (1980,
+    ApJS 43, 305) with the factor 2.5.
+
+    A source is extended if its half-light radius exceeds that of the stars of the same field. The stars are the
+    crowd of sources of nearly one size: the mode of the sizes of all sources with signal-to-noise above 50, and its
+    scatter. The limit is the mode plus the largest of 10 per cent, 4 times that scatter, and 3 times the mode over the
+    signal-to-noise. In a field with too few stars half the PSF's FWHM of the survey stands for their size.
+
+    Parameters
+    ----------
+    image : FrameSet, BandCube or `~astropy.nddata.CCDData`
+        The field, with a WCS.
+    band : str, optional
+        The band to look in.
+    threshold : float, optional
+        In standard deviations of the background of one pixel, for the smoothed image.
+    min_pixels : int, optional
+        Least number of joined pixels.
+    kernel_fwhm : float, optional
+        FWHM of the smoothing kernel in pixels; the default is the survey's PSF, or 3 pixels.
+    max_magnitude : float, optional
+        Leave out what is fainter.
+    extended_only : bool, optional
+        Leave out stars.
+    neighbour_radius : `~astropy.units.Quantity`, optional
+        Angle within which another source, not more than 2 magnitudes fainter, makes a source one with a neighbour.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        A row a source, brightest first: ``ra``, ``dec`` (deg), ``x``, ``y`` (pixel of the band's image, from 0),
+        ``magnitude`` (AB; of band r for the default), ``magnitude_error``, ``half_light_radius``, ``semimajor_axis``
+        and ``semiminor_axis`` (second moments; arcsec), ``position_angle`` (deg from the x axis), ``signal_to_noise``,
+        ``extended``, ``neighbour`` and ``edge`` (bool; the last for sources whose pixels touch the border or a bad
+        pixel). ``meta`` has the size of the stars and how many they were.
+
+    Examples
+    --------
+    ``galaxies = detect_galaxies(read_frames(paths), max_magnitude=20.5, extended_only=True)``
+    """
+    ccd, survey = _image_of(image, band)
+    scale = local_pixel_scale(ccd.wcs, ccd.data.shape).to_value(u.arcsec)
+    zero_point = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))
+    if zero_point is None:
+        raise ValueError(f"image is in {ccd.unit} without a zero point; give it in meta['zero_point'] or with a survey")
+    psf_fwhm = None if survey is None else survey[band].psf_fwhm.to_value(u.arcsec) / scale
+    flux, bad, smooth, level = _prepared(ccd, kernel_fwhm or psf_fwhm or 3.0)
+    table = _measured(flux, bad, smooth, level, threshold, min_pixels, ccd.uncertainty)
+    table["magnitude"] = zero_point[0] - 2.5 * np.log10(table["flux"])
+    table["magnitude_error"] = 2.5 / np.log(10) / table["signal_to_noise"]
+    _flag_extended(table, psf_fwhm)
+    _place(table, ccd.wcs, scale)
+    _flag_neighbours(table, neighbour_radius.to_value(u.arcsec) / scale)
+    table.sort("magnitude")
+    keep = np.ones(len(table), dtype=bool)
+    if max_magnitude is not None:
+        keep &= table["magnitude"] <= max_magnitude
+    if extended_only:
+        keep &= table["extended"]
+    table.meta["band"] = band
+    order = ("ra", "dec", "x", "y", "magnitude", "magnitude_error", "half_light_radius", "semimajor_axis", "semiminor_axis",
+             "position_angle", "signal_to_noise", "extended", "neighbour", "edge")
+    return table[keep][list(order)]
+
+
+def _image_of(image, band):
+    """The single-band image to look in, and its survey or None."""
+    if isinstance(image, (BandCube, FrameSet)):
+        if band not in image.bands:
+            raise BandMismatchError(f"image has bands {', '.join(image.bands)}, not {band}")
+        ccd, survey = image[band], image.survey
+    elif isinstance(image, CCDData):
+        ccd, survey = image, image.meta.get("survey")
+        survey = None if survey is None else get_survey(survey)
+        if survey is not None and band not in survey.band_names:
+            raise BandMismatchError(f"survey {survey.name} has bands {', '.join(survey.band_names)}, not {band}")
+    else:
+        raise TypeError(f"image must be a FrameSet, a BandCube or a CCDData, got {type(image).__name__}")
+    if ccd.wcs is None:
+        raise ValueError("image needs a WCS")
+    return ccd, survey
+
+
+def _prepared(ccd, kernel_fwhm):
+    """Flux without background, bad pixels, the smoothed flux, and the background scatter of each pixel."""
+    from photutils.background import Background2D
+
+    flux = ccd.data.astype(float)
+    bad = ~np.isfinite(flux)
+    if ccd.mask is not None:
+        bad |= ccd.mask
+    if bad.all():
+        raise ValueError("image has no good pixel")
+    flux[bad] = 0
+    box = tuple(max(1, min(128, side // 2)) for side in flux.shape)
+    background = Background2D(flux, box, mask=bad, filter_size=3, exclude_percentile=90)
+    flux = np.where(bad, 0, flux - background.background)
+    return flux, bad, ndimage.gaussian_filter(flux, kernel_fwhm / 2.3548), background.background_rms
+
+
+def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
+    """A table of what photutils finds and measures, in pixels and the unit of the image.
+
+    Only names and positional arguments that photutils 2 and 3 share are used, but for the radius.
+    """
+    from photutils.segmentation import SourceCatalog, deblend_sources, detect_sources
+
+    limit = threshold * scatter
+    segments = detect_sources(smooth, limit, min_pixels, mask=bad) if np.any(smooth > limit) else None
+    if segments is None:
+        raise ValueError("no source stands above the threshold")
+    segments = deblend_sources(smooth, segments, min_pixels, contrast=0.005, progress_bar=False)
+    error = scatter
+    if uncertainty is not None:
+        with np.errstate(all="ignore"):
+            error = 1 / np.sqrt(inverse_variance(uncertainty).astype(float))
+        error = np.where(np.isfinite(error), error, 0)
+    sources = SourceCatalog(flux, segments, convolved_data=smooth, error=error, mask=bad)
+    kron, half = sources.kron_flux, (sources.flux_radius if hasattr(type(sources), "flux_radius") else
+                                     sources.fluxfrac_radius)(0.5)
+    kron_error = sources.kron_flux_err if hasattr(type(sources), "kron_flux_err") else sources.kron_fluxerr
+    moments = np.sqrt(np.atleast_2d(u.Quantity(sources.covariance_eigvals).value))
+    centroid = np.atleast_2d(sources.centroid)
+    table = Table({
+        "x": centroid[:, 0], "y": centroid[:, 1], "flux": np.atleast_1d(kron), "half_light_radius": _plain(half),
+        "semimajor_axis": moments.max(axis=1), "semiminor_axis": moments.min(axis=1),
+        "position_angle": _plain(sources.orientation),
+        "signal_to_noise": np.atleast_1d(kron) / np.atleast_1d(kron_error), "edge": _touches(segments, bad),
+    })
+    good = (table["flux"] > 0) & (table["half_light_radius"] > 0)
+    for name in ("x", "y", "signal_to_noise"):
+        good &= np.isfinite(table[name])
+    return table[good]
+
+
+def _plain(values):
+    """A value or Quantity of one source or many as a plain array."""
+    return np.atleast_1d(u.Quantity(values).value)
+
+
+def _touches(segments, bad):
+    """Whether the pixels of each source touch the border or a bad pixel."""
+    near = ndimage.binary_dilation(bad, iterations=2)
+    near[[0, -1], :] = near[:, [0, -1]] = True
+    touched = np.unique(segments.data[near])
+    return np.isin(segments.labels, touched)
+
+
+def _mode(values):
+    """Half-sample mode: the half of the values that lies closest together, and of it the half, and so on."""
+    values = np.sort(values)
+    while len(values) > 3:
+        half = (len(values) + 1) // 2
+        start = np.argmin(values[half - 1:] - values[:len(values) - half + 1])
+        values = values[start:start + half]
+    return values.mean()
+
+
+def _flag_extended(table, psf_fwhm):
+    """Add ``extended``; the size of the stars goes to ``meta``."""
+    size, snr = np.asarray(table["half_light_radius"]), np.asarray(table["signal_to_noise"])
+    good = size[(snr > _STAR_SIGNAL_TO_NOISE) & ~np.asarray(table["edge"])]
+    stars = good[:0]
+    if len(good) >= _MIN_STARS:
+        middle = _mode(good)
+        stars = good[np.abs(good - middle) < 0.15 * middle]
+    if len(stars) >= _MIN_STARS:
+        middle = np.median(stars)
+        scatter = 1.4826 * np.median(np.abs(stars - middle))
+    elif psf_fwhm is not None:
+        stars, middle, scatter = good[:0], psf_fwhm / 2, 0.025 * psf_fwhm
+    else:
+        raise ValueError("image has too few stars to tell the size of the PSF; a survey would tell it")
+    margin = np.maximum(max(0.1 * middle, 4 * scatter), 3 * middle / np.maximum(snr, 1e-3))
+    table["extended"] = size > middle + margin
+    table.meta.update(star_half_light_radius_pixels=float(middle), star_scatter_pixels=float(scatter), n_stars=len(stars))
+
+
+def _place(table, wcs, scale):
+    """Add the positions on the sky and put lengths into arcsec."""
+    sky = wcs.pixel_to_world(np.asarray(table["x"]), np.asarray(table["y"])).icrs
+    table["ra"], table["dec"] = Column(sky.ra.deg, unit=u.deg), Column(sky.dec.deg, unit=u.deg)
+    for name in ("half_light_radius", "semimajor_axis", "semiminor_axis"):
+        table[name] = Column(np.asarray(table[name]) * scale, unit=u.arcsec)
+    for name in ("magnitude", "magnitude_error"):
+        table[name].unit = u.mag
+    table["position_angle"].unit = u.deg
+
+
+def _flag_neighbours(table, radius):
+    """Add ``neighbour``: another source within ``radius`` pixels that is at most 2 magnitudes fainter."""
+    pairs = cKDTree(np.column_stack([table["x"], table["y"]])).query_pairs(radius, output_type="ndarray")
+    magnitude, flag = np.asarray(table["magnitude"]), np.zeros(len(table), dtype=bool)
+    for one, other in (pairs.T, pairs.T[::-1]):
+        flag[one[magnitude[other] < magnitude[one] + 2]] = True
+    table["neighbour"] = flag
