@@ -1,0 +1,6 @@
+"""Judging translators: pixels, colours, colour gradients, redshift preservation, figures and the report."""
+
+from astro_galtrans.evaluation._evaluation import Evaluation, evaluate
+from astro_galtrans.evaluation._sheet import contact_sheet
+
+__all__ = ["Evaluation", "contact_sheet", "evaluate"]

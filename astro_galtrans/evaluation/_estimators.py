@@ -1,0 +1,57 @@
+"""The redshift estimators that judge: on real images, and retrained on translated ones."""
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from astro_galtrans.evaluation._run import INPUT, TARGET, translate
+
+__all__ = ["redshift_predictors"]
+
+
+def redshift_predictors(translators, *, estimator, training, options, seed, batch_size, device, progress):
+    """Label -> (kind of images, fitted estimator), in the order of the redshift table."""
+    if hasattr(estimator, "config"):
+        options = {"config": estimator.config, **options}  # the judges differ in what they see, not in their settings
+    fit = _Fit(training, options, seed, device, progress)
+    if estimator is None and training is not None:
+        data = training.read()
+        estimator = fit(data["target_flux"], training.target_survey, data["target_weight"])
+    predictors = {}
+    if estimator is None:
+        return predictors
+    predictors[TARGET] = (TARGET, estimator)
+    if training is not None:
+        data = training.read()
+        predictors[INPUT] = (INPUT, fit(data["input_flux"], training.input_survey, data["input_weight"]))
+        del data
+    predictors.update({f"{name}, transfer": (name, estimator) for name in translators})
+    if training is not None:
+        for name, translator in translators.items():
+            flux, good = _translated(name, translator, training, batch_size, device, progress)
+            predictors[f"{name}, retrained"] = (name, fit(flux, training.target_survey, None, good))
+    return predictors
+
+
+class _Fit:
+    """Fits every estimator in the same way: same options, same seed, same galaxies."""
+
+    def __init__(self, training, options, seed, device, progress):
+        self.options = {"seed": seed, "progress": progress, **({} if device is None else {"device": device}), **options}
+        self.redshift = None if training is None else np.asarray(training.redshift, dtype=float)
+
+    def __call__(self, flux, survey, weight, good=None):
+        from astro_galtrans.photoz import fit_redshift_estimator
+
+        used = np.isfinite(self.redshift) if good is None else good & np.isfinite(self.redshift)
+        if not used.all():
+            flux, weight = flux[used], None if weight is None else weight[used]
+        return fit_redshift_estimator(flux, self.redshift[used], survey=survey, weight=weight, **self.options)
+
+
+def _translated(name, translator, training, batch_size, device, progress):
+    flux = np.empty(training.target_flux.shape, dtype=np.float32)
+    starts = range(0, len(training), batch_size)
+    for start in tqdm(starts, desc=f"translating for {name}", unit="batch", disable=not progress):
+        rows = slice(start, min(start + batch_size, len(training)))
+        flux[rows] = translate(translator, training.read(rows), device=device)[0]
+    return flux, np.isfinite(flux).all(axis=(1, 2, 3))

@@ -1,0 +1,40 @@
+"""Optional packages of the report, and files that appear whole or not at all."""
+
+import importlib
+import os
+import tempfile
+from pathlib import Path
+
+__all__ = ["optional", "write_whole"]
+
+
+def optional(module):
+    """Import a module of the ``report`` extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"{package} is needed for figures and reports: python -m pip install 'astro_galtrans[report]'") from error
+
+
+def write_whole(path, content):
+    """Write bytes to a temporary file beside ``path``, then move it there."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} of the file {path.name} does not exist")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,133 @@
+"""The report: one HTML file that holds everything it shows."""
+
+import base64
+import io
+
+import numpy as np
+
+from astro_galtrans.evaluation._extras import optional, write_whole
+from astro_galtrans.evaluation._summary import differences, in_words, limits, summary
+from astro_galtrans.evaluation._texts import COLUMNS, FIGURES, SECTIONS, TABLES
+
+__all__ = ["write_report"]
+
+_PICTURES = ("gallery", "weights")
+
+
+def write_report(evaluation, path, *, title, extra):
+    """Fill the template with the figures, tables and findings of an evaluation and write it atomically."""
+    jinja2 = optional("jinja2")
+    figures = {name: _figure(name, figure) for name, figure in evaluation.figures().items()}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("astro_galtrans.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True)
+    rows, n_same = differences(evaluation)
+    html = environment.get_template("report.html.j2").render(
+        title=title, evaluation=evaluation, meta=evaluation.meta, names=evaluation.names, findings=summary(evaluation),
+        limits=limits(evaluation), sections=_sections(evaluation, figures), different=rows, n_same=n_same,
+        settings=_settings(evaluation, extra), failed={k: v for k, v in evaluation.failed.items() if v},
+        conditioned=[name for name, entry in evaluation.meta["translators"].items() if entry["conditioning"]])
+    write_whole(path, html.encode("utf-8"))
+
+
+def _figure(name, figure):
+    """A figure as a data URI: pictures as PNG, charts as SVG, which stays sharp at every size."""
+    matplotlib = optional("matplotlib")
+    from astro_galtrans.evaluation._figures import STYLE
+
+    kind = "png" if name in _PICTURES or name not in FIGURES else "svg"
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    mime = "image/png" if kind == "png" else "image/svg+xml"
+    width, height = figure.get_size_inches()
+    return {"uri": f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}",
+            "width": int(round(width * 96)), "height": int(round(height * 96)), **FIGURES.get(name, {})}
+
+
+def _sections(evaluation, figures):
+    """The sections for which there is a figure or a table, with their texts filled in."""
+    words = {"input": evaluation.meta["input_survey"], "target": evaluation.meta["target_survey"],
+             "reference": evaluation.meta["reference"], "confidence": f"{100 * evaluation.meta['confidence']:.0f} %",
+             "first": evaluation.names[0]}
+    sections = []
+    for section in SECTIONS:
+        shown = [{**figures[name], "name": name, "caption": figures[name]["caption"].format(**words),
+                  "alt": figures[name]["alt"].format(**words)} for name in section["figures"] if name in figures]
+        tables = [{**_table(evaluation.tables[name]), "name": name, "caption": TABLES[name].format(**words)}
+                  for name in section["tables"] if name in evaluation.tables and len(evaluation.tables[name])]
+        if shown or tables:
+            sections.append({**section, "text": section["text"].format(**words), "figures": shown, "tables": tables})
+    return sections
+
+
+def _table(table):
+    headers, rows = [], []
+    hidden = {"image", "estimator"} if "images" in table.colnames else {"first"}
+    columns = [name for name in table.colnames if name not in hidden and not name.endswith(("_low", "_high"))]
+    columns = [name for name in columns if table[name].dtype.kind != "f" or np.isfinite(table[name]).any()]
+    for name in columns:
+        label, _ = COLUMNS.get(_stem(name), (name.replace("_", " "), ".4g"))
+        unit = f" ({table[name].unit})" if table[name].unit is not None else ""
+        headers.append({"label": label.format(_radius(name)) + unit, "number": table[name].dtype.kind in "fiu"})
+    for row in table:
+        rows.append([{"text": _cell(row, name), "number": table[name].dtype.kind in "fiu"} for name in columns])
+    return {"headers": headers, "rows": rows, "long": len(rows) > 24}
+
+
+def _stem(name):
+    return name.rpartition("_")[0] if name.startswith("aperture_") else name
+
+
+def _radius(name):
+    return name.rpartition("_")[2]
+
+
+def _cell(row, name):
+    """A value, with its interval where the table has one."""
+    value = row[name]
+    if isinstance(value, str):
+        return in_words(value)
+    _, pattern = COLUMNS.get(_stem(name), ("", ".4g"))
+    text = _number(value, pattern)
+    if f"{name}_low" in row.colnames and np.isfinite([value, row[f"{name}_low"]]).all():
+        text += f" [{_number(row[f'{name}_low'], pattern)}, {_number(row[f'{name}_high'], pattern)}]"
+    return text
+
+
+def _number(value, pattern):
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    if not np.isfinite(value):
+        return "\u2013"
+    text = format(float(value), pattern)
+    if not text.strip("+-0.% "):
+        text = text.lstrip("+-")  # a rounded zero has no sign
+    return text.replace("-", "\u2212")
+
+
+def _settings(evaluation, extra):
+    """Rows of the section on how the run was made."""
+    meta = evaluation.meta
+    rows = [
+        ("Input and target survey", f"{meta['input_survey']} to {meta['target_survey']}, bands {' '.join(meta['bands'])}"),
+        ("Test galaxies", f"{meta['n_test']:,}"),
+        ("Training galaxies of the redshift estimators", "none" if meta["n_training"] is None else f"{meta['n_training']:,}"),
+        ("Images are compared with", meta["reference"]),
+        ("Seed", str(meta["seed"])),
+        ("Bootstrap", f"{meta['n_bootstrap']:,} resamples of the galaxies, {100 * meta['confidence']:.0f} % intervals"),
+        ("Device", str(meta["device"] or "default (CPU unless the translator lies elsewhere)")),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in meta["versions"].items())),
+        ("Time", meta["time"]),
+    ]
+    for key, value in extra.items():
+        if isinstance(value, dict):
+            rows += [(f"{_words(key)}: {name}", str(item)) for name, item in value.items()]
+        else:
+            rows.append((_words(key), str(value)))
+    return rows
+
+
+def _words(key):
+    words = str(key).replace("_", " ")
+    return words[:1].upper() + words[1:]
