@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+# Not modules with examples: the configuration of Sphinx, what it makes, and scripts.
+collect_ignore = ["docs/conf.py", "docs/_build", "docs/api", "benchmarks"]
+
 
 def _random_states():
     numpy_state = np.random.get_state()

@@ -1,0 +1,54 @@
+"""Configuration of Sphinx."""
+
+import os
+from datetime import datetime, timezone
+from importlib.metadata import version as installed_version
+
+project = "astro_galtrans"
+author = "astro_galtrans developers"
+copyright = f"{datetime.now(timezone.utc).year}, {author}"
+release = installed_version(project)
+version = release.partition(".dev")[0]
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_automodapi.automodapi",
+    "sphinx_automodapi.smart_resolver",
+    "numpydoc",
+]
+exclude_patterns = ["_build"]
+default_role = "obj"
+add_module_names = False
+
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+automodapi_toctreedirnm = "api"
+automodapi_inheritance_diagram = False
+automodsumm_inherited_members = False
+
+# The inventories come from the network, so that links to other projects are made where pages are published; elsewhere
+# their names stay plain text.
+if os.environ.get("READTHEDOCS"):
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "astropy": ("https://docs.astropy.org/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+        "specutils": ("https://specutils.readthedocs.io/en/stable/", None),
+        "asdf": ("https://www.asdf-format.org/projects/asdf/en/stable/", None),
+    }
+_OTHERS = (
+    "asdf|astropy|collections|galsim|jinja2|lightning|matplotlib|monai|nflows|numpy|os|pathlib|photutils|reproject|scipy|"
+    "specutils|torch|tqdm|zarr"
+)
+nitpick_ignore_regex = [
+    ("py:.*", rf"({_OTHERS})(\..*)?"),
+    ("py:.*", r"(None|True|False|bool|bytes|callable|dict|float|int|iterable|list|object|str|tuple|type)"),
+    ("py:.*", r"\w+(Error|Warning)"),
+]
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"{project} {version}"
+html_theme_options = {"show_prev_next": False, "navigation_depth": 2, "secondary_sidebar_items": ["page-toc"]}
