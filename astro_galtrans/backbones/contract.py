@@ -1,0 +1,78 @@
+"""What every backbone gives, and the registry that turns a stored name into a class."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+__all__ = ["Backbone", "Features", "available_backbones", "build_backbone", "register_backbone"]
+
+_registry = {}
+
+
+class Features(NamedTuple):
+    """What a backbone makes of a batch of galaxies."""
+
+    maps: torch.Tensor
+    """Feature maps on the target grid, shape ``(galaxy, n_features, Y, X)``."""
+    embedding: torch.Tensor
+    """One vector a galaxy, shape ``(galaxy, n_embedding)``."""
+
+
+class Backbone(nn.Module):
+    """Base class: images on the input grid to feature maps on the target grid.
+
+    A subclass sets ``n_features`` and ``n_embedding`` and implements ``forward(planes, hints, size, step, condition)``:
+
+    - ``planes``: softened log flux of the input bands, shape ``(galaxy, n_planes, y, x)``;
+    - ``hints``: what is known on the target grid beforehand, shape ``(galaxy, n_hints, Y, X)``: the resampled input;
+    - ``size``, ``step``: rows and columns of the target grid and the side of its pixels in input pixels;
+    - ``condition``: embedded redshift or spectrum, shape ``(galaxy, n_condition)``, or None.
+
+    It returns `Features`.
+    """
+
+    n_features: int
+    n_embedding: int
+
+
+def register_backbone(name):
+    """Class decorator that makes a `Backbone` known by name to `build_backbone` and to stored translators.
+
+    Parameters
+    ----------
+    name : str
+        The name, which files store.
+    """
+
+    def register(cls):
+        if name in _registry:
+            raise ValueError(f"a backbone named {name!r} is registered already: {_registry[name].__name__}")
+        _registry[name] = cls
+        return cls
+
+    return register
+
+
+def available_backbones():
+    """Names of the registered backbones, sorted, a list of str."""
+    return sorted(_registry)
+
+
+def build_backbone(name, **options):
+    """Build a backbone from its registered name.
+
+    Parameters
+    ----------
+    name : str
+        A name from `available_backbones`.
+    **options
+        ``n_planes``, ``n_hints``, ``n_condition`` and what the backbone itself takes.
+
+    Returns
+    -------
+    Backbone
+    """
+    if name not in _registry:
+        raise ValueError(f"backbone must be one of {', '.join(available_backbones())}, got {name!r}")
+    return _registry[name](**options)

@@ -1,0 +1,118 @@
+"""Log-flux gradients along x, y and passband at several scales: tensors in, tensors out."""
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+__all__ = ["GradientResiduals", "gradient_residuals", "n_scales_of", "pool_scales"]
+
+
+class GradientResiduals(NamedTuple):
+    """Residuals of the gradient vector of each pixel at one scale."""
+
+    residual: torch.Tensor
+    """Target minus prediction, shape ``(galaxy, 3 * n_bands - 1, h, w)``: x, y and passband gradients."""
+    log_noise: torch.Tensor
+    """Log of the noise of each element from the sky alone, same shape, without autograd."""
+    log_flux: torch.Tensor
+    """Softened log flux of the prediction at the pixel, without autograd, shape ``(galaxy, band, h, w)``."""
+    maps: torch.Tensor
+    """Feature maps at the pixel, shape ``(galaxy, n_features, h, w)``."""
+    valid: torch.Tensor
+    """Whether the whole vector is valid, bool of shape ``(galaxy, h, w)``, or None if all are."""
+
+
+def n_scales_of(size):
+    """Number of scales 1, 2, 4, ... whose pooled image has at least 2 pixels a side, for images of ``size`` (Y, X)."""
+    return max(min(size).bit_length() - 1, 0)
+
+
+def pool_scales(target, prediction_flux, maps, valid, n_scales, generator=None):
+    """Yield flux, features and validity averaged over 1, 2, 4, ... pixels a side.
+
+    An odd side loses one row or column before it is halved, by the generator on either side.
+
+    Parameters
+    ----------
+    target, prediction_flux : torch.Tensor
+        Shape ``(galaxy, band, Y, X)``.
+    maps : torch.Tensor
+        Shape ``(galaxy, n_features, Y, X)``.
+    valid : torch.Tensor of bool or None
+        Shape of ``target``. Invalid target pixels take the prediction, so that they add nothing to a residual.
+    n_scales : int
+        How many scales.
+    generator : torch.Generator, optional
+        For the side that is cut; without it the last row or column goes.
+
+    Yields
+    ------
+    scale : int
+    target, prediction_flux, maps : torch.Tensor
+    share : torch.Tensor or None
+        Share of valid pixels.
+    """
+    share = None
+    if valid is not None:
+        target = torch.where(valid, target, prediction_flux.detach())
+        share = valid.to(target.dtype)
+    tensors = [target, prediction_flux, maps, share]
+    for level in range(n_scales):
+        if level:
+            height, width = tensors[0].shape[-2:]
+            cut = torch.randint(2, (2,), generator=generator).tolist() if generator is not None else (0, 0)
+            y, x = cut[0] * (height % 2), cut[1] * (width % 2)
+            tensors = [
+                None if t is None else functional.avg_pool2d(t[..., y:y + height // 2 * 2, x:x + width // 2 * 2], 2)
+                for t in tensors
+            ]
+        yield 2**level, *tensors
+
+
+def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase=None):
+    """Residuals of the log-flux gradients of images already averaged over ``scale`` pixels a side.
+
+    The softened log flux is asinh(f / 2s) (Lupton, Gunn & Szalay 1999) with s the noise at that scale.
+
+    Parameters
+    ----------
+    target, prediction_flux, maps, share : torch.Tensor
+        As `pool_scales` yields them.
+    noise : torch.Tensor
+        Sky noise of one target pixel, shape ``(band, 1, 1)``.
+    scale : int
+        Pixels a side that were averaged.
+    phase : tuple of int, optional
+        Row and column, 0 or 1, of a lattice of every second pixel to which the vectors are restricted.
+
+    Returns
+    -------
+    GradientResiduals
+    """
+    softening = 2 * noise / scale
+    height, width = target.shape[-2:]
+    y, x, step = (*phase, 2) if phase is not None else (0, 0, 1)
+    here = (..., slice(y, height - 1, step), slice(x, width - 1, step))
+    right = (..., slice(y, height - 1, step), slice(x + 1, width, step))
+    below = (..., slice(y + 1, height, step), slice(x, width - 1, step))
+
+    def difference(place):
+        scaled = prediction_flux[place] / softening
+        log_flux = torch.asinh(scaled)
+        with torch.no_grad():
+            # d asinh(f / 2s) = df / (2s sqrt(1 + (f / 2s)^2)), so that the noise is half the inverse square root.
+            variance = 0.25 / (1 + scaled.square())
+        return torch.asinh(target[place] / softening) - log_flux, variance, log_flux.detach()
+
+    d, v, log_flux = difference(here)
+    d_right, v_right, _ = difference(right)
+    d_below, v_below, _ = difference(below)
+    residual = torch.cat([d_right - d, d_below - d, d[:, 1:] - d[:, :-1]], 1)
+    with torch.no_grad():
+        log_noise = 0.5 * torch.cat([v_right + v, v_below + v, v[:, 1:] + v[:, :-1]], 1).log()
+        valid = None
+        if share is not None:
+            enough = 1.0 if scale == 1 else 0.5
+            valid = ((share[here] >= enough) & (share[right] >= enough) & (share[below] >= enough)).all(1)
+    return GradientResiduals(residual, log_noise, log_flux, maps[here], valid)

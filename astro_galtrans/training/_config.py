@@ -1,0 +1,121 @@
+"""Everything that decides a training run, validated and frozen."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+from astro_galtrans.backbones import available_backbones
+from astro_galtrans.objectives import available_objectives, objective_class
+
+__all__ = ["TrainConfig"]
+
+_CONDITIONING = (None, "redshift")
+_PRECISIONS = ("32", "bf16", "16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Configuration of `fit`, stored in the translator's provenance.
+
+    Parameters
+    ----------
+    backbone : str, optional
+        Name of the network, as ``"unet"``.
+    objective : str, optional
+        ``"pixel"`` (squared error of stretched pixels), ``"gradient"`` (log-flux gradients weighted by a flow) or
+        ``"gradient-unweighted"``.
+    epochs : int, optional
+        Passes over the training pairs.
+    batch_size : int, optional
+        Galaxies a step.
+    learning_rate : float, optional
+        Peak of the schedule: a linear rise over the first 5 %, then a cosine to zero.
+    weight_decay : float, optional
+        Of AdamW.
+    gradient_clip : float, optional
+        Largest norm of the gradient of all weights.
+    seed : int, optional
+        Of every random draw.
+    conditioning : {None, "redshift"}, optional
+        What else the translator is given.
+    residual : bool, optional
+        Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
+        conventional "pixel" does not.
+    augment : bool, optional
+        Whether to turn each batch by a random multiple of 90 degrees and flip it.
+    precision : {"32", "bf16", "16"}, optional
+        Arithmetic of the backbone in training; heads, objective and translation stay in float32.
+    patience : int, optional
+        Stop after so many epochs without a better validation loss; needs validation pairs.
+    backbone_options, objective_options : dict, optional
+        Passed to the backbone and the objective.
+
+    Raises
+    ------
+    ValueError
+        Naming the field, what came and what was expected.
+
+    Examples
+    --------
+    >>> from astro_galtrans.training import TrainConfig
+    >>> TrainConfig(objective="gradient", epochs=3).epochs
+    3
+    """
+
+    backbone: str = "unet"
+    objective: str = "gradient"
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    gradient_clip: float = 1.0
+    seed: int = 0
+    conditioning: str | None = None
+    residual: bool | None = None
+    augment: bool = True
+    precision: str = "32"
+    patience: int | None = None
+    backbone_options: dict = field(default_factory=dict)
+    objective_options: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self._one_of("backbone", available_backbones())
+        self._one_of("objective", available_objectives())
+        self._one_of("conditioning", _CONDITIONING)
+        self._one_of("precision", _PRECISIONS)
+        self._one_of("residual", (None, True, False))
+        for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1)):
+            value = getattr(self, name)
+            if value is None and name == "patience":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+        for name in ("learning_rate", "weight_decay", "gradient_clip"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+            object.__setattr__(self, name, float(value))
+        for name in ("backbone_options", "objective_options"):
+            try:
+                # A copy in the form that a file gives back, so that a reloaded configuration is equal to this one.
+                object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
+            except TypeError as error:
+                raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}") from error
+
+    def _one_of(self, name, allowed):
+        if getattr(self, name) not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
+
+    @property
+    def uses_residual(self):
+        """Whether the network adds to the resampled input, with the objective's default filled in."""
+        return objective_class(self.objective).residual if self.residual is None else self.residual
+
+    def to_dict(self):
+        """All fields as plain values, a dict."""
+        return asdict(self)
+
+    @property
+    def hash(self):
+        """Hexadecimal SHA-256 of all fields."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

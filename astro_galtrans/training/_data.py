@@ -1,0 +1,60 @@
+"""Seeded batches of pairs, turned and flipped."""
+
+import numpy as np
+import torch
+
+__all__ = ["PairBatches"]
+
+
+class PairBatches(torch.utils.data.IterableDataset):
+    """Iterates over a PairSet in whole batches of tensors, in an order that depends on seed and epoch alone.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        In memory or on disk.
+    batch_size : int
+        Galaxies a batch; the last one may be smaller.
+    seed : int, optional
+        Of the order and of the turns; None keeps the order and turns nothing.
+    augment : bool, optional
+        Whether to turn and flip. Images that are not square are turned by 180 degrees only.
+    """
+
+    def __init__(self, pairs, batch_size, seed=None, augment=False):
+        super().__init__()
+        self.pairs, self.batch_size, self.seed, self.augment = pairs, batch_size, seed, augment
+        self.epoch = 0
+
+    def __len__(self):
+        return -(-len(self.pairs) // self.batch_size)
+
+    def __iter__(self):
+        order = np.arange(len(self.pairs))
+        generator = None
+        if self.seed is not None:
+            generator = np.random.default_rng([self.seed, self.epoch])
+            order = generator.permutation(order)
+        for start in range(0, len(order), self.batch_size):
+            arrays = self.pairs.read(np.sort(order[start:start + self.batch_size]))
+            if self.augment:
+                arrays = _turned(arrays, generator)
+            yield _tensors(arrays)
+
+
+def _turned(arrays, generator):
+    """All images of a batch turned and flipped alike, data and weight together."""
+    images = {name: value for name, value in arrays.items() if value is not None and value.ndim == 4}
+    square = all(image.shape[2] == image.shape[3] for image in images.values())
+    turns, flip = generator.integers(4), generator.integers(2)
+    turns = turns if square else 2 * (turns % 2)
+    turned = {name: np.rot90(image, turns, (2, 3)) for name, image in images.items()}
+    return arrays | {name: image[..., ::-1] if flip else image for name, image in turned.items()}
+
+
+def _tensors(arrays):
+    batch = {}
+    for name in ("input_flux", "target_flux", "input_weight", "target_weight", "redshift"):
+        value = arrays.get(name)
+        batch[name] = None if value is None else torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
+    return batch

@@ -1,0 +1,244 @@
+"""From pairs to a translator."""
+
+import hashlib
+import json
+import logging
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import astropy.units as u
+import lightning
+import numpy as np
+import torch
+from astropy.table import Table
+
+from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.storage._checkpoint import load_state
+from astro_galtrans.training._callbacks import AsdfCheckpointIO, EpochKeeper, StepBar
+from astro_galtrans.training._config import TrainConfig
+from astro_galtrans.training._data import PairBatches
+from astro_galtrans.training._module import TranslationModule
+from astro_galtrans.translation import Translator
+
+__all__ = ["FitResult", "fit"]
+
+_CHECKPOINT = "checkpoint.asdf"
+_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` gives.
+
+    Parameters
+    ----------
+    translator : Translator
+        With the weights of the best epoch.
+    history : `~astropy.table.Table`
+        One row an epoch.
+    config : TrainConfig
+        As given.
+    best_epoch : int
+        From 0; the one of the smallest validation loss, or the last where there was no validation.
+    seconds : float
+        Wall-clock time of this call.
+    """
+
+    translator: Translator
+    history: Table
+    config: TrainConfig
+    best_epoch: int
+    seconds: float
+
+
+def fit(pairs, config=None, *, validation=None, directory=None, resume=False, device=None, name=None, progress=False):
+    """Train a translator.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        Training pairs.
+    config : TrainConfig, optional
+        What is trained and how.
+    validation : PairSet, optional
+        Pairs that choose the best epoch; their galaxies must not be among the training pairs.
+    directory : path-like, optional
+        Where a checkpoint is written after each epoch; made if it does not exist.
+    resume : bool, optional
+        Go on from the checkpoint in ``directory``, if there is one. The result is that of an unbroken run.
+    device : str, optional
+        ``"cpu"`` or ``"cuda"``, also ``"cuda:1"``; by default a GPU if there is one.
+    name : str, optional
+        Name of the translator.
+    progress : bool, optional
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        If pairs, configuration and checkpoint do not fit together.
+    FloatingPointError
+        If the loss is not finite.
+    KeyboardInterrupt
+        If interrupted; what was reached before the current epoch is in the checkpoint.
+    """
+    config = TrainConfig() if config is None else config
+    _check(pairs, config, validation, directory, resume)
+    started = time.perf_counter()
+    checkpoint = None
+    if directory is not None:
+        checkpoint = Path(directory) / _CHECKPOINT
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment)
+    n_steps = config.epochs * len(batches)
+    with torch.random.fork_rng(devices=[]), _quiet_lightning():
+        torch.manual_seed(config.seed)
+        module = _build(pairs, config, n_steps)
+        keeper = EpochKeeper(checkpoint, config.patience)
+        trainer = _trainer(config, device, [*([StepBar(n_steps, config.objective)] if progress else []), keeper])
+        trainer.fit(
+            module, _loader(batches),
+            None if validation is None else _loader(PairBatches(validation, config.batch_size)),
+            ckpt_path=_checkpoint_to_resume(checkpoint, resume, module.run),
+        )
+        if trainer.interrupted:
+            where = f"; resume=True goes on from {checkpoint}" if checkpoint is not None else ""
+            raise KeyboardInterrupt(f"training stopped in epoch {trainer.current_epoch + 1} of {config.epochs}{where}")
+        module.load_state_dict(keeper.best)
+    history = Table(rows=keeper.rows)
+    translator = Translator(
+        module.network.to("cpu"), module.objective.to("cpu"), objective_name=config.objective,
+        objective_options=config.objective_options, input_survey=pairs.input_survey, target_survey=pairs.target_survey,
+        name=name, history=history, provenance=_provenance(config, pairs, validation, device, keeper),
+    )
+    return FitResult(translator, history, config, keeper.best_epoch, time.perf_counter() - started)
+
+
+def _check(pairs, config, validation, directory, resume):
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
+    if len(pairs) == 0:
+        raise ValueError("pairs must hold at least one pair, got none")
+    if config.patience is not None and validation is None:
+        raise ValueError(f"patience={config.patience} needs validation pairs, got validation=None")
+    if resume and directory is None:
+        raise ValueError("resume=True needs the directory of the checkpoint, got directory=None")
+    if config.conditioning == "redshift":
+        for key, value in (("pairs", pairs), ("validation", validation)):
+            if value is not None and (value.redshift is None or not np.all(np.isfinite(value.redshift))):
+                raise ValueError(f"conditioning='redshift' needs a finite redshift for each galaxy of {key}")
+    if validation is not None:
+        for side in ("input_survey", "target_survey"):
+            mine, other = getattr(pairs, side), getattr(validation, side)
+            if (mine.name, mine.band_names) != (other.name, other.band_names):
+                raise ValueError(f"validation must have the {side} of pairs, {mine.name} {mine.band_names}, "
+                                 f"got {other.name} {other.band_names}")
+        shared = set(pairs.ids.tolist()) & set(validation.ids.tolist())
+        if shared:
+            raise ValueError(f"validation shares {len(shared)} galaxies with pairs, for one {next(iter(shared))!r}")
+
+
+def _noise(survey, weight):
+    """Noise of one pixel per band, from the weights of up to 256 galaxies or else from the survey."""
+    if weight is None:
+        return survey.sky_noise
+    sample = np.asarray(weight[:256])
+    return np.array([
+        np.median(band[band > 0]) ** -0.5 if np.any(band > 0) else typical
+        for band, typical in zip(np.moveaxis(sample, 1, 0), survey.sky_noise)
+    ])
+
+
+def _build(pairs, config, n_steps):
+    """The Lightning module with a new network for the surveys of the pairs."""
+    source, target = pairs.input_survey, pairs.target_survey
+    wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
+    nearest = np.abs(wavelength[1][:, None] - wavelength[0]).argmin(1)
+    ratio = [
+        (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
+        for i, band in zip(nearest, target)
+    ]
+    step = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
+    network = TranslationNetwork(
+        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
+        output=objective_class(config.objective).output, residual=config.uses_residual,
+        conditioning=config.conditioning, backbone_options=config.backbone_options,
+    ).to(memory_format=torch.channels_last)
+    objective = build_objective(
+        config.objective, n_bands=len(target), n_features=network.backbone.n_features,
+        n_embedding=network.backbone.n_embedding, **config.objective_options,
+    )
+    return TranslationModule(network, objective, config, target.sky_noise**-2.0, n_steps, _run(pairs, config))
+
+
+def _run(pairs, config):
+    digest = hashlib.sha256(json.dumps(pairs.ids.tolist()).encode())
+    digest.update(np.ascontiguousarray(pairs.input_flux[:1]).tobytes())
+    return {"configuration": config.hash, "pairs": digest.hexdigest()}
+
+
+def _loader(batches):
+    return torch.utils.data.DataLoader(batches, batch_size=None)
+
+
+def _trainer(config, device, callbacks):
+    if device.type == "cuda":
+        where = {"accelerator": "gpu", "devices": [device.index or 0]}
+    else:
+        where = {"accelerator": device.type, "devices": 1}
+    return lightning.Trainer(
+        **where, max_epochs=config.epochs, precision=_PRECISION[config.precision], callbacks=callbacks,
+        plugins=[AsdfCheckpointIO()], gradient_clip_val=config.gradient_clip or None, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _checkpoint_to_resume(checkpoint, resume, run):
+    """The path of a checkpoint of the same run, or None where there is nothing to go on from."""
+    if not resume or not checkpoint.exists():
+        return None
+    stored = load_state(checkpoint).get("run")
+    if not isinstance(stored, dict):
+        raise FileFormatError(f"{checkpoint} is not a checkpoint of a training")
+    changed = [key for key in run if stored.get(key) != run[key]]
+    if changed:
+        raise ValueError(f"{checkpoint} belongs to another training: its {' and '.join(changed)} differ")
+    return str(checkpoint)
+
+
+def _provenance(config, pairs, validation, device, keeper):
+    return {
+        "config": config.to_dict(), "config_hash": config.hash, "seed": config.seed, "n_pairs": len(pairs),
+        "n_validation": 0 if validation is None else len(validation), "best_epoch": keeper.best_epoch,
+        "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),
+        "device": str(device),
+        "versions": {package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
+    }
+
+
+@contextmanager
+def _quiet_lightning():
+    """Keep Lightning's announcements out of the user's log, and its advice on worker processes, which do not apply."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
+            warnings.filterwarnings("ignore", ".*not supported.*lr_scheduler.*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,144 @@
+"""Many galaxies as arrays through a translator."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from astro_galtrans.backbones import fill_invalid, invalid_footprint
+from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
+
+__all__ = ["checked_redshift", "forward", "gradient_weights", "translate"]
+
+
+def _checked_flux(flux, survey, name):
+    """Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey."""
+    if isinstance(flux, u.Quantity):
+        if flux.unit == survey.unit:
+            flux = flux.value
+        else:
+            per_unit = u.Quantity([band.flux_per_unit() for band in survey])[:, None, None]
+            try:
+                flux = (flux / per_unit).to_value(u.dimensionless_unscaled)
+            except u.UnitConversionError as error:
+                raise ValueError(f"{name} must be convertible to {survey.unit} or Jy, got {flux.unit}") from error
+    flux = np.asarray(flux, dtype=np.float32)
+    if flux.ndim != 4:
+        raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {flux.shape}")
+    if flux.shape[1] != len(survey):
+        raise BandMismatchError(
+            f"{name} must have the {len(survey)} bands {','.join(survey.band_names)} of {survey.name}, got {flux.shape[1]}"
+        )
+    if min(flux.shape[2:]) < 4:
+        raise ValueError(f"{name} must have at least 4 x 4 pixels, got {flux.shape[2:]}")
+    return flux
+
+
+def checked_redshift(translator, redshift, n_galaxies):
+    """Float32 array of shape ``(galaxy,)`` or None, as the translator's conditioning asks for."""
+    if translator.conditioning is None:
+        if redshift is not None:
+            raise ValueError(f"redshift was given, but translator {translator.name!r} is not conditioned on it")
+        return None
+    if redshift is None:
+        raise ValueError(f"translator {translator.name!r} is conditioned on the redshift: redshift must be given")
+    redshift = np.asarray(redshift, dtype=np.float32)
+    if redshift.shape != (n_galaxies,) or not np.all(np.isfinite(redshift)) or np.any(redshift <= -1):
+        raise ValueError(f"redshift must be {n_galaxies} finite numbers above -1, one a galaxy, got {redshift!r}")
+    return redshift
+
+
+def forward(translator, flux, valid, redshift, size):
+    """One batch of arrays through the network.
+
+    Parameters
+    ----------
+    translator : Translator
+    flux : ndarray
+        Shape ``(galaxy, band, y, x)``, float32; values of invalid pixels do not matter.
+    valid : ndarray of bool or None
+        Same shape; None if all are.
+    redshift : ndarray or None
+    size : tuple of int
+
+    Returns
+    -------
+    prediction : Prediction
+    masked : torch.Tensor of bool or None
+        Target pixels that rest on invalid pixels, None if there are none.
+    """
+    device = translator.device
+    tensor = torch.from_numpy(np.ascontiguousarray(flux)).to(device)
+    masked = None
+    if valid is not None and not valid.all():
+        valid = torch.from_numpy(np.ascontiguousarray(valid)).to(device)
+        tensor = fill_invalid(tensor, valid)
+        masked = invalid_footprint(translator.network, valid, size)
+    if redshift is not None:
+        redshift = torch.from_numpy(redshift).to(device)
+    return translator.network(tensor, size, redshift), masked
+
+
+@torch.inference_mode()
+def translate(translator, flux, *, weight, redshift, batch_size, device, return_uncertainty, progress):
+    """See `Translator.translate_array`."""
+    flux = _checked_flux(flux, translator.input_survey, "flux")
+    if weight is not None and np.shape(weight) != flux.shape:
+        raise ValueError(f"weight must have the shape of flux, {flux.shape}, got {np.shape(weight)}")
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
+    redshift = checked_redshift(translator, redshift, len(flux))
+    if device is not None:
+        translator.to(device)
+    size = translator.target_size(flux.shape[2:])
+    result = np.empty((len(flux), len(translator.target_survey), *size), np.float32)
+    sigma = np.empty_like(result) if return_uncertainty else None
+    n_empty = 0
+    starts = tqdm(range(0, len(flux), batch_size), desc="translate", unit="batch", disable=not progress)
+    for start in starts:
+        rows = slice(start, start + batch_size)
+        valid = np.isfinite(flux[rows])
+        if weight is not None:
+            valid &= np.asarray(weight[rows]) > 0
+        n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
+        prediction, masked = forward(
+            translator, flux[rows], valid, None if redshift is None else redshift[rows], size)
+        images = [prediction.flux] + ([translator.network.sigma(prediction)] if return_uncertainty else [])
+        for array, image in zip((result, sigma), images):
+            if masked is not None:
+                image = image.masked_fill(masked, torch.nan)
+            array[rows] = image.cpu().numpy()
+    if n_empty:
+        warnings.warn(f"{n_empty} of {len(flux)} galaxies have no usable pixel and become NaN", GaltransWarning, 3)
+    return (result, sigma) if return_uncertainty else result
+
+
+def gradient_weights(translator, input_flux, target_flux, redshift, target_weight, scale):
+    """See `Translator.gradient_weights`."""
+    flux = _checked_flux(input_flux, translator.input_survey, "input_flux")
+    target = _checked_flux(target_flux, translator.target_survey, "target_flux")
+    if len(target) != len(flux):
+        raise ValueError(f"target_flux must have {len(flux)} galaxies as input_flux, got {len(target)}")
+    redshift = checked_redshift(translator, redshift, len(flux))
+    n_bands = len(translator.target_survey)
+    valid = np.isfinite(target)
+    if target_weight is not None:
+        valid &= np.asarray(target_weight) > 0
+    weights = []
+    for row in range(len(flux)):
+        one = slice(row, row + 1)
+        with torch.no_grad():
+            prediction, _ = forward(
+                translator, flux[one], np.isfinite(flux[one]), None if redshift is None else redshift[one],
+                target.shape[2:],
+            )
+        images = torch.from_numpy(np.where(valid[one], target[one], 0)).to(translator.device)
+        mask = None if valid[one].all() else torch.from_numpy(valid[one]).to(translator.device)
+        weights.append(translator.objective.weights(translator.network, prediction, images, mask, scale).cpu().numpy())
+    parts = np.split(np.concatenate(weights), [n_bands, 2 * n_bands], axis=1)
+    return {
+        name: part / max(part[part > 0].mean() if np.any(part > 0) else 1.0, 1e-30)
+        for name, part in zip(("x", "y", "passband"), parts)
+    }

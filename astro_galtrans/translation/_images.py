@@ -1,0 +1,88 @@
+"""Astropy images through a translator: what comes in is checked, what goes out is complete."""
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.nddata import StdDevUncertainty
+
+from astro_galtrans.exceptions import BandMismatchError, SurveyError
+from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input
+from astro_galtrans.translation._arrays import checked_redshift, forward
+from astro_galtrans.translation._wcs import rescaled_wcs
+
+__all__ = ["translate"]
+
+# Largest relative departure of an image's pixel scale from the survey's. The network sees pixels, so that a
+# departure is a change of size of everything in the image; SDSS frames vary by less than 0.1 per cent.
+_SCALE_TOLERANCE = 0.02
+
+
+def _checked_cube(translator, image):
+    """The image as a BandCube of the translator's input survey, or an error that says what does not fit."""
+    survey = translator.input_survey
+    declared = getattr(image, "survey", None)
+    if declared is not None and declared.name.lower() != survey.name.lower():
+        raise SurveyError(f"the image is of survey {declared.name}, translator {translator.name!r} takes {survey.name}")
+    cube = as_band_cube(image, survey=survey)
+    if cube.bands != survey.band_names:
+        raise BandMismatchError(
+            f"translator {translator.name!r} takes bands {','.join(survey.band_names)} in this order, "
+            f"the image has {','.join(cube.bands)}"
+        )
+    if cube.wcs is None:
+        raise ValueError("the image has no WCS, which its place and pixel scale on the sky are read from")
+    scale = cube.pixel_scale / survey.pixel_scale
+    if abs(scale.to_value(u.dimensionless_unscaled) - 1) > _SCALE_TOLERANCE:
+        raise ValueError(
+            f"the image has pixels of {cube.pixel_scale.to(u.arcsec):.4f}, survey {survey.name} of {survey.pixel_scale}; "
+            "regrid it first"
+        )
+    if min(cube.shape[1:]) < 4:
+        raise ValueError(f"the image must have at least 4 x 4 pixels, got {cube.shape[1:]}")
+    return cube
+
+
+def _wrap(translator, cube, flux, sigma, mask, provenance):
+    """A translated array as a BandCube, with everything the input had that still holds."""
+    size = flux.shape[-2:]
+    meta = dict(cube.meta)
+    meta["galtrans"] = dict(provenance)
+    return BandCube(
+        flux, unit=translator.target_survey.unit, bands=translator.target_survey.band_names,
+        survey=translator.target_survey, wcs=rescaled_wcs(cube.wcs, cube.shape[1:], size, translator.network.step),
+        mask=mask, uncertainty=StdDevUncertainty(sigma), meta=meta,
+    )
+
+
+@torch.inference_mode()
+def translate(translator, images, redshift, batch_size):
+    """Translate a list of images of any accepted kind; see `Translator.__call__`."""
+    cubes = [_checked_cube(translator, image) for image in images]
+    redshift = checked_redshift(translator, redshift, len(images))
+    arrays = [flux_and_weight(cube) for cube in cubes]
+    for number, (_, weight) in enumerate(arrays):
+        if not np.any(weight > 0):
+            raise ValueError(f"every pixel of the image{f' {number}' if len(images) > 1 else ''} is masked or not finite")
+    provenance = translator.describe()
+    translated = [None] * len(images)
+    for rows in _batches(cubes, batch_size):
+        size = translator.target_size(cubes[rows[0]].shape[1:])
+        flux, weight = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
+        prediction, masked = forward(
+            translator, flux, weight > 0, None if redshift is None else redshift[rows], size)
+        results = prediction.flux.cpu().numpy(), translator.network.sigma(prediction).cpu().numpy()
+        masks = np.zeros(results[0].shape, bool) if masked is None else masked.cpu().numpy()
+        for place, row in enumerate(rows):
+            cube = _wrap(translator, cubes[row], results[0][place], results[1][place], masks[place], provenance)
+            translated[row] = like_input(cube, images[row])
+    return translated
+
+
+def _batches(cubes, batch_size):
+    """Lists of row numbers of cubes of one shape, at most ``batch_size`` long."""
+    by_shape = {}
+    for row, cube in enumerate(cubes):
+        by_shape.setdefault(cube.shape, []).append(row)
+    for rows in by_shape.values():
+        for start in range(0, len(rows), batch_size):
+            yield rows[start:start + batch_size]

@@ -1,0 +1,282 @@
+"""The trained translator, for astropy images and for arrays."""
+
+import hashlib
+import json
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from astropy.table import Table
+
+from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.objectives import build_objective
+from astro_galtrans.surveys import Survey, matching_size
+from astro_galtrans.translation import _arrays, _images
+
+__all__ = ["Translator"]
+
+_BATCH = 16  # galaxies a forward pass for lists of images: more do not go faster on a CPU and take more memory
+
+
+def _to_numpy(module):
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+
+
+def _load_weights(module, weights, what):
+    try:
+        module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(f"the weights of the {what} do not fit its options: {error}") from error
+
+
+class Translator:
+    """Translates images of galaxies from an input survey to a target survey.
+
+    Made by `astro_galtrans.training.fit` or `astro_galtrans.storage.load`.
+
+    Parameters
+    ----------
+    network : TranslationNetwork
+        The trained network.
+    objective : Objective
+        What it was trained with; the flow that weights its gradients is part of it.
+    objective_name : str
+        Registered name of the objective.
+    objective_options : dict
+        Options it was built with.
+    input_survey, target_survey : Survey
+        With the bands that go in and come out.
+    name : str, optional
+        For people; by default made of surveys, backbone and objective.
+    history : `~astropy.table.Table`, optional
+        One row a training epoch.
+    provenance : dict, optional
+        What it was trained on and how, plain Python values.
+    """
+
+    def __init__(self, network, objective, *, objective_name, objective_options=None, input_survey, target_survey,
+                 name=None, history=None, provenance=None):
+        if not isinstance(network, TranslationNetwork):
+            raise TypeError(f"network must be a TranslationNetwork, got {type(network).__name__}")
+        for key, survey in (("input_survey", input_survey), ("target_survey", target_survey)):
+            if not isinstance(survey, Survey):
+                raise TypeError(f"{key} must be a Survey, got {type(survey).__name__}")
+        self.network = network.eval().requires_grad_(False)
+        self.objective = objective.eval().requires_grad_(False)
+        self.objective_name = objective_name
+        self.objective_options = dict(objective_options or {})
+        self.input_survey, self.target_survey = input_survey, target_survey
+        backbone = network.options["backbone"]
+        self.name = name or f"{input_survey.name}-to-{target_survey.name}-{backbone}-{objective_name}".lower()
+        self.history = history
+        self.provenance = dict(provenance or {})
+        self._hash = None
+
+    def __repr__(self):
+        condition = f", given the {self.conditioning}" if self.conditioning else ""
+        return (
+            f"<Translator {self.name}: {self.input_survey.name} {','.join(self.input_survey.band_names)} -> "
+            f"{self.target_survey.name} {','.join(self.target_survey.band_names)}{condition}>"
+        )
+
+    @property
+    def conditioning(self):
+        """What the translator needs beside the image: None or "redshift"."""
+        return self.network.conditioning
+
+    @property
+    def device(self):
+        """Device of the weights, a `torch.device`."""
+        return self.network.target_noise.device
+
+    def to(self, device):
+        """Move the weights to a device, and return the translator.
+
+        Parameters
+        ----------
+        device : str or torch.device
+            As ``"cuda"``.
+
+        Returns
+        -------
+        Translator
+            ``self``.
+        """
+        self.network.to(device)
+        self.objective.to(device)
+        return self
+
+    @property
+    def hash(self):
+        """Hexadecimal SHA-256 of options and weights: equal hashes translate alike on the same device."""
+        if self._hash is None:
+            self._hash = self._compute_hash()
+        return self._hash
+
+    def _compute_hash(self):
+        digest = hashlib.sha256()
+        options = [self.network.options, self.objective_name, self.objective_options,
+                   *((s.name, s.band_names) for s in (self.input_survey, self.target_survey))]
+        digest.update(json.dumps(options, sort_keys=True).encode())
+        for module in (self.network, self.objective):
+            for key, value in sorted(_to_numpy(module).items()):
+                digest.update(key.encode())
+                digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
+
+    def target_size(self, size):
+        """Rows and columns of the translation of an image of ``size`` (rows, columns), a tuple of int."""
+        scales = self.input_survey.pixel_scale, self.target_survey.pixel_scale
+        return tuple(matching_size(int(n), *scales) for n in size)
+
+    def translate_array(self, flux, *, weight=None, redshift=None, batch_size=256, device=None,
+                        return_uncertainty=False, progress=False):
+        """Translate many galaxies at once.
+
+        Parameters
+        ----------
+        flux : array_like or `~astropy.units.Quantity`
+            Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels count as masked.
+        weight : array_like, optional
+            Inverse variance of the same shape; only whether it is 0 (masked) matters.
+        redshift : array_like, optional
+            Shape ``(galaxy,)``; needed by, and only by, a translator conditioned on it.
+        batch_size : int, optional
+            Galaxies a forward pass.
+        device : str or torch.device, optional
+            Where to compute; by default where the weights are. The weights move there and stay.
+        return_uncertainty : bool, optional
+            Whether to return the standard deviation too.
+        progress : bool, optional
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        flux : ndarray
+            Shape ``(galaxy, target band, Y, X)``, float32, in the target survey's unit; NaN where the translation
+            rests on masked pixels.
+        uncertainty : ndarray
+            Standard deviation of the translation against a noise-free target image; with ``return_uncertainty`` only.
+        """
+        return _arrays.translate(
+            self, flux, weight=weight, redshift=redshift, batch_size=batch_size, device=device,
+            return_uncertainty=return_uncertainty, progress=progress,
+        )
+
+    def __call__(self, image, *, redshift=None):
+        """Translate one image, or a list of them.
+
+        Parameters
+        ----------
+        image : BandCube, `~astropy.nddata.NDData`, `~astropy.nddata.CCDData`, dict or list
+            A galaxy in the input survey's bands, with a WCS: a `~astro_galtrans.images.BandCube`, a stock NDData of
+            shape ``(band, y, x)`` with ``meta["bands"]``, a dict of CCDData by band, or one CCDData for a translator of
+            one band. A list of any of these is translated in batches.
+        redshift : float or sequence of float, optional
+            One a galaxy; needed by, and only by, a translator conditioned on it.
+
+        Returns
+        -------
+        BandCube, dict, CCDData or list
+            The kind that came in, in the target survey's bands, unit and pixel scale, with a WCS around the same sky position, a
+            mask where the translation rests on masked pixels, and its standard deviation as uncertainty.
+
+        Raises
+        ------
+        BandMismatchError, SurveyError, ValueError, TypeError
+            If bands, survey, unit, WCS or pixel scale do not fit the translator, or if no pixel is usable.
+        """
+        many = isinstance(image, (list, tuple))
+        images = list(image) if many else [image]
+        if redshift is not None and not many:
+            redshift = [redshift]
+        translated = _images.translate(self, images, redshift, _BATCH)
+        return translated if many else translated[0]
+
+    def gradient_weights(self, input_flux, target_flux, *, redshift=None, target_weight=None, scale=1):
+        """Weight that the flow gives to each log-flux gradient of a galaxy whose target image is known.
+
+        The weight of an element with residual r is -(d log p / d r) / r; for a Gaussian it is the inverse variance.
+
+        Parameters
+        ----------
+        input_flux, target_flux : array_like
+            Shape ``(galaxy, band, y, x)`` and ``(galaxy, target band, Y, X)``, in the surveys' units.
+        redshift : array_like, optional
+            As in `translate_array`.
+        target_weight : array_like, optional
+            Inverse variance of the target; 0 where masked.
+        scale : int, optional
+            Side, in target pixels (1, 2, 4, ...), over which flux is averaged first.
+
+        Returns
+        -------
+        dict of ndarray
+            ``"x"``, ``"y"`` of shape ``(galaxy, band, h, w)`` and ``"passband"`` of shape ``(galaxy, band - 1, h, w)``, each of mean
+            1 over its valid elements.
+
+        Raises
+        ------
+        ValueError
+            If the translator was not trained with the "gradient" objective.
+        """
+        if not hasattr(self.objective, "weights"):
+            raise ValueError(f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
+        return _arrays.gradient_weights(self, input_flux, target_flux, redshift, target_weight, scale)
+
+    def to_tree(self):
+        """The translator as plain Python values, arrays, tables and surveys, from which `from_tree` makes it again.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "name": self.name,
+            "network": {"options": self.network.options, "weights": _to_numpy(self.network)},
+            "objective": {"name": self.objective_name, "options": self.objective_options,
+                          "weights": _to_numpy(self.objective)},
+            "input_survey": self.input_survey, "target_survey": self.target_survey,
+            "history": self.history, "provenance": self.provenance, "hash": self.hash,
+        }
+
+    @classmethod
+    def from_tree(cls, tree):
+        """Make a translator from what `to_tree` gave; ValueError if weights and options or the hash do not agree.
+
+        Parameters
+        ----------
+        tree : dict
+
+        Returns
+        -------
+        Translator
+        """
+        options = dict(tree["network"]["options"])
+        network = TranslationNetwork(**options)
+        _load_weights(network, tree["network"]["weights"], "network")
+        entry = tree["objective"]
+        objective = build_objective(
+            entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,
+            n_embedding=network.backbone.n_embedding, **entry["options"],
+        )
+        _load_weights(objective, entry["weights"], "objective")
+        history = tree.get("history")
+        translator = cls(
+            network, objective, objective_name=entry["name"], objective_options=entry["options"],
+            input_survey=tree["input_survey"], target_survey=tree["target_survey"], name=tree["name"],
+            history=None if history is None else Table(history), provenance=tree.get("provenance"),
+        )
+        if translator.hash != tree["hash"]:
+            raise ValueError(f"the weights of translator {translator.name!r} are not those that were stored: hashes differ")
+        return translator
+
+    def describe(self):
+        """Name, hash, surveys, seed and versions, for the provenance of an image; a flat dict of str and int."""
+        return {
+            "translator": self.name, "hash": self.hash, "input_survey": self.input_survey.name,
+            "target_survey": self.target_survey.name, "objective": self.objective_name,
+            "backbone": self.network.options["backbone"], "seed": self.provenance.get("seed"),
+            **{f"{package}_version": version(package) for package in ("astro_galtrans", "torch", "astropy")},
+        }
+
