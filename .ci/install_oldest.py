@@ -22,9 +22,10 @@ def oldest(requirements):
 def main(path):
     with open(path, "rb") as stream:
         project = tomllib.load(stream)["project"]
-    extras = project["optional-dependencies"]
-    pins = [*oldest(project["dependencies"]), *(pin for name in ("simulation", "report") for pin in oldest(extras[name]))]
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *pins], check=True)
+    required = [*project["dependencies"]]
+    for extra in ("simulation", "report", "backbones"):
+        required += project["optional-dependencies"][extra]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *oldest(required)], check=True)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ if os.environ.get("READTHEDOCS"):
         "asdf": ("https://www.asdf-format.org/projects/asdf/en/stable/", None),
     }
 _OTHERS = (
-    "asdf|astropy|collections|galsim|jinja2|lightning|matplotlib|monai|nflows|numpy|os|pathlib|photutils|reproject|scipy|"
-    "specutils|torch|tqdm|zarr"
+    "asdf|astropy|collections|galsim|jinja2|lightning|matplotlib|monai|nflows|numpy|os|pathlib|photutils|reproject|"
+    "scipy|specutils|torch|tqdm|zarr"
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({_OTHERS})(\..*)?"),
