@@ -150,8 +150,9 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
     meta = _meta(translators, test, training, device=device, seed=seed, n_bootstrap=n_bootstrap, confidence=confidence)
     history = {name: translator.history for name, translator in translators.items()
                if getattr(translator, "history", None) is not None}
-    return Evaluation(tables, names=translators, redshift=measured.redshift, z_spec=make.z_spec, history=history,
-                      samples=_samples(translators, test, measured, n_samples, device), failed=measured.failed, meta=meta)
+    return Evaluation(
+        tables, names=translators, redshift=measured.redshift, z_spec=make.z_spec, history=history,
+        samples=_samples(translators, test, measured, n_samples, device), failed=measured.failed, meta=meta)
 
 
 def _checked(translators, test):

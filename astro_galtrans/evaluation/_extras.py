@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["optional", "write_whole"]
+__all__ = ["check_folder", "optional", "write_whole"]
 
 
 def optional(module):
@@ -18,11 +18,17 @@ def optional(module):
             f"{package} is needed for figures and reports: python -m pip install 'astro_galtrans[report]'") from error
 
 
-def write_whole(path, content):
-    """Write bytes to a temporary file beside ``path``, then move it there."""
+def check_folder(path):
+    """The path as a `~pathlib.Path`, or an error where its folder does not exist: better before the work than after."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} of the file {path.name} does not exist")
+    return path
+
+
+def write_whole(path, content):
+    """Write bytes to a temporary file beside ``path``, then move it there."""
+    path = check_folder(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -63,7 +63,8 @@ def redshift(evaluation):
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     place = np.arange(len(table))
     for y, row in zip(place, table):
-        shade = {"color": color_of(evaluation, row["image"]), "alpha": 0.55 if row["estimator"] == "retrained" else 0.95}
+        alpha = 0.55 if row["estimator"] == "retrained" else 0.95
+        shade = {"color": color_of(evaluation, row["image"]), "alpha": alpha}
         left.barh(y, row["nmad"], height=0.62, **shade)
         right.barh(y, 100 * row["outlier_005"], height=0.62, **shade)
         if np.isfinite(row["nmad_low"]):
@@ -204,7 +205,8 @@ def uncertainty(evaluation):
             for offset, image in zip(np.linspace(-0.15, 0.15, len(images)) if len(images) > 1 else [0.0], images):
                 part = table[(table["image"] == image) & (table["region"] == region)]
                 x = np.array([bands.index(name) for name in part["band"]]) + offset
-                axis.plot(x, 100 * np.asarray(part[f"coverage_{level}"]), marker=marker_of(evaluation, image), ls="none",
+                share = 100 * np.asarray(part[f"coverage_{level}"])
+                axis.plot(x, share, marker=marker_of(evaluation, image), ls="none",
                           color=color_of(evaluation, image), ms=6.5, mfc="white" if level == 95 else None, mew=1.5,
                           label=f"{image}, {level} % interval")
         axis.set_xticks(range(len(bands)), bands)
@@ -230,7 +232,7 @@ def training(evaluation):
     figure = new_figure(4.5 * columns, 3.2 * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (name, (history, losses)) in zip(axes.flat, curves.items()):
-        epoch = np.asarray(history["epoch"], dtype=float) + 1 if "epoch" in history.colnames else 1 + np.arange(len(history))
+        epoch = np.asarray(history["epoch"]) + 1 if "epoch" in history.colnames else np.arange(len(history)) + 1
         for column, style in zip(losses, ("-", "--", ":", "-.")):
             values = np.ma.filled(np.ma.asarray(history[column], dtype=float), np.nan)
             axis.plot(epoch, values, style, marker="o", ms=3.5, color=color_of(evaluation, name),

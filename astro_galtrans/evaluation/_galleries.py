@@ -44,7 +44,8 @@ def gallery(evaluation):
         stretch = max(rgb_stretch(target, samples["target_survey"]),
                       0.5 * rgb_stretch(samples["input_flux"][row], samples["input_survey"]))
         pictures = [(samples["input_flux"][row], samples["input_survey"])]
-        planes = [samples["translated"][name][row] for name in names] + [target] + ([] if truth is None else [truth[row]])
+        planes = [samples["translated"][name][row] for name in names] + [target]
+        planes += [] if truth is None else [truth[row]]
         pictures += [(plane, samples["target_survey"]) for plane in planes]
         for axis, (flux, survey) in zip(axes[row], pictures):
             axis.imshow(rgb_image(flux, survey, stretch), origin="lower", interpolation="nearest")
@@ -70,6 +71,13 @@ def _residual(samples, name, row):
     return error * np.sqrt(samples["target_weight"][row, band])
 
 
+def _mean_over_bands(weight):
+    """Mean of the finite weights, NaN where no band has one."""
+    finite = np.isfinite(weight)
+    count = finite.sum(axis=0)
+    return np.where(count > 0, np.where(finite, weight, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
 def weights(evaluation):
     """Weights of the gradient elements for some galaxies, as means over the bands; None without such a translator."""
     from matplotlib.colors import LogNorm
@@ -82,7 +90,7 @@ def weights(evaluation):
     titles = {"x": "weights along x", "y": "weights along y", "passband": "weights along\nthe passbands"}
     figure = new_figure(1.9 * (len(kinds) + 1) + 1.6, 1.9 * len(rows) + 0.5)
     axes = figure.subplots(len(rows), len(kinds) + 1, squeeze=False)
-    maps = {(name, row): [np.nanmean(samples["weights"][name][kind][row], axis=0) for kind in kinds] for name, row in rows}
+    maps = {(name, row): [_mean_over_bands(samples["weights"][name][kind][row]) for kind in kinds] for name, row in rows}
     every = np.concatenate([plane.ravel() for planes in maps.values() for plane in planes])
     every = every[np.isfinite(every) & (every > 0)]
     low, high = np.percentile(every, [1, 99.5]) if every.size else (0.5, 2.0)

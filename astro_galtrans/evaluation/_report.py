@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import optional, write_whole
+from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
 from astro_galtrans.evaluation._summary import differences, in_words, limits, summary
 from astro_galtrans.evaluation._texts import COLUMNS, FIGURES, SECTIONS, TABLES
 
@@ -17,6 +17,7 @@ _PICTURES = ("gallery", "weights")
 def write_report(evaluation, path, *, title, extra):
     """Fill the template with the figures, tables and findings of an evaluation and write it atomically."""
     jinja2 = optional("jinja2")
+    check_folder(path)
     figures = {name: _figure(name, figure) for name, figure in evaluation.figures().items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("astro_galtrans.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,
@@ -109,10 +110,12 @@ def _number(value, pattern):
 def _settings(evaluation, extra):
     """Rows of the section on how the run was made."""
     meta = evaluation.meta
+    surveys = f"{meta['input_survey']} to {meta['target_survey']}, bands {' '.join(meta['bands'])}"
+    n_training = "none" if meta["n_training"] is None else f"{meta['n_training']:,}"
     rows = [
-        ("Input and target survey", f"{meta['input_survey']} to {meta['target_survey']}, bands {' '.join(meta['bands'])}"),
+        ("Input and target survey", surveys),
         ("Test galaxies", f"{meta['n_test']:,}"),
-        ("Training galaxies of the redshift estimators", "none" if meta["n_training"] is None else f"{meta['n_training']:,}"),
+        ("Training galaxies of the redshift estimators", n_training),
         ("Images are compared with", meta["reference"]),
         ("Seed", str(meta["seed"])),
         ("Bootstrap", f"{meta['n_bootstrap']:,} resamples of the galaxies, {100 * meta['confidence']:.0f} % intervals"),

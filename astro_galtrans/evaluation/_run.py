@@ -36,7 +36,8 @@ class Measured:
 
     def finish(self):
         self.values = {key: np.concatenate(parts) for key, parts in self._parts.items()}
-        self.redshift = {image: self.values.pop((image, name)) for image, name in list(self.values) if name == "redshift"}
+        labels = [image for image, name in self.values if name == "redshift"]
+        self.redshift = {label: self.values.pop((label, "redshift")) for label in labels}
         self._parts.clear()
         return self
 

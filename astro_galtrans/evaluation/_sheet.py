@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import optional, write_whole
+from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
 from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch
 from astro_galtrans.images import as_band_cube, flux_and_weight
 from astro_galtrans.surveys import get_survey
@@ -38,6 +38,7 @@ def contact_sheet(images, path, labels=None, *, surveys=None, columns=5, title=N
         Without matplotlib, which is in ``astro_galtrans[report]``.
     """
     optional("matplotlib")
+    check_folder(path)
     from matplotlib.figure import Figure
 
     images = [tuple(group) for group in images]

@@ -54,7 +54,8 @@ def _redshift_finding(row, confidence):
         f"{_percent(abs(row['reduction']))} {change} (reduction {_interval(row, 'reduction')}, {confidence})."]
     span = row["preservation_gain_high"] - row["preservation_gain_low"]
     if np.isfinite(row["preservation_gain"]) and span > _MEANINGLESS:
-        sentences.append(f"The preservation gain is not determined: its interval is {_interval(row, 'preservation_gain')}, "
+        sentences.append(f"The preservation gain is not determined: its interval is "
+                         f"{_interval(row, 'preservation_gain')}, "
                          f"since {row['first']} lost little against real target images.")
     elif np.isfinite(row["preservation_gain"]):
         sentences.append(
@@ -75,7 +76,8 @@ def _color_finding(rows, what, heading, confidence):
     if np.isfinite(best["reduction"]):
         change = "smaller" if best["reduction"] >= 0 else "larger"
         sentences.append(
-            f"Largest change: {in_words(best['measure']).rpartition(' ')[2]}, scatter {_percent(abs(best['reduction']))} {change} "
+            f"Largest change: {in_words(best['measure']).rpartition(' ')[2]}, scatter "
+            f"{_percent(abs(best['reduction']))} {change} "
             f"than that of {best['first']} (reduction {_interval(best, 'reduction')}, {confidence}).")
     verdict = next(iter(by_verdict)) if len(by_verdict) == 1 else "mixed: " + ", ".join(
         f"{name} in {len(by_verdict[name])}" for name in _CLASS if name in by_verdict)
@@ -92,11 +94,14 @@ def limits(evaluation):
     if TARGET in table:
         sentences.append(f"On real target images the estimator reaches an NMAD of {table[TARGET]['nmad']:.4f}.")
     if INPUT in table:
-        sentences.append(f"On real input images it reaches {table[INPUT]['nmad']:.4f}, which is what there is to preserve.")
+        sentences.append(f"On real input images it reaches {table[INPUT]['nmad']:.4f}, which is what there is to "
+                         f"preserve.")
     if TARGET in table and INPUT in table and table[TARGET]["nmad"] >= table[INPUT]["nmad"]:
         sentences.append(
-            "Here it reads redshifts no better from the deeper target images than from the input: the estimator and its "
-            "training sample set this floor, more than the images do, and differences between translators may be hidden by it.")
+            "Here it reads redshifts no better from the deeper target images than from the input: the estimator and "
+            "its "
+            "training sample set this floor, more than the images do, and differences between translators may be "
+            "hidden by it.")
     left_out = max((int(row["n_left_out"]) for row in table.values()), default=0)
     if left_out:
         sentences.append(f"Up to {left_out} galaxies without a finite redshift or estimate are left out of a row.")
@@ -139,5 +144,7 @@ def differences(evaluation):
 
 
 def _short(value):
-    text = "none" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = "none" if value is None else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        text = f"{value:,}"
     return text if len(text) <= 60 else f"{text[:12]}\u2026" if " " not in text else f"{text[:59]}\u2026"

@@ -177,7 +177,8 @@ class Tabulator:
         for other in self.names[1:]:
             rows += self._redshift_gains(self.names[0], other)
             for pair in color_pairs(self.target_survey):
-                for what, errors in (("color scatter", self.color_errors), ("color-gradient scatter", self.slope_errors)):
+                kinds = {"color scatter": self.color_errors, "color-gradient scatter": self.slope_errors}
+                for what, errors in kinds.items():
                     first, own = errors(self.names[0], pair), errors(other, pair)
                     gain, low, high = paired_reduction(first, own, **self.bootstrap)
                     rows.append(_gain_row(f"{what} {'-'.join(pair)}", self.names[0], other, nmad(first), nmad(own),

@@ -14,12 +14,15 @@ SECTIONS = (
              "error measures what the translation has kept."},
     {"id": "colors", "title": "Are the colours right?", "figures": ("color_errors",), "tables": ("colors",),
      "text": "The colour of each translated galaxy within a circular aperture, compared with that of the {reference}. "
-             "The input's own colours, measured on the {input} images, are the reference row: they are noisier and seen "
-             "through slightly different filters, so part of their error is an offset that a translation should remove."},
+             "The input's own colours, measured on the {input} images, are the reference row: they are noisier and "
+             "seen "
+             "through slightly different filters, so part of their error is an offset that a translation should "
+             "remove."},
     {"id": "gradients", "title": "Are the colour gradients right?", "figures": ("color_gradients",),
      "tables": ("color_gradients",),
      "text": "Most galaxies are redder in the middle than outside. Here the colour is measured in rings around the "
-             "centre, and the slope of the colour with the logarithm of the radius is compared with that of the {reference}."},
+             "centre, and the slope of the colour with the logarithm of the radius is compared with that of the "
+             "{reference}."},
     {"id": "weights", "title": "Where the training looked", "figures": ("weights",), "tables": (),
      "text": "The gradient objective compares log-flux gradients between neighbouring pixels (x, y) and neighbouring "
              "bands. A normalizing flow learns how well each gradient can be known, and weights it accordingly."},
@@ -28,7 +31,8 @@ SECTIONS = (
              "without any network, shows what is gained over doing nothing."},
     {"id": "uncertainty", "title": "Does it know what it does not know?", "figures": ("uncertainty",),
      "tables": ("uncertainty",),
-     "text": "A translator that states an uncertainty for each pixel can be checked: the real {target} pixel should lie "
+     "text": "A translator that states an uncertainty for each pixel can be checked: the real {target} pixel should "
+             "lie "
              "within the 68 % interval for 68 % of the pixels, its own noise taken into account."},
     {"id": "training", "title": "How the training went", "figures": ("training",), "tables": (),
      "text": "Losses against the epoch. Different objectives have different units: compare the shapes of the curves, "
@@ -38,7 +42,8 @@ SECTIONS = (
 FIGURES = {
     "gallery": {
         "caption": "From left to right: the {input} image that goes in, what each translator makes of it, the real "
-                   "{target} image (and the noiseless truth where it is known), and the residuals. Red residuals are too "
+                   "{target} image (and the noiseless truth where it is known), and the residuals. Red residuals are "
+                   "too "
                    "bright, blue ones too faint, in units of the noise of one {target} pixel; white is perfect. "
                    "A good translation is as sharp as the real target and leaves no pattern in the residual.",
         "alt": "Grid of galaxy pictures: one row a galaxy, columns for the {input} input, the translations, the real "
@@ -49,12 +54,15 @@ FIGURES = {
                    "Paler bars are estimators retrained on translated images. Real target images are the ceiling of "
                    "what can be read; real input images show what there was to preserve. The intervals of two bars may "
                    "overlap although the paired comparison, in the table below, tells them apart.",
-        "alt": "Horizontal bars of the redshift error NMAD and of the outlier fraction for real and translated images."},
+        "alt": "Horizontal bars of the redshift error NMAD and of the outlier fraction for real and translated "
+               "images."},
     "redshift_scatter": {
-        "caption": "Every dot is a test galaxy: its true redshift against the one read off the image. On the solid line "
+        "caption": "Every dot is a test galaxy: its true redshift against the one read off the image. On the solid "
+                   "line "
                    "they agree; outside the dashed lines a galaxy counts as an outlier (0.05). A narrow cloud along "
                    "the line is good, a flattened one means that the estimator falls back on the average.",
-        "alt": "Panels of estimated against true redshift for real images and each translator, with the line of equality."},
+        "alt": "Panels of estimated against true redshift for real images and each translator, with the line of "
+               "equality."},
     "color_errors": {
         "caption": "Left: scatter (NMAD) of the colour error over the galaxies with {confidence} intervals; lower is "
                    "better. Right: its median; nearer to zero is better. Compared with the {reference}.",
@@ -62,13 +70,17 @@ FIGURES = {
     "color_gradients": {
         "caption": "Error of the colour in rings against their radius, a column for each colour. Above: scatter over "
                    "the galaxies; below: median. The scale is set by the translations, so that the input's own errors "
-                   "may run out of the panel. A rise outwards is noise; a slope in the lower row is a false colour gradient.",
-        "alt": "Scatter and median error of ring colours against radius, one column per colour, one line per kind of images."},
+                   "may run out of the panel. A rise outwards is noise; a slope in the lower row is a false colour "
+                   "gradient.",
+        "alt": "Scatter and median error of ring colours against radius, one column per colour, one line per kind of "
+               "images."},
     "weights": {
-        "caption": "Real {target} galaxies and the weights of their gradients, averaged over the bands, on a logarithmic "
+        "caption": "Real {target} galaxies and the weights of their gradients, averaged over the bands, on a "
+                   "logarithmic "
                    "scale. Bright parts count more than average in training, dark parts less. Where the weights "
                    "follow the galaxy, noise on the empty sky is ignored.",
-        "alt": "Galaxies beside maps of the weights that their gradients along x, y and the passbands have in training."},
+        "alt": "Galaxies beside maps of the weights that their gradients along x, y and the passbands have in "
+               "training."},
     "uncertainty": {
         "caption": "Share of real {target} pixels within the stated 68 % (filled) and 95 % (open) intervals. On the "
                    "dashed lines the uncertainty is right; below, it is too small; above, too large. Source pixels are "
@@ -82,13 +94,18 @@ FIGURES = {
 
 TABLES = {
     "redshift": "Redshifts read off real and translated images; NMAD with {confidence} intervals.",
-    "gains": "Each further translator against {first}, over the same galaxies. Reduction is 1 minus the ratio of the two "
-             "errors, with {confidence} intervals; it wins where the whole interval is above zero and loses where it is below.",
-    "colors": "Error of the colours within the aperture, against the {reference}; scatter is an NMAD with {confidence} intervals.",
+    "gains": "Each further translator against {first}, over the same galaxies. Reduction is 1 minus the ratio of the "
+             "two "
+             "errors, with {confidence} intervals; it wins where the whole interval is above zero and loses where it "
+             "is below.",
+    "colors": "Error of the colours within the aperture, against the {reference}; scatter is an NMAD with "
+              "{confidence} intervals.",
     "color_gradients": "Error of the slope of colour with log10 of the radius, against the {reference}.",
-    "pixels": "Per band, medians over the galaxies. Relative residual: sum of the error over sum of the flux. Relative rmse: "
+    "pixels": "Per band, medians over the galaxies. Relative residual: sum of the error over sum of the flux. "
+              "Relative rmse: "
               "root of the sum of squared errors over that of squared fluxes. Chi2: mean squared error over the noise "
-              "variance of the real target (1 is as good as a noiseless truth). Bias is a median and scatter an NMAD over galaxies.",
+              "variance of the real target (1 is as good as a noiseless truth). Bias is a median and scatter an NMAD "
+              "over galaxies.",
     "uncertainty": "Coverage of the stated uncertainties; the pull is the error over its stated standard deviation.",
 }
 
@@ -102,7 +119,9 @@ COLUMNS = {
     "relative_rmse": ("relative rmse", ".3f"), "chi2": ("chi2 per pixel", ".2f"), "correlation": ("correlation", ".3f"),
     "aperture_bias": ("bias in {}\u2033", "+.3f"), "aperture_scatter": ("scatter in {}\u2033", ".3f"),
     "peak_bias": ("peak bias", "+.3f"), "peak_scatter": ("peak scatter", ".3f"), "measure": ("measure", ""),
-    "first_value": ("error of first", ".4f"), "other_value": ("error of other", ".4f"), "reduction": ("reduction", ".1%"),
-    "preservation_gain": ("preservation gain", ".1%"), "n_pixels": ("pixels", "d"), "coverage_68": ("within 68 %", ".1%"),
+    "first_value": ("error of first", ".4f"), "other_value": ("error of other", ".4f"),
+    "reduction": ("reduction", ".1%"),
+    "preservation_gain": ("preservation gain", ".1%"), "n_pixels": ("pixels", "d"),
+    "coverage_68": ("within 68 %", ".1%"),
     "coverage_95": ("within 95 %", ".1%"), "pull_mean": ("mean pull", "+.2f"), "pull_std": ("std of pull", ".2f"),
 }

@@ -125,7 +125,7 @@ def _softening(arrays, softening):
             raise ValueError(f"softening must be positive and finite, got {softening!r}")
         return value
     if arrays.sigma is None:
-        raise ValueError("the image has neither an uncertainty nor a survey, so that its noise is not known; give softening=")
+        raise ValueError("the image has neither uncertainty nor survey, so that its noise is not known; give softening=")
     empty = [name for name, good in zip(arrays.cube.bands, arrays.good) if not good.any()]
     if empty:
         raise ValueError(f"image has no good pixel in band {', '.join(empty)}")
