@@ -116,16 +116,21 @@ class _StateConverter(_OwnConverter):
         return {"sha256": digest(state), "state": state}
 
     def from_yaml_tree(self, node, tag, ctx):
+        from astro_galtrans.exceptions import FileFormatError
+
+        what = self.name.replace("_", " ")
         state = plain(node["state"])
         if digest(state) != node["sha256"]:
-            from astro_galtrans.exceptions import FileFormatError
-
             raise FileFormatError(
-                f"the {self.name.replace('_', ' ')} was altered after it was written: its weights and options do not "
-                f"have the checksum {node['sha256'][:12]}..."
+                f"the {what} was altered after it was written: its weights and options do not have the checksum "
+                f"{node['sha256'][:12]}..."
             )
         module, _, name = self.path.rpartition(".")
-        return getattr(import_module(module), name).from_tree(state)
+        kind = getattr(import_module(module), name)
+        try:
+            return kind.from_tree(state)
+        except (ValueError, TypeError, KeyError) as error:
+            raise FileFormatError(f"the {what} cannot be made from its file by this astro_galtrans: {error}") from error
 
 
 class TranslatorConverter(_StateConverter):

@@ -12,13 +12,16 @@ import pytest
 import torch
 from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.table import Table
 from astropy.time import Time
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
 
+from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import BandCube, read_cube
 from astro_galtrans.photoz import RedshiftPDF, fit_redshift_estimator
 from astro_galtrans.storage import load, save
+from astro_galtrans.surveys import get_survey
 
 
 def distorted_wcs():
@@ -145,6 +148,70 @@ def test_estimator_predicts_the_same_to_the_bit(tmp_path, estimator):
     save(tmp_path / "again.asdf", read)
     sums = [asdf.util.load_yaml(tmp_path / name)["estimator"]["sha256"] for name in ("e.asdf", "again.asdf")]
     assert sums[0] == sums[1]
+
+
+@pytest.fixture(scope="module", params=["pixel", "gradient"])
+def translator(request):
+    """Untrained, with weights from a seed."""
+    from astro_galtrans.backbones import TranslationNetwork
+    from astro_galtrans.objectives import build_objective
+    from astro_galtrans.translation import Translator
+
+    surveys = get_survey("SDSS").select("gri"), get_survey("CFHTLS").select("gri")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        network = TranslationNetwork(
+            "unet", surveys[0].sky_noise, surveys[1].sky_noise, [1000.0] * 3, [0, 1, 2], 0.187 / 0.396,
+            backbone_options={"widths": (4, 8), "n_features": 4})
+        objective = build_objective(
+            request.param, n_bands=3, n_features=network.backbone.n_features, n_embedding=network.backbone.n_embedding)
+    return Translator(
+        network, objective, objective_name=request.param, input_survey=surveys[0], target_survey=surveys[1],
+        history=Table({"epoch": [0, 1], "loss": [1.5, 1.25]}), provenance={"seed": 4, "config": {"epochs": 2}})
+
+
+FLUX = np.random.default_rng(2).normal(size=(3, 3, 32, 32)).astype(np.float32)
+
+
+def test_translator_translates_the_same_to_the_bit(tmp_path, translator):
+    save(tmp_path / "t.asdf", translator)
+    with asdf.open(tmp_path / "t.asdf") as file:
+        opened = file["translator"]
+    loaded = load(tmp_path / "t.asdf")
+    (tmp_path / "t.asdf").unlink()
+    wanted = translator.translate_array(FLUX, return_uncertainty=True)
+    for read in (opened, loaded):
+        assert read.hash == translator.hash
+        assert read.provenance == translator.provenance
+        assert read.input_survey.band_names == ("g", "r", "i")
+        assert_array_equal(read.history["loss"], translator.history["loss"])
+        for one, other in zip(read.translate_array(FLUX, return_uncertainty=True), wanted):
+            assert_array_equal(one, other)
+
+
+def test_translator_in_another_process_translates_the_same(tmp_path, translator):
+    save(tmp_path / "t.asdf", translator)
+    np.save(tmp_path / "flux.npy", FLUX)
+    code = (
+        "import sys, numpy as np\nfrom pathlib import Path\nfrom astro_galtrans.storage import load\n"
+        "import torch\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        "folder = Path(sys.argv[1])\n"
+        "flux = load(folder / 't.asdf').translate_array(np.load(folder / 'flux.npy'))\n"
+        "np.save(folder / 'out.npy', flux)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert_array_equal(np.load(tmp_path / "out.npy"), translator.translate_array(FLUX))
+
+
+def test_translator_of_an_unknown_backbone_is_refused(tmp_path, translator):
+    translator.network.options["backbone"], kept = "unet-of-tomorrow", translator.network.options["backbone"]
+    try:
+        save(tmp_path / "t.asdf", translator)
+    finally:
+        translator.network.options["backbone"] = kept
+    with pytest.raises(FileFormatError, match=r"t\.asdf.*unet-of-tomorrow"):
+        load(tmp_path / "t.asdf")
 
 
 def test_opening_a_cube_does_not_import_torch(tmp_path, cube):
