@@ -90,7 +90,8 @@ def weights(evaluation):
     titles = {"x": "weights along x", "y": "weights along y", "passband": "weights along\nthe passbands"}
     figure = new_figure(1.9 * (len(kinds) + 1) + 1.6, 1.9 * len(rows) + 0.5)
     axes = figure.subplots(len(rows), len(kinds) + 1, squeeze=False)
-    maps = {(name, row): [_mean_over_bands(samples["weights"][name][kind][row]) for kind in kinds] for name, row in rows}
+    maps = {(name, row): [_mean_over_bands(samples["weights"][name][kind][row]) for kind in kinds]
+            for name, row in rows}
     every = np.concatenate([plane.ravel() for planes in maps.values() for plane in planes])
     every = every[np.isfinite(every) & (every > 0)]
     low, high = np.percentile(every, [1, 99.5]) if every.size else (0.5, 2.0)

@@ -65,12 +65,17 @@ def _sections(evaluation, figures):
 def _table(table):
     headers, rows = [], []
     hidden = {"image", "estimator"} if "images" in table.colnames else {"first"}
+    named = {}
+    if "other" in table.colnames and len(set(table["other"])) == 1:
+        hidden.add("other")
+        named = {"first_value": f"error of {table['first'][0]}", "other_value": f"error of {table['other'][0]}"}
     columns = [name for name in table.colnames if name not in hidden and not name.endswith(("_low", "_high"))]
     columns = [name for name in columns if table[name].dtype.kind != "f" or np.isfinite(table[name]).any()]
     for name in columns:
         label, _ = COLUMNS.get(_stem(name), (name.replace("_", " "), ".4g"))
+        label = named.get(name, label).replace("{}", _radius(name))
         unit = f" ({table[name].unit})" if table[name].unit is not None else ""
-        headers.append({"label": label.format(_radius(name)) + unit, "number": table[name].dtype.kind in "fiu"})
+        headers.append({"label": label + unit, "number": table[name].dtype.kind in "fiu"})
     for row in table:
         rows.append([{"text": _cell(row, name), "number": table[name].dtype.kind in "fiu"} for name in columns])
     return {"headers": headers, "rows": rows, "long": len(rows) > 24}

@@ -106,9 +106,9 @@ def sed_gradients(image, *, survey=None, softening=None):
     wavelength = effective_wavelengths(cube)
     scale = _softening(arrays, softening)
     sides = pixel_sides(cube)
-    log_flux, log_sigma = _log_and_sigma(arrays.flux, arrays.sigma, scale[:, None, None])
+    log_flux, log_variance = _log_and_variance(arrays.flux, arrays.sigma, scale[:, None, None])
     along = [
-        _difference(log_flux, log_sigma, arrays.good, axis, side, u.arcsec**-1, _shifted(cube.wcs, axis))
+        _difference(log_flux, log_variance, arrays.good, axis, side, u.arcsec**-1, _shifted(cube.wcs, axis))
         for axis, side in ((2, sides[0]), (1, sides[1]))
     ]
     return SEDGradients(
@@ -125,7 +125,7 @@ def _softening(arrays, softening):
             raise ValueError(f"softening must be positive and finite, got {softening!r}")
         return value
     if arrays.sigma is None:
-        raise ValueError("the image has neither uncertainty nor survey, so that its noise is not known; give softening=")
+        raise ValueError("the image has neither uncertainty nor survey, so its noise is not known; give softening=")
     empty = [name for name, good in zip(arrays.cube.bands, arrays.good) if not good.any()]
     if empty:
         raise ValueError(f"image has no good pixel in band {', '.join(empty)}")
@@ -135,9 +135,9 @@ def _softening(arrays, softening):
     return np.array([np.median(sigma[good]) for sigma, good in zip(arrays.sigma, arrays.good)])
 
 
-def _log_and_sigma(flux, sigma, softening):
-    log_sigma = None if sigma is None else sigma / np.sqrt(flux**2 + 4 * softening**2)
-    return softened_log(flux, softening), log_sigma
+def _log_and_variance(flux, sigma, softening):
+    log_variance = None if sigma is None else sigma**2 / (flux**2 + 4 * softening**2)
+    return softened_log(flux, softening), log_variance
 
 
 def _ends(array, axis):
@@ -146,10 +146,10 @@ def _ends(array, axis):
     return array[tuple(before)], array[tuple(after)]
 
 
-def _difference(log_flux, log_sigma, good, axis, step, unit, wcs):
+def _difference(log_flux, log_variance, good, axis, step, unit, wcs):
     first, second = _ends(log_flux, axis)
     mask = ~np.logical_and(*_ends(good, axis))
-    uncertainty = None if log_sigma is None else np.hypot(*_ends(log_sigma, axis)) / step
+    uncertainty = None if log_variance is None else np.sqrt(np.add(*_ends(log_variance, axis))) / step
     return _nddata((second - first) / step, uncertainty, mask, unit, wcs)
 
 
@@ -157,16 +157,17 @@ def _passband(arrays, scale, wavelength, wcs):
     step = np.diff(np.log(wavelength.value))[:, None, None]
     shared = np.maximum(scale[:-1], scale[1:])[:, None, None]
     sigma = [None, None] if arrays.sigma is None else _ends(arrays.sigma, 0)
-    blue, red = (_log_and_sigma(f, s, shared) for f, s in zip(_ends(arrays.flux, 0), sigma))
-    uncertainty = None if arrays.sigma is None else np.hypot(blue[1], red[1]) / step
+    blue, red = (_log_and_variance(f, s, shared) for f, s in zip(_ends(arrays.flux, 0), sigma))
+    uncertainty = None if arrays.sigma is None else np.sqrt(blue[1] + red[1]) / step
     mask = ~np.logical_and(*_ends(arrays.good, 0))
     return _nddata((red[0] - blue[0]) / step, uncertainty, mask, u.dimensionless_unscaled, wcs)
 
 
 def _nddata(values, uncertainty, mask, unit, wcs):
-    values = np.where(mask, np.nan, values)
+    values[mask] = np.nan
     if uncertainty is not None:
-        uncertainty = StdDevUncertainty(np.where(mask, np.nan, uncertainty))
+        uncertainty[mask] = np.nan
+        uncertainty = StdDevUncertainty(uncertainty, copy=False)
     return NDData(values, uncertainty=uncertainty, mask=mask, unit=unit, meta={"celestial_wcs": wcs})
 
 
