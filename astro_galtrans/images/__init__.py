@@ -10,6 +10,6 @@ from astro_galtrans.images._stack import split_bands, stack_bands
 from astro_galtrans.images._weights import flux_and_weight
 
 __all__ = [
-    "BandCube", "FrameSet", "as_band_cube", "detect_galaxies", "flux_and_weight", "like_input", "read_cube", "read_frames",
-    "regrid", "split_bands", "stack_bands",
+    "BandCube", "FrameSet", "as_band_cube", "detect_galaxies", "flux_and_weight", "like_input", "read_cube",
+    "read_frames", "regrid", "split_bands", "stack_bands",
 ]

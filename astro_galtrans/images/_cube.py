@@ -77,7 +77,8 @@ class BandCube(NDData):
     (8, 8)
     """
 
-    def __init__(self, data, *, unit=None, wcs=None, bands, survey=None, mask=None, uncertainty=None, psf=None, meta=None):
+    def __init__(self, data, *, unit=None, wcs=None, bands, survey=None, mask=None, uncertainty=None, psf=None,
+                 meta=None):
         bands = parse_bands(bands)
         survey = None if survey is None else _survey_of(survey, bands)
         if isinstance(data, NDData):
@@ -89,14 +90,16 @@ class BandCube(NDData):
         data, unit, own_mask = checked_data(data, unit, None if survey is None else survey.unit)
         if data.shape[0] != len(bands):
             raise BandMismatchError(
-                f"bands names {len(bands)} bands ({', '.join(bands)}), data has {data.shape[0]} planes: shape {data.shape}")
+                f"bands names {len(bands)} bands ({', '.join(bands)}), data has {data.shape[0]} planes: "
+                f"shape {data.shape}")
         unit = _scales.check_flux_unit(unit)
         self._bands, self._survey, self._pixel_scale = bands, survey, None
         # A FITS header has repeated cards, which a dict of its items would lose: it stays whole, under one key.
         meta = {} if meta is None else {"header": meta.copy()} if isinstance(meta, fits.Header) else dict(meta)
         super().__init__(
             data, unit=unit, wcs=check_celestial(wcs), mask=checked_mask(mask, own_mask, data.shape),
-            uncertainty=_uncertainty.checked(uncertainty, data.shape, unit), psf=checked_psf(psf, len(bands)), meta=meta)
+            uncertainty=_uncertainty.checked(uncertainty, data.shape, unit), psf=checked_psf(psf, len(bands)),
+            meta=meta)
         if survey is not None and self.zero_points is None:
             raise ValueError(
                 f"unit must be {survey.unit} or another calibrated flux for survey {survey.name}, got {unit}; "
@@ -158,7 +161,8 @@ class BandCube(NDData):
         return CCDData(
             self.data[index].copy(), unit=self.unit, wcs=deepcopy(self.wcs), meta=self._meta_of(band),
             mask=None if self.mask is None else self.mask[index].copy(),
-            uncertainty=None if uncertainty is None else _uncertainty.like(uncertainty, uncertainty.array[index].copy()),
+            uncertainty=None if uncertainty is None else _uncertainty.like(
+                uncertainty, uncertainty.array[index].copy()),
             psf=None if self.psf is None else self.psf[index].copy())
 
     def _meta_of(self, band):
@@ -286,7 +290,8 @@ class BandCube(NDData):
             factors = np.full(len(self.bands), self.unit.to(unit))
         elif own is None or wanted is None:
             which = self.unit if own is None else unit
-            raise ValueError(f"zero_point is needed to convert {self.unit} to {unit}: nothing tells what one {which} is")
+            raise ValueError(
+                f"zero_point is needed to convert {self.unit} to {unit}: nothing tells what one {which} is")
         else:
             factors = _scales.scale_factors(own, wanted)
         factors = factors.astype(self.data.dtype)[:, np.newaxis, np.newaxis]

@@ -71,7 +71,8 @@ def detect_galaxies(image, band="r", *, threshold=1.5, min_pixels=8, kernel_fwhm
     scale = local_pixel_scale(ccd.wcs, ccd.data.shape).to_value(u.arcsec)
     zero_point = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))
     if zero_point is None:
-        raise ValueError(f"image is in {ccd.unit} without a zero point; give it in meta['zero_point'] or with a survey")
+        raise ValueError(
+            f"image is in {ccd.unit} without a zero point; give it in meta['zero_point'] or with a survey")
     psf_fwhm = None if survey is None else survey[band].psf_fwhm.to_value(u.arcsec) / scale
     flux, bad, smooth, level = _prepared(ccd, kernel_fwhm or psf_fwhm or 3.0)
     table = _measured(flux, bad, smooth, level, threshold, min_pixels, ccd.uncertainty)
@@ -87,8 +88,8 @@ def detect_galaxies(image, band="r", *, threshold=1.5, min_pixels=8, kernel_fwhm
     if extended_only:
         keep &= table["extended"]
     table.meta["band"] = band
-    order = ("ra", "dec", "x", "y", "magnitude", "magnitude_error", "half_light_radius", "semimajor_axis", "semiminor_axis",
-             "position_angle", "signal_to_noise", "extended", "neighbour", "edge")
+    order = ("ra", "dec", "x", "y", "magnitude", "magnitude_error", "half_light_radius", "semimajor_axis",
+             "semiminor_axis", "position_angle", "signal_to_noise", "extended", "neighbour", "edge")
     return table[keep][list(order)]
 
 
@@ -202,7 +203,8 @@ def _flag_extended(table, psf_fwhm):
         raise ValueError("image has too few stars to tell the size of the PSF; a survey would tell it")
     margin = np.maximum(max(0.1 * middle, 4 * scatter), 3 * middle / np.maximum(snr, 1e-3))
     table["extended"] = size > middle + margin
-    table.meta.update(star_half_light_radius_pixels=float(middle), star_scatter_pixels=float(scatter), n_stars=len(stars))
+    table.meta.update(
+        star_half_light_radius_pixels=float(middle), star_scatter_pixels=float(scatter), n_stars=len(stars))
 
 
 def _place(table, wcs, scale):

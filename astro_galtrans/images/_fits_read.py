@@ -23,8 +23,8 @@ __all__ = ["Part", "cube_of_parts", "find_part", "load_parts", "native", "parse_
 Part = namedtuple("Part", "name header data")
 
 # Spellings that headers have and astropy has not.
-_UNIT_NAMES = {"nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "counts": "ct", "count": "ct", "adus": "adu",
-               "dn": "DN", "electrons": "electron", "e-": "electron"}
+_UNIT_NAMES = {"nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "counts": "ct", "count": "ct",
+               "adus": "adu", "dn": "DN", "electrons": "electron", "e-": "electron"}
 
 
 def load_parts(path):
@@ -120,9 +120,9 @@ def cube_of_parts(path, parts, survey=None, bands=None):
     try:
         cube = BandCube(
             native(primary.data), unit=unit, wcs=plain_wcs(header), bands=bands,
-            survey=_survey_of_file(path, header.get("SURVEY"), survey), mask=None if mask is None else mask.data.astype(bool),
-            uncertainty=_read_uncertainty(find_part(parts, "UNCERT")), psf=None if psf is None else native(psf.data),
-            meta=_read_meta(find_part(parts, "META")))
+            survey=_survey_of_file(path, header.get("SURVEY"), survey),
+            mask=None if mask is None else mask.data.astype(bool), psf=None if psf is None else native(psf.data),
+            uncertainty=_read_uncertainty(find_part(parts, "UNCERT")), meta=_read_meta(find_part(parts, "META")))
     except SurveyError:
         raise
     except (ValueError, TypeError) as error:
@@ -141,7 +141,8 @@ def _survey_of_file(path, name, survey):
     try:
         return get_survey(name)
     except SurveyError as error:
-        raise SurveyError(f"{path} is of survey {name!r}, which is not known here: register_survey() makes it known") from error
+        raise SurveyError(
+            f"{path} is of survey {name!r}, which is not known here: register_survey() makes it known") from error
 
 
 def _read_uncertainty(part):

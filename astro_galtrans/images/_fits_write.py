@@ -68,7 +68,8 @@ def _primary_header(cube):
 
 def _wcs_header(wcs):
     if any(getattr(wcs, name) is not None for name in ("cpdis1", "cpdis2", "det2im1", "det2im2")):
-        raise ValueError("a WCS with lookup-table distortion cannot be written to a cube's header; regrid() to a plain one")
+        raise ValueError(
+            "a WCS with lookup-table distortion cannot be written to a cube's header; regrid() to a plain one")
     header = wcs.to_header(relax=True)
     # to_header rounds to 12 digits; the cube that is read back shall be where it was.
     pc, cdelt = wcs.wcs.get_pc(), wcs.wcs.get_cdelt()
@@ -89,11 +90,13 @@ def _meta_table(meta):
             rows.append((str(key), json.dumps(_encoded(value))))
         except TypeError:
             warnings.warn(
-                f"meta[{key!r}] is a {type(value).__name__} or holds something that FITS cannot take, and is not written",
+                f"meta[{key!r}] is a {type(value).__name__} or holds something that FITS cannot take; "
+                "it is not written",
                 GaltransWarning, stacklevel=4)
     # Bytes in ASCII: json escapes the rest, and a character column of FITS holds nothing else.
-    columns = [fits.Column(name=name, format=f"{max([len(row[i]) for row in rows] + [1])}A", array=[row[i] for row in rows])
-               for i, name in enumerate(("KEY", "JSON"))]
+    columns = []
+    for name, texts in zip(("KEY", "JSON"), zip(*rows)):
+        columns.append(fits.Column(name=name, format=f"{max(map(len, texts))}A", array=list(texts)))
     return fits.BinTableHDU.from_columns(columns, name="META")
 
 

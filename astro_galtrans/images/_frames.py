@@ -6,11 +6,11 @@ import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
 
 from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
 from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._stack import stack_bands
-from astro_galtrans.images import _uncertainty
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["FrameSet"]
@@ -61,7 +61,7 @@ class FrameSet:
         self._images = {band: images[band] for band in bands}
         first = self._images[reference]
         self._aligned = all(
-            image.data.shape == first.data.shape and (image.wcs is first.wcs or same_grid(image.wcs, first.wcs, first.data.shape))
+            image.data.shape == first.data.shape and same_grid(image.wcs, first.wcs, first.data.shape)
             for image in self._images.values())
         lacking = [band for band, image in self._images.items() if image.wcs is None]
         if lacking and not self._aligned:
@@ -104,7 +104,8 @@ class FrameSet:
         """
         if self._aligned:
             return stack_bands(self._images, self.survey)
-        return stack_bands({band: regrid(image, self.wcs, self.shape) for band, image in self._images.items()}, self.survey)
+        images = {band: regrid(image, self.wcs, self.shape) for band, image in self._images.items()}
+        return stack_bands(images, self.survey)
 
     def cutout(self, position=None, size=64, *, mode="partial"):
         """The pixels around a position on the sky, on the grid of the reference band.
@@ -128,9 +129,7 @@ class FrameSet:
             near = self._window_on(image, wcs, window.shape)
             if mode == "strict" and not near.inside:
                 raise PartialOverlapError(f"the cutout reaches beyond the image of band {band}")
-            part = regrid(_cut(image, near), wcs, window.shape)
-            part.meta.pop("regrid")
-            parts[band] = part
+            parts[band] = regrid(_cut(image, near), wcs, window.shape)
         return stack_bands(parts, self.survey)
 
     @staticmethod

@@ -69,7 +69,8 @@ def shifted_wcs(wcs, x0, y0, shape):
         table = getattr(cut, name)
         if table is not None:
             setattr(cut, name, DistortionLookupTable(
-                np.asarray(table.data, dtype=np.float32), tuple(table.crpix), tuple(table.crval - origin), tuple(table.cdelt)))
+                np.asarray(table.data, dtype=np.float32), tuple(table.crpix), tuple(table.crval - origin),
+                tuple(table.cdelt)))
     return cut
 
 

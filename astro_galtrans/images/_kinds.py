@@ -48,7 +48,8 @@ def as_band_cube(image, survey=None):
         return stack_bands(image, survey)
     if not isinstance(image, NDData):
         raise TypeError(
-            f"image must be a BandCube, an NDData (band, y, x), a CCDData or a dict of CCDData, got {type(image).__name__}")
+            "image must be a BandCube, an NDData (band, y, x), a CCDData or a dict of CCDData, "
+            f"got {type(image).__name__}")
     if survey is None and image.meta.get("survey") is not None:
         survey = _known(image.meta.get("survey"))
     elif survey is not None:
@@ -85,7 +86,8 @@ def like_input(cube, original):
         return split_bands(cube)
     if isinstance(original, NDData) and original.data.ndim == 2:
         if len(cube.bands) != 1:
-            raise BandMismatchError(f"a single-band image cannot stand for the {len(cube.bands)} bands {', '.join(cube.bands)}")
+            raise BandMismatchError(
+                f"a single-band image cannot stand for the {len(cube.bands)} bands {', '.join(cube.bands)}")
         return cube[cube.bands[0]]
     return cube
 

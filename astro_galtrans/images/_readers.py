@@ -144,7 +144,8 @@ def _read_image(path, band, survey, unit, noise, weight):
     if survey is not None:
         ours = survey.name.upper()
         if (frame and not ours.startswith("SDSS")) or (megacam and ours == "SDSS"):
-            raise SurveyError(f"{path} is an image of {'SDSS' if frame else 'CFHT MegaCam'}, not of survey {survey.name}")
+            origin = "SDSS" if frame else "CFHT MegaCam"
+            raise SurveyError(f"{path} is an image of {origin}, not of survey {survey.name}")
         if ours == "SDSS" and not frame and str(parts[0].header.get("SURVEY", "SDSS")).upper() not in ("SDSS", ""):
             raise SurveyError(f"{path} is of survey {parts[0].header['SURVEY']}, not {survey.name}")
     if frame:
@@ -180,16 +181,19 @@ def _check_bands(found, bands, survey):
         if missing:
             raise BandMismatchError(f"band {', '.join(missing)} is missing; there are {', '.join(found)}")
     if survey is not None:
-        unknown = [band for band in found if band not in survey.band_names and (bands is None or band in parse_bands(bands))]
+        wanted = found if bands is None else parse_bands(bands)
+        unknown = [band for band in wanted if band not in survey.band_names]
         if unknown:
-            raise BandMismatchError(f"survey {survey.name} has bands {', '.join(survey.band_names)}, not {', '.join(unknown)}")
+            raise BandMismatchError(
+                f"survey {survey.name} has bands {', '.join(survey.band_names)}, not {', '.join(unknown)}")
 
 
 def _on_survey_scale(image, band, survey):
     """The image in the survey's unit and zero point."""
     own = zero_points(image.unit, (band,), survey, image.meta.get("zero_point"))
     if own is None:
-        raise ValueError(f"band {band} is in {image.unit}, which is not on the scale of survey {survey.name}; give unit=")
+        raise ValueError(
+            f"band {band} is in {image.unit}, which is not on the scale of survey {survey.name}; give unit=")
     cube = BandCube(
         image.data[np.newaxis], unit=image.unit, wcs=image.wcs, bands=(band,), survey=survey, mask=_plane(image.mask),
         uncertainty=_cube_uncertainty(image.uncertainty), psf=image.psf, meta={"zero_point": float(own[0])})

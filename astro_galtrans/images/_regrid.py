@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import numpy as np
+from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy import ndimage
 
@@ -30,9 +31,9 @@ def regrid(image, wcs, shape, *, method=None):
     shape : tuple of int
         ``(ny, nx)`` of the new grid.
     method : {"bicubic", "bilinear", "exact", "adaptive"}, optional
-        How `reproject` resamples: cubic spline or linear interpolation, overlap of pixel areas, or adaptive with
-        flux conserved. The default is "exact" where the new pixels have more than 1.5 times the area of the old, so that
-        none are skipped, and else "bicubic", which widens the PSF least.
+        How `reproject` resamples: cubic spline or linear interpolation, overlap of pixel areas, or an adaptive
+        Gaussian kernel. The default is "exact" where the new pixels have more than 1.5 times the area of the old, so
+        that none are skipped, and else "bicubic", which widens the PSF least.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def regrid(image, wcs, shape, *, method=None):
     filled = _filled(data, bad)
     resample = _resampler(method, image.wcs, wcs, shape)
     out = resample(filled) * ratio
-    support = [np.broadcast_to(bad, data.shape).astype(np.float64)] + ([] if variance is None else [_filled(variance, bad)])
+    support = [bad.astype(np.float64)] + ([] if variance is None else [_filled(variance, bad)])
     smooth = _resampler("bilinear" if method == "bicubic" else method, image.wcs, wcs, shape)(np.concatenate(support))
     bad_out = smooth[:len(data)]
     outside = ~np.isfinite(out) | ~np.isfinite(bad_out)
@@ -81,7 +82,8 @@ def regrid(image, wcs, shape, *, method=None):
     wcs = deepcopy(wcs)
     wcs.array_shape = shape
     meta = deepcopy(image.meta)
-    meta["regrid"] = {"method": method, "pixel_area_ratio": middle} if not hasattr(meta, "cards") else f"{method} {middle:.6g}"
+    told = {"method": method, "pixel_area_ratio": middle}
+    meta["regrid"] = f"{method} {middle:.6g}" if isinstance(meta, fits.Header) else told
     out = out.astype(data.dtype)
     if isinstance(image, BandCube):
         return image._replace(out, wcs=wcs, mask=mask, uncertainty=spread, psf=psf, meta=meta)

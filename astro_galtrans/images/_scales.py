@@ -17,7 +17,8 @@ def _classify(unit):
         return "absolute", (1 * unit).to_value(u.ABmag)
     if unit.is_equivalent(u.mgy):
         return "absolute", -2.5 * np.log10(unit.to(u.mgy))
-    if unit == u.dimensionless_unscaled or any(unit.is_equivalent(one) or unit.is_equivalent(one / u.s) for one in _COUNTS):
+    if unit == u.dimensionless_unscaled or any(
+            unit.is_equivalent(one) or unit.is_equivalent(one / u.s) for one in _COUNTS):
         return "counts", None
     return "other", None
 

@@ -27,10 +27,12 @@ _DARK_VARIANCE = {
     "i": (7.84, 6.25, 4.6225, 7.5625, 7.84, 5.0625),
     "z": (0.81, 1.0, 1.0, 12.6025, 2.1025, 1.21),
 }
-# Before the electronics changed: (band, camcol) -> (last run, value). The data model gives 6.565 for the gain of i, column
-# 2, at all times; the photometric pipeline's own files of runs 2583 to 3836 have 5.195, as is taken above.
+# Before the electronics changed: (band, camcol) -> (last run, value). The data model gives 6.565 for the gain of i,
+# column 2, at all times; the photometric pipeline's own files of runs 2583 to 3836 have 5.195, as is taken above.
 _EARLY_GAIN = {("u", 2): (1100, 1.595), ("i", 2): (1500, 6.565)}
-_EARLY_DARK_VARIANCE = {("i", 2): (1500, 5.76), ("i", 4): (1500, 6.25), ("z", 4): (1500, 9.61), ("z", 5): (1500, 1.8225)}
+_EARLY_DARK_VARIANCE = {
+    ("i", 2): (1500, 5.76), ("i", 4): (1500, 6.25), ("z", 4): (1500, 9.61), ("z", 5): (1500, 1.8225),
+}
 
 
 def gain_and_dark_variance(band, camcol, run):
@@ -84,7 +86,8 @@ def frame_from_parts(path, parts):
     noise = frame_noise(flux, calibration, _sky_counts(path, parts[2].data, flux.shape), gain, dark_variance)
     meta = {"band": band, "survey": "SDSS", "run": run, "camcol": camcol, "field": int(header.get("FRAME", 0)),
             "gain": gain, "dark_variance": dark_variance, "header": header}
-    return CCDData(flux, unit=u.nmgy, wcs=plain_wcs(header), uncertainty=StdDevUncertainty(noise.astype(np.float32)), meta=meta)
+    uncertainty = StdDevUncertainty(noise.astype(np.float32))
+    return CCDData(flux, unit=u.nmgy, wcs=plain_wcs(header), uncertainty=uncertainty, meta=meta)
 
 
 def _sky_counts(path, table, shape):

@@ -53,14 +53,17 @@ def stack_bands(images, survey=None):
         survey = _named_survey(metas)
     if survey is not None:
         survey = get_survey(survey)
-        bands = tuple(sorted(bands, key=lambda band: survey.band_names.index(band) if band in survey.band_names else 99))
+        known = [band for band in survey.band_names if band in bands]
+        bands = tuple(known + [band for band in bands if band not in known])
     parts = [images[band] for band in bands]
     _check_grids(bands, parts)
     unit = parts[0].unit
     arrays, uncertainties = zip(*[_in_unit(band, part, unit) for band, part in zip(bands, parts)])
     return BandCube(
-        np.stack(arrays), unit=unit, wcs=deepcopy(parts[0].wcs), bands=bands, survey=survey, mask=_stacked_masks(parts),
-        uncertainty=_stacked_uncertainties(bands, uncertainties), psf=_stacked_psfs(bands, [part.psf for part in parts]),
+        np.stack(arrays), unit=unit, wcs=deepcopy(parts[0].wcs), bands=bands, survey=survey,
+        mask=_stacked_masks(parts),
+        uncertainty=_stacked_uncertainties(bands, uncertainties),
+        psf=_stacked_psfs(bands, [part.psf for part in parts]),
         meta=_joined_meta({band: metas[band] for band in bands}, tagged))
 
 
@@ -97,7 +100,8 @@ def _check_grids(bands, parts):
     first, name = parts[0], bands[0]
     for band, part in zip(bands[1:], parts[1:]):
         if part.data.shape != first.data.shape:
-            raise ValueError(f"band {band} has {part.data.shape} pixels, band {name} has {first.data.shape}; regrid() first")
+            raise ValueError(
+                f"band {band} has {part.data.shape} pixels, band {name} has {first.data.shape}; regrid() first")
         if not same_grid(first.wcs, part.wcs, first.data.shape):
             lacking = " (one of them has no WCS)" if (first.wcs is None) != (part.wcs is None) else ""
             raise ValueError(f"band {band} is on another pixel grid than band {name}{lacking}; regrid() first")
@@ -171,8 +175,10 @@ def _joined_meta(metas, tagged):
         return {"band_meta": {band: deepcopy(meta) for band, meta in metas.items()}}
     first = next(iter(metas.values()))
     common = {key: deepcopy(value) for key, value in first.items()
-              if key not in ("band", "survey") and all(key in meta and _same(value, meta[key]) for meta in metas.values())}
-    own = {band: {key: deepcopy(value) for key, value in meta.items() if key not in common} for band, meta in metas.items()}
+              if key not in ("band", "survey")
+              and all(key in meta and _same(value, meta[key]) for meta in metas.values())}
+    own = {band: {key: deepcopy(value) for key, value in meta.items() if key not in common}
+           for band, meta in metas.items()}
     if all("zero_point" in meta for meta in own.values()):
         common["zero_point"] = {band: meta.pop("zero_point") for band, meta in own.items()}
     if not tagged or any(set(meta) - {"band", "survey"} for meta in own.values()):

@@ -35,7 +35,8 @@ def image_from_parts(path, parts, *, unit=None, survey=None, noise="auto", weigh
         raise FileFormatError(f"{path} has no image of two axes")
     header = image.header
     flux = native(image.data, np.float32 if image.data.dtype.itemsize <= 4 else np.float64)
-    zero_point = next((float(header[key]) for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))), None)
+    told = [header[key] for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))]
+    zero_point = float(told[0]) if told else None
     unit = _unit_of(path, header, unit, survey, zero_point)
     meta = {"header": header}
     told = band_of_header(header)
@@ -46,7 +47,8 @@ def image_from_parts(path, parts, *, unit=None, survey=None, noise="auto", weigh
     mask = find_part(parts, "MASK", "MSK")
     mask = None if mask is None else mask.data != 0
     psf = find_part(parts, "PSF", "PSFIMAGE", "PSFIM")
-    ccd = CCDData(flux, unit=unit, wcs=plain_wcs(header), mask=mask, meta=meta, psf=None if psf is None else native(psf.data))
+    psf = None if psf is None else native(psf.data)
+    ccd = CCDData(flux, unit=unit, wcs=plain_wcs(header), mask=mask, meta=meta, psf=psf)
     ccd.uncertainty = _uncertainty_of(path, parts, ccd, meta.get("band", band), survey, noise, weight)
     return ccd
 

@@ -30,7 +30,8 @@ def checked(uncertainty, shape, unit):
     if kind is None:
         got = uncertainty.uncertainty_type if isinstance(uncertainty, NDUncertainty) else type(uncertainty).__name__
         raise TypeError(
-            f"uncertainty must be a StdDevUncertainty, VarianceUncertainty or InverseVariance of astropy.nddata, got {got}"
+            "uncertainty must be a StdDevUncertainty, VarianceUncertainty or InverseVariance of astropy.nddata, "
+            f"got {got}"
         )
     array = np.asarray(uncertainty.array)
     if array.shape != shape:
