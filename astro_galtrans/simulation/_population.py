@@ -150,13 +150,13 @@ def _draw_spectra(rng, early, luminosity, inclination):
     """Types and reddenings of bulge, disc and knots. The bulge is never bluer than the disc before dust."""
     if early:
         disc = np.clip(rng.normal(0.25, 0.2), 0, 1)
-        dust = min(rng.exponential(0.02), 0.15)
+        dust = min(rng.exponential(0.015), 0.15)
     else:
         # Fainter late types are bluer: a type from about Sbc at M_r = -22 to beyond Scd at -18.
         disc = np.clip(rng.normal(1.6 + 0.2 * (luminosity + 20.5), 0.55), 0.3, 3)
         dust = min(rng.exponential(0.06) + rng.uniform(0, 0.2) * (1 - inclination), 0.45)
     bulge = disc * np.clip(rng.normal(0.35, 0.2), 0, 0.9)
-    extra = min(rng.exponential(0.03), 0.15)
+    extra = 0.0 if early else min(rng.exponential(0.03), 0.15)
     return {"bulge_type": float(bulge), "disc_type": float(disc), "bulge_reddening": min(dust + extra, REDDENINGS[-1]),
             "disc_reddening": dust}
 
