@@ -1,6 +1,7 @@
-"""Install the oldest release of each dependency that pyproject.toml allows; it is the one place that states them.
+"""Install the oldest series of each dependency that pyproject.toml allows; it is the one place that states them.
 
-torch keeps the version of constraints.txt: older releases have no build for CPUs in the registry.
+torch keeps the version of constraints.txt, for older releases have no build for CPUs in the registry, and monai a
+release that goes with it.
 """
 
 import re
@@ -8,15 +9,15 @@ import subprocess
 import sys
 import tomllib
 
-KEPT = {"torch"}
+KEPT = {"torch", "monai"}
 
 
 def oldest(requirements):
-    """Each ``name>=version`` as ``name==version``."""
+    """Each ``name>=version`` as ``name==version.*``, for some first releases of a series do not exist."""
     for requirement in requirements:
         found = re.match(r"([\w.-]+)\s*>=\s*([\w.]+)", requirement)
         if found and found[1].lower() not in KEPT:
-            yield f"{found[1]}=={found[2]}"
+            yield f"{found[1]}=={found[2]}.*"
 
 
 def main(path):

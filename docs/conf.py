@@ -17,6 +17,7 @@ extensions = [
     "sphinx_automodapi.automodapi",
     "sphinx_automodapi.smart_resolver",
     "numpydoc",
+    "pytest_doctestplus.sphinx.doctestplus",
 ]
 exclude_patterns = ["_build"]
 default_role = "obj"
