@@ -70,6 +70,17 @@ def pool_scales(target, prediction_flux, maps, valid, n_scales, generator=None):
         yield 2**level, *tensors
 
 
+def _log_flux_residual(target, prediction_flux, noise, scale):
+    """Residual of the softened log flux, its variance from the sky alone, and the log flux, the last two detached."""
+    softening = 2 * noise / scale
+    scaled = prediction_flux / softening
+    log_flux = torch.asinh(scaled)
+    with torch.no_grad():
+        # d asinh(f / 2s) = df / (2s sqrt(1 + (f / 2s)^2)), so that the noise is half the inverse square root.
+        variance = 0.25 / (1 + scaled.square())
+    return torch.asinh(target / softening) - log_flux, variance, log_flux.detach()
+
+
 def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase=None):
     """Residuals of the log-flux gradients of images already averaged over ``scale`` pixels a side.
 
@@ -90,24 +101,19 @@ def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase
     -------
     GradientResiduals
     """
-    softening = 2 * noise / scale
     height, width = target.shape[-2:]
     y, x, step = (*phase, 2) if phase is not None else (0, 0, 1)
     here = (..., slice(y, height - 1, step), slice(x, width - 1, step))
     right = (..., slice(y, height - 1, step), slice(x + 1, width, step))
     below = (..., slice(y + 1, height, step), slice(x, width - 1, step))
-
-    def difference(place):
-        scaled = prediction_flux[place] / softening
-        log_flux = torch.asinh(scaled)
-        with torch.no_grad():
-            # d asinh(f / 2s) = df / (2s sqrt(1 + (f / 2s)^2)), so that the noise is half the inverse square root.
-            variance = 0.25 / (1 + scaled.square())
-        return torch.asinh(target[place] / softening) - log_flux, variance, log_flux.detach()
-
-    d, v, log_flux = difference(here)
-    d_right, v_right, _ = difference(right)
-    d_below, v_below, _ = difference(below)
+    places = (here, right, below)
+    if phase is None:
+        # Every pixel serves as each of the three: compute once, then cut.
+        whole = _log_flux_residual(target, prediction_flux, noise, scale)
+        parts = [[images[place] for images in whole] for place in places]
+    else:
+        parts = [_log_flux_residual(target[place], prediction_flux[place], noise, scale) for place in places]
+    (d, v, log_flux), (d_right, v_right, _), (d_below, v_below, _) = parts
     residual = torch.cat([d_right - d, d_below - d, d[:, 1:] - d[:, :-1]], 1)
     with torch.no_grad():
         log_noise = 0.5 * torch.cat([v_right + v, v_below + v, v[:, 1:] + v[:, :-1]], 1).log()
