@@ -1,0 +1,120 @@
+"""Cubes in FITS files through a translator."""
+
+import os
+import shutil
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from astro_galtrans.field._output import check_space, cube_bytes, new_folder
+from astro_galtrans.images import read_cube
+from astro_galtrans.translation import Translator
+
+__all__ = ["translate_files"]
+
+_SUFFIXES = (".bz2", ".gz", ".fz", ".fits", ".fit")
+
+
+def translate_files(translator, paths, out, *, redshift=None, overwrite=False, device=None, progress=False):
+    """Translate cubes in FITS files, each to one in a folder.
+
+    Parameters
+    ----------
+    translator : Translator
+        Trained translator.
+    paths : sequence of path-like
+        FITS files that `~astro_galtrans.images.BandCube.write` made, or that `~astro_galtrans.images.read_cube` reads.
+    out : path-like
+        Folder, which is made if need be; ``galaxy.fits`` becomes ``galaxy-cfhtls.fits`` in it. None of the files
+        appears before all are complete.
+    redshift : sequence of float, optional
+        One a file, for a translator conditioned on it.
+    overwrite : bool, optional
+        Whether files of these names in ``out`` may be replaced.
+    device : str, optional
+        Where to compute.
+    progress : bool, optional
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    list of `pathlib.Path`
+        The new files.
+
+    Raises
+    ------
+    OSError
+        If a file is not there, would be replaced, or cannot be written, or the disk has too little space.
+    ValueError, TypeError
+        If an image does not fit the translator; the message begins with the name of its file.
+    """
+    if not isinstance(translator, Translator):
+        raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
+    paths, out = [Path(path) for path in paths], Path(out)
+    if not paths:
+        raise ValueError("paths must name at least one file, got none")
+    if redshift is not None and len(redshift) != len(paths):
+        raise ValueError(f"redshift must have one value for each of the {len(paths)} files, got {len(redshift)}")
+    targets = [out / f"{_stem(path)}-{translator.target_survey.name.lower()}.fits" for path in paths]
+    _check_targets(paths, targets, out, overwrite)
+    if device is not None:
+        translator.to(device)
+    made = not out.exists()
+    if made:
+        new_folder(out.parent, out.name)
+    partial = None
+    try:
+        partial = new_folder(out, f".galtrans.{uuid.uuid4().hex}.partial")
+        for index, path in enumerate(tqdm(paths, desc="translate", unit="file", disable=not progress)):
+            cube = _translated(translator, path, None if redshift is None else redshift[index])
+            check_space(out, (len(paths) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
+            cube.write(partial / targets[index].name)
+        for target in targets:
+            os.replace(partial / target.name, target)
+    except BaseException:
+        if made:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    return targets
+
+
+def _stem(path):
+    name = path.name
+    for suffix in _SUFFIXES:
+        name = name[:-len(suffix)] if name.lower().endswith(suffix) else name
+    return name
+
+
+def _check_targets(paths, targets, out, overwrite):
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path}")
+    twice = [target.name for target, count in Counter(targets).items() if count > 1]
+    if twice:
+        raise ValueError(f"two of the files would both become {twice[0]}; translate them into folders of their own")
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file, not a folder to write to")
+    if not out.exists() and not out.absolute().parent.is_dir():
+        parent = out.absolute().parent
+        kind = NotADirectoryError if parent.exists() else FileNotFoundError
+        raise kind(f"cannot make {out}: {parent} {'is not a folder' if parent.exists() else 'does not exist'}")
+    for path, target in zip(paths, targets):
+        if target.exists() and (not overwrite or any(target.samefile(other) for other in paths)):
+            told = "is one of the files to translate" if overwrite else "exists already; it is replaced only with overwrite"
+            raise FileExistsError(f"{target} {told}")
+
+
+def _translated(translator, path, redshift):
+    """The translation of the cube in a file; errors name the file."""
+    try:
+        cube = read_cube(path, translator.input_survey)
+        return translator(cube, redshift=redshift)
+    except (ValueError, TypeError) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
