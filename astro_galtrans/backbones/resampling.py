@@ -7,7 +7,9 @@ import torch
 __all__ = ["resample", "resampling_matrix"]
 
 
+# Not in inference mode, where the matrix would be kept in a form that a training later on could not use.
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def resampling_matrix(n_in, n_out, step, smooth=1):
     """Matrix that interpolates ``n_in`` samples linearly at ``n_out`` places around the same centre.
 
