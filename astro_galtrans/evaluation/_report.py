@@ -23,8 +23,10 @@ def write_report(evaluation, path, *, title, extra):
         loader=jinja2.PackageLoader("astro_galtrans.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True)
     rows, n_same = differences(evaluation)
+    names = list(evaluation.names)
     html = environment.get_template("report.html.j2").render(
-        title=title, evaluation=evaluation, meta=evaluation.meta, names=evaluation.names, findings=summary(evaluation),
+        title=title, evaluation=evaluation, meta=evaluation.meta, names=evaluation.names,
+        names_in_words=" and ".join(filter(None, [", ".join(names[:-1]), names[-1]])), findings=summary(evaluation),
         limits=limits(evaluation), sections=_sections(evaluation, figures), different=rows, n_same=n_same,
         settings=_settings(evaluation, extra), failed={k: v for k, v in evaluation.failed.items() if v},
         conditioned=[name for name, entry in evaluation.meta["translators"].items() if entry["conditioning"]])

@@ -7,6 +7,7 @@ from astro_galtrans.evaluation._run import INPUT, TARGET
 __all__ = ["differences", "in_words", "limits", "summary"]
 
 _MEANINGLESS = 4.0  # an interval of the preservation gain wider than 400 % says nothing
+_CONSTANT = 0.2  # estimates whose spread is a smaller share of the true one follow the images hardly at all
 _CLASS = {"wins": "wins", "loses": "loses", "no difference measured": "even"}
 
 
@@ -54,9 +55,9 @@ def _redshift_finding(row, confidence):
         f"{_percent(abs(row['reduction']))} {change} (reduction {_interval(row, 'reduction')}, {confidence})."]
     span = row["preservation_gain_high"] - row["preservation_gain_low"]
     if np.isfinite(row["preservation_gain"]) and span > _MEANINGLESS:
-        sentences.append(f"The preservation gain is not determined: its interval is "
-                         f"{_interval(row, 'preservation_gain')}, "
-                         f"since {row['first']} lost little against real target images.")
+        sentences.append(
+            f"The preservation gain is not determined: its interval is {_interval(row, 'preservation_gain')}, "
+            f"since {row['first']} lost little against real target images.")
     elif np.isfinite(row["preservation_gain"]):
         sentences.append(
             f"Preservation gain {_percent(row['preservation_gain'])} ({_interval(row, 'preservation_gain')}).")
@@ -77,8 +78,8 @@ def _color_finding(rows, what, heading, confidence):
         change = "smaller" if best["reduction"] >= 0 else "larger"
         sentences.append(
             f"Largest change: {in_words(best['measure']).rpartition(' ')[2]}, scatter "
-            f"{_percent(abs(best['reduction']))} {change} "
-            f"than that of {best['first']} (reduction {_interval(best, 'reduction')}, {confidence}).")
+            f"{_percent(abs(best['reduction']))} {change} than that of {best['first']} "
+            f"(reduction {_interval(best, 'reduction')}, {confidence}).")
     verdict = next(iter(by_verdict)) if len(by_verdict) == 1 else "mixed: " + ", ".join(
         f"{name} in {len(by_verdict[name])}" for name in _CLASS if name in by_verdict)
     return {"heading": heading, "who": rows[0]["other"], "verdict": verdict,
@@ -99,13 +100,28 @@ def limits(evaluation):
     if TARGET in table and INPUT in table and table[TARGET]["nmad"] >= table[INPUT]["nmad"]:
         sentences.append(
             "Here it reads redshifts no better from the deeper target images than from the input: the estimator and "
-            "its "
-            "training sample set this floor, more than the images do, and differences between translators may be "
-            "hidden by it.")
+            "its training sample set this floor, more than the images do, and may hide differences between "
+            "translators.")
+    for label, row in table.items():
+        ratio = _spread_ratio(evaluation.redshift[label], evaluation.z_spec)
+        if ratio < _CONSTANT:
+            sentences.append(
+                f"On the images of \u201c{label}\u201d the estimator gives almost the same redshift to all galaxies: "
+                f"their spread is {_percent(ratio)} of that of the true redshifts. The NMAD of that row "
+                f"({row['nmad']:.4f}) is then the spread of the sample and not a measure of what the images hold.")
     left_out = max((int(row["n_left_out"]) for row in table.values()), default=0)
     if left_out:
         sentences.append(f"Up to {left_out} galaxies without a finite redshift or estimate are left out of a row.")
     return sentences
+
+
+def _spread_ratio(z_phot, z_spec):
+    """Interquartile range of the estimates over that of the true redshifts."""
+    both = np.isfinite(z_phot) & np.isfinite(z_spec)
+    if both.sum() < 4:
+        return 1.0
+    wide, true = (np.subtract(*np.quantile(values[both], [0.75, 0.25])) for values in (z_phot, z_spec))
+    return float(wide / true) if true > 0 else 1.0
 
 
 def _flat(tree, prefix=""):

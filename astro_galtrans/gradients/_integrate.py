@@ -36,8 +36,9 @@ def integrate_gradients(gradients, *, anchor=None, total_flux=None, unit=u.Jy):
     Returns
     -------
     BandCube
-        Pixels that no gradient connects to the others are masked and NaN; a warning says how many hold flux. On
-        the gradients of an image the image comes back to 1e-6 of its noise or better. No uncertainty is set.
+        Pixels that no gradient connects to the others are masked and NaN; a warning says how many have gradients
+        all the same. The gradients of an image give it back to a relative 1e-6, or to the rounding of float32 images
+        converted to Jy. No uncertainty is set.
 
     Raises
     ------

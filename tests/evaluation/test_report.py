@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.evaluation import contact_sheet, evaluate
-from astro_galtrans.evaluation._summary import differences, in_words, summary
+from astro_galtrans.evaluation._summary import differences, in_words, limits, summary
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey
 
@@ -123,6 +123,17 @@ def test_words_follow_the_sign(evaluation):
     rows, n_same = differences(evaluation)
     assert ("spread", ["0.3", "0.01"]) in rows and n_same > 0
     assert in_words("color scatter u-g") == "colour scatter u\u2060\u2212\u2060g"
+
+
+def test_an_estimator_that_answers_one_redshift_is_named(evaluation):
+    assert not any("almost the same redshift" in sentence for sentence in limits(evaluation))
+    label = "conventional, transfer"
+    original = evaluation.redshift[label]
+    evaluation.redshift[label] = np.full(len(original), 0.2)
+    try:
+        assert sum("almost the same redshift" in sentence and label in sentence for sentence in limits(evaluation)) == 1
+    finally:
+        evaluation.redshift[label] = original
 
 
 def test_same_evaluation_same_report(evaluation, page, tmp_path):
