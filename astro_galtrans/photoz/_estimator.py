@@ -29,8 +29,9 @@ class _Model(nn.Module):
             n_grid=len(grid), width=config.width, dropout=config.dropout)
         self.register_buffer("log_cell", trapezoid_weights(torch.tensor(grid, dtype=torch.float64)).log().float())
 
-    def forward(self, flux, valid=None):
-        return self.network(*self.encoder(flux, valid))
+    def forward(self, levels, colours):
+        """Logits of galaxies as `ImageEncoder` gives them."""
+        return self.network(self.encoder.planes(levels), self.encoder.features(colours))
 
 
 def check_images(flux, weight, n_bands=None, shape=None):
@@ -153,7 +154,7 @@ class RedshiftEstimator:
 
     def _density(self, model, images, valid):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = model(images, valid)
+            logits = model(*model.encoder(images, valid))
         return (torch.log_softmax(logits.float(), dim=1) - model.log_cell).exp()
 
     def to_tree(self):

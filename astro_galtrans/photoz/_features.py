@@ -49,15 +49,19 @@ class ImageEncoder(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_scale", torch.ones(size))
 
-    def _planes(self, flux):
-        """Planes ``(n, 2 bands - 1, y, x)``: asinh(flux / (2 noise)) of the pooled flux, then adjacent differences."""
+    def levels(self, flux):
+        """Softened log flux of the pooled image, asinh(flux / (2 noise)), shape ``(n, bands, y, x)``."""
         size = self.pooling
         pooled = functional.avg_pool2d(flux, size, ceil_mode=True, divisor_override=1) if size > 1 else flux
-        level = torch.asinh(pooled / (2 * size * self.sky_noise[:, None, None]))
-        return torch.cat([level, level[:, 1:] - level[:, :-1]], dim=1)
+        return torch.asinh(pooled / (2 * size * self.sky_noise[:, None, None]))
 
-    def _features(self, flux, valid=None):
-        """Features ``(n, n_features)``: mean level and colours in apertures, colours in annuli.
+    def planes(self, levels):
+        """Standardised levels and differences of the levels of adjacent bands, ``(n, 2 bands - 1, y, x)``."""
+        planes = torch.cat([levels, levels[:, 1:] - levels[:, :-1]], dim=1)
+        return (planes - self.plane_mean[:, None, None]) / self.plane_scale[:, None, None]
+
+    def colours(self, flux, valid=None):
+        """Mean level and colours in apertures, and colours in annuli, ``(n, n_features)``.
 
         A masked pixel counts as the mean of the good ones of its annulus and band; an annulus without any as zero.
         """
@@ -73,23 +77,20 @@ class ImageEncoder(nn.Module):
                  (annuli[:, 1:, 1:] - annuli[:, :-1, 1:]).flatten(1))
         return torch.cat(parts, dim=1)
 
+    def features(self, colours):
+        """Standardised aperture levels and colours, ``(n, n_features)``."""
+        return ((colours - self.feature_mean) / self.feature_scale).clamp(-_CLIP, _CLIP)
+
     def forward(self, flux, valid=None):
-        planes = (self._planes(flux) - self.plane_mean[:, None, None]) / self.plane_scale[:, None, None]
-        features = (self._features(flux, valid) - self.feature_mean) / self.feature_scale
-        return planes, features.clamp(-_CLIP, _CLIP)
+        """What depends on no training: levels and aperture colours. Both are cheap to keep for many epochs."""
+        return self.levels(flux), self.colours(flux, valid)
 
     @torch.no_grad()
-    def standardise(self, batches):
-        """Set mean and scale of planes and features from batches of ``(flux, valid)``."""
-        sums, count = {}, 0
-        for flux, valid in batches:
-            planes, features = self._planes(flux).double(), self._features(flux, valid).double()
-            count += len(flux)
-            for name, part in (("plane", planes.mean(dim=(2, 3))), ("plane2", (planes**2).mean(dim=(2, 3))),
-                               ("feature", features), ("feature2", features**2)):
-                sums[name] = sums.get(name, 0) + part.sum(dim=0)
-        for name in ("plane", "feature"):
-            mean = sums[name] / count
-            scale = (sums[f"{name}2"] / count - mean**2).clamp(min=0).sqrt()
+    def standardise(self, levels, colours):
+        """Set mean and scale of planes and features from those of the training galaxies."""
+        steps = levels[:, 1:] - levels[:, :-1]
+        moments = [(part.mean(dim=(0, 2, 3)), part.std(dim=(0, 2, 3))) for part in (levels, steps)]
+        plane = [torch.cat(part) for part in zip(*moments)]
+        for name, (mean, scale) in (("plane", plane), ("feature", (colours.mean(dim=0), colours.std(dim=0)))):
             getattr(self, f"{name}_mean").copy_(mean)
             getattr(self, f"{name}_scale").copy_(torch.where(scale > 1e-6, scale, torch.ones_like(scale)))

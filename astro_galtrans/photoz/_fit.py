@@ -44,23 +44,20 @@ def _soft_labels(grid, redshift, label_width):
 
 
 class _Sample:
-    """Galaxies to train or to validate on, as the tensors a step needs."""
+    """Galaxies to train or to validate on, encoded once, as the tensors a step needs."""
 
-    def __init__(self, flux, redshift, weight, rows, grid, config):
-        self.flux, self.weight, self.rows = flux, weight, rows
-        self.redshift = redshift[rows]
-        self.labels = _soft_labels(grid, self.redshift, config.label_width)
-        self.beyond = torch.from_numpy((grid >= self.redshift[:, None]).astype(np.float32))
+    def __init__(self, flux, redshift, weight, rows, grid, label_width, encoder, device):
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(rows), 512):
+                parts.append(encoder(*image_batch(flux, weight, rows[start:start + 512], device)))
+        self.levels, self.colours = (torch.cat(part) for part in zip(*parts))
+        redshift = redshift[rows]
+        self.labels = _soft_labels(grid, redshift, label_width).to(device)
+        self.beyond = torch.from_numpy((grid >= redshift[:, None]).astype(np.float32)).to(device)
 
     def __len__(self):
-        return len(self.rows)
-
-    def batches(self, order, size):
-        for start in range(0, len(order), size):
-            yield order[start:start + size]
-
-    def images(self, chosen, device):
-        return image_batch(self.flux, self.weight, self.rows[chosen], device)
+        return len(self.levels)
 
 
 def _loss(logits, labels, beyond, steps, crps_weight):
@@ -72,16 +69,14 @@ def _loss(logits, labels, beyond, steps, crps_weight):
     return entropy + crps_weight * ((below - beyond) ** 2 * steps).sum(dim=1).mean()
 
 
-def _oriented(images, valid, generator):
-    """The batch in one of the eight orientations of a square, another for each quarter of it."""
+def _oriented(images, generator):
+    """The images in one of the eight orientations of a square, another for each quarter of the batch."""
     parts = []
-    for part in torch.arange(len(images)).chunk(4):
-        turn, mirror = torch.randint(4, (1,), generator=generator).item(), torch.randint(2, (1,), generator=generator).item()
-        if images.shape[2] != images.shape[3]:
-            turn -= turn % 2
-        pair = [None if array is None else torch.rot90(array[part], turn, (2, 3)) for array in (images, valid)]
-        parts.append([array.flip(3) if mirror and array is not None else array for array in pair])
-    return torch.cat([part[0] for part in parts]), None if valid is None else torch.cat([part[1] for part in parts])
+    for part in images.chunk(4):
+        turn, mirror = torch.randint(4, (2,), generator=generator).tolist()
+        part = torch.rot90(part, turn if images.shape[2] == images.shape[3] else 2 * (turn // 2), (2, 3))
+        parts.append(part.flip(3) if mirror % 2 else part)
+    return torch.cat(parts)
 
 
 def _learning_rate(step, total, config):
@@ -114,23 +109,22 @@ class _Trainer:
         self.average = {name: value.detach().clone() for name, value in self.model.named_parameters()}
         self.best, self.best_loss, self.best_epoch = None, math.inf, -1
 
-    def _batch_loss(self, sample, chosen, images, valid):
-        labels, beyond = sample.labels[chosen].to(self.device), sample.beyond[chosen].to(self.device)
+    def _batch_loss(self, sample, chosen, augment=False):
+        levels = sample.levels[chosen]
+        if augment:
+            levels = _oriented(levels, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = self.model(images, valid)
-        return logits.float(), _loss(logits.float(), labels, beyond, self.steps, self.config.crps_weight)
+            logits = self.model(levels, sample.colours[chosen])
+        return _loss(logits.float(), sample.labels[chosen], sample.beyond[chosen], self.steps, self.config.crps_weight)
 
     def _epoch(self):
         self.model.train()
         total = 0.0
-        order = torch.randperm(len(self.train_sample), generator=self.generator).numpy()
-        for chosen in self.train_sample.batches(order, self.config.batch_size):
-            images, valid = self.train_sample.images(chosen, self.device)
-            if self.config.augment:
-                images, valid = _oriented(images, valid, self.generator)
+        order = torch.randperm(len(self.train_sample), generator=self.generator).to(self.device)
+        for chosen in order.split(self.config.batch_size):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.learning_rate * _learning_rate(self.step, self.total, self.config)
-            _, loss = self._batch_loss(self.train_sample, chosen, images, valid)
+            loss = self._batch_loss(self.train_sample, chosen, self.config.augment)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -150,9 +144,8 @@ class _Trainer:
     def _validation_loss(self):
         self.model.eval()
         total = 0.0
-        for chosen in self.validation.batches(np.arange(len(self.validation)), 512):
-            _, loss = self._batch_loss(self.validation, chosen, *self.validation.images(chosen, self.device))
-            total += loss.item() * len(chosen)
+        for chosen in torch.arange(len(self.validation), device=self.device).split(512):
+            total += self._batch_loss(self.validation, chosen).item() * len(chosen)
         return total / len(self.validation)
 
     def _load(self, parameters):
@@ -201,13 +194,13 @@ def _usable(flux, weight, name):
     return np.flatnonzero(seen)
 
 
-def _samples(flux, redshift, weight, validation, grid, config, n_bands):
-    """Training and validation samples; the latter None where nothing is set aside."""
+def _divided(flux, redshift, weight, validation, config):
+    """Arrays and rows of the training and of the validation galaxies."""
     rows = _usable(flux, weight, "training")
     if validation is not None:
         held_flux, held_redshift, *held_weight = validation
         held_weight = held_weight[0] if held_weight else None
-        check_images(held_flux, held_weight, n_bands, flux.shape[2:])
+        check_images(held_flux, held_weight, flux.shape[1], flux.shape[2:])
         held_redshift = _redshift_array(held_redshift, len(held_flux), "validation redshift")
         held_rows = _usable(held_flux, held_weight, "validation")
         held = (held_flux, held_redshift, held_weight, held_rows)
@@ -218,8 +211,7 @@ def _samples(flux, redshift, weight, validation, grid, config, n_bands):
         rows = np.sort(rows[n_held:])
     if len(rows) < 2:
         raise ValueError(f"at least 2 training galaxies are needed, {len(rows)} are left")
-    train = _Sample(flux, redshift, weight, rows, grid, config)
-    return train, _Sample(*held, grid, config) if len(held[3]) else None
+    return (flux, redshift, weight, rows), held
 
 
 def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, validation=None, device=None,
@@ -272,13 +264,13 @@ def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, 
     check_images(flux, weight, len(survey))
     redshift = _redshift_array(redshift, len(flux), "redshift")
     grid = _default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
-    train, held = _samples(flux, redshift, weight, validation, grid, config, len(survey))
+    train, held = _divided(flux, redshift, weight, validation, config)
     device = torch.device("cpu" if device is None else device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         estimator = RedshiftEstimator(_geometry(flux, survey), grid, config)
-        trainer = _Trainer(estimator, train, held, device)
-        trainer.model.encoder.standardise(
-            train.images(chosen, device) for chosen in train.batches(np.arange(len(train)), 512))
-        estimator._history = trainer.run(progress)
+        encoder = estimator._model.encoder.to(device)
+        samples = [_Sample(*part, grid, config.label_width, encoder, device) if len(part[3]) else None for part in (train, held)]
+        encoder.standardise(samples[0].levels, samples[0].colours)
+        estimator._history = _Trainer(estimator, *samples, device).run(progress)
     return estimator
