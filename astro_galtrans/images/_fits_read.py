@@ -1,9 +1,11 @@
 """Opening FITS files with errors that name them, and reading back the cubes that this package writes."""
 
 import bz2
+import gzip
 import io
 import json
 import warnings
+import zlib
 from collections import namedtuple
 from pathlib import Path
 
@@ -47,18 +49,19 @@ def load_parts(path):
             warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
             with fits.open(_source(path), memmap=False) as hdus:
                 parts = [Part(hdu.name, hdu.header.copy(), hdu.data) for hdu in hdus]
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, AstropyUserWarning, fits.VerifyError) as error:
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, AstropyUserWarning,
+            fits.VerifyError) as error:
         raise FileFormatError(f"{path} is not a whole FITS file: {error}") from error
     return parts
 
 
 def _source(path):
-    """What to open: a bzip2 file is unpacked in one go, for a seek backwards in it would unpack it again."""
-    with path.open("rb") as file:
-        if file.read(3) != b"BZh":
-            return path
-        file.seek(0)
-        return io.BytesIO(bz2.decompress(file.read()))
+    """The bytes of a file, unpacked: astropy would unpack a bzip2 file again for each seek backwards in it."""
+    content = path.read_bytes()
+    for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress)):
+        if content.startswith(magic):
+            content = unpack(content)
+    return io.BytesIO(content)
 
 
 def native(array, dtype=None):

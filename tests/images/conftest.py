@@ -54,7 +54,8 @@ def write_frame(make_wcs):
             flux += total / (2 * np.pi * 1.6**2) * np.exp(-((x - x0)**2 + (y - y0)**2) / (2 * 1.6**2))
         counts = rng.normal(flux / calibration + sky, np.sqrt((flux / calibration + sky) / gain + 1.3225))
         header = wcs.to_header()
-        header.update({"RUN": run, "CAMCOL": camcol, "FRAME": 213, "FILTER": band, "BUNIT": "nanomaggy", "NMGY": 0.0051})
+        header.update(
+            {"RUN": run, "CAMCOL": camcol, "FRAME": 213, "FILTER": band, "BUNIT": "nanomaggy", "NMGY": 0.0051})
         columns = [
             fits.Column("ALLSKY", "300E", dim="(20, 15)",
                         array=(150 + 20 * np.linspace(0, 1, 15)[:, np.newaxis] + np.zeros((15, 20)))[np.newaxis]),

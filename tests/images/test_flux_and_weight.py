@@ -14,7 +14,8 @@ def cube_of(**parts):
     return BandCube(DATA, **{"unit": "nmgy", "bands": "gr", "survey": "SDSS", **parts})
 
 
-@pytest.mark.parametrize("uncertainty", [StdDevUncertainty(DATA), VarianceUncertainty(DATA**2), InverseVariance(DATA**-2)])
+@pytest.mark.parametrize("uncertainty", [
+    StdDevUncertainty(DATA), VarianceUncertainty(DATA**2), InverseVariance(DATA**-2)])
 @pytest.mark.parametrize("unit", ["nmgy", "Jy", "mJy"])
 def test_inverse_variance_in_the_unit_of_the_survey(uncertainty, unit):
     flux, weight = flux_and_weight(cube_of(uncertainty=uncertainty).to_unit(unit))

@@ -87,7 +87,8 @@ def test_smaller_psfs_are_padded():
     ({"g": image(), "r": image(uncertainty=StdDevUncertainty(np.ones((6, 8))))}, ValueError, "uncertainty"),
     ({"g": image(), "r": image(psf=np.ones((3, 3)))}, ValueError, "psf"),
     ({"g": image(psf=np.ones((4, 4))), "r": image(psf=np.ones((3, 3)))}, ValueError, "centred"),
-    ({"g": image(meta={"band": "g", "survey": "SDSS"}), "r": image(meta={"band": "r", "survey": "X"})}, SurveyError, "X"),
+    ({"g": image(meta={"band": "g", "survey": "SDSS"}), "r": image(meta={"band": "r", "survey": "X"})},
+     SurveyError, "X"),
 ])
 def test_images_that_do_not_fit(images, error, words):
     with pytest.raises(error, match=words):
@@ -108,8 +109,8 @@ def test_every_kind_becomes_a_cube_and_goes_back(sdss_cube):
     assert as_band_cube(sdss_cube, "SDSS") is sdss_cube and like_input(sdss_cube, sdss_cube) is sdss_cube
     as_dict = split_bands(sdss_cube)
     assert list(like_input(as_band_cube(as_dict, "SDSS"), as_dict)) == list("ugriz")
-    stock = NDData(sdss_cube.data, unit="nmgy", wcs=sdss_cube.wcs, mask=sdss_cube.mask, uncertainty=sdss_cube.uncertainty,
-                   psf=sdss_cube.psf, meta={"bands": list("ugriz"), "survey": "SDSS", "a": 1})
+    stock = NDData(sdss_cube.data, unit="nmgy", wcs=sdss_cube.wcs, mask=sdss_cube.mask, psf=sdss_cube.psf,
+                   uncertainty=sdss_cube.uncertainty, meta={"bands": list("ugriz"), "survey": "SDSS", "a": 1})
     cube = as_band_cube(stock)
     assert cube.survey.name == "SDSS" and cube.meta == {"a": 1} and cube.mask.sum() == 1
     np.testing.assert_array_equal(cube.uncertainty.array, sdss_cube.uncertainty.array)

@@ -1,0 +1,87 @@
+"""On the bytes that the surveys published."""
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.stats import mad_std, sigma_clip
+
+from astro_galtrans.exceptions import SurveyError
+from astro_galtrans.images import detect_galaxies, flux_and_weight, read_cube, read_frames
+from astro_galtrans.images._sdss import gain_and_dark_variance
+
+
+@pytest.fixture(scope="module")
+def field(real_data):
+    return read_frames(sorted((real_data / "sdss-field-003918-3-0213").glob("frame-*")), "SDSS")
+
+
+def windowed_centroid(image, x0, y0, sigma=2.0):
+    y, x = np.indices(image.shape)
+    for _ in range(40):
+        weight = image * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * sigma**2))
+        x0, y0 = (x0 + 1.5 * ((weight * one).sum() / weight.sum() - old) if one is x else
+                  y0 + 1.5 * ((weight * one).sum() / weight.sum() - old) for one, old in ((x, x0), (y, y0)))
+    return np.array([x0, y0])
+
+
+def test_noise_of_the_frames_is_the_scatter_of_the_background(field):
+    for band in field:
+        ratio = field[band].data[::2, ::2] / field[band].uncertainty.array[::2, ::2]
+        sky = sigma_clip(ratio, sigma=2.5, stdfunc=mad_std, masked=False)
+        assert 0.9 < mad_std(sky) < 1.12, band
+
+
+def test_gains_of_the_pipeline(real_data):
+    for path in sorted((real_data / "sdss-stamps-ugriz-desimcmc").glob("stamp-*")):
+        header = fits.getheader(path)
+        expected = header["GAIN"], header["DARKVAR"]
+        told = gain_and_dark_variance(header["BAND"], header["CAMCOL"], header["RUN"])
+        np.testing.assert_allclose(told, expected, rtol=1e-6)
+
+
+def test_stars_stay_where_they_are_in_each_band(field):
+    table = detect_galaxies(field, max_magnitude=18.0)
+    stars = table[~table["extended"] & ~table["edge"] & ~table["neighbour"] & (table["magnitude"] > 15.5)][:8]
+    for row in stars:
+        position = SkyCoord(row["ra"], row["dec"], unit="deg")
+        cut = field.cutout(position, 31)
+        assert abs(np.nansum(cut["r"].data) - 10 ** (0.4 * (22.5 - row["magnitude"]))) < 0.2 * np.nansum(cut["r"].data)
+        for band in "gi":
+            x, y = (int(one) for one in field[band].wcs.world_to_pixel(position))
+            if min(x, y) < 15 or x + 16 > field[band].shape[1] or y + 16 > field[band].shape[0]:
+                continue
+            own = windowed_centroid(field[band].data[y - 15:y + 16, x - 15:x + 16], 15, 15) + [x - 15, y - 15]
+            expected = cut.wcs.world_to_pixel(field[band].wcs.pixel_to_world(*own))
+            np.testing.assert_allclose(windowed_centroid(cut[band].data, 15, 15), expected, atol=0.01)
+
+
+def test_galaxies_of_the_field(field):
+    table = detect_galaxies(field, max_magnitude=20.5, extended_only=True)
+    assert 75 <= len(table) <= 95
+    cut = field.cutout(SkyCoord(table["ra"][5], table["dec"][5], unit="deg"), 64)
+    flux, weight = flux_and_weight(cut)
+    assert flux.shape == (5, 64, 64) and (weight > 0).mean() > 0.9
+
+
+def test_cfhtls_stacks(real_data):
+    files = {band: real_data / "cfhtls-gri-humvi" / f"CFHTLS-test_{band}.fits" for band in "gri"}
+    cube = read_cube(files, survey="CFHTLS")
+    assert cube.unit == cube.survey.unit and cube.shape == (3, 440, 440)
+    np.testing.assert_array_equal(cube.data[0], fits.getdata(files["g"]))
+    flux, weight = flux_and_weight(cube)
+    sky = sigma_clip(flux * np.sqrt(weight), sigma=2.5, axis=(1, 2), stdfunc=mad_std, masked=True)
+    for plane in sky:
+        assert mad_std(plane.compressed()) == pytest.approx(1, abs=0.1)
+    with pytest.raises(SurveyError):
+        read_cube(files, survey="SDSS")
+
+
+def test_cfhtls_lens_signal_to_noise(real_data):
+    folder = real_data / "cfhtls-ugriz-gleam"
+    cube = read_cube({band: next(folder.glob(f"*.{band.upper()}.*")) for band in "ugriz"})
+    assert cube.survey.name == "CFHTLS"
+    cut = cube.cutout(SkyCoord(218.7268, 52.4806, unit="deg"), 20)
+    snr = cut.data.sum(axis=(1, 2)) / np.sqrt((cut.uncertainty.array**2).sum(axis=(1, 2)))
+    assert snr[0] < snr[1] < snr[2] < snr[3]
+    np.testing.assert_allclose(snr, [10, 93, 158, 272, 196], rtol=0.7)
