@@ -106,7 +106,7 @@ class PairWriter:
         _put_column(self.group, "ids", np.asarray(ids))
         if redshift is not None:
             _put_column(self.group, "redshift", np.asarray(redshift))
-        attributes = {"format": FORMAT, "version": VERSION, "n": self.n,
+        attributes = {"format": FORMAT, "version": VERSION, "n": self.n, "images": sorted(self.shapes),
                       **{f"{side}_survey": survey_to_json(survey) for side, survey in self.surveys.items()}}
         if catalog is not None:
             attributes["catalog"] = _put_catalog(self.group.create_group("catalog"), catalog)
@@ -204,9 +204,7 @@ def open_pairs(path):
     attributes = dict(group.attrs)
     try:
         images = {}
-        for name in group.array_keys():
-            if not name.endswith(("_flux", "_weight", "_truth")):
-                continue
+        for name in attributes["images"]:
             array = group[name]
             if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
                 raise FileFormatError(

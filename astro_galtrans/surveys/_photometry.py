@@ -7,13 +7,17 @@ from astro_galtrans.surveys._survey import Band
 
 __all__ = ["band_flux_density", "synthetic_magnitude"]
 
+# Largest part of a band that may lie outside a spectrum.
+_MISSING = 0.005
+
 
 def band_flux_density(wavelength, flux_density, band):
     """Band-averaged flux density per unit frequency, as a photon-counting detector on the AB system sees it.
 
     .. math:: f_\\nu = \\int f_\\lambda R \\lambda d\\lambda / \\int R c / \\lambda d\\lambda
 
-    (Bessell & Murphy 2012, PASP 124, 140, eq. A12).
+    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). Where a spectrum ends a little inside the band both integrals are
+    over what it covers: SDSS spectra begin at 3800 Angstrom, where a thousandth of the g band is missing.
 
     Parameters
     ----------
@@ -32,26 +36,26 @@ def band_flux_density(wavelength, flux_density, band):
     Raises
     ------
     ValueError
-        If the spectrum does not cover the wavelengths where the response is above a thousandth of its maximum.
+        If more than 0.5 per cent of the band, as the integral of R / wavelength, is outside the spectrum.
     """
     if not isinstance(band, Band):
         raise TypeError(f"band must be a Band, got {type(band).__name__}")
     wavelength = u.Quantity(wavelength).to_value(u.AA)
     f_lambda = u.Quantity(flux_density).to_value(u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
     curve = band.wavelength.value
-    used = curve[band.response > 1e-3 * band.response.max()]
-    if wavelength[0] > used[0] or wavelength[-1] < used[-1]:
+    grid = np.union1d(curve, wavelength[(wavelength > curve[0]) & (wavelength < curve[-1])])
+    response = np.interp(grid, curve, band.response)
+    covered = np.where((grid >= wavelength[0]) & (grid <= wavelength[-1]), response, 0)
+    if np.trapezoid(covered / grid, grid) < (1 - _MISSING) * np.trapezoid(response / grid, grid):
+        used = curve[band.response > 1e-3 * band.response.max()]
         raise ValueError(
             f"the spectrum covers {wavelength[0]:.0f} to {wavelength[-1]:.0f} Angstrom, "
             f"band {band.name} needs {used[0]:.0f} to {used[-1]:.0f}"
         )
-    inside = (wavelength > curve[0]) & (wavelength < curve[-1])
-    grid = np.union1d(curve, wavelength[inside])
-    response = np.interp(grid, curve, band.response)
     flat = f_lambda.reshape(-1, f_lambda.shape[-1])
     sampled = np.stack([np.interp(grid, wavelength, row, left=0.0, right=0.0) for row in flat])
     light_speed = 2.99792458e18  # Angstrom per second, exact (SI)
-    average = np.trapezoid(sampled * response * grid, grid) / np.trapezoid(response * light_speed / grid, grid)
+    average = np.trapezoid(sampled * covered * grid, grid) / np.trapezoid(covered * light_speed / grid, grid)
     return (average.reshape(f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
 
 

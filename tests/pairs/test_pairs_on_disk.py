@@ -1,0 +1,185 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import MaskedColumn, Table
+
+from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.pairs import PairSet
+from astro_galtrans.surveys import Band, Survey, get_survey
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(2)
+    n = 70
+    catalog = Table({"mag": rng.normal(size=n) * u.mag, "name": [f"été {i}" for i in range(n)],
+                     "early": np.arange(n) % 2 == 0, "many": rng.normal(size=(n, 3)),
+                     "count": MaskedColumn(np.arange(n), mask=np.arange(n) == 5, description="of knots")})
+    catalog.meta["where"] = {"field": 1}
+    return PairSet.from_arrays(
+        rng.normal(size=(n, 5, 8, 8)), rng.normal(size=(n, 5, 18, 18)), input_survey="SDSS", target_survey="CFHTLS",
+        redshift=rng.random(n), input_weight=rng.random((n, 5, 8, 8)), ids=[f"g{i}" for i in range(n)],
+        catalog=catalog, target_truth=rng.normal(size=(n, 5, 18, 18)))
+
+
+@pytest.fixture
+def path(tmp_path, pairs):
+    pairs.write(tmp_path / "pairs.zarr")
+    return tmp_path / "pairs.zarr"
+
+
+def test_round_trip_is_exact(pairs, path):
+    again = PairSet.open(path)
+    assert "on disk" in repr(again) and len(again) == len(pairs)
+    expected, got = pairs.read(), again.read()
+    assert got["input_flux"].dtype == np.float32 and got["target_weight"] is None and got["input_truth"] is None
+    for name in ("input_flux", "target_flux", "input_weight", "target_truth", "redshift", "ids"):
+        np.testing.assert_array_equal(got[name], expected[name])
+    assert again.input_survey is get_survey("SDSS") and again.target_survey is get_survey("CFHTLS")
+
+
+def test_catalog_round_trip(pairs, path):
+    catalog = PairSet.open(path).catalog
+    assert catalog.colnames == pairs.catalog.colnames and catalog.meta == pairs.catalog.meta
+    for name in catalog.colnames:
+        np.testing.assert_array_equal(np.ma.getdata(catalog[name]), np.ma.getdata(pairs.catalog[name]))
+        assert catalog[name].unit == pairs.catalog[name].unit
+    assert catalog["count"].mask.sum() == 1 and catalog["count"].mask[5]
+    assert catalog["count"].description == "of knots"
+
+
+def test_rows_are_read_when_asked_for(pairs, path):
+    again = PairSet.open(path)
+    some = again.select([65, 3, 40])
+    assert "on disk" in repr(some)
+    for lazy in (some.target_flux[:], np.asarray(some.target_flux), some.read()["target_flux"]):
+        np.testing.assert_array_equal(lazy, pairs.target_flux[[65, 3, 40]])
+    flux = again.input_flux
+    assert flux.shape == pairs.input_flux.shape and flux.ndim == 4 and len(flux) == 70
+    np.testing.assert_array_equal(flux[-1, 2], pairs.input_flux[-1, 2])
+    np.testing.assert_array_equal(flux[10:50:7, :, 3], pairs.input_flux[10:50:7, :, 3])
+    np.testing.assert_array_equal(flux[[4, 4, 1]], pairs.input_flux[[4, 4, 1]])
+    np.testing.assert_array_equal(flux[..., 2], pairs.input_flux[..., 2])
+    np.testing.assert_array_equal(flux[np.arange(70) < 2], pairs.input_flux[:2])
+    assert flux[[]].shape == (0, 5, 8, 8)
+    part = again.split((0.5, 0.5), seed=1)[1].reversed()
+    np.testing.assert_array_equal(part.ids, pairs.split((0.5, 0.5), seed=1)[1].ids)
+    assert again[4].input.shape == (5, 8, 8)
+
+
+def test_a_lazy_selection_can_be_written(pairs, path, tmp_path):
+    PairSet.open(path).select([60, 2]).write(tmp_path / "some.zarr")
+    np.testing.assert_array_equal(PairSet.open(tmp_path / "some.zarr").input_flux[:], pairs.input_flux[[60, 2]])
+    PairSet.open(path).select([]).write(tmp_path / "none.zarr")
+    assert len(PairSet.open(tmp_path / "none.zarr")) == 0
+    with pytest.raises(ValueError, match="over itself"):
+        PairSet.open(path).select([1]).write(path, overwrite=True)
+
+
+def test_an_existing_file_is_replaced_only_when_asked(pairs, path, tmp_path):
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        pairs.write(path)
+    pairs.select([1, 2]).write(path, overwrite=True)
+    assert len(PairSet.open(path)) == 2
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("all")
+    with pytest.raises(FileExistsError, match="not a set of pairs"):
+        pairs.write(precious, overwrite=True)
+    assert (precious / "thesis.tex").read_text() == "all"
+    assert sorted(os.listdir(tmp_path)) == ["pairs.zarr", "precious"]
+
+
+def test_a_failed_write_leaves_nothing(pairs, tmp_path, monkeypatch):
+    path = tmp_path / "pairs.zarr"
+    pairs.catalog["place"] = SkyCoord(np.zeros(70), np.zeros(70), unit="deg")
+    with pytest.raises(TypeError, match="'place'.*SkyCoord"):
+        pairs.write(path)
+    pairs.catalog.remove_column("place")
+    pairs.catalog["things"] = [{}] * 70
+    with pytest.raises(TypeError, match="'things'"):
+        pairs.write(path)
+    pairs.catalog.remove_column("things")
+    pairs.catalog.meta["survey"] = get_survey("SDSS")
+    with pytest.raises(TypeError, match="catalog.meta"):
+        pairs.write(path)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        pairs.write(tmp_path / "nowhere" / "pairs.zarr")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_seen_before_writing(pairs, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+    with pytest.raises(OSError, match="MiB free"):
+        pairs.write(tmp_path / "pairs.zarr")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_not_a_set_of_pairs_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        PairSet.open(tmp_path / "nothing.zarr")
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "folder").mkdir()
+    for name in ("text", "folder"):
+        with pytest.raises(FileFormatError, match="not a set of pairs"):
+            PairSet.open(tmp_path / name)
+
+
+def _attributes(path):
+    return json.loads((path / "zarr.json").read_text())
+
+
+def test_a_newer_version_is_refused(path):
+    tree = _attributes(path)
+    tree["attributes"]["version"] = 99
+    (path / "zarr.json").write_text(json.dumps(tree))
+    with pytest.raises(FileFormatError, match="version 99"):
+        PairSet.open(path)
+
+
+def _blocks(path, name):
+    return sorted(one for one in Path(path, name, "c").rglob("*") if one.is_file())
+
+
+def test_a_lost_block_is_seen_on_opening(path):
+    _blocks(path, "target_flux")[0].unlink()
+    with pytest.raises(FileFormatError, match="target_flux has 2 of 3 blocks"):
+        PairSet.open(path)
+
+
+def test_a_damaged_block_is_seen_on_reading(path):
+    block = _blocks(path, "target_flux")[0]
+    content = bytearray(block.read_bytes())
+    content[100] ^= 1
+    block.write_bytes(content)
+    with pytest.raises(FileFormatError, match="broken"):
+        PairSet.open(path).read([0])
+    block.write_bytes(content[:50])
+    with pytest.raises(FileFormatError, match="broken"):
+        PairSet.open(path).read([0])
+    PairSet.open(path).read([69])
+
+
+@pytest.mark.parametrize("part", ["ids", "input_weight", "catalog"])
+def test_a_lost_array_is_seen(path, part):
+    shutil.rmtree(path / part)
+    with pytest.raises(FileFormatError, match="broken"):
+        PairSet.open(path)
+
+
+def test_a_survey_of_ones_own_comes_back(tmp_path):
+    sdss = get_survey("SDSS")
+    band = Band("h", sdss["r"].wavelength, sdss["r"].response, 25.0, 0.9 * u.arcsec, 0.1, 20.0)
+    own = Survey("own survey", (band,), 0.3 * u.arcsec, "nmgy", "of one band")
+    pairs = PairSet.from_arrays(np.ones((2, 1, 4, 4)), np.ones((2, 5, 8, 8)), input_survey=own, target_survey="SDSS")
+    pairs.write(tmp_path / "own.zarr")
+    survey = PairSet.open(tmp_path / "own.zarr").input_survey
+    assert survey.name == "own survey" and survey["h"].psf_fwhm == 0.9 * u.arcsec and survey.unit == own.unit
+    np.testing.assert_array_equal(survey["h"].response, band.response)

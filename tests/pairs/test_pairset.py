@@ -1,0 +1,178 @@
+import pickle
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+
+from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.pairs import PairSet
+from astro_galtrans.surveys import get_survey
+
+
+def make_pairs(n=12, **given):
+    rng = np.random.default_rng(1)
+    arrays = {"input_flux": rng.normal(size=(n, 5, 8, 8)), "target_flux": rng.normal(size=(n, 5, 18, 18))}
+    arrays.update({name: given.pop(name) for name in ("input_flux", "target_flux") if name in given})
+    given = {"redshift": np.linspace(0.1, 0.4, n), **given}
+    return PairSet.from_arrays(**arrays, input_survey="SDSS", target_survey="CFHTLS", **given)
+
+
+def test_arrays_are_float32_copies_and_nothing_is_made_up():
+    flux = np.ones((3, 5, 8, 8), dtype=np.float32)
+    pairs = make_pairs(3, input_flux=flux)
+    assert pairs.input_flux.dtype == np.float32 and pairs.redshift.dtype == np.float64
+    pairs.input_flux[:] = 5
+    assert np.all(flux == 1)
+    assert pairs.input_weight is None and pairs.target_truth is None and pairs.catalog is None
+    assert pairs.ids.tolist() == [0, 1, 2] and len(pairs) == 3
+
+
+def test_pixels_that_are_not_finite_get_weight_zero():
+    flux = np.ones((3, 5, 8, 8))
+    flux[1, 2, 3, 4], flux[2, 0, 0, 0] = np.nan, -np.inf
+    pairs = make_pairs(3, input_flux=flux)
+    bad = ~np.isfinite(flux)
+    assert np.all(pairs.input_flux[bad] == 0) and np.all(pairs.input_weight[bad] == 0)
+    # No weight was given: the others have that of the survey's background.
+    assert pairs.input_weight[0, 2, 0, 0] == pytest.approx(get_survey("SDSS")["r"].sky_noise ** -2, rel=1e-6)
+    assert pairs.target_weight is None
+    assert np.isnan(flux).sum() == 1
+    weight = np.full(flux.shape, 4.0)
+    weight[0, 0, 0, 1] = np.nan
+    given = make_pairs(3, input_flux=flux, input_weight=weight)
+    assert given.input_weight[0, 0, 0, 1] == 0 and given.input_weight[0, 0, 0, 0] == 4
+    assert np.all(given.input_weight[bad] == 0) and weight[1, 2, 3, 4] == 4
+
+
+def test_quantities_are_converted_through_each_zero_point():
+    ab_20 = (20 * u.ABmag).to(u.uJy)
+    pairs = make_pairs(2, input_flux=np.ones((2, 5, 8, 8)) * ab_20, target_flux=np.ones((2, 5, 18, 18)) * ab_20,
+                       target_weight=np.full((2, 5, 18, 18), 0.01) / u.uJy**2)
+    np.testing.assert_allclose(pairs.input_flux, 10 ** (-0.4 * (20 - 22.5)), rtol=1e-5)
+    np.testing.assert_allclose(pairs.target_flux, 10 ** (-0.4 * (20 - 30)), rtol=1e-5)
+    # Signal-to-noise is the same in any unit.
+    expected = ab_20.value**2 * 0.01
+    np.testing.assert_allclose(pairs.target_flux**2 * pairs.target_weight, expected, rtol=1e-4)
+    own = make_pairs(2, target_flux=np.ones((2, 5, 18, 18)) * u.adu)
+    assert np.all(own.target_flux == 1)
+    with pytest.raises(u.UnitConversionError, match="target_flux"):
+        make_pairs(2, target_flux=np.ones((2, 5, 18, 18)) * u.m)
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"input_flux": np.ones((12, 5, 8))}, r"input_flux must have shape \(galaxy, band, y, x\)"),
+    ({"input_flux": np.ones((11, 5, 8, 8))}, "input_flux has 11 galaxies, target_flux has 12"),
+    ({"redshift": [0.1, 0.2]}, r"redshift must have shape \(12,\)"),
+    ({"redshift": np.full(12, np.inf)}, "redshift must be above -1"),
+    ({"ids": [1] * 12}, "ids must be different.* 1 is there 12 times"),
+    ({"ids": np.arange(3)}, "ids must be 12 integers or strings"),
+    ({"ids": np.arange(12.0)}, "ids must be 12 integers or strings"),
+    ({"input_weight": -np.ones((12, 5, 8, 8))}, "input_weight is an inverse variance"),
+    ({"input_weight": np.full((12, 5, 8, 8), np.inf)}, "input_weight is an inverse variance"),
+    ({"input_weight": np.ones((12, 5, 8, 7))}, "input_weight must have the shape of the flux"),
+    ({"target_truth": np.ones((12, 5, 8, 7))}, "target_truth must have the shape of target_flux"),
+    ({"target_truth": np.full((12, 5, 18, 18), np.nan)}, "target_truth must be finite"),
+    ({"catalog": Table({"a": [1]})}, "catalog must have 12 rows"),
+])
+def test_wrong_input_is_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        make_pairs(**given)
+
+
+def test_bands_must_fit_the_survey():
+    flux = np.ones((2, 3, 8, 8))
+    with pytest.raises(BandMismatchError, match="input_flux has 3 bands"):
+        make_pairs(2, input_flux=flux)
+    with pytest.raises(BandMismatchError, match="order"):
+        make_pairs(2, input_flux=flux, input_bands="rig")
+    pairs = make_pairs(2, input_flux=flux, input_bands="gri")
+    assert pairs.input_survey.band_names == ("g", "r", "i")
+    with pytest.raises(TypeError, match="input_flux must hold real numbers"):
+        make_pairs(2, input_flux=flux + 1j, input_bands="gri")
+
+
+def test_selection_keeps_rows_together():
+    pairs = make_pairs(ids=[f"galaxy {i}" for i in range(12)], catalog=Table({"number": np.arange(12)}))
+    some = pairs.select([7, 2])
+    assert some.ids.tolist() == ["galaxy 7", "galaxy 2"] and some.catalog["number"].tolist() == [7, 2]
+    np.testing.assert_array_equal(some.input_flux, pairs.input_flux[[7, 2]])
+    np.testing.assert_array_equal(some.redshift, pairs.redshift[[7, 2]])
+    assert pairs.select(pairs.redshift > 0.3).redshift.min() > 0.3
+    assert pairs[2:5].catalog["number"].tolist() == [2, 3, 4] and len(pairs.select([])) == 0
+    with pytest.raises(ValueError, match="twice"):
+        pairs.select([1, 1])
+    with pytest.raises(ValueError, match="boolean selection"):
+        pairs.select([True, False])
+    with pytest.raises(IndexError):
+        pairs[12]
+
+
+def test_split_is_seeded_and_shares_no_galaxy():
+    pairs = make_pairs(20, ids=np.random.default_rng(0).permutation(100)[:20])
+    parts = pairs.split((0.5, 0.25, 0.25), seed=3)
+    assert [len(part) for part in parts] == [10, 5, 5]
+    ids = np.concatenate([part.ids for part in parts])
+    assert sorted(ids) == sorted(pairs.ids)
+    again = pairs.split((0.5, 0.25, 0.25), seed=3)
+    assert all(np.array_equal(a.ids, b.ids) for a, b in zip(parts, again))
+    # By galaxy and not by place: another order of the same pairs gives the same parts.
+    shuffled = pairs.select(np.random.default_rng(1).permutation(20)).split((0.5, 0.25, 0.25), seed=3)
+    assert all(set(a.ids) == set(b.ids) for a, b in zip(parts, shuffled))
+    assert set(pairs.split([0.5], seed=4)[0].ids) != set(parts[0].ids)
+    state = np.random.get_state()[1].copy()
+    pairs.split((0.3, 0.3))
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+@pytest.mark.parametrize("fractions", [(0.8, 0.3), (0.5, 0), (-0.1, 0.5), (np.nan, 0.5)])
+def test_fractions_must_make_sense(fractions):
+    with pytest.raises(ValueError, match="fractions"):
+        make_pairs().split(fractions)
+
+
+def test_empty_part_is_refused():
+    with pytest.raises(ValueError, match="too few"):
+        make_pairs(3).split((0.9, 0.05))
+
+
+def test_reversed_exchanges_the_sides():
+    pairs = make_pairs(input_weight=np.ones((12, 5, 8, 8)))
+    back = pairs.reversed()
+    assert back.input_survey.name == "CFHTLS" and back.target_weight is pairs.input_weight
+    np.testing.assert_array_equal(back.reversed().input_flux, pairs.input_flux)
+
+
+def test_one_pair_is_two_cubes_on_one_place():
+    catalog = Table({"ra": [150.0, 10.0], "dec": [2.0, np.nan]})
+    weight = np.full((2, 5, 8, 8), 4.0)
+    weight[0, 1, 2, 3] = 0
+    pairs = make_pairs(2, catalog=catalog, input_weight=weight, redshift=[0.2, np.nan])
+    pair = pairs[0]
+    assert pair.redshift == 0.2 and pair.id == 0 and pairs[-1].redshift is None
+    for cube, centre in ((pair.input, 3.5), (pair.target, 8.5)):
+        place = cube.wcs.pixel_to_world(centre, centre)
+        assert place.separation(SkyCoord(150, 2, unit="deg")) < 1e-6 * u.arcsec
+    assert pair.input.pixel_scale.to_value("arcsec") == pytest.approx(0.396, rel=1e-6)
+    assert pair.input.unit == u.Unit("nmgy") and pair.target.survey.name == "CFHTLS"
+    assert pair.input.mask.sum() == 1 and pair.input.mask[1, 2, 3]
+    assert pair.input.uncertainty.array[0, 0, 0] == 4 and pair.target.uncertainty is None
+    assert "not known" in pairs[1].input.meta["position"]
+    pair.input.data[:] = 0
+    assert np.any(pairs.input_flux[0])
+
+
+def test_read_gives_arrays():
+    pairs = make_pairs()
+    batch = pairs.read([3, 1])
+    assert batch["target_flux"].shape == (2, 5, 18, 18) and batch["input_weight"] is None
+    assert batch["ids"].tolist() == [3, 1] and pairs.read(5)["input_flux"].shape == (1, 5, 8, 8)
+    with pytest.raises(TypeError, match="indices"):
+        pairs.read([0.5])
+
+
+def test_pickles():
+    pairs = make_pairs()
+    again = pickle.loads(pickle.dumps(pairs))
+    np.testing.assert_array_equal(again.input_flux, pairs.input_flux)

@@ -1,0 +1,10 @@
+import pytest
+
+pytest.importorskip("galsim", reason="simulated pairs need GalSim")
+
+from astro_galtrans.simulation import simulate_pairs  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    return simulate_pairs(60, seed=5, input_size=32, truth=True)
