@@ -238,7 +238,8 @@ def _quiet_lightning():
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
             warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
-            warnings.filterwarnings("ignore", ".*not supported.*lr_scheduler.*")
+            # Lightning 2.6 still asks the old question of torch's pytree, once a process.
+            warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
             yield
     finally:
         logger.setLevel(level)
