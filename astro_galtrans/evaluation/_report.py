@@ -71,6 +71,8 @@ def _table(table):
     if "other" in table.colnames and len(set(table["other"])) == 1:
         hidden.add("other")
         named = {"first_value": f"error of {table['first'][0]}", "other_value": f"error of {table['other'][0]}"}
+    if "n" in table.colnames and len(set(table["n"])) == 1 and "images" not in table.colnames:
+        hidden.add("n")  # all galaxies: said at the top of the page
     columns = [name for name in table.colnames if name not in hidden and not name.endswith(("_low", "_high"))]
     columns = [name for name in columns if table[name].dtype.kind != "f" or np.isfinite(table[name]).any()]
     for name in columns:

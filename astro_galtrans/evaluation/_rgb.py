@@ -2,7 +2,6 @@
 
 import astropy.units as u
 import numpy as np
-from astropy.visualization import make_lupton_rgb
 
 __all__ = ["rgb_bands", "rgb_image", "rgb_stretch"]
 
@@ -48,6 +47,8 @@ def rgb_image(flux, survey, stretch):
     stretch : float
         As `rgb_stretch` gives, the same for all images of a galaxy.
     """
+    from astropy.visualization import make_lupton_rgb  # draws in matplotlib where there is one
+
     planes = _planes(flux, survey)
     grey = planes.mean(axis=0)
     planes = grey + _SATURATION * (planes - grey)

@@ -11,6 +11,8 @@ from astro_galtrans.surveys import get_survey
 
 __all__ = ["contact_sheet"]
 
+_STRETCH = 2.0  # small pictures of faint galaxies drown in the colours of their noise with less
+
 
 def contact_sheet(images, path, labels=None, *, surveys=None, columns=5, title=None, names=("input", "translated")):
     """Write a PNG with the colour pictures of many galaxies, each row of pictures with one stretch.
@@ -56,7 +58,7 @@ def contact_sheet(images, path, labels=None, *, surveys=None, columns=5, title=N
     for index, group in enumerate(images):
         row, column = divmod(index, columns)
         pair = [_arrays(image, None if surveys is None else surveys[i]) for i, image in enumerate(group)]
-        stretch = max(rgb_stretch(*image) for image in pair)
+        stretch = _STRETCH * max(rgb_stretch(_middle(flux), survey) for flux, survey in pair)
         for offset, (flux, survey) in enumerate(pair):
             axis = axes[row, column * n + offset]
             axis.imshow(rgb_image(flux, survey, stretch), origin="lower", interpolation="nearest")
@@ -69,6 +71,12 @@ def contact_sheet(images, path, labels=None, *, surveys=None, columns=5, title=N
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     write_whole(path, buffer.getvalue())
+
+
+def _middle(flux):
+    """The half of the image around its centre: a bright neighbour shall not set the stretch."""
+    ny, nx = flux.shape[1:]
+    return flux[:, ny // 4:ny - ny // 4, nx // 4:nx - nx // 4]
 
 
 def _arrays(image, survey):
