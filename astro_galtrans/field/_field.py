@@ -24,9 +24,9 @@ _SHEET_COLUMNS = 5
 _SHEET_BYTES = 100_000  # a galaxy on the contact sheet
 
 
-def translate_field(translator, frames, out, *, catalog=None, size=64, band=None, max_magnitude=20.5,
-                    extended_only=True, radii=(2.0, 4.0), min_coverage=0.5, max_sheet=100, overwrite=False,
-                    device=None, progress=False):
+def translate_field(translator, frames, out, *, catalog=None, size=64, band=None, min_magnitude=14.5,
+                    max_magnitude=20.5, extended_only=True, radii=(2.0, 4.0), min_coverage=0.5,
+                    max_sheet=100, overwrite=False, device=None, progress=False):
     """Find the galaxies of a field, or take those of a catalogue, and translate each of them.
 
     Parameters
@@ -45,8 +45,9 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
         Side of the cutouts in input pixels.
     band : str, optional
         Band in which sources are detected: "r", or else the middle one.
-    max_magnitude : float or None, optional
-        Faintest magnitude of the galaxies that are detected.
+    min_magnitude, max_magnitude : float or None, optional
+        Limits of the magnitudes of the galaxies that are detected. What is brighter than the first is listed and not
+        translated: saturated stars are wider than others and pass for galaxies, in SDSS from about r = 14 on.
     extended_only : bool, optional
         Leave out stars when detecting.
     radii : sequence of float, optional
@@ -87,6 +88,7 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
         if catalog is None:
             band = _band(frames, band)
             sources = detected(frames, band, max_magnitude, extended_only)
+            sources.meta.update(min_magnitude=min_magnitude, max_magnitude=max_magnitude, extended_only=extended_only)
         else:
             sources = listed(catalog)
             if translator.conditioning == "redshift" and "redshift" not in sources.colnames:
@@ -98,10 +100,12 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
             translator.to(device)
         table = _output_table(sources, translator, radii)
         run = _Run(translator, frames, folder, table, size, radii, min_coverage, max_sheet)
+        if catalog is None and min_magnitude is not None:
+            run.too_bright = np.asarray(sources["magnitude"]) < min_magnitude
         run.translate_all(progress)
         table.meta = {"galtrans": {
             **translator.describe(), "size": int(size), "detected": catalog is None,
-            **({"band": band, "max_magnitude": max_magnitude} if catalog is None else {}), "sources": dict(sources.meta),
+            "sources": dict(sources.meta),
         }}
         table.write(folder / "catalog.ecsv", format="ascii.ecsv")
         if max_sheet:
@@ -163,6 +167,7 @@ class _Run:
     def __init__(self, translator, frames, folder, table, size, radii, min_coverage, max_sheet):
         self.translator, self.frames, self.folder, self.table = translator, frames, folder, table
         self.size, self.radii, self.min_coverage, self.max_sheet = int(size), tuple(radii), min_coverage, max_sheet
+        self.too_bright = np.zeros(len(table), dtype=bool)
         self.pictures, self.labels = [], []
 
     def translate_all(self, progress):
@@ -188,6 +193,8 @@ class _Run:
             reason = "no position"
         elif self.translator.conditioning == "redshift" and not self._redshift(row) > -1:
             reason = "no redshift"
+        elif self.too_bright[row]:
+            reason = "so bright that a star would be saturated"
         else:
             try:
                 cube = self.frames.cutout(self._position(row), self.size)
