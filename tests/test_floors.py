@@ -22,7 +22,9 @@ FLOORS = [
     {"translation", "photoz"},
     {"storage"},
     {"training"},
-    {"evaluation", "catalog"},
+    {"evaluation"},
+    {"field", "catalog"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 ]

@@ -64,4 +64,6 @@ def test_files_of_others_open_without_our_heavy_imports(tmp_path):
         "heavy = {'torch', 'lightning', 'nflows', 'monai', 'zarr'} & set(sys.modules)\n"
         "sys.exit(f'imported {sorted(heavy)}' if heavy or 'astro_galtrans.storage' not in sys.modules else 0)\n"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "astro_galtrans" not in done.stderr  # where ASDF says that a plugin could not be loaded

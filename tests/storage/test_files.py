@@ -1,11 +1,12 @@
 import os
 import stat
+import warnings
 
 import asdf
 import astropy.units as u
 import numpy as np
 import pytest
-from asdf.exceptions import AsdfConversionWarning, ValidationError
+from asdf.exceptions import ValidationError
 from astropy.table import Table
 from numpy.testing import assert_array_equal
 
@@ -161,19 +162,18 @@ def test_newer_format_asks_to_upgrade(tmp_path, newer):
         load(path)
 
 
-@pytest.mark.filterwarnings("ignore::asdf.exceptions.AsdfConversionWarning")
 def test_plain_asdf_never_makes_an_object_of_an_altered_translator(tmp_path, stand_in, state):
     kind = stand_in(TRANSLATOR)
     _write_raw(tmp_path / "t.asdf", {"sha256": "0" * 64, "state": state})
-    with asdf.open(tmp_path / "t.asdf") as file:
-        assert type(file["translator"]) is not kind
-
-
-def test_plain_asdf_warns_of_an_altered_translator(tmp_path, stand_in, state):
-    stand_in(TRANSLATOR)
-    _write_raw(tmp_path / "t.asdf", {"sha256": "0" * 64, "state": state})
-    with pytest.warns(AsdfConversionWarning, match="altered"), asdf.open(tmp_path / "t.asdf"):
-        pass
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with asdf.open(tmp_path / "t.asdf") as file:
+                read = file["translator"]
+        except FileFormatError:  # releases of ASDF before 6 raise where later ones warn
+            return
+    assert type(read) is not kind
+    assert any("altered" in str(warning.message) for warning in caught)
 
 
 @pytest.mark.parametrize(("kind", "change"), [
