@@ -14,6 +14,8 @@ from astro_galtrans.surveys import get_survey, matching_size
 
 __all__ = ["simulate_pairs"]
 
+__doctest_requires__ = {"simulate_pairs": ["galsim"]}
+
 # A multiple of the block of galaxies that PairSet writes at a time.
 _CHUNK = 32
 _UNITS = {"r_mag": u.mag, "absolute_r_mag": u.mag, "half_light_radius": u.arcsec, "bulge_radius": u.arcsec,
@@ -83,7 +85,7 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
     Examples
     --------
     >>> from astro_galtrans.simulation import simulate_pairs
-    >>> simulate_pairs(2, seed=1, input_size=32)  # doctest: +REQUIRES(module:galsim)
+    >>> simulate_pairs(2, seed=1, input_size=32)
     <PairSet: 2 pairs, SDSS ugriz 32x32 nmgy -> CFHTLS ugriz 68x68 adu, in memory>
     """
     import_galsim()

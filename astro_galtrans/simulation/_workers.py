@@ -58,3 +58,5 @@ def blocks(recipe, chunks, workers):
         pool = context.Pool(workers, _start_worker, (recipe,))
     with pool:
         yield from pool.imap(_work, chunks)
+        pool.close()
+        pool.join()

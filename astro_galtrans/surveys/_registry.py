@@ -47,7 +47,8 @@ def _from_surveycodex(name, unit, zero_point, curve, description):
         gain = exposure * 10 ** (0.4 * (entry.zeropoint.value - zero_point))
         sky = exposure * 10 ** (0.4 * (entry.zeropoint.value - entry.sky_brightness.value)) * pixel_scale.value**2
         wavelength, response = curve(band)
-        bands.append(Band(band, wavelength, response, zero_point, entry.psf_fwhm.to(u.arcsec), np.sqrt(sky) / gain, gain))
+        fwhm = entry.psf_fwhm.to(u.arcsec)
+        bands.append(Band(band, wavelength, response, zero_point, fwhm, np.sqrt(sky) / gain, gain))
     return Survey(name, tuple(bands), pixel_scale, unit, description)
 
 

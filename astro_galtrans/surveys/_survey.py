@@ -72,7 +72,8 @@ class Band:
         for name in ("zero_point", "sky_noise", "gain"):
             value = getattr(self, name)
             if not np.isfinite(value) or (name != "zero_point" and value <= 0):
-                raise ValueError(f"{name} must be a finite number{'' if name == 'zero_point' else ' above 0'}, got {value!r}")
+                range_ = "" if name == "zero_point" else " above 0"
+                raise ValueError(f"{name} must be a finite number{range_}, got {value!r}")
             object.__setattr__(self, name, float(value))
         wavelength = wavelength.copy()
         wavelength.flags.writeable = False

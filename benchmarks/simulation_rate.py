@@ -1,0 +1,55 @@
+"""How many pairs a second `astro_galtrans.simulation.simulate_pairs` makes.
+
+    python benchmarks/simulation_rate.py --workers 1 2 --n 600 --out simulation_rate.ecsv
+
+The first call in a process computes the grids of spectra and GalSim's tables; it is timed on its own.
+"""
+
+import argparse
+import logging
+import os
+import time
+
+# Before numpy is imported: the rate is that of one thread for each process.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from astropy.table import Table  # noqa: E402
+
+from astro_galtrans.simulation import simulate_pairs  # noqa: E402
+
+log = logging.getLogger("simulation_rate")
+
+
+def timed(n, **settings):
+    """Seconds of the clock and of processors, those of the worker processes and of their start included."""
+    start, before = time.perf_counter(), os.times()
+    simulate_pairs(n, seed=1, **settings)
+    after = os.times()
+    return time.perf_counter() - start, sum(after[:4]) - sum(before[:4])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=400, help="pairs to make for each line of the table")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 32], help="sides of the input stamps")
+    parser.add_argument("--out", help="ECSV file for the table")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log.info("first call: %.1f s, of a processor %.1f s", *timed(1))
+    rows = []
+    for size in options.sizes:
+        for workers in options.workers:
+            seconds, cpu = timed(options.n, input_size=size, workers=workers)
+            rows.append((size, workers, options.n, seconds, options.n / seconds, options.n / cpu))
+    names = ("input_size", "workers", "pairs", "seconds", "pairs_per_second", "pairs_per_cpu_second")
+    table = Table(rows=rows, names=names)
+    for name in ("seconds", "pairs_per_second", "pairs_per_cpu_second"):
+        table[name].info.format = ".1f"
+    log.info("\n%s", "\n".join(table.pformat()))
+    if options.out:
+        table.write(options.out, format="ascii.ecsv", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
