@@ -23,7 +23,7 @@ FLOORS = [
     {"storage"},
     {"training"},
     {"evaluation"},
-    {"field", "catalog"},
+    {"demo", "field", "catalog"},
     {"demo"},
     {"cli"},
     {"__main__"},
