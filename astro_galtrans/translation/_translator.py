@@ -252,14 +252,14 @@ class Translator:
         -------
         Translator
         """
-        options = dict(tree["network"]["options"])
-        network = TranslationNetwork(**options)
-        _load_weights(network, tree["network"]["weights"], "network")
         entry = tree["objective"]
-        objective = build_objective(
-            entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,
-            n_embedding=network.backbone.n_embedding, **entry["options"],
-        )
+        with torch.random.fork_rng(devices=[]):  # new modules draw weights, which are then replaced
+            network = TranslationNetwork(**tree["network"]["options"])
+            objective = build_objective(
+                entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,
+                n_embedding=network.backbone.n_embedding, **entry["options"],
+            )
+        _load_weights(network, tree["network"]["weights"], "network")
         _load_weights(objective, entry["weights"], "objective")
         history = tree.get("history")
         translator = cls(
