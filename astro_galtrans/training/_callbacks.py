@@ -43,6 +43,10 @@ class EpochKeeper(lightning.Callback):
         self.rows, self.best, self.best_epoch, self.best_loss = [], None, -1, float("inf")
         self._start = None
 
+    def on_train_start(self, trainer, module):
+        """Stop at once where the training that is resumed had stopped."""
+        self._stop_if_stale(trainer, trainer.current_epoch - 1)
+
     def on_train_epoch_start(self, trainer, module):
         """Let the order of the pairs depend on the epoch."""
         trainer.train_dataloader.dataset.epoch = trainer.current_epoch
@@ -58,10 +62,13 @@ class EpochKeeper(lightning.Callback):
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, trainer.current_epoch
             self.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-        if self.patience is not None and trainer.current_epoch - self.best_epoch >= self.patience:
-            trainer.should_stop = True
+        self._stop_if_stale(trainer, trainer.current_epoch)
         if self.path is not None:
             trainer.save_checkpoint(self.path)
+
+    def _stop_if_stale(self, trainer, epoch):
+        if self.patience is not None and epoch - max(self.best_epoch, 0) >= self.patience:
+            trainer.should_stop = True
 
     def state_dict(self):
         """What a resumed run needs."""

@@ -96,6 +96,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
             object.__setattr__(self, name, float(value))
         for name in ("backbone_options", "objective_options"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")
             try:
                 # A copy in the form that a file gives back, so that a reloaded configuration is equal to this one.
                 object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))

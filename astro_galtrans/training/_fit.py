@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import signal
+import threading
 import time
 import warnings
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from astropy.table import Table
 from astro_galtrans.backbones import TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage._checkpoint import load_state
 from astro_galtrans.training._callbacks import AsdfCheckpointIO, EpochKeeper, StepBar
 from astro_galtrans.training._config import TrainConfig
@@ -102,19 +105,19 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     batches = PairBatches(pairs, config.batch_size, config.seed, config.augment)
     n_steps = config.epochs * len(batches)
-    with torch.random.fork_rng(devices=[]), _quiet_lightning():
-        torch.manual_seed(config.seed)
-        module = _build(pairs, config, n_steps)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
+        torch.default_generator.manual_seed(config.seed)
+        module = _build(pairs, config, n_steps, _run(pairs, config, validation))
         keeper = EpochKeeper(checkpoint, config.patience)
         trainer = _trainer(config, device, [*([StepBar(n_steps, config.objective)] if progress else []), keeper])
-        trainer.fit(
-            module, _loader(batches),
-            None if validation is None else _loader(PairBatches(validation, config.batch_size)),
-            ckpt_path=_checkpoint_to_resume(checkpoint, resume, module.run),
-        )
-        if trainer.interrupted:
-            where = f"; resume=True goes on from {checkpoint}" if checkpoint is not None else ""
-            raise KeyboardInterrupt(f"training stopped in epoch {trainer.current_epoch + 1} of {config.epochs}{where}")
+        with _interrupts(trainer, checkpoint):
+            trainer.fit(
+                module, _loader(batches),
+                None if validation is None else _loader(PairBatches(validation, config.batch_size)),
+                ckpt_path=_checkpoint_to_resume(checkpoint, resume, module.run),
+            )
+        if keeper.best is None:
+            raise FloatingPointError("the validation loss was not finite in any epoch; a smaller learning_rate may help")
         module.load_state_dict(keeper.best)
     history = Table(rows=keeper.rows)
     translator = Translator(
@@ -128,8 +131,13 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
 def _check(pairs, config, validation, directory, resume):
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
-    if len(pairs) == 0:
-        raise ValueError("pairs must hold at least one pair, got none")
+    for key, value in (("pairs", pairs), ("validation", validation)):
+        if value is None and key == "validation":
+            continue
+        if not isinstance(value, PairSet):
+            raise TypeError(f"{key} must be a PairSet, got {type(value).__name__}")
+        if len(value) == 0:
+            raise ValueError(f"{key} must hold at least one pair, got none")
     if config.patience is not None and validation is None:
         raise ValueError(f"patience={config.patience} needs validation pairs, got validation=None")
     if resume and directory is None:
@@ -160,7 +168,7 @@ def _noise(survey, weight):
     ])
 
 
-def _build(pairs, config, n_steps):
+def _build(pairs, config, n_steps, run):
     """The Lightning module with a new network for the surveys of the pairs."""
     source, target = pairs.input_survey, pairs.target_survey
     wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
@@ -179,13 +187,19 @@ def _build(pairs, config, n_steps):
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,
     )
-    return TranslationModule(network, objective, config, target.sky_noise**-2.0, n_steps, _run(pairs, config))
+    return TranslationModule(network, objective, config, target.sky_noise**-2.0, n_steps, run)
 
 
-def _run(pairs, config):
+def _run(pairs, config, validation):
+    """What tells one training from another: a short text for each thing that decides it."""
+    return {"configuration": config.hash, "pairs": _digest(pairs),
+            "validation": "none" if validation is None else _digest(validation)}
+
+
+def _digest(pairs):
     digest = hashlib.sha256(json.dumps(pairs.ids.tolist()).encode())
     digest.update(np.ascontiguousarray(pairs.input_flux[:1]).tobytes())
-    return {"configuration": config.hash, "pairs": digest.hexdigest()}
+    return digest.hexdigest()
 
 
 def _loader(batches):
@@ -229,6 +243,27 @@ def _provenance(config, pairs, validation, device, keeper):
 
 
 @contextmanager
+def _interrupts(trainer, checkpoint):
+    """Turn the way in which Lightning ends on Ctrl-C, exit of the process with Ctrl-C disabled, into a KeyboardInterrupt."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    cause = None
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        cause = error.__context__
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+    if cause is not None or trainer.interrupted:
+        where = f"; resume=True goes on from {checkpoint}" if checkpoint is not None else ""
+        raise KeyboardInterrupt(
+            f"training stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}{where}") from cause
+
+
+@contextmanager
 def _quiet_lightning():
     """Keep Lightning's announcements out of the user's log, and its advice on worker processes, which do not apply."""
     logger = logging.getLogger("lightning.pytorch")
@@ -238,6 +273,7 @@ def _quiet_lightning():
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
             warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
+            warnings.filterwarnings("ignore", ".*defined a `validation_step` but have no `val_dataloader`.*")
             # Lightning 2.6 still asks the old question of torch's pytree, once a process.
             warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
             yield
