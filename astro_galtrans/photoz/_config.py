@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["EstimatorConfig"]
 
-_WHOLE = {"n_bins": 8, "width": 4, "epochs": 1, "batch_size": 2, "pooling": 1, "n_apertures": 2, "seed": 0}
+_WHOLE = {"n_bins": 8, "width": 4, "epochs": 1, "batch_size": 2, "n_apertures": 2, "seed": 0}
 _POSITIVE = ("learning_rate", "label_width")
 _NOT_NEGATIVE = ("weight_decay", "crps_weight")
 _FRACTION = ("ema_decay", "dropout", "warmup", "validation_fraction")
@@ -52,10 +52,14 @@ class EstimatorConfig:
         Fraction of the training galaxies set aside where no validation galaxies are given.
     augment : bool
         Rotate by multiples of 90 degrees and mirror the images in training.
-    pooling : int
-        Side in pixels of the squares that images are summed over before the network.
+    pooling : int, optional
+        Side in pixels of the squares that images are summed over before the network. By default the largest power of
+        two that is at most 1.1 PSF FWHM (2 for SDSS, 4 for CFHTLS); the apertures see every pixel.
     n_apertures : int
         Number of central apertures whose fluxes go to the head directly.
+    calibrate : bool
+        After training, raise all densities to the one power that gives the validation galaxies the best log score.
+        Smoothed labels make them too wide without it.
     autocast : bool
         Compute the network in bfloat16 where that is safe; faster on processors that have it.
     seed : int
@@ -64,33 +68,35 @@ class EstimatorConfig:
 
     architecture: str = "small"
     grid: tuple | None = None
-    n_bins: int = 128
+    n_bins: int = 200
     width: int = 24
     epochs: int = 30
     batch_size: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 6e-3
     warmup: float = 0.1
-    weight_decay: float = 0.02
+    weight_decay: float = 0.05
     dropout: float = 0.1
-    label_width: float = 1.5
+    label_width: float = 1.0
     crps_weight: float = 0.2
     ema_decay: float = 0.98
     patience: int | None = None
     validation_fraction: float = 0.1
     augment: bool = True
-    pooling: int = 2
+    pooling: int | None = None
     n_apertures: int = 6
+    calibrate: bool = True
     autocast: bool = False
     seed: int = 0
 
     def __post_init__(self):
         for name, least in _WHOLE.items():
             self._whole(name, least)
-        if self.patience is not None:
-            self._whole("patience", 1)
+        for name in ("patience", "pooling"):
+            if getattr(self, name) is not None:
+                self._whole(name, 1)
         for name in (*_POSITIVE, *_NOT_NEGATIVE, *_FRACTION):
             self._real(name)
-        for name in ("augment", "autocast"):
+        for name in ("augment", "calibrate", "autocast"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be a bool, got {getattr(self, name)!r}")
             object.__setattr__(self, name, bool(getattr(self, name)))
@@ -114,7 +120,8 @@ class EstimatorConfig:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{name} must be a number, got {value!r}")
-        if not np.isfinite(value) or value < 0 or (name in _POSITIVE and value == 0) or (name in _FRACTION and value >= 1):
+        outside = value < 0 or (name in _POSITIVE and value == 0) or (name in _FRACTION and value >= 1)
+        if outside or not np.isfinite(value):
             bounds = "above 0" if name in _POSITIVE else "at least 0" + (" and below 1" if name in _FRACTION else "")
             raise ValueError(f"{name} must be {bounds}, got {value!r}")
         object.__setattr__(self, name, float(value))
@@ -129,7 +136,8 @@ class EstimatorConfig:
         known = {field.name for field in fields(self)}
         unknown = sorted(set(overrides) - known)
         if unknown:
-            raise TypeError(f"unknown settings of an estimator: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise TypeError(
+                f"unknown settings of an estimator: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         return replace(self, **overrides)
 
     def to_dict(self):

@@ -155,7 +155,7 @@ def distribution_metrics(pdf, z_spec, metrics=None, *, brier_edges=None):
     >>> from astro_galtrans.photoz import RedshiftPDF, distribution_metrics
     >>> pdf = RedshiftPDF(np.linspace(0, 1, 11), np.ones((3, 11)))
     >>> round(distribution_metrics(pdf, [0.25, 0.5, 0.75], metrics=["crps"])["crps"], 4)
-    0.1042
+    0.125
     """
     if not isinstance(pdf, RedshiftPDF):
         raise TypeError(f"pdf must be a RedshiftPDF, got {type(pdf).__name__}")

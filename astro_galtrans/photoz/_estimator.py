@@ -27,11 +27,18 @@ class _Model(nn.Module):
         self.network = build_network(
             config.architecture, n_planes=self.encoder.n_planes, n_features=self.encoder.n_features,
             n_grid=len(grid), width=config.width, dropout=config.dropout)
-        self.register_buffer("log_cell", trapezoid_weights(torch.tensor(grid, dtype=torch.float64)).log().float())
+        cells = trapezoid_weights(torch.tensor(grid, dtype=torch.float64))
+        self.register_buffer("log_cell", cells.log().float())
+        self.register_buffer("power", torch.ones(()))
 
     def forward(self, levels, colours):
         """Logits of galaxies as `ImageEncoder` gives them."""
         return self.network(self.encoder.planes(levels), self.encoder.features(colours))
+
+    def density(self, logits):
+        """Normalised densities at the grid points: the logits are of the probability around each of them."""
+        powered = self.power * (logits.float() - self.log_cell)
+        return (torch.log_softmax(powered + self.log_cell, dim=1) - self.log_cell).exp()
 
 
 def check_images(flux, weight, n_bands=None, shape=None):
@@ -41,7 +48,8 @@ def check_images(flux, weight, n_bands=None, shape=None):
     if n_bands is not None and flux.shape[1] != n_bands:
         raise ValueError(f"flux has {flux.shape[1]} bands, the survey has {n_bands}")
     if shape is not None and tuple(flux.shape[2:]) != tuple(shape):
-        raise ValueError(f"flux has images of {tuple(flux.shape[2:])} pixels, the estimator was trained on {tuple(shape)}")
+        raise ValueError(
+            f"flux has images of {tuple(flux.shape[2:])} pixels, the estimator was trained on {tuple(shape)}")
     if weight is not None and tuple(weight.shape) != tuple(flux.shape):
         raise ValueError(f"weight must have the shape of flux {tuple(flux.shape)}, got {tuple(weight.shape)}")
 
@@ -150,12 +158,13 @@ class RedshiftEstimator:
                 parts.append(density if is_tensor else density.cpu())
         self._model.to("cpu")
         density = torch.cat(parts) if parts else torch.zeros((0, len(self.grid)))
-        return RedshiftPDF(self.grid, density.clone() if is_tensor else density.numpy(), on_invalid="mask", tolerance=1e-3)
+        return RedshiftPDF(self.grid, density.clone() if is_tensor else density.numpy(), on_invalid="mask")
 
     def _density(self, model, images, valid):
+        encoded = model.encoder(images, valid)  # in full precision: the colours are small differences of fluxes
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = model(*model.encoder(images, valid))
-        return (torch.log_softmax(logits.float(), dim=1) - model.log_cell).exp()
+            logits = model(*encoded)
+        return model.density(logits)
 
     def to_tree(self):
         """All that the estimator is, as plain Python values and NumPy arrays.
@@ -165,8 +174,10 @@ class RedshiftEstimator:
         dict
             Keys ``format``, ``config``, ``geometry``, ``grid``, ``history`` and ``state`` (name -> ndarray).
         """
-        state = {name: value.detach().cpu().contiguous().numpy().copy() for name, value in self._model.state_dict().items()}
-        geometry = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in self._geometry.items()}
+        state = {name: value.detach().cpu().contiguous().numpy().copy()
+                 for name, value in self._model.state_dict().items()}
+        geometry = {name: value.copy() if isinstance(value, (np.ndarray, list)) else value
+                    for name, value in self._geometry.items()}
         return {"format": _FORMAT, "config": self.config.to_dict(), "geometry": geometry, "grid": self.grid.copy(),
                 "history": {name: list(column) for name, column in self._history.items()}, "state": state}
 

@@ -5,9 +5,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["ImageEncoder", "aperture_masks", "aperture_radii"]
+__all__ = ["ImageEncoder", "aperture_masks", "aperture_radii", "default_pooling"]
 
 _CLIP = 8.0
+
+
+def default_pooling(pixel_scale, psf_fwhm):
+    """Largest power of two, in pixels, that is at most 1.1 PSF FWHM."""
+    return 2 ** max(0, int(np.floor(np.log2(1.1 * psf_fwhm / pixel_scale))))
 
 
 def aperture_radii(shape, pixel_scale, psf_fwhm, n_apertures):
@@ -40,7 +45,7 @@ class ImageEncoder(nn.Module):
         masks = aperture_masks(shape, radii)
         annuli = np.concatenate([masks[:1], np.diff(masks, axis=0)]).reshape(len(radii), -1)
         n_bands = len(sky_noise)
-        self.pooling = pooling
+        self.pooling = pooling or default_pooling(pixel_scale, psf_fwhm)
         self.n_planes = 2 * n_bands - 1
         self.n_features = n_apertures * n_bands + (n_apertures - 1) * (n_bands - 1)
         self.register_buffer("sky_noise", torch.tensor(np.asarray(sky_noise), dtype=torch.float32))

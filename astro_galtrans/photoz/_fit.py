@@ -11,9 +11,12 @@ from tqdm.auto import tqdm
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._estimator import RedshiftEstimator, check_images, image_batch, seen_galaxies
+from astro_galtrans.photoz._piecewise import evaluate_at
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["fit_redshift_estimator"]
+
+_POWERS = np.geomspace(0.5, 4.0, 43).tolist()
 
 
 def _redshift_array(redshift, n, name):
@@ -53,6 +56,7 @@ class _Sample:
                 parts.append(encoder(*image_batch(flux, weight, rows[start:start + 512], device)))
         self.levels, self.colours = (torch.cat(part) for part in zip(*parts))
         redshift = redshift[rows]
+        self.redshift = torch.tensor(redshift, dtype=torch.float32, device=device)
         self.labels = _soft_labels(grid, redshift, label_width).to(device)
         self.beyond = torch.from_numpy((grid >= redshift[:, None]).astype(np.float32)).to(device)
 
@@ -148,6 +152,21 @@ class _Trainer:
             total += self._batch_loss(self.validation, chosen).item() * len(chosen)
         return total / len(self.validation)
 
+    @torch.inference_mode()
+    def _calibrate(self):
+        """Set the power of the densities to the one with the best log score of the validation galaxies."""
+        self.model.eval()
+        parts = [self.model(self.validation.levels[chosen], self.validation.colours[chosen])
+                 for chosen in torch.arange(len(self.validation), device=self.device).split(512)]
+        logits, column = torch.cat(parts), self.validation.redshift[:, None]
+        grid = torch.tensor(self.estimator.grid, dtype=torch.float32, device=self.device)
+        scores = []
+        for power in _POWERS:
+            self.model.power.fill_(power)
+            density = evaluate_at(grid, self.model.density(logits), column)
+            scores.append(density.clamp(min=1e-10).log().mean().item())
+        self.model.power.fill_(_POWERS[int(np.argmax(scores))])
+
     def _load(self, parameters):
         with torch.no_grad():
             for name, value in self.model.named_parameters():
@@ -173,6 +192,8 @@ class _Trainer:
                 break
         bar.close()
         self._load(self.best)
+        if self.config.calibrate and self.validation is not None:
+            self._calibrate()
         self.model.to("cpu").eval()
         return history
 
@@ -189,8 +210,8 @@ def _geometry(flux, survey):
 def _usable(flux, weight, name):
     seen = seen_galaxies(flux, weight)
     if not seen.all():
-        warnings.warn(f"{int((~seen).sum())} of {len(seen)} {name} galaxies have no good pixel in some band and are left out",
-                      GaltransWarning, 4)
+        warnings.warn(f"{int((~seen).sum())} of {len(seen)} {name} galaxies have no good pixel in some band "
+                      "and are left out", GaltransWarning, 4)
     return np.flatnonzero(seen)
 
 
@@ -270,7 +291,8 @@ def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, 
         torch.manual_seed(config.seed)
         estimator = RedshiftEstimator(_geometry(flux, survey), grid, config)
         encoder = estimator._model.encoder.to(device)
-        samples = [_Sample(*part, grid, config.label_width, encoder, device) if len(part[3]) else None for part in (train, held)]
+        samples = [_Sample(*part, grid, config.label_width, encoder, device) if len(part[3]) else None
+                   for part in (train, held)]
         encoder.standardise(samples[0].levels, samples[0].colours)
         estimator._history = _Trainer(estimator, *samples, device).run(progress)
     return estimator

@@ -65,5 +65,6 @@ def available_architectures():
 def build_network(name, **sizes):
     """The network of a registered name."""
     if name not in _ARCHITECTURES:
-        raise ValueError(f"no estimator architecture is named {name!r}; known are {', '.join(available_architectures())}")
+        known = ", ".join(available_architectures())
+        raise ValueError(f"no estimator architecture is named {name!r}; known are {known}")
     return _ARCHITECTURES[name](**sizes).to(memory_format=torch.channels_last)

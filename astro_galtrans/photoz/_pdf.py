@@ -91,7 +91,8 @@ class RedshiftPDF:
         if refused and on_invalid == "raise":
             rows = torch.nonzero(~good)[:5, 0].tolist()
             raise ValueError(
-                f"{refused} of {len(values)} densities are not finite, negative or zero everywhere (first rows: {rows}); "
+                f"{refused} of {len(values)} densities are not finite, negative or zero everywhere "
+                f"(first rows: {rows}); "
                 'on_invalid="mask" keeps them as masked rows'
             )
         newly_masked = int((~good & ~torch.isnan(values).all(dim=1)).sum())
@@ -179,7 +180,7 @@ class RedshiftPDF:
         chosen._as_tensor, chosen._grid, chosen._cumulative_cache = self._as_tensor, self._grid, None
         index = indices
         if not isinstance(indices, slice):
-            index = torch.as_tensor(np.atleast_1d(np.asarray(indices)) if not isinstance(indices, torch.Tensor) else indices)
+            index = indices if isinstance(indices, torch.Tensor) else torch.from_numpy(np.array(indices, ndmin=1))
             index = (index if index.dtype == torch.bool else index.long()).to(self.device)
         chosen._density, chosen._valid = self._density[index].clone(), self._valid[index].clone()
         return chosen
@@ -334,6 +335,7 @@ class RedshiftPDF:
         RedshiftPDF
         """
         if "redshift_grid" not in table.meta or "density" not in table.colnames:
-            raise ValueError('table must have a column "density" and meta["redshift_grid"], as RedshiftPDF.to_table writes')
+            raise ValueError(
+                'table must have a column "density" and meta["redshift_grid"], as RedshiftPDF.to_table writes')
         density = np.ma.filled(np.ma.asarray(table["density"], dtype=float), np.nan)
         return cls(table.meta["redshift_grid"], density, on_invalid="mask")

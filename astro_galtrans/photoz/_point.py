@@ -45,9 +45,8 @@ def _redshifts(arrays, on_invalid):
         if np.any(converted["weights"] < 0):
             raise ValueError("weights must not be negative")
         good &= ~(converted["weights"] == 0)
-    refused = sum(int((~np.isfinite(value)).sum()) for value in converted.values()) + int((converted["z_spec"] <= -1).sum())
-    if refused and on_invalid == "raise":
-        counts = {name: int((~np.isfinite(value)).sum()) for name, value in converted.items()}
+    counts = {name: int((~np.isfinite(value)).sum()) for name, value in converted.items()}
+    if on_invalid == "raise" and (sum(counts.values()) or np.any(converted["z_spec"] <= -1)):
         raise ValueError(f"redshifts must be finite and z_spec above -1; values that are not finite: {counts}; "
                          'on_invalid="mask" leaves those galaxies out')
     if not good.any():
