@@ -18,6 +18,7 @@ _LOG_NORM = (
     math.lgamma((_DEGREES + 1) / 2) - math.lgamma(_DEGREES / 2) - 0.5 * math.log(_DEGREES * math.pi)
 )
 _MIN_DERIVATIVE = 1e-3
+_NEAR_ZERO = 0.05
 
 
 def student_t_nll(u):
@@ -109,11 +110,11 @@ class ResidualFlow(nn.Module):
             Shape ``(n, n_features)``.
         """
         with torch.enable_grad():
-            u = u.detach().float().requires_grad_()
+            u = u.detach().float()
+            # At zero the ratio is 0/0, and beside it mostly rounding: it is taken a little off.
+            u = torch.where(u.abs() < _NEAR_ZERO, torch.where(u < 0, -_NEAR_ZERO, _NEAR_ZERO), u).requires_grad_()
             slope, = torch.autograd.grad(self.log_prob(u, context).sum(), u)
-        # Near zero the ratio is 0/0: take the slope's own scale there.
-        safe = torch.where(u.abs() < 0.05, torch.where(u < 0, -0.05, 0.05), u)
-        return (-slope / safe).clamp_min(0).detach()
+        return (-slope / u).clamp_min(0).detach()
 
     def uniforms(self, u, context):
         """Base-space coordinates of residuals through the base CDF: uniform where the flow is right (PIT)."""

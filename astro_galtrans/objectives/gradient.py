@@ -47,11 +47,13 @@ class _GradientScales(Objective):
 
     def _anchor(self, network, prediction, target, valid):
         """Residual of log total flux and of total colours, and its log noise, shape ``(galaxy, 2 * n_bands - 1)``."""
+        flux = prediction.flux
         if valid is not None:
-            target = torch.where(valid, target, prediction.flux.detach())
+            fixed = prediction.flux.detach()
+            target, flux = torch.where(valid, target, fixed), torch.where(valid, flux, fixed)
         side = (target.shape[-2] * target.shape[-1]) ** 0.5
         softening = 2 * network.target_noise.flatten() / side
-        scaled = prediction.flux.mean((-2, -1)) / softening
+        scaled = flux.mean((-2, -1)) / softening
         d = torch.asinh(target.mean((-2, -1)) / softening) - torch.asinh(scaled)
         with torch.no_grad():
             variance = 0.25 / (1 + scaled.square())

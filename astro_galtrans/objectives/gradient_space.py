@@ -40,7 +40,8 @@ def pool_scales(target, prediction_flux, maps, valid, n_scales, generator=None):
     maps : torch.Tensor
         Shape ``(galaxy, n_features, Y, X)``.
     valid : torch.Tensor of bool or None
-        Shape of ``target``. Invalid target pixels take the prediction, so that they add nothing to a residual.
+        Shape of ``target``. Invalid pixels take the prediction in both images, without autograd: they
+        add nothing to a residual and are not pulled by one.
     n_scales : int
         How many scales.
     generator : torch.Generator, optional
@@ -55,7 +56,9 @@ def pool_scales(target, prediction_flux, maps, valid, n_scales, generator=None):
     """
     share = None
     if valid is not None:
-        target = torch.where(valid, target, prediction_flux.detach())
+        # Detached, since a masked pixel is still part of the coarser pixels around it.
+        fixed = prediction_flux.detach()
+        target, prediction_flux = torch.where(valid, target, fixed), torch.where(valid, prediction_flux, fixed)
         share = valid.to(target.dtype)
     tensors = [target, prediction_flux, maps, share]
     for level in range(n_scales):

@@ -1,0 +1,300 @@
+"""What training minimises: where its minimum is, what moves it and what must not."""
+
+import pytest
+import torch
+
+from astro_galtrans.objectives import (
+    available_objectives, build_objective, flux_error_nll, objective_class, register_objective, student_t_nll,
+)
+
+NAMES = ["gradient", "gradient-unweighted", "pixel"]
+
+
+def test_registry():
+    assert set(NAMES) <= set(available_objectives())
+    with pytest.raises(ValueError, match="objective must be one of gradient, .*pixel, got 'l2'"):
+        objective_class("l2")
+    with pytest.raises(ValueError, match="'pixel' is registered already: PixelObjective"):
+        register_objective("pixel")(object)
+
+
+@pytest.mark.parametrize("max_scales", [0, 11])
+def test_number_of_scales_is_checked(max_scales):
+    with pytest.raises(ValueError, match=f"max_scales must be 1 to 10, got {max_scales}"):
+        build_objective("gradient-unweighted", n_bands=3, n_features=4, n_embedding=8, max_scales=max_scales)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_perfect_prediction_is_the_minimum(name, make_network, make_objective, galaxies, predict, loss_of):
+    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    target = galaxies()
+    perfect = predict(network, target)
+    best = loss_of(objective, network, perfect, target)
+    if name != "gradient":
+        assert best.item() == pytest.approx(0, abs=1e-10)
+    grad, = torch.autograd.grad(best, perfect.flux)
+    assert grad.abs().max() < 1e-6
+    worse = [best.item()]
+    for size in (0.05, 0.2, 1.0):
+        prediction = predict(network, target * (1 + size * galaxies(seed=9, noise=1.0).sign()))
+        worse.append(loss_of(objective, network, prediction, target).item())
+    assert worse == sorted(worse)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_parameter_gets_a_gradient(name, make_network, make_objective, galaxies, randn):
+    network = make_network(output=objective_class(name).output)
+    objective = make_objective(name)
+    prediction = network(0.05 * randn(2, 3, 16, 16), (34, 34))
+    target = galaxies(size=34)
+    generator = torch.Generator().manual_seed(1)
+    loss, _ = objective(network, prediction, target, None, generator, 1.0)
+    (loss + flux_error_nll(network, prediction, target, torch.ones_like(target), generator)).backward()
+    n_scales = getattr(objective, "n_scales", lambda target: 0)(target)
+    for part, module in (("network", network), ("objective", objective)):
+        for key, parameter in module.named_parameters():
+            if "scale_" in key and int(key.split(".")[1]) >= n_scales:
+                continue  # coarser than these images
+            if "flow" in key and parameter.grad is not None and "final" not in key:
+                continue  # the last layers of a new flow are zero: what is below them moves from the second step on
+            if key.startswith("context"):
+                continue
+            assert parameter.grad is not None and parameter.grad.abs().max() > 0, f"{part}.{key}"
+
+
+def test_flow_and_context_get_gradients_after_the_first_step(make_network, make_objective, galaxies, randn):
+    network, objective = make_network(), make_objective("gradient")
+    parameters = [*network.parameters(), *objective.parameters()]
+    optimizer = torch.optim.SGD(parameters, 1e-2)
+    target, flux = galaxies(size=34), 0.05 * randn(2, 3, 16, 16)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss, _ = objective(network, network(flux, (34, 34)), target, None, torch.Generator().manual_seed(step), 1.0)
+        loss.backward()
+        optimizer.step()
+    for key, parameter in objective.named_parameters():
+        if key.startswith(("flow", "context")):
+            assert parameter.grad is not None and parameter.grad.abs().max() > 0, key
+
+
+def test_network_feels_the_flow_only_after_the_warm_up(make_network, make_objective, galaxies, predict, loss_of):
+    """At the start the gradient of the flux is that of Student's t alone, whatever the flow."""
+    network, objective = make_network(), make_objective("gradient")
+    with torch.no_grad():
+        for parameter in objective.flow.parameters():
+            parameter.add_(0.1)
+    target = galaxies()
+    grads = {}
+    for strength in (0.0, 1.0):
+        for n_flow in (64, 0):
+            objective.n_flow = n_flow
+            prediction = predict(network, galaxies(seed=2))
+            loss = loss_of(objective, network, prediction, target, progress=strength, seed=3)
+            grads[strength, n_flow], = torch.autograd.grad(loss, prediction.flux)
+    assert not torch.allclose(grads[1.0, 64], grads[1.0, 0])
+    # Without draws by the flow other random numbers follow, so that only the finest scale, drawn first, is compared.
+    objective.max_scales = 1
+    for n_flow in (64, 0):
+        objective.n_flow = n_flow
+        prediction = predict(network, galaxies(seed=2))
+        grads[n_flow], = torch.autograd.grad(loss_of(objective, network, prediction, target, progress=0.0), prediction.flux)
+    torch.testing.assert_close(grads[64], grads[0], rtol=0, atol=1e-7)
+
+
+def test_flow_estimate_is_unbiased(make_network, make_objective, galaxies, predict):
+    """The mean over draws is the likelihood under the flow of all vectors."""
+    network, objective = make_network(), make_objective("gradient", max_scales=1, n_flow=256)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(5)
+        for parameter in objective.flow.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+        target, prediction = galaxies(), predict(network, galaxies(seed=2))
+        drawn = torch.stack([
+            objective(network, prediction, target, None, torch.Generator().manual_seed(seed), 1.0)[0] for seed in range(150)])
+        residual, log_noise = objective._anchor(network, prediction, target, None)
+        anchor = objective._dense(residual, log_noise, objective.anchor_head(prediction.embedding))[1].mean()
+        exact = []
+        for y in range(2):
+            for x in range(2):
+                part = _one_phase(objective, network, prediction, target, (y, x))
+                exact.append(part)
+    error = drawn.std() / len(drawn)**0.5
+    assert abs(drawn.mean() - anchor - torch.stack(exact).mean()) < 4 * error
+    assert error < 0.02
+
+
+def _one_phase(objective, network, prediction, target, phase):
+    from astro_galtrans.objectives import gradient_residuals
+
+    scale = gradient_residuals(target, prediction.flux, prediction.maps, None, network.target_noise, 1, phase)
+    u, nll = objective._dense(scale.residual, scale.log_noise, objective._raw(0, scale, prediction.embedding))
+    n, _, height, width = u.shape
+    galaxy = torch.arange(n).repeat_interleave(height * width)
+    log_flux = scale.log_flux.flatten(2).transpose(1, 2).flatten(0, 1)
+    flat = u.flatten(2).transpose(1, 2).flatten(0, 1)
+    flow = -objective.flow.log_prob(flat, objective._contexts(galaxy, log_flux, prediction.embedding, 0)).mean() / u.shape[1]
+    return flow + (nll - student_t_nll(u)).mean()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unit_of_the_target_does_not_matter(name, make_network, make_objective, galaxies, predict, loss_of):
+    objective = make_objective(name)
+    losses = []
+    for factor in (1.0, 1000.0):
+        network = make_network(output=objective_class(name).output)
+        network.target_noise *= factor
+        prediction = predict(network, factor * galaxies(seed=2))
+        losses.append(loss_of(objective, network, prediction, factor * galaxies()).item())
+    assert losses[0] == pytest.approx(losses[1], rel=2e-5)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_turned_images_cost_the_same_on_average(name, turns, make_network, make_objective, galaxies, predict, loss_of):
+    # Differences reach to the right and downwards: the rim they leave out is another one, which matters where an
+    # image of a coarse scale is little more than rim.
+    network = make_network(output=objective_class(name).output)
+    objective = make_objective(name, **({} if name == "pixel" else {"max_scales": 3}))
+    target, flux = galaxies(size=32), galaxies(seed=2, size=32)
+    losses = []
+    for k in (0, turns):
+        prediction = predict(network, flux)
+        prediction = prediction._replace(
+            flux=torch.rot90(flux, k, (2, 3)), value=network.from_flux(torch.rot90(flux, k, (2, 3))),
+            maps=torch.rot90(prediction.maps, k, (2, 3)))
+        losses.append(sum(
+            loss_of(objective, network, prediction, torch.rot90(target, k, (2, 3)), seed=seed).item() for seed in range(4)))
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masked_pixels_carry_no_gradient(name, make_network, make_objective, galaxies, predict, loss_of):
+    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    target = galaxies()
+    valid = torch.rand(target.shape, generator=torch.Generator().manual_seed(3)) > 0.1
+    valid[0, :, 4:9, 3:8] = False
+    results = []
+    for garbage in (0.0, 1e4):
+        prediction = predict(network, galaxies(seed=2))
+        loss = loss_of(objective, network, prediction, torch.where(valid, target, garbage), valid)
+        grad, = torch.autograd.grad(loss, prediction.flux)
+        results.append((loss, grad))
+        assert (grad[~valid] == 0).all()
+        assert (grad[valid] != 0).any() and grad.isfinite().all()
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_any_valid_pixel(name, make_network, make_objective, galaxies, predict, loss_of):
+    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    prediction = predict(network, galaxies(seed=2))
+    target = galaxies()
+    loss = loss_of(objective, network, prediction, target, torch.zeros_like(target, dtype=torch.bool))
+    loss.backward()
+    assert loss.isfinite() and prediction.flux.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [0.0, -1e4, 1e6, 1e12])
+def test_extreme_flux_is_finite(name, value, make_network, make_objective, galaxies, predict, loss_of):
+    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    target = torch.zeros(1, 3, 20, 20)
+    target[..., 9:12, 9:12] = value * 0.5
+    for flux in (galaxies(n=1), torch.zeros_like(target), target.clone(), -target):
+        prediction = predict(network, flux)
+        loss = loss_of(objective, network, prediction, target)
+        loss.backward()
+        assert loss.isfinite()
+        for tensor in (prediction.flux, prediction.maps, prediction.embedding):
+            assert tensor.grad is None or tensor.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_of_a_fixed_batch_falls(name, make_network, make_objective, galaxies, randn):
+    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    optimizer = torch.optim.Adam([*network.parameters(), *objective.parameters()], 3e-3)
+    target = galaxies(size=34)
+    flux = torch.nn.functional.interpolate(target, (16, 16), mode="area") / 200 + 0.02 * randn(2, 3, 16, 16)
+    losses = []
+    for step in range(25):
+        optimizer.zero_grad()
+        loss, _ = objective(network, network(flux, (34, 34)), target, None, torch.Generator().manual_seed(1), step / 25)
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] - 0.2 * abs(losses[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_band_and_odd_sizes(name, make_network, make_objective, galaxies, predict, loss_of):
+    network = make_network(n_bands=1, output=objective_class(name).output)
+    objective = make_objective(name, n_bands=1)
+    target = galaxies(n_bands=1, size=13)
+    assert loss_of(objective, network, predict(network, target + 1), target).isfinite()
+
+
+def test_draws_come_from_the_generator_alone(make_network, make_objective, galaxies, predict, loss_of):
+    network, objective = make_network(), make_objective("gradient", n_flow=16)
+    prediction, target = predict(network, galaxies(seed=2)), galaxies()
+    one, same, other = (loss_of(objective, network, prediction, target, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_weights_fall_with_the_noise_and_skip_masked_pixels(make_network, make_objective, galaxies, predict):
+    network, objective = make_network(), make_objective("gradient")
+    target = galaxies(size=32, noise=0.0)
+    valid = torch.ones_like(target, dtype=torch.bool)
+    valid[0, 0, 10, 10] = False
+    prediction = predict(network, target)
+    for scale, side in ((1, 31), (2, 15), (8, 3)):
+        weights = objective.weights(network, prediction, target, valid, scale)
+        assert weights.shape == (2, 8, side, side)
+        assert weights.isfinite().all() and (weights >= 0).all()
+    weights = objective.weights(network, prediction, target, valid)
+    assert (weights[0, :, 10, 10] == 0).all() and (weights[1] > 0).all()
+    # Residuals are zero and scales those of the sky: the weight is 1.2 over the variance of the element.
+    from astro_galtrans.objectives import gradient_residuals
+    part = gradient_residuals(target, target, prediction.maps, None, network.target_noise, 1)
+    torch.testing.assert_close(weights[1], (1.2 / (2 * part.log_noise).exp())[1], rtol=5e-3, atol=0)
+    bright = target[1, 0, :-1, :-1] > 20
+    assert weights[1, 0][bright].min() > weights[1, 0][target[1, 0, :-1, :-1] < 2].max()
+
+
+@pytest.mark.parametrize("scale", [0, 3, 64])
+def test_scale_of_the_weights_is_checked(scale, make_network, make_objective, galaxies, predict):
+    network, objective = make_network(), make_objective("gradient")
+    target = galaxies()
+    with pytest.raises(ValueError, match=f"scale must be a power of 2 .*got {scale}"):
+        objective.weights(network, predict(network, target), target, scale=scale)
+
+
+def test_error_of_the_flux_learns_the_size_of_the_error(make_network, galaxies, predict):
+    """At its minimum sigma is the scatter of the prediction about the truth, without the noise of the target."""
+    network = make_network()
+    truth = galaxies(n=8, size=32, noise=0.0)
+    noise = network.target_noise
+    target = truth + noise * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
+    wrong = truth + 2 * noise * torch.randn(truth.shape, generator=torch.Generator().manual_seed(2))
+    weight = (1 / noise**2).expand_as(target)
+    prediction = predict(network, wrong)
+
+    def nll(log_sigma, seed=0):
+        images = prediction._replace(log_sigma=torch.full_like(truth, log_sigma))
+        return flux_error_nll(network, images, target, weight, torch.Generator().manual_seed(seed)).item()
+
+    values = {ratio: sum(nll(torch.tensor(ratio).log().item(), seed) for seed in range(8)) for ratio in (1.0, 1.8, 2.0, 2.2, 4.0)}
+    assert min(values, key=values.get) in (1.8, 2.0, 2.2)
+
+
+def test_error_of_the_flux_reads_no_masked_pixel_and_moves_no_flux(make_network, galaxies, predict):
+    network = make_network()
+    target, prediction = galaxies(), predict(network, galaxies(seed=2))
+    weight = torch.ones_like(target)
+    weight[:, :, 3:12] = 0
+    results = [
+        flux_error_nll(network, prediction, torch.where(weight > 0, target, garbage), weight, torch.Generator().manual_seed(1))
+        for garbage in (0.0, 1e6)]
+    assert torch.equal(*results)
+    results[0].backward()
+    assert prediction.flux.grad is None
+    assert (prediction.log_sigma.grad[:, :, 3:12] == 0).all() and prediction.log_sigma.grad.abs().max() > 0
