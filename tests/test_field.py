@@ -1,0 +1,290 @@
+"""Whole fields and files of cubes through a translator."""
+
+import os
+import shutil
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from photutils.centroids import centroid_2dg
+
+from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
+from astro_galtrans.field import translate_field, translate_files
+from astro_galtrans.images import read_cube, read_frames
+
+REAL = os.environ.get("GALTRANS_REAL_DATA")
+
+
+@pytest.fixture(scope="module")
+def field(small_translator, field_folder, tmp_path_factory):
+    """A folder of a translated field, and the table."""
+    out = tmp_path_factory.mktemp("translated") / "out"
+    return out, translate_field(small_translator, field_folder, out, size=24)
+
+
+@pytest.fixture
+def catalog(field_sky):
+    return Table({"ra": field_sky.ra.deg, "dec": field_sky.dec.deg, "id": [f"g{i}" for i in range(len(field_sky))]})
+
+
+def files_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*"))
+
+
+def test_galaxies_are_found_and_stars_are_not(field, field_sky):
+    table = field[1]
+    found = SkyCoord(table["ra"], table["dec"])
+    assert all(found.separation(place).min() < 0.3 * u.arcsec for place in field_sky)
+    assert len(table) == len(field_sky) + 1  # and the saturated star
+    dropped = table[table["status"] == "dropped"]
+    assert [reason.split()[0] for reason in dropped["reason"]] == ["so", "bad"]
+    assert list(dropped["file"]) == ["", ""]
+    assert np.all(table["number"] == np.arange(1, len(table) + 1))
+
+
+def test_folder_holds_a_cube_each_the_table_and_the_sheet(field):
+    out, table = field
+    done = table[table["status"] == "translated"]
+    assert files_in(out) == sorted(["cubes", *done["file"], "catalog.ecsv", "contact_sheet.png"])
+    stored = Table.read(out / "catalog.ecsv")
+    assert stored.colnames == table.colnames
+    assert stored.meta["galtrans"]["input_survey"] == "SDSS"
+    np.testing.assert_array_equal(stored["input_r_2arcsec"], table["input_r_2arcsec"])
+    cube = read_cube(out / done["file"][0])
+    assert cube.survey.name == "CFHTLS"
+    assert cube.meta["source"]["number"] == done["number"][0]
+    assert not [path for path in out.parent.iterdir() if path.name != out.name]
+
+
+def test_cubes_are_at_the_place_of_the_galaxy(field):
+    """By astropy alone: the centre of the light is at the position of the catalogue."""
+    out, table = field
+    for row in table[table["status"] == "translated"]:
+        with fits.open(out / row["file"]) as hdus:
+            image, wcs = hdus[0].data[2].astype(float), WCS(hdus[0].header).celestial
+        x, y = centroid_2dg(image)
+        offset = wcs.pixel_to_world(x, y).separation(SkyCoord(row["ra"], row["dec"], unit="deg"))
+        assert offset < 0.05 * u.arcsec
+
+
+def test_magnitudes_of_input_and_translation(field):
+    """A translator that does little more than resample keeps magnitudes; all galaxies are of colour zero."""
+    table = field[1][field[1]["status"] == "translated"]
+    for band in "ugriz":
+        np.testing.assert_allclose(table[f"translated_{band}_4arcsec"], table[f"input_{band}_4arcsec"], atol=0.1)
+    expected = table["magnitude"] - 2.5 * np.log10(1 - np.exp(-16 / 2 / 1.4**2))
+    np.testing.assert_allclose(table["input_r_4arcsec"], expected, atol=0.1)
+    np.testing.assert_allclose(table["input_g-r_4arcsec"], table["input_g_4arcsec"] - table["input_r_4arcsec"])
+    assert np.all(np.abs(table["input_g-r_2arcsec"]) < 4 * np.hypot(
+        table["input_g_2arcsec_error"], table["input_r_2arcsec_error"]))
+
+
+def test_dropped_sources_have_no_measurement(field):
+    dropped = field[1][field[1]["status"] == "dropped"]
+    assert np.all(np.isnan(dropped["input_r_2arcsec"])) and np.all(np.isnan(dropped["translated_g-r_4arcsec"]))
+
+
+def test_same_again(small_translator, field_folder, field, tmp_path):
+    frames = read_frames(list(field_folder.iterdir()), "SDSS")
+    table = translate_field(small_translator, frames, tmp_path / "a", size=24)
+    for name in field[1].colnames:
+        np.testing.assert_array_equal(table[name], field[1][name])
+    first = next(name for name in table["file"] if name)
+    np.testing.assert_array_equal(read_cube(tmp_path / "a" / first).data, read_cube(field[0] / first).data)
+
+
+@pytest.mark.parametrize("kind", ["dict", "list", "pattern", "cube"])
+def test_kinds_of_frames(small_translator, field_folder, catalog, tmp_path, kind):
+    files = sorted(field_folder.iterdir())
+    frames = {"dict": {path.stem[-1]: path for path in files}, "list": files, "pattern": str(field_folder / "f*.fits"),
+              "cube": read_cube(files, "SDSS") if kind == "cube" else None}[kind]
+    table = translate_field(small_translator, frames, tmp_path / "out", catalog=catalog[:1], size=16, max_sheet=0)
+    assert list(table["status"]) == ["translated"]
+    assert "contact_sheet.png" not in files_in(tmp_path / "out")
+
+
+def test_catalogue_keeps_its_columns_and_all_of_its_rows(small_translator, field_folder, catalog, tmp_path):
+    catalog = catalog[[0, 1, 4]]
+    catalog.add_row([10.0, 42.7, "far"])
+    catalog.add_row([np.nan, 42.7, "nowhere"])
+    catalog["status"] = "mine"
+    catalog.rename_column("ra", "RA")
+    catalog["RA"] = (catalog["RA"] / 15 * u.hourangle)
+    catalog.write(tmp_path / "sources.ecsv")
+    table = translate_field(
+        small_translator, field_folder, tmp_path / "out", catalog=tmp_path / "sources.ecsv", size=16)
+    assert list(table["id"]) == ["g0", "g1", "g4", "far", "nowhere"]
+    assert list(table["catalog_status"]) == ["mine"] * 5
+    assert list(table["reason"]) == [
+        "", "", "bad pixels at the place of the source", "beyond the edge of the field", "no position"]
+    assert np.all(np.isfinite(table["translated_u_2arcsec"][:2]))
+
+
+def test_coverage(small_translator, field_folder, catalog, tmp_path):
+    """Cutouts partly beyond the edge are used and flagged, down to a limit."""
+    options = {"catalog": catalog[[0, 1]], "size": 160, "max_sheet": 0}
+    table = translate_field(small_translator, field_folder, tmp_path / "a", min_coverage=0.5, **options)
+    assert list(table["status"]) == ["translated"] * 2
+    assert np.all((0.5 < table["coverage"]) & (table["coverage"] < 1))
+    assert read_cube(tmp_path / "a" / table["file"][0]).mask.any()
+    with pytest.raises(ValueError, match="none of the 2 sources.*per cent of the cutout's pixels are good"):
+        translate_field(small_translator, field_folder, tmp_path / "b", min_coverage=0.99, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_conditioned_translator_needs_redshifts(conditioned_translator, field_folder, catalog, tmp_path):
+    with pytest.raises(ValueError, match="needs a catalog with redshifts"):
+        translate_field(conditioned_translator, field_folder, tmp_path / "out")
+    with pytest.raises(ValueError, match="conditioned on the redshift: catalog must have that column"):
+        translate_field(conditioned_translator, field_folder, tmp_path / "out", catalog=catalog)
+    catalog["redshift"] = np.ma.MaskedArray([0.1, 0.2, np.nan, 0.1, 0.2], [0, 1, 0, 0, 0])
+    table = translate_field(conditioned_translator, field_folder, tmp_path / "out", catalog=catalog, size=16)
+    assert list(table["reason"][:4]) == ["", "no redshift", "no redshift", ""]
+    assert (tmp_path / "out" / table["file"][0]).is_file()
+
+
+def test_existing_folder(small_translator, field_folder, catalog, tmp_path):
+    def run(name, **options):
+        return translate_field(small_translator, field_folder, tmp_path / name, catalog=catalog[:1], size=16,
+                               max_sheet=0, **options)
+
+    (tmp_path / "empty").mkdir()
+    run("empty")
+    before = files_in(tmp_path)
+    with pytest.raises(FileExistsError, match="empty is there already"):
+        run("empty")
+    run("empty", overwrite=True)
+    assert files_in(tmp_path) == before
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("all of it")
+    with pytest.raises(FileExistsError, match="holds something else"):
+        run("work", overwrite=True)
+    assert (tmp_path / "work" / "thesis.tex").read_text() == "all of it"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
+        run("file/out")
+    with pytest.raises(FileNotFoundError, match="missing does not exist"):
+        run("missing/out")
+    with pytest.raises(FileExistsError, match="is a file"):
+        run("file", overwrite=True)
+
+
+def test_nothing_is_left_of_a_run_that_broke(small_translator, field_folder, catalog, tmp_path, monkeypatch):
+    """Also when the disk fills up while writing, and on an interrupt."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(OSError, match="needs about .* MiB free"):
+        translate_field(small_translator, field_folder, tmp_path / "out", catalog=catalog, size=16)
+    monkeypatch.undo()
+    written = []
+
+    def write(self, path, overwrite=False):
+        written.append(path)
+        raise OSError(28, "No space left on device", str(path)) if len(written) == 2 else KeyboardInterrupt
+
+    monkeypatch.setattr("astro_galtrans.images.BandCube.write", write)
+    for error in (KeyboardInterrupt, OSError):
+        with pytest.raises(error):
+            translate_field(small_translator, field_folder, tmp_path / "out", catalog=catalog, size=16)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("spoil, error, message", [
+    (lambda files: files[:-1], BandMismatchError, "band z is missing"),
+    (lambda files: [*files, files[0]], BandMismatchError, "is of band g, as is another file"),
+    (lambda files: {"r": files[0], "g": files[2], "u": files[3], "i": files[1], "z": files[4]}, BandMismatchError,
+     "is of band g, not r"),
+    (lambda files: files[0].parent / "missing*.fits", FileNotFoundError, "missing"),
+    (lambda files: [], ValueError, "at least one file"),
+    (lambda files: 5, TypeError, "frames must be .* got int"),
+    (lambda files: read_frames(files[:2], "SDSS"), BandMismatchError, "lack band"),
+    (lambda files: read_frames(files, "CFHTLS", unit="adu"), SurveyError, "of survey CFHTLS"),
+])
+def test_frames_that_do_not_fit(small_translator, field_folder, tmp_path, spoil, error, message):
+    with pytest.raises(error, match=message):
+        translate_field(small_translator, spoil(sorted(field_folder.iterdir())), tmp_path / "out")
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("changes, error, message", [
+    ({"size": 7}, ValueError, "size must be an int of at least 8, got 7"),
+    ({"size": 16.0}, ValueError, "size"),
+    ({"max_sheet": -1}, ValueError, "max_sheet"),
+    ({"radii": ()}, ValueError, "radii"),
+    ({"min_coverage": 2}, ValueError, "min_coverage"),
+    ({"max_magnitude": 5.0}, ValueError, "no extended source brighter than r = 5 was found"),
+    ({"catalog": Table({"x": [1.0]})}, ValueError, "columns ra and dec, got x"),
+    ({"catalog": Table({"ra": ["a"], "dec": [1.0]})}, ValueError, "column ra"),
+    ({"catalog": Table({"ra": [], "dec": []})}, ValueError, "no row"),
+    ({"catalog": 3}, TypeError, "catalog must be a Table"),
+    ({"catalog": "missing.fits"}, FileNotFoundError, "missing.fits"),
+    ({"catalog": __file__}, FileFormatError, "not a table"),
+    ({"translator": "t.asdf"}, TypeError, "translator must be a Translator, got str"),
+])
+def test_bad_arguments(small_translator, field_folder, tmp_path, changes, error, message):
+    arguments = {"translator": small_translator, "frames": field_folder, "out": tmp_path / "out", **changes}
+    with pytest.raises(error, match=message):
+        translate_field(**arguments)
+    assert files_in(tmp_path) == []
+
+
+def test_files(small_translator, make_cube, tmp_path):
+    cubes = [make_cube(seed=seed, size=size) for seed, size in ((0, 24), (1, 20))]
+    paths = [tmp_path / "one.fits", tmp_path / "two.fits"]
+    for cube, path in zip(cubes, paths):
+        cube.write(path)
+    made = translate_files(small_translator, paths, tmp_path / "out")
+    assert files_in(tmp_path / "out") == ["one-cfhtls.fits", "two-cfhtls.fits"]
+    for cube, path in zip(cubes, made):
+        np.testing.assert_array_equal(read_cube(path).data, small_translator(cube).data)
+    with pytest.raises(FileExistsError, match="one-cfhtls.fits exists already"):
+        translate_files(small_translator, paths, tmp_path / "out")
+    translate_files(small_translator, paths[:1], tmp_path / "out", overwrite=True)
+
+
+def test_files_are_all_translated_or_none(small_translator, make_cube, tmp_path):
+    make_cube().write(tmp_path / "good.fits")
+    make_cube(wcs=None).write(tmp_path / "bad.fits")
+    paths = [tmp_path / "good.fits", tmp_path / "bad.fits"]
+    with pytest.raises(ValueError, match="bad.fits: .*WCS"):
+        translate_files(small_translator, paths, tmp_path / "out")
+    assert files_in(tmp_path) == ["bad.fits", "good.fits"]
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match="bad.fits"):
+        translate_files(small_translator, paths, tmp_path / "there")
+    assert files_in(tmp_path / "there") == []
+
+
+def test_files_of_one_name(small_translator, make_cube, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        make_cube().write(tmp_path / folder / "galaxy.fits")
+    paths = sorted(tmp_path.glob("*/galaxy.fits"))
+    with pytest.raises(ValueError, match="two of the files would both become galaxy-cfhtls.fits"):
+        translate_files(small_translator, paths, tmp_path / "out")
+
+
+def test_files_with_redshift(conditioned_translator, make_cube, tmp_path):
+    make_cube().write(tmp_path / "a.fits")
+    with pytest.raises(ValueError, match="a.fits: .*redshift"):
+        translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out")
+    with pytest.raises(ValueError, match="one value for each of the 1 files, got 2"):
+        translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out", redshift=[0.1, 0.2])
+    assert translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out", redshift=[0.1])[0].is_file()
+
+
+@pytest.mark.skipif(not REAL, reason="GALTRANS_REAL_DATA does not name the folder of real data")
+def test_sdss_field(small_translator, tmp_path):
+    table = translate_field(
+        small_translator, Path(REAL) / "sdss-field-003918-3-0213", tmp_path / "out", size=32, max_sheet=0)
+    done = table[table["status"] == "translated"]
+    assert len(done) > 60
+    assert np.all(done["magnitude"] < 20.5)
+    assert len(list((tmp_path / "out" / "cubes").iterdir())) == len(done)
+    # translator and apertures keep the flux of what is not cut off by the edge
+    inside = done["coverage"] == 1
+    assert np.nanmedian(np.abs(done["translated_r_4arcsec"] - done["input_r_4arcsec"])[inside]) < 0.1
