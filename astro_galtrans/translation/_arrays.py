@@ -14,17 +14,12 @@ __all__ = ["checked_redshift", "forward", "gradient_weights", "translate"]
 
 
 def _checked_flux(flux, survey, name):
-    """Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey."""
-    if isinstance(flux, u.Quantity):
-        if flux.unit == survey.unit:
-            flux = flux.value
-        else:
-            per_unit = u.Quantity([band.flux_per_unit() for band in survey])[:, None, None]
-            try:
-                flux = (flux / per_unit).to_value(u.dimensionless_unscaled)
-            except u.UnitConversionError as error:
-                raise ValueError(f"{name} must be convertible to {survey.unit} or Jy, got {flux.unit}") from error
-    flux = np.asarray(flux, dtype=np.float32)
+    """Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey; masked values become NaN."""
+    unit = flux.unit if isinstance(flux, u.Quantity) else survey.unit
+    mask = np.ma.getmaskarray(flux) if isinstance(flux, np.ma.MaskedArray) else None
+    flux = np.asarray(flux)
+    if flux.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, got dtype {flux.dtype}")
     if flux.ndim != 4:
         raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {flux.shape}")
     if flux.shape[1] != len(survey):
@@ -33,7 +28,25 @@ def _checked_flux(flux, survey, name):
         )
     if min(flux.shape[2:]) < 4:
         raise ValueError(f"{name} must have at least 4 x 4 pixels, got {flux.shape[2:]}")
-    return flux
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and so masked
+        if unit != survey.unit:
+            flux = flux * _per_band(unit, survey, name)
+        flux = flux.astype(np.float32, copy=False)
+    return flux if mask is None else np.where(mask, np.float32(np.nan), flux)
+
+
+def _per_band(unit, survey, name):
+    """Numbers that take flux in ``unit`` to the unit of the survey, shape ``(band, 1, 1)``."""
+    try:
+        one = (1 * unit).to_value(u.Jy)
+    except u.UnitConversionError as error:
+        raise ValueError(f"{name} must be convertible to {survey.unit} or Jy, got {unit}") from error
+    return one / np.array([band.flux_per_unit().to_value(u.Jy) for band in survey])[:, None, None]
+
+
+def _tensor(array, device):
+    """A tensor of an array, copied where its strides are not torch's or it is read-only, of which torch warns."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
 def checked_redshift(translator, redshift, n_galaxies):
@@ -70,15 +83,19 @@ def forward(translator, flux, valid, redshift, size):
         Target pixels that rest on invalid pixels, None if there are none.
     """
     device = translator.device
-    tensor = torch.from_numpy(np.ascontiguousarray(flux)).to(device)
+    tensor = _tensor(flux, device)
     masked = None
     if valid is not None and not valid.all():
-        valid = torch.from_numpy(np.ascontiguousarray(valid)).to(device)
+        valid = _tensor(valid, device)
         tensor = fill_invalid(tensor, valid)
         masked = invalid_footprint(translator.network, valid, size)
     if redshift is not None:
-        redshift = torch.from_numpy(redshift).to(device)
-    return translator.network(tensor, size, redshift), masked
+        redshift = _tensor(redshift, device)
+    prediction = translator.network(tensor, size, redshift)
+    broken = ~(prediction.flux.isfinite() & prediction.log_sigma.isfinite())
+    if bool(broken.any()):  # the input was beyond what float32 can follow
+        masked = broken if masked is None else masked | broken
+    return prediction, masked
 
 
 @torch.inference_mode()
@@ -122,9 +139,16 @@ def gradient_weights(translator, input_flux, target_flux, redshift, target_weigh
     if len(target) != len(flux):
         raise ValueError(f"target_flux must have {len(flux)} galaxies as input_flux, got {len(target)}")
     redshift = checked_redshift(translator, redshift, len(flux))
+    size = translator.target_size(flux.shape[2:])
+    if target.shape[2:] != size:
+        raise ValueError(f"target_flux must have {size[0]} x {size[1]} pixels for input_flux of "
+                         f"{flux.shape[2]} x {flux.shape[3]}, got {target.shape[2]} x {target.shape[3]}")
     n_bands = len(translator.target_survey)
     valid = np.isfinite(target)
     if target_weight is not None:
+        if np.shape(target_weight) != target.shape:
+            raise ValueError(
+                f"target_weight must have the shape of target_flux, {target.shape}, got {np.shape(target_weight)}")
         valid &= np.asarray(target_weight) > 0
     weights = []
     for row in range(len(flux)):
@@ -132,7 +156,7 @@ def gradient_weights(translator, input_flux, target_flux, redshift, target_weigh
         with torch.no_grad():
             prediction, _ = forward(
                 translator, flux[one], np.isfinite(flux[one]), None if redshift is None else redshift[one],
-                target.shape[2:],
+                size,
             )
         images = torch.from_numpy(np.where(valid[one], target[one], 0)).to(translator.device)
         mask = None if valid[one].all() else torch.from_numpy(valid[one]).to(translator.device)

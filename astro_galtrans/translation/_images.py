@@ -1,8 +1,11 @@
 """Astropy images through a translator: what comes in is checked, what goes out is complete."""
 
+from copy import deepcopy
+
 import astropy.units as u
 import numpy as np
 import torch
+from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
@@ -20,9 +23,9 @@ _SCALE_TOLERANCE = 0.02
 def _checked_cube(translator, image):
     """The image as a BandCube of the translator's input survey, or an error that says what does not fit."""
     survey = translator.input_survey
-    declared = getattr(image, "survey", None)
-    if declared is not None and declared.name.lower() != survey.name.lower():
-        raise SurveyError(f"the image is of survey {declared.name}, translator {translator.name!r} takes {survey.name}")
+    for declared in _declared_surveys(image):
+        if declared.lower() != survey.name.lower():
+            raise SurveyError(f"the image is of survey {declared}, translator {translator.name!r} takes {survey.name}")
     cube = as_band_cube(image, survey=survey)
     if cube.bands != survey.band_names:
         raise BandMismatchError(
@@ -42,15 +45,42 @@ def _checked_cube(translator, image):
     return cube
 
 
+def _declared_surveys(image):
+    """Names of the surveys that an image, or each image of a dict, says it is from."""
+    parts = image.values() if hasattr(image, "values") else [image]
+    for part in parts:
+        name = getattr(getattr(part, "survey", None), "name", None)
+        if name is None:
+            name = getattr(part, "meta", {}).get("survey")
+        if isinstance(name, str):
+            yield name
+
+
+def _meta(translator, cube, provenance):
+    """The input's meta without what was true of the input alone, and the provenance of the translation."""
+    meta = deepcopy(dict(cube.meta))
+    meta.pop("zero_point", None)
+    if "band_meta" in meta:
+        nearest = [cube.bands[i] for i in translator.network.nearest_band]
+        given = meta["band_meta"]
+        meta["band_meta"] = {
+            band.name: deepcopy(given.get(origin, {})) for band, origin in zip(translator.target_survey, nearest)}
+        for band, own in meta["band_meta"].items():
+            own.pop("zero_point", None)
+            if not isinstance(own, fits.Header):
+                own.update({"band": band, "survey": translator.target_survey.name})
+    previous = meta.get("galtrans")
+    meta["galtrans"] = dict(provenance) if previous is None else {**provenance, "previous": previous}
+    return meta
+
+
 def _wrap(translator, cube, flux, sigma, mask, provenance):
     """A translated array as a BandCube, with everything the input had that still holds."""
     size = flux.shape[-2:]
-    meta = dict(cube.meta)
-    meta["galtrans"] = dict(provenance)
     return BandCube(
         flux, unit=translator.target_survey.unit, bands=translator.target_survey.band_names,
         survey=translator.target_survey, wcs=rescaled_wcs(cube.wcs, cube.shape[1:], size, translator.network.step),
-        mask=mask, uncertainty=StdDevUncertainty(sigma), meta=meta,
+        mask=mask, uncertainty=StdDevUncertainty(sigma), meta=_meta(translator, cube, provenance),
     )
 
 
@@ -73,7 +103,8 @@ def translate(translator, images, redshift, batch_size):
         results = prediction.flux.cpu().numpy(), translator.network.sigma(prediction).cpu().numpy()
         masks = np.zeros(results[0].shape, bool) if masked is None else masked.cpu().numpy()
         for place, row in enumerate(rows):
-            cube = _wrap(translator, cubes[row], results[0][place], results[1][place], masks[place], provenance)
+            told = provenance if redshift is None else {**provenance, "redshift": float(redshift[row])}
+            cube = _wrap(translator, cubes[row], results[0][place], results[1][place], masks[place], told)
             translated[row] = like_input(cube, images[row])
     return translated
 

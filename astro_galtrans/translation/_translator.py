@@ -70,7 +70,7 @@ class Translator:
         self.name = name or f"{input_survey.name}-to-{target_survey.name}-{backbone}-{objective_name}".lower()
         self.history = history
         self.provenance = dict(provenance or {})
-        self._hash = None
+        self._hash = None, None
 
     def __repr__(self):
         condition = f", given the {self.conditioning}" if self.conditioning else ""
@@ -109,9 +109,15 @@ class Translator:
     @property
     def hash(self):
         """Hexadecimal SHA-256 of options and weights: equal hashes translate alike on the same device."""
-        if self._hash is None:
-            self._hash = self._compute_hash()
-        return self._hash
+        state = self._state_of_weights()
+        if self._hash[0] != state:
+            self._hash = state, self._compute_hash()
+        return self._hash[1]
+
+    def _state_of_weights(self):
+        """What changes when torch changes a weight in place, so that the hash is computed once for each state."""
+        tensors = (*self.network.state_dict().values(), *self.objective.state_dict().values())
+        return [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
     def _compute_hash(self):
         digest = hashlib.sha256()
@@ -179,7 +185,9 @@ class Translator:
         -------
         BandCube, dict, CCDData or list
             The kind that came in, in the target survey's bands, unit and pixel scale, with a WCS around the same sky position, a
-            mask where the translation rests on masked pixels, and its standard deviation as uncertainty.
+            mask where the translation rests on masked pixels, and its standard deviation as uncertainty. ``meta`` is that of
+            the input without its zero points, with the provenance under ``"galtrans"``. The input's PSF does not hold
+            for it and is left out: it is that of the target survey, as the training images had it.
 
         Raises
         ------
@@ -213,7 +221,7 @@ class Translator:
         -------
         dict of ndarray
             ``"x"``, ``"y"`` of shape ``(galaxy, band, h, w)`` and ``"passband"`` of shape ``(galaxy, band - 1, h, w)``, each of mean
-            1 over its valid elements.
+            1 over its elements of positive weight; 0 where the target is masked.
 
         Raises
         ------

@@ -49,6 +49,7 @@ def rescaled_wcs(wcs, shape, new_shape, step):
     new.wcs.ctype = [f"{prefix:-<4}-TAN" for prefix in (wcs.wcs.lngtyp.strip(), wcs.wcs.lattyp.strip())]
     new.wcs.cunit = ["deg", "deg"]
     new.wcs.crval = [lon[4], lat[4]]
+    new.wcs.lonpole = 180.0  # as the tangent plane above has it, also at a pole, where the default is another
     new.wcs.crpix = (np.array(new_shape[::-1]) + 1) / 2
     new.wcs.cd = plane @ np.linalg.pinv(offset) * step
     new.wcs.radesys = wcs.wcs.radesys
