@@ -69,6 +69,8 @@ def _told(error):
         text = str(error.args[0])
     else:
         text = " ".join(str(error).split())
+    for name in ("overwrite", "resume"):  # as the functions call them
+        text = text.replace(f"{name}=True", f"--{name}")
     if isinstance(error, MemoryError):
         text = f"not enough memory: {text}"
     if not isinstance(error, _EXPECTED) or not text:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import astropy.units as u
@@ -17,6 +18,7 @@ from astro_galtrans.exceptions import BandMismatchError, FileFormatError, Survey
 from astro_galtrans.field import translate_field, translate_files
 from astro_galtrans.images import read_cube, read_frames
 
+pytest.importorskip("matplotlib", reason="the contact sheet needs matplotlib")
 REAL = os.environ.get("GALTRANS_REAL_DATA")
 
 
@@ -230,6 +232,16 @@ def test_bad_arguments(small_translator, field_folder, tmp_path, changes, error,
     with pytest.raises(error, match=message):
         translate_field(**arguments)
     assert files_in(tmp_path) == []
+
+
+def test_without_matplotlib(small_translator, field_folder, catalog, tmp_path, monkeypatch):
+    """It is missed before the work and not after it, and only for the sheet."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    options = {"catalog": catalog[:1], "size": 16}
+    with pytest.raises(ImportError, match=r"astro_galtrans\[report\]"):
+        translate_field(small_translator, field_folder, tmp_path / "out", **options)
+    assert files_in(tmp_path) == []
+    translate_field(small_translator, field_folder, tmp_path / "out", max_sheet=0, **options)
 
 
 def test_files(small_translator, make_cube, tmp_path):

@@ -105,7 +105,7 @@ def _check_targets(paths, targets, out, overwrite):
         raise kind(f"cannot make {out}: {parent} {'is not a folder' if parent.exists() else 'does not exist'}")
     for path, target in zip(paths, targets):
         if target.exists() and (not overwrite or any(target.samefile(other) for other in paths)):
-            told = "is one of the files to translate" if overwrite else "exists already; only overwrite replaces it"
+            told = "is one of the files to translate" if overwrite else "exists already; overwrite=True replaces it"
             raise FileExistsError(f"{target} {told}")
 
 

@@ -63,7 +63,7 @@ def whole_folder(path, overwrite, marker):
         raise FileExistsError(f"{path} is a file, not a folder to write to")
     if path.is_dir() and any(path.iterdir()):
         if not overwrite:
-            raise FileExistsError(f"{path} is there already and not empty; it is replaced only with overwrite")
+            raise FileExistsError(f"{path} is there already and not empty; overwrite=True replaces it")
         if not (path / marker).is_file():
             raise FileExistsError(f"{path} has no {marker}: it holds something else and is not overwritten")
     partial = new_folder(path)

@@ -102,26 +102,33 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
     }
     chunks = [range(first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)]
     made = blocks(recipe, chunks, min(workers or 1, len(chunks)))
-    with tqdm(total=n, disable=not progress, unit="pair") as bar:
-        if path is None:
-            return _in_memory(made, int(n), recipe, bar)
-        return _on_disk(made, int(n), recipe, bar, path, overwrite)
+    made = _counted(made, int(n), progress)
+    if path is None:
+        return _in_memory(made, int(n), recipe)
+    return _on_disk(made, int(n), recipe, path, overwrite)
 
 
-def _in_memory(made, n, recipe, bar):
+def _counted(made, n, progress):
+    """The blocks, with a progress bar from the first on: an error before it stands alone."""
+    with tqdm(total=n, desc="simulate", unit="pair", disable=not progress) as bar:
+        for rows, block in made:
+            yield rows, block
+            bar.update(len(rows))
+
+
+def _in_memory(made, n, recipe):
     rows, images = [], {}
     for block_rows, block in made:
         for name, stamps in block.items():
             whole = images.setdefault(name, np.empty((n, *stamps.shape[1:]), np.float32))
             whole[len(rows):len(rows) + len(stamps)] = stamps
         rows += block_rows
-        bar.update(len(block_rows))
     catalog = _catalog(rows, recipe)
     return PairSet(images, redshift=np.array(catalog["redshift"]), ids=np.array(catalog["id"]), catalog=catalog,
                    input_survey=recipe["surveys"]["input"], target_survey=recipe["surveys"]["target"])
 
 
-def _on_disk(made, n, recipe, bar, path, overwrite):
+def _on_disk(made, n, recipe, path, overwrite):
     kinds = ("flux", "weight", "truth") if recipe["truth"] else ("flux", "weight")
     shapes = {f"{side}_{kind}": (len(survey), recipe["sizes"][side], recipe["sizes"][side])
               for side, survey in recipe["surveys"].items() for kind in kinds}
@@ -130,7 +137,6 @@ def _on_disk(made, n, recipe, bar, path, overwrite):
         for block_rows, block in made:
             writer.write_images(len(rows), block)
             rows += block_rows
-            bar.update(len(block_rows))
         catalog = _catalog(rows, recipe)
         writer.finish(np.array(catalog["id"]), np.array(catalog["redshift"]), catalog)
     return PairSet.open(path)
