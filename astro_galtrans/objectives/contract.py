@@ -14,7 +14,8 @@ class Objective(nn.Module):
     A subclass sets ``output`` and ``residual``, the network it is usually trained with, and implements
     ``forward(network, prediction, target, valid, generator, progress)``:
 
-    - ``target``: target flux, finite, shape ``(galaxy, band, Y, X)``; ``valid``: bool of the same shape, or None if all are;
+    - ``target``: target flux, finite, shape ``(galaxy, band, Y, X)``;
+    - ``valid``: bool of the same shape, or None if all are;
     - ``generator``: the `torch.Generator` of every random draw;
     - ``progress``: share of the training that is done, 0 to 1;
 

@@ -117,7 +117,8 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
                 ckpt_path=_checkpoint_to_resume(checkpoint, resume, module.run),
             )
         if keeper.best is None:
-            raise FloatingPointError("the validation loss was not finite in any epoch; a smaller learning_rate may help")
+            raise FloatingPointError(
+                "the validation loss was not finite in any epoch; a smaller learning_rate may help")
         module.load_state_dict(keeper.best)
     history = Table(rows=keeper.rows)
     translator = Translator(
@@ -238,13 +239,14 @@ def _provenance(config, pairs, validation, device, keeper):
         "n_validation": 0 if validation is None else len(validation), "best_epoch": keeper.best_epoch,
         "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),
         "device": str(device),
-        "versions": {package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
+        "versions": {
+            package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
     }
 
 
 @contextmanager
 def _interrupts(trainer, checkpoint):
-    """Turn the way in which Lightning ends on Ctrl-C, exit of the process with Ctrl-C disabled, into a KeyboardInterrupt."""
+    """A KeyboardInterrupt on Ctrl-C, where Lightning would exit the process and leave Ctrl-C disabled."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     cause = None

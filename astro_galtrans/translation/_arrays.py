@@ -24,7 +24,8 @@ def _checked_flux(flux, survey, name):
         raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {flux.shape}")
     if flux.shape[1] != len(survey):
         raise BandMismatchError(
-            f"{name} must have the {len(survey)} bands {','.join(survey.band_names)} of {survey.name}, got {flux.shape[1]}"
+            f"{name} must have the {len(survey)} bands {','.join(survey.band_names)} of {survey.name}, "
+            f"got {flux.shape[1]}"
         )
     if min(flux.shape[2:]) < 4:
         raise ValueError(f"{name} must have at least 4 x 4 pixels, got {flux.shape[2:]}")

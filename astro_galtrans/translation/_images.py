@@ -37,8 +37,8 @@ def _checked_cube(translator, image):
     scale = cube.pixel_scale / survey.pixel_scale
     if abs(scale.to_value(u.dimensionless_unscaled) - 1) > _SCALE_TOLERANCE:
         raise ValueError(
-            f"the image has pixels of {cube.pixel_scale.to(u.arcsec):.4f}, survey {survey.name} of {survey.pixel_scale}; "
-            "regrid it first"
+            f"the image has pixels of {cube.pixel_scale.to(u.arcsec):.4f}, survey {survey.name} of "
+            f"{survey.pixel_scale}; regrid it first"
         )
     if min(cube.shape[1:]) < 4:
         raise ValueError(f"the image must have at least 4 x 4 pixels, got {cube.shape[1:]}")
@@ -92,7 +92,8 @@ def translate(translator, images, redshift, batch_size):
     arrays = [flux_and_weight(cube) for cube in cubes]
     for number, (_, weight) in enumerate(arrays):
         if not np.any(weight > 0):
-            raise ValueError(f"every pixel of the image{f' {number}' if len(images) > 1 else ''} is masked or not finite")
+            which = f" {number}" if len(images) > 1 else ""
+            raise ValueError(f"every pixel of the image{which} is masked or not finite")
     provenance = translator.describe()
     translated = [None] * len(images)
     for rows in _batches(cubes, batch_size):

@@ -142,7 +142,8 @@ class Translator:
         Parameters
         ----------
         flux : array_like or `~astropy.units.Quantity`
-            Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels count as masked.
+            Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels count
+            as masked.
         weight : array_like, optional
             Inverse variance of the same shape; only whether it is 0 (masked) matters.
         redshift : array_like, optional
@@ -184,10 +185,11 @@ class Translator:
         Returns
         -------
         BandCube, dict, CCDData or list
-            The kind that came in, in the target survey's bands, unit and pixel scale, with a WCS around the same sky position, a
-            mask where the translation rests on masked pixels, and its standard deviation as uncertainty. ``meta`` is that of
-            the input without its zero points, with the provenance under ``"galtrans"``. The input's PSF does not hold
-            for it and is left out: it is that of the target survey, as the training images had it.
+            The kind that came in, in the target survey's bands, unit and pixel scale, with a WCS around the same sky
+            position, a mask where the translation rests on masked pixels, and its standard deviation as uncertainty.
+            ``meta`` is that of the input without its zero points, with the provenance under ``"galtrans"``. The
+            input's PSF does not hold for it and is left out: it is that of the target survey, as the training images
+            had it.
 
         Raises
         ------
@@ -220,8 +222,8 @@ class Translator:
         Returns
         -------
         dict of ndarray
-            ``"x"``, ``"y"`` of shape ``(galaxy, band, h, w)`` and ``"passband"`` of shape ``(galaxy, band - 1, h, w)``, each of mean
-            1 over its elements of positive weight; 0 where the target is masked.
+            ``"x"``, ``"y"`` of shape ``(galaxy, band, h, w)`` and ``"passband"`` of shape ``(galaxy, band - 1, h, w)``,
+            each of mean 1 over its elements of positive weight; 0 where the target is masked.
 
         Raises
         ------
@@ -229,7 +231,8 @@ class Translator:
             If the translator was not trained with the "gradient" objective.
         """
         if not hasattr(self.objective, "weights"):
-            raise ValueError(f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
+            raise ValueError(
+                f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
         return _arrays.gradient_weights(self, input_flux, target_flux, redshift, target_weight, scale)
 
     def to_tree(self):
@@ -276,7 +279,8 @@ class Translator:
             history=None if history is None else Table(history), provenance=tree.get("provenance"),
         )
         if translator.hash != tree["hash"]:
-            raise ValueError(f"the weights of translator {translator.name!r} are not those that were stored: hashes differ")
+            raise ValueError(
+                f"the weights of translator {translator.name!r} are not those that were stored: hashes differ")
         return translator
 
     def describe(self):
@@ -287,4 +291,3 @@ class Translator:
             "backbone": self.network.options["backbone"], "seed": self.provenance.get("seed"),
             **{f"{package}_version": version(package) for package in ("astro_galtrans", "torch", "astropy")},
         }
-

@@ -7,7 +7,7 @@ __all__ = ["rescaled_wcs"]
 
 
 def _tangent_plane(lon, lat, lon0, lat0):
-    """Gnomonic projection about (lon0, lat0), all in degrees (Calabretta & Greisen 2002, A&A 395, 1077, sect. 5.1.3)."""
+    """Gnomonic projection about (lon0, lat0), in degrees (Calabretta & Greisen 2002, A&A 395, 1077, sect. 5.1.3)."""
     lon, lat, lon0, lat0 = (np.radians(x) for x in (lon, lat, lon0, lat0))
     cosine = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(lon - lon0)
     x = np.cos(lat) * np.sin(lon - lon0) / cosine

@@ -37,7 +37,7 @@ def test_a_ramp_is_reproduced(smooth):
 def test_a_source_keeps_its_place_on_the_sky(place, smooth):
     y, x = np.indices((64, 64))
     source = np.exp(-((y - place[0])**2 + (x - place[1])**2) / (2 * 2.2**2))
-    image = resample(torch.tensor(source, dtype=torch.float32)[None, None], (136, 136), STEP, smooth)[0, 0].double().numpy()
+    image = resample(torch.tensor(source)[None, None].float(), (136, 136), STEP, smooth)[0, 0].double().numpy()
     rows, columns = np.indices(image.shape)
     found = np.array([(image * rows).sum(), (image * columns).sum()]) / image.sum()
     expected = (np.array(place) - 31.5) / STEP + 67.5

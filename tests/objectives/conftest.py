@@ -22,8 +22,8 @@ def make_network():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
             return TranslationNetwork(
-                "unet", [0.02] * n_bands, [0.5 + 0.25 * i for i in range(n_bands)], [900.0] * n_bands, list(range(n_bands)),
-                0.187 / 0.396, backbone_options={"widths": [4, 8], "n_features": 4}, **options)
+                "unet", [0.02] * n_bands, [0.5 + 0.25 * i for i in range(n_bands)], [900.0] * n_bands,
+                list(range(n_bands)), 0.187 / 0.396, backbone_options={"widths": [4, 8], "n_features": 4}, **options)
     return make
 
 
@@ -43,7 +43,8 @@ def galaxies():
         y, x = torch.meshgrid(*[torch.arange(float(size)) - (size - 1) / 2] * 2, indexing="ij")
         radius = 3 + torch.arange(n)[:, None, None, None] + 0.3 * torch.arange(n_bands)[:, None, None]
         profile = 40 * torch.exp(-torch.sqrt((x - 0.7)**2 + (y + 1.2)**2 / 0.5) / radius)
-        return profile * (1 + torch.arange(float(n_bands)))[:, None, None] + noise * _randn(n, n_bands, size, size, seed=seed)
+        color = (1 + torch.arange(float(n_bands)))[:, None, None]
+        return profile * color + noise * _randn(n, n_bands, size, size, seed=seed)
     return make
 
 

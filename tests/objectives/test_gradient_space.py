@@ -17,7 +17,8 @@ def reference(target, prediction, noise):
     """x, y and passband gradients of target minus prediction, (galaxy, 3 * band - 1, y - 1, x - 1)."""
     d = log_flux(target, noise) - log_flux(prediction, noise)
     return np.concatenate([
-        d[:, :, :-1, 1:] - d[:, :, :-1, :-1], d[:, :, 1:, :-1] - d[:, :, :-1, :-1], np.diff(d, axis=1)[:, :, :-1, :-1]], 1)
+        d[:, :, :-1, 1:] - d[:, :, :-1, :-1], d[:, :, 1:, :-1] - d[:, :, :-1, :-1],
+        np.diff(d, axis=1)[:, :, :-1, :-1]], 1)
 
 
 def pooled(image, scale):
@@ -60,7 +61,7 @@ def test_noise_of_an_element_is_that_of_simulated_noise():
     found = gradient_residuals(truth + sky, truth, torch.zeros(1, 1, 400, 400), None, NOISE, 1)
     scatter = found.residual.std((0, 2, 3))
     stated = found.log_noise.exp().mean((0, 2, 3))
-    # Where flux is of the order of the noise the softened log is curved, and the linear estimate is off by some per cent.
+    # Where flux is of the order of the noise the softened log is curved: the linear estimate is off by some per cent.
     assert ((scatter / stated) > 0.8).all() and ((scatter / stated) < 1.04).all()
     bright = [2, 5]
     torch.testing.assert_close(scatter[bright], stated[bright], rtol=0.01, atol=0)

@@ -19,7 +19,8 @@ def _make_pairs(n, seed, size=16, first_id=0, **options):
         survey = get_survey(name).select(BANDS)
         scale = survey.pixel_scale.value
         y, x = (np.indices((n_pixels, n_pixels)) - (n_pixels - 1) / 2) * scale
-        profile = np.exp(-(x**2 + y**2) / (2 * radius[:, None, None]**2)) * scale**2 / (2 * np.pi * radius[:, None, None]**2)
+        variance = radius[:, None, None]**2
+        profile = np.exp(-(x**2 + y**2) / (2 * variance)) * scale**2 / (2 * np.pi * variance)
         wavelength = np.array([band.effective_wavelength.value for band in survey]) / 6000
         zero_point = np.array([band.zero_point for band in survey])
         flux = 10**(0.4 * (zero_point - magnitude[:, None])) * wavelength**slope[:, None]

@@ -16,7 +16,8 @@ from astro_galtrans.training import _fit as fit_module
 
 def weights_of(translator):
     tree = translator.to_tree()
-    return {f"{part}.{name}": value for part in ("network", "objective") for name, value in tree[part]["weights"].items()}
+    return {f"{part}.{name}": value for part in ("network", "objective")
+            for name, value in tree[part]["weights"].items()}
 
 
 def assert_same_weights(one, other):
@@ -201,7 +202,8 @@ def test_early_stopping_and_its_resume(pairs, validation, config, tmp_path, monk
 def test_loss_that_is_not_finite_is_an_error(pairs, config):
     flux = np.array(pairs.target_flux)
     flux[:, :, 5, 5] = 1e38
-    broken = PairSet.from_arrays(pairs.input_flux, flux, input_survey=pairs.input_survey, target_survey=pairs.target_survey)
+    broken = PairSet.from_arrays(
+        pairs.input_flux, flux, input_survey=pairs.input_survey, target_survey=pairs.target_survey)
     with pytest.raises(FloatingPointError, match="training loss became (inf|nan) at step 0"):
         fit(broken, config(objective="pixel"))
 

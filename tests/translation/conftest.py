@@ -14,7 +14,8 @@ from astro_galtrans.translation import Translator
 def _make_translator(bands="gri", target_bands=None, objective="gradient", seed=4, residual_only=False, **options):
     """Untrained, of seeded weights; the flux of a source is kept by the residual path."""
     source, target = get_survey("SDSS").select(bands), get_survey("CFHTLS").select(target_bands or bands)
-    nearest = [int(np.argmin([abs(b.effective_wavelength - a.effective_wavelength).value for b in source])) for a in target]
+    waves = [np.array([band.effective_wavelength.value for band in survey]) for survey in (source, target)]
+    nearest = np.abs(waves[1][:, None] - waves[0]).argmin(1)
     ratio = [float((source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.one))
              for i, band in zip(nearest, target)]
     with torch.random.fork_rng(devices=[]):
@@ -80,12 +81,13 @@ def make_cube():
     def make(bands="gri", size=16, seed=1, **options):
         data = _paint((size, size), (size / 2, size / 2 - 0.7))[None] * np.arange(1, len(bands) + 1)[:, None, None]
         data = (data + np.random.default_rng(seed).normal(0, 0.02, data.shape)).astype(np.float32)
-        return BandCube(data, **{"unit": "nmgy", "wcs": _make_wcs((size, size)), "bands": bands, "survey": "SDSS", **options})
+        return BandCube(
+            data, **{"unit": "nmgy", "wcs": _make_wcs((size, size)), "bands": bands, "survey": "SDSS", **options})
     return make
 
 
 @pytest.fixture(scope="session")
 def flux():
     rng = np.random.default_rng(3)
-    return np.stack([_paint((16, 16), place)[None] * [[[1]], [[2]], [[3]]] for place in rng.uniform(6, 9, (7, 2))]).astype(
-        np.float32) + rng.normal(0, 0.02, (7, 3, 16, 16)).astype(np.float32)
+    stars = np.stack([_paint((16, 16), place) for place in rng.uniform(6, 9, (7, 2))])[:, None]
+    return (stars * [[[1]], [[2]], [[3]]] + rng.normal(0, 0.02, (7, 3, 16, 16))).astype(np.float32)

@@ -22,7 +22,8 @@ def test_shape_type_and_uncertainty(translator, flux):
 def test_size_of_the_batch_does_not_matter(translator, flux):
     expected = translator.translate_array(flux)
     for batch_size in (1, 2, 3, 100):
-        np.testing.assert_allclose(translator.translate_array(flux, batch_size=batch_size), expected, rtol=1e-5, atol=1e-4)
+        result = translator.translate_array(flux, batch_size=batch_size)
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(4, 4), (15, 15), (16, 21)])
@@ -143,8 +144,8 @@ def test_stored_and_loaded_translates_to_the_bit(make_translator, flux, tmp_path
 def test_hash_tells_weights_options_and_surveys_apart(make_translator):
     base = make_translator()
     assert base.hash == make_translator().hash and len(base.hash) == 64
-    others = [make_translator(seed=5), make_translator("gr"), make_translator(residual=False), make_translator(output="sqrt"),
-              make_translator(objective="pixel")]
+    others = [make_translator(seed=5), make_translator("gr"), make_translator(residual=False),
+              make_translator(output="sqrt"), make_translator(objective="pixel")]
     assert len({base.hash, *(other.hash for other in others)}) == 6
 
 
@@ -169,7 +170,8 @@ def test_tree_is_checked(make_translator):
         Translator.from_tree(tree | {"hash": "0" * 64})
     name = "image_head.bias"
     with pytest.raises(ValueError, match=r"(?s)weights of the network do not fit its options.*image_head"):
-        Translator.from_tree(tree | {"network": tree["network"] | {"weights": weights | {name: np.zeros(9, np.float32)}}})
+        wrong = weights | {name: np.zeros(9, np.float32)}
+        Translator.from_tree(tree | {"network": tree["network"] | {"weights": wrong}})
     missing = {key: value for key, value in weights.items() if key != name}
     with pytest.raises(ValueError, match=r"(?s)do not fit.*image_head\.bias"):
         Translator.from_tree(tree | {"network": tree["network"] | {"weights": missing}})

@@ -206,7 +206,8 @@ def test_output_that_overflows_is_masked(translator, make_cube):
     data = make_cube().data.copy()
     data[1, 8, 8] = 3e37
     result = translator(make_cube()._replace(data))
-    assert np.all(np.isfinite(result.data[~result.mask])) and np.all(np.isfinite(result.uncertainty.array[~result.mask]))
+    for array in (result.data, result.uncertainty.array):
+        assert np.all(np.isfinite(array[~result.mask]))
 
 
 def test_redshift(make_translator, make_cube):
@@ -218,7 +219,8 @@ def test_redshift(make_translator, make_cube):
     both = translator([cube, cube], redshift=[0.05, 0.4])
     for one, other in zip(both, (near, far)):
         np.testing.assert_allclose(one.data, other.data, rtol=1e-5, atol=1e-4)
-    for redshift, message in ((None, "redshift must be given"), (np.nan, "finite numbers above -1"), (-1.0, "above -1")):
+    for redshift, message in (
+            (None, "redshift must be given"), (np.nan, "finite numbers above -1"), (-1.0, "above -1")):
         with pytest.raises(ValueError, match=message):
             translator(cube, redshift=redshift)
     with pytest.raises(ValueError, match="redshift must be 2 finite"):

@@ -81,7 +81,8 @@ def test_survives_a_fits_header(make_translator, make_cube):
 
     result = make_translator()(make_cube())
     again = WCS(result.wcs.to_header())
-    assert_allclose(again.wcs_pix2world([[0, 0], [33, 33]], 0), result.wcs.wcs_pix2world([[0, 0], [33, 33]], 0), atol=1e-9)
+    corners = [[0, 0], [33, 33]]
+    assert_allclose(again.wcs_pix2world(corners, 0), result.wcs.wcs_pix2world(corners, 0), atol=1e-9)
 
 
 def test_spectral_axes_are_refused(make_wcs):
