@@ -87,6 +87,8 @@ class TranslationNetwork(nn.Module):
             for head in (self.image_head, self.sigma_head):
                 head.weight.mul_(0.1)
                 head.bias.zero_()
+        # Here, and not in training alone: the layout decides in which order a convolution sums, and so the last bits.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, flux, size, redshift=None):
         """Predict the target images.

@@ -183,7 +183,7 @@ def _build(pairs, config, n_steps, run):
         config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
         output=objective_class(config.objective).output, residual=config.uses_residual,
         conditioning=config.conditioning, backbone_options=config.backbone_options,
-    ).to(memory_format=torch.channels_last)
+    )
     objective = build_objective(
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,

@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs import PairSet
+from astro_galtrans.storage import load, save
 from astro_galtrans.training import TrainConfig, fit
 from astro_galtrans.training import _fit as fit_module
 
@@ -76,6 +77,16 @@ def test_result_and_provenance(trained, pairs, config):
     assert trained.translator.name == "sdss-to-cfhtls-unet-gradient"
     assert not trained.translator.network.training
     assert not any(p.requires_grad for p in trained.translator.network.parameters())
+
+
+def test_trained_and_stored_translate_the_same_to_the_bit(trained, validation, tmp_path):
+    save(tmp_path / "t.asdf", trained.translator)
+    again = load(tmp_path / "t.asdf")
+    assert again.hash == trained.translator.hash
+    assert again.provenance == trained.translator.provenance
+    for one, other in zip(again.translate_array(validation.input_flux, return_uncertainty=True),
+                          trained.translator.translate_array(validation.input_flux, return_uncertainty=True)):
+        assert_array_equal(one, other)
 
 
 def test_same_seed_same_weights(trained, pairs, validation, config):

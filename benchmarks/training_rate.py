@@ -1,0 +1,131 @@
+"""Training steps a second for each objective on the U-Net, and what each costs beside "pixel".
+
+    python benchmarks/training_rate.py --threads 2 --precisions 32 bf16 --out training_rate.ecsv
+
+A step is what `astro_galtrans.training.fit` does with a batch: forward, loss, backward, clipping, AdamW. Objectives
+take turns, and the median over the turns is given, so that what else the machine does falls on all of them alike.
+"""
+
+import argparse
+import logging
+import platform
+import time
+
+import numpy as np
+import torch
+from astropy.table import Table
+
+from astro_galtrans.pairs import PairSet
+from astro_galtrans.surveys import get_survey, matching_size
+from astro_galtrans.training import TrainConfig
+from astro_galtrans.training._fit import _build
+
+log = logging.getLogger("training_rate")
+_DTYPES = {"32": None, "bf16": torch.bfloat16}
+
+
+def make_pairs(n, size):
+    """Exponential galaxies with the noise of SDSS and CFHTLS."""
+    rng = np.random.default_rng(1)
+    surveys = [get_survey(name) for name in ("SDSS", "CFHTLS")]
+    sides = size, matching_size(size, *(survey.pixel_scale for survey in surveys))
+    flux = []
+    for survey, side in zip(surveys, sides):
+        y, x = np.indices((side, side)) - (side - 1) / 2
+        profile = np.exp(-np.hypot(x, y) * survey.pixel_scale.value / 2)
+        noise = survey.sky_noise[:, None, None]
+        flux.append(noise * (50 * profile + rng.normal(size=(n, len(survey), side, side))))
+    weights = [np.broadcast_to(s.sky_noise[:, None, None]**-2.0, f.shape) for s, f in zip(surveys, flux)]
+    return PairSet.from_arrays(*flux, input_survey="SDSS", target_survey="CFHTLS", input_weight=weights[0],
+                               target_weight=weights[1])
+
+
+class Stepper:
+    """One objective with its network and optimiser, and a step of it."""
+
+    def __init__(self, pairs, objective, precision, device):
+        config = TrainConfig(objective=objective, precision=precision, residual=True)
+        self.module = _build(pairs, config, 1000, {}).to(device).train()
+        self.optimizer = self.module.configure_optimizers()["optimizer"]
+        self.device, self.dtype, self.steps = device, _DTYPES[precision], 0
+        self.batch = {
+            name: None if value is None or name == "redshift" else torch.from_numpy(value).to(device)
+            for name, value in pairs.read().items() if name != "ids"}
+        self.batch["redshift"] = None
+
+    def step(self):
+        generator = torch.Generator().manual_seed(self.steps)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            loss, _ = self.module._loss(self.batch, generator, 0.5)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimizer.step()
+        self.steps += 1
+
+    def seconds(self, n):
+        synchronize(self.device)
+        start = time.perf_counter()
+        for _ in range(n):
+            self.step()
+        synchronize(self.device)
+        return (time.perf_counter() - start) / n
+
+
+def synchronize(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def machine(device):
+    """Device and processor in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=32, help="side of the input stamps")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=3, help="steps a turn")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precisions", nargs="+", choices=list(_DTYPES), default=["32", "bf16"])
+    parser.add_argument("--objectives", nargs="+", default=["pixel", "gradient-unweighted", "gradient"])
+    parser.add_argument("--out", help="ECSV file for the table")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    pairs = make_pairs(options.batch_size, options.size)
+    rows = []
+    for precision in options.precisions:
+        steppers = {name: Stepper(pairs, name, precision, device) for name in options.objectives}
+        for stepper in steppers.values():
+            stepper.seconds(2)
+        turns = [{name: stepper.seconds(options.steps) for name, stepper in steppers.items()}
+                 for _ in range(options.turns)]
+        first = options.objectives[0]
+        for name in options.objectives:
+            seconds = np.median([turn[name] for turn in turns])
+            ratio = np.median([turn[name] / turn[first] for turn in turns])
+            rows.append((precision, name, 1 / seconds, options.batch_size / seconds, ratio))
+    names = "precision", "objective", "steps_per_second", "galaxies_per_second", f"cost_beside_{options.objectives[0]}"
+    table = Table(rows=rows, names=names)
+    table.meta = {"device": str(device), "machine": machine(device), "threads": options.threads,
+                  "torch": torch.__version__, "size": options.size, "batch_size": options.batch_size}
+    for name in names[2:]:
+        table[name].info.format = ".2f"
+    log.info("%s\n%s", table.meta, "\n".join(table.pformat(max_width=-1)))
+    if options.out:
+        table.write(options.out, format="ascii.ecsv", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
