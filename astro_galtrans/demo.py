@@ -145,7 +145,8 @@ def _prepare(out, run, overwrite):
     out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out.parent).free
     if free < _DISK_NEEDED:
-        raise OSError(f"the demo needs {_DISK_NEEDED / 1e9:.1f} GB in {out.parent.resolve()}, {free / 1e9:.1f} GB are free")
+        raise OSError(
+            f"the demo needs {_DISK_NEEDED / 1e9:.1f} GB in {out.parent.resolve()}, {free / 1e9:.1f} GB are free")
     text = json.dumps(run, indent=1)
     marker = staging / _SETTINGS_FILE
     if staging.exists() and (not marker.is_file() or marker.read_text() != text):
