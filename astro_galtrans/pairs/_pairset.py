@@ -298,13 +298,15 @@ class PairSet:
             raise ValueError(f"{len(self)} pairs are too few for parts of {fractions.tolist()}: one would be empty")
         return tuple(self.select(np.sort(order[a:b])) for a, b in zip(edges[:-1], edges[1:]))
 
-    def read(self, indices=slice(None)):
+    def read(self, indices=slice(None), *, images=IMAGES):
         """Arrays of some pairs, read from disk where they are there.
 
         Parameters
         ----------
         indices : int, sequence of int, boolean mask or slice, optional
             Rows; all by default.
+        images : sequence of str, optional
+            Which images; all by default.
 
         Returns
         -------
@@ -312,8 +314,11 @@ class PairSet:
             ``input_flux``, ``target_flux``, ``input_weight``, ``target_weight``, ``input_truth``, ``target_truth``
             (float32, first axis the rows), ``redshift`` and ``ids``.
         """
+        unknown = set(images) - set(IMAGES)
+        if unknown:
+            raise ValueError(f"images must be among {', '.join(IMAGES)}, got {', '.join(sorted(unknown))}")
         rows = self._rows(indices)
-        batch = {name: getattr(self, name) for name in (*IMAGES, "redshift")}
+        batch = {name: getattr(self, name) for name in (*images, "redshift")}
         batch = {name: None if array is None else np.asarray(array[rows]) for name, array in batch.items()}
         return {**batch, "ids": self.ids[rows]}
 

@@ -5,6 +5,11 @@ import torch
 
 __all__ = ["PairBatches"]
 
+_IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight")
+# Pairs on disk lie in blocks that are read whole. Runs of neighbours are shuffled, and as many pairs as fit in memory
+# with ease are read at once and shuffled again: each block is decoded about once an epoch, not once a pair.
+_RUN, _IN_MEMORY = 32, 2048
+
 
 class PairBatches(torch.utils.data.IterableDataset):
     """Iterates over a PairSet in whole batches of tensors, in an order that depends on seed and epoch alone.
@@ -30,16 +35,22 @@ class PairBatches(torch.utils.data.IterableDataset):
         return -(-len(self.pairs) // self.batch_size)
 
     def __iter__(self):
-        order = np.arange(len(self.pairs))
-        generator = None
-        if self.seed is not None:
-            generator = np.random.default_rng([self.seed, self.epoch])
-            order = generator.permutation(order)
-        for start in range(0, len(order), self.batch_size):
-            arrays = self.pairs.read(np.sort(order[start:start + self.batch_size]))
-            if self.augment:
-                arrays = _turned(arrays, generator)
-            yield _tensors(arrays)
+        if self.seed is None:
+            for start in range(0, len(self.pairs), self.batch_size):
+                rows = slice(start, min(start + self.batch_size, len(self.pairs)))
+                yield _tensors(self.pairs.read(rows, images=_IMAGES))
+            return
+        generator = np.random.default_rng([self.seed, self.epoch])
+        runs = np.array_split(np.arange(len(self.pairs)), -(-len(self.pairs) // _RUN))
+        order = np.concatenate([runs[number] for number in generator.permutation(len(runs))])
+        n_read = max(1, _IN_MEMORY // self.batch_size) * self.batch_size
+        for start in range(0, len(order), n_read):
+            arrays = self.pairs.read(np.sort(order[start:start + n_read]), images=_IMAGES)
+            shuffled = generator.permutation(len(arrays["input_flux"]))
+            for first in range(0, len(shuffled), self.batch_size):
+                rows = shuffled[first:first + self.batch_size]
+                batch = {name: None if value is None else value[rows] for name, value in arrays.items()}
+                yield _tensors(_turned(batch, generator) if self.augment else batch)
 
 
 def _turned(arrays, generator):
@@ -54,7 +65,7 @@ def _turned(arrays, generator):
 
 def _tensors(arrays):
     batch = {}
-    for name in ("input_flux", "target_flux", "input_weight", "target_weight", "redshift"):
+    for name in (*_IMAGES, "redshift"):
         value = arrays.get(name)
         batch[name] = None if value is None else torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     return batch
