@@ -82,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--galaxies", type=int, default=64)
     parser.add_argument("--size", type=int, default=64, help="side of the input stamps")
-    parser.add_argument("--batch-size", type=int, default=32, help="of translate_array")
+    parser.add_argument("--batch-size", type=int, default=16, help="of translate_array, which takes no more on a CPU")
     parser.add_argument("--widths", type=int, nargs="+", help="widths of the U-Net; the default network without")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -149,7 +149,7 @@ class Translator:
         redshift : array_like, optional
             Shape ``(galaxy,)``; needed by, and only by, a translator conditioned on it.
         batch_size : int, optional
-            Galaxies a forward pass.
+            Galaxies a forward pass; at most 16 on a CPU, where more only take memory.
         device : str or torch.device, optional
             Where to compute; by default where the weights are. The weights move there and stay.
         return_uncertainty : bool, optional
