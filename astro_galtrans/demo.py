@@ -45,13 +45,13 @@ class DemoSettings:
         Translated galaxies written as FITS cubes.
     """
 
-    n_training: int = 2000
+    n_training: int = 2400
     n_validation: int = 200
     n_test: int = 1000
     input_size: int = 32
-    epochs: int = 6
+    epochs: int = 9
     widths: tuple = (16, 32, 64)
-    estimator_epochs: int = 12
+    estimator_epochs: int = 20
     n_bootstrap: int = 1000
     n_fits: int = 6
 

@@ -10,7 +10,7 @@ from astro_galtrans.backbones.conditioning import RedshiftEmbedding
 from astro_galtrans.backbones.contract import build_backbone
 from astro_galtrans.backbones.resampling import resample
 
-__all__ = ["Prediction", "TranslationNetwork", "fill_invalid", "invalid_footprint"]
+__all__ = ["Prediction", "TranslationNetwork", "fill_invalid", "invalid_footprint", "stretch"]
 
 _CONDITION_LENGTH = 32
 # Side, in target pixels, of the square over which the resampled input is averaged in the residual path.
@@ -30,6 +30,12 @@ class Prediction(NamedTuple):
     """Feature maps of the backbone on the target grid, shape ``(galaxy, n_features, Y, X)``."""
     embedding: torch.Tensor
     """One vector a galaxy, shape ``(galaxy, n_embedding)``."""
+
+
+def stretch(flux, noise):
+    """Square-root stretch sgn(f) (sqrt(|f| / s + 1) - 1) of flux f in units of the noise s (arXiv:2101.07389)."""
+    scaled = flux / noise
+    return scaled.sign() * ((scaled.abs() + 1).sqrt() - 1)
 
 
 class TranslationNetwork(nn.Module):
@@ -125,10 +131,9 @@ class TranslationNetwork(nn.Module):
         return Prediction(self.to_flux(value), value, log_sigma, maps, embedding)
 
     def _to_output(self, flux):
-        scaled = flux / self.target_noise
         if self.output == "log":
-            return torch.asinh(scaled / 2)
-        return scaled.sign() * ((scaled.abs() + 1).sqrt() - 1)
+            return torch.asinh(flux / (2 * self.target_noise))
+        return stretch(flux, self.target_noise)
 
     def to_flux(self, value):
         """Flux in the target unit of values in the output space, and so the inverse of `from_flux`."""

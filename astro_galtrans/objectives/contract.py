@@ -67,6 +67,14 @@ def build_objective(name, **options):
     return objective_class(name)(**options)
 
 
+def masked_mean(values, valid):
+    """Mean over all elements, or over those that are ``valid``, bool of the shape of ``values`` or without its bands."""
+    if valid is None:
+        return values.mean()
+    valid = (valid if valid.ndim == values.ndim else valid[:, None]).expand_as(values)
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp_min(1)
+
+
 def flux_error_nll(network, prediction, target, weight, generator):
     """Gaussian negative log-likelihood that teaches the network the size of its own flux errors.
 

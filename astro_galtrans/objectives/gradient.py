@@ -4,24 +4,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from astro_galtrans.objectives.contract import Objective, register_objective
+from astro_galtrans.objectives.contract import Objective, masked_mean, register_objective
 from astro_galtrans.objectives.flow import ResidualFlow, student_t_nll
 from astro_galtrans.objectives.gradient_space import gradient_residuals, n_scales_of, pool_scales
+from astro_galtrans.objectives.pixel import stretched_error
 
 __all__ = ["GradientObjective", "UnweightedGradientObjective"]
 
 _MAX_SCALES = 10
+# A scale of k pixels counts k**-0.5. Alike, the few coarse elements, which are known to a per cent, would drown in
+# their scatter from galaxy to galaxy what the many fine ones say; by number, colours would hardly count.
+_SCALE_POWER = 0.5
 # ln 2: the smallest scale of a residual is half the sky noise of its element, so that the likelihood is bounded.
 _FLOOR = 0.6931
-# Share of the training over which the flow, learned from the start, comes to act on the network.
-_WARM_UP = 0.2
 
 
-def _mean(values, valid):
-    """Mean over all elements, or over those whose pixel is ``valid``, bool of shape ``(galaxy, h, w)``."""
-    if valid is None:
-        return values.mean()
-    return torch.where(valid[:, None], values, 0).sum() / (valid.sum() * values.shape[1]).clamp_min(1)
+def _share(level):
+    """What the scale of 2**level pixels counts in the sum over scales."""
+    return 2.0 ** (-_SCALE_POWER * level)
 
 
 class _GradientScales(Objective):
@@ -75,9 +75,9 @@ class UnweightedGradientObjective(_GradientScales):
 
     def forward(self, network, prediction, target, valid, generator, progress=1.0):
         """Loss and an empty dict; see `Objective`."""
-        loss = self._anchor(network, prediction, target, valid)[0].square().mean()
-        for _, scale in self._scales(network, prediction, target, valid, generator):
-            loss = loss + _mean(scale.residual.square(), scale.valid)
+        loss = self._anchor(network, prediction, target, valid)[0].square().mean() * _share(self.n_scales(target))
+        for level, scale in self._scales(network, prediction, target, valid, generator):
+            loss = loss + masked_mean(scale.residual.square(), scale.valid) * _share(level)
         return loss, {}
 
 
@@ -96,15 +96,21 @@ class GradientObjective(_GradientScales):
     n_bands, n_features, n_embedding : int
         Of the network.
     n_flow : int, optional
-        Pixel vectors per step on which the flow is evaluated, over all scales together.
+        Pixel vectors per step on which the flow is evaluated, over all scales together; 0 leaves the flow out.
     max_scales : int, optional
         How many of the scales 1, 2, 4, ... pixels take part.
+    pixel_share : float, optional
+        Share of the training, at its start, in which the network follows the squared error of stretched pixels while
+        scales and flow learn from its residuals. Free scales would otherwise explain an image that is still
+        blurred as noise, and weigh down just what sharpens it.
     """
 
-    def __init__(self, n_bands, n_features, n_embedding, n_flow=512, max_scales=_MAX_SCALES):
+    def __init__(self, n_bands, n_features, n_embedding, n_flow=256, max_scales=_MAX_SCALES, pixel_share=0.3):
         super().__init__(n_bands, n_features, n_embedding, max_scales)
+        if n_flow < 0 or not 0 <= pixel_share < 1:
+            raise ValueError(f"n_flow must be at least 0 and pixel_share in [0, 1), got {n_flow} and {pixel_share}")
         n_vector, n_context = 3 * n_bands - 1, 8
-        self.n_flow = n_flow
+        self.n_flow, self.pixel_share = n_flow, pixel_share
         self.scale_heads = nn.ModuleList(nn.Conv2d(n_features + n_bands, n_vector, 1) for _ in range(max_scales))
         self.scale_shifts = nn.ModuleList(nn.Linear(n_embedding, n_vector) for _ in range(max_scales))
         self.anchor_head = nn.Linear(n_embedding, 2 * n_bands - 1)
@@ -116,18 +122,24 @@ class GradientObjective(_GradientScales):
 
     def forward(self, network, prediction, target, valid, generator, progress=1.0):
         """Loss and the gain in likelihood that the flow brings, per element; see `Objective`."""
-        residual, log_noise = self._anchor(network, prediction, target, valid)
-        loss = self._dense(residual, log_noise, self.anchor_head(prediction.embedding))[1].mean()
-        vectors, contexts = [], []
+        if progress >= self.pixel_share:
+            return self._likelihood(network, prediction, target, valid, generator)
+        fixed = prediction._replace(**{name: value.detach() for name, value in prediction._asdict().items()})
+        loss, logs = self._likelihood(network, fixed, target, valid, generator)
+        return loss + stretched_error(network, prediction, target, valid), logs
+
+    def _likelihood(self, network, prediction, target, valid, generator):
         n_scales = self.n_scales(target)
+        residual, log_noise = self._anchor(network, prediction, target, valid)
+        anchor = self._dense(residual, log_noise, self.anchor_head(prediction.embedding))[1].mean()
+        loss = anchor * _share(n_scales)
+        parts = []
         for level, scale in self._scales(network, prediction, target, valid, generator):
             u, nll = self._dense(scale.residual, scale.log_noise, self._raw(level, scale, prediction.embedding))
-            loss = loss + _mean(nll, scale.valid)
-            u, context = self._draw(u, scale, prediction.embedding, level, self.n_flow // n_scales, generator)
-            vectors.append(u)
-            contexts.append(context)
-        correction = self._correction(vectors, contexts, min(progress / _WARM_UP, 1.0))
-        return loss + n_scales * correction, {"flow_gain": -float(correction.detach())}
+            loss = loss + masked_mean(nll, scale.valid) * _share(level)
+            parts.append(self._draw(u, scale, prediction.embedding, level, self.n_flow // n_scales, generator))
+        gain = self._flow_gain(*(torch.cat(part) for part in zip(*parts)))
+        return loss - n_scales * gain, {"flow_gain": float(gain.detach())}
 
     @staticmethod
     def _dense(residual, log_noise, raw):
@@ -146,7 +158,7 @@ class GradientObjective(_GradientScales):
         return torch.cat([log_flux / 4, self.context(embedding)[galaxy], code], 1)
 
     def _draw(self, u, scale, embedding, level, n_draw, generator):
-        """A random subset of valid vectors with their contexts."""
+        """A random subset of valid vectors with their contexts and what each counts."""
         n_galaxies, _, height, width = u.shape
         index = torch.randint(n_galaxies * height * width, (n_draw,), generator=generator).to(u.device)
         galaxy, place = index // (height * width), index % (height * width)
@@ -154,17 +166,15 @@ class GradientObjective(_GradientScales):
             kept = scale.valid.flatten(1)[galaxy, place]
             galaxy, place = galaxy[kept], place[kept]
         log_flux = scale.log_flux.flatten(2)[galaxy, :, place]
-        return u.flatten(2)[galaxy, :, place], self._contexts(galaxy, log_flux, embedding, level)
+        share = u.new_full((len(galaxy),), _share(level))
+        return u.flatten(2)[galaxy, :, place], self._contexts(galaxy, log_flux, embedding, level), share
 
-    def _correction(self, vectors, contexts, strength):
-        """Mean over drawn vectors of flow minus Student's t likelihood, per element."""
-        u = torch.cat(vectors)
+    def _flow_gain(self, u, context, share):
+        """Mean over drawn vectors of how much likelier the flow finds them than Student's t does, per element."""
         if not len(u):
             return u.sum()
-        # The flow sees every residual from the start; the network feels it by ``strength``.
-        u = strength * u + (1 - strength) * u.detach()
-        gain = -self.flow.log_prob(u, torch.cat(contexts)) - student_t_nll(u).sum(-1)
-        return gain.mean() / u.shape[1]
+        gain = self.flow.log_prob(u, context) + student_t_nll(u).sum(-1)
+        return (gain * share).mean() / u.shape[1]
 
     def weights(self, network, prediction, target, valid=None, scale=1, chunk=16384):
         """Weight of each gradient element, -(d log p / d r) / r, at one scale.
