@@ -70,8 +70,10 @@ class DemoSettings:
 def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=None, overwrite=False, progress=True):
     """Simulate SDSS to CFHTLS pairs, train a U-Net twice, translate held-out galaxies, and judge both.
 
-    The two trainings differ in the objective alone: squared error of stretched pixels, or log-flux gradients weighted
-    by a normalizing flow. An interrupted run that is started again goes on where it was.
+    The conventional training is that of the literature: squared error of stretched pixels, of a network that paints the
+    whole image. The other one follows log-flux gradients weighted by a normalizing flow, and its network adds to the
+    resampled input in log flux. Everything else is the same. An interrupted run that is started again goes on where
+    it was.
 
     Parameters
     ----------
@@ -183,7 +185,7 @@ def _pairs(path, settings, seed, progress):
 def _train(objective, training, validation, settings, seed, device, staging, progress):
     logger.info("training the U-Net with objective %r", objective)
     config = TrainConfig(
-        backbone="unet", objective=objective, residual=True, epochs=settings.epochs, batch_size=16, seed=seed,
+        backbone="unet", objective=objective, epochs=settings.epochs, batch_size=16, seed=seed,
         backbone_options={"widths": list(settings.widths)},
     )
     result = fit(

@@ -35,9 +35,10 @@ def test_everything_is_written(results):
     assert not re.findall(r"""(?:src|href)=["']https?://""", text)
 
 
-def test_the_translators_differ_in_the_objective_alone(results):
+def test_the_translators_differ_in_the_objective_and_its_residual_path(results):
     pixel, gradient = (load(results / f"{name}.asdf").provenance["config"] for name in ("pixel", "gradient"))
-    assert {key for key in pixel if pixel[key] != gradient[key]} == {"objective"}
+    assert {key for key in pixel if pixel[key] != gradient[key]} == {"objective", "residual"}
+    assert (pixel["residual"], gradient["residual"]) == (False, True)
 
 
 def test_galaxies_are_cubes_on_the_sky(results):

@@ -235,7 +235,8 @@ def _checkpoint_to_resume(checkpoint, resume, run):
 
 def _provenance(config, pairs, validation, device, keeper):
     return {
-        "config": config.to_dict(), "config_hash": config.hash, "seed": config.seed, "n_pairs": len(pairs),
+        "config": {**config.to_dict(), "residual": config.uses_residual}, "config_hash": config.hash,
+        "seed": config.seed, "n_pairs": len(pairs),
         "n_validation": 0 if validation is None else len(validation), "best_epoch": keeper.best_epoch,
         "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),
         "device": str(device),
