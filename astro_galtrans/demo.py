@@ -45,11 +45,11 @@ class DemoSettings:
         Translated galaxies written as FITS cubes.
     """
 
-    n_training: int = 2400
+    n_training: int = 2000
     n_validation: int = 200
     n_test: int = 1000
     input_size: int = 32
-    epochs: int = 9
+    epochs: int = 8
     widths: tuple = (16, 32, 64)
     estimator_epochs: int = 20
     n_bootstrap: int = 1000

@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for tables and report")
     parser.add_argument("--n", type=int, default=3200, help="simulated galaxies; 1,000 of them for the test")
     parser.add_argument("--sample", default="bright")
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS), metavar="VARIANT")
