@@ -68,7 +68,7 @@ def build_objective(name, **options):
 
 
 def masked_mean(values, valid):
-    """Mean over all elements, or over those that are ``valid``, bool of the shape of ``values`` or without its bands."""
+    """Mean over all elements, or over the ``valid`` ones: bool of the shape of ``values`` or without its bands."""
     if valid is None:
         return values.mean()
     valid = (valid if valid.ndim == values.ndim else valid[:, None]).expand_as(values)

@@ -80,10 +80,11 @@ def test_flow_and_context_get_gradients_after_the_first_step(make_network, make_
 
 
 def test_network_follows_stretched_pixels_at_the_start(make_network, make_objective, galaxies, predict, loss_of):
-    """In that share of the training the image feels the pixel objective alone, and scales and flow learn all the same."""
+    """In that share the image feels the pixel objective alone, and scales and flow learn all the same."""
     network, objective = make_network(), make_objective("gradient", pixel_share=0.5)
     target, grads = galaxies(), {}
-    for key, part, progress in (("start", objective, 0.49), ("end", objective, 0.5), ("pixel", make_objective("pixel"), 0.0)):
+    runs = ("start", objective, 0.49), ("end", objective, 0.5), ("pixel", make_objective("pixel"), 0.0)
+    for key, part, progress in runs:
         prediction = predict(network, galaxies(seed=2))
         loss = loss_of(part, network, prediction, target, progress=progress)
         grads[key], = torch.autograd.grad(loss, prediction.flux, retain_graph=True)
