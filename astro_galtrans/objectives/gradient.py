@@ -15,6 +15,7 @@ _MAX_SCALES = 10
 # A scale of k pixels counts k**-0.5. Alike, the few coarse elements, which are known to a per cent, would drown in
 # their scatter from galaxy to galaxy what the many fine ones say; by number, colours would hardly count.
 _SCALE_POWER = 0.5
+_SKY_COUNTS = 0.05  # what a pixel of sky counts; one of 10 times its noise counts ln 10
 # ln 2: the smallest scale of a residual is half the sky noise of its element, so that the likelihood is bounded.
 _FLOOR = 0.6931
 
@@ -22,6 +23,15 @@ _FLOOR = 0.6931
 def _share(level):
     """What the scale of 2**level pixels counts in the sum over scales."""
     return 2.0 ** (-_SCALE_POWER * level)
+
+
+def _light(scale):
+    """What the vector of each pixel counts, of mean 1: the softened log flux there, shape ``(galaxy, 1, h, w)``.
+
+    Most pixels are sky. They have nothing to say of a galaxy's colours, but scatter.
+    """
+    light = scale.log_flux.clamp(min=0).mean(1, keepdim=True) + _SKY_COUNTS
+    return light / masked_mean(light, scale.valid).clamp_min(1e-12)
 
 
 class _GradientScales(Objective):
@@ -136,8 +146,9 @@ class GradientObjective(_GradientScales):
         parts = []
         for level, scale in self._scales(network, prediction, target, valid, generator):
             u, nll = self._dense(scale.residual, scale.log_noise, self._raw(level, scale, prediction.embedding))
-            loss = loss + masked_mean(nll, scale.valid) * _share(level)
-            parts.append(self._draw(u, scale, prediction.embedding, level, self.n_flow // n_scales, generator))
+            light = _light(scale) * _share(level)
+            loss = loss + masked_mean(nll * light, scale.valid)
+            parts.append(self._draw(u, light, scale, prediction.embedding, level, self.n_flow // n_scales, generator))
         gain = self._flow_gain(*(torch.cat(part) for part in zip(*parts)))
         return loss - n_scales * gain, {"flow_gain": float(gain.detach())}
 
@@ -157,7 +168,7 @@ class GradientObjective(_GradientScales):
         code = log_flux.new_tensor([level / 4 - 1, (level / 4 - 1) ** 2]).expand(len(log_flux), 2)
         return torch.cat([log_flux / 4, self.context(embedding)[galaxy], code], 1)
 
-    def _draw(self, u, scale, embedding, level, n_draw, generator):
+    def _draw(self, u, light, scale, embedding, level, n_draw, generator):
         """A random subset of valid vectors with their contexts and what each counts."""
         n_galaxies, _, height, width = u.shape
         index = torch.randint(n_galaxies * height * width, (n_draw,), generator=generator).to(u.device)
@@ -166,15 +177,15 @@ class GradientObjective(_GradientScales):
             kept = scale.valid.flatten(1)[galaxy, place]
             galaxy, place = galaxy[kept], place[kept]
         log_flux = scale.log_flux.flatten(2)[galaxy, :, place]
-        share = u.new_full((len(galaxy),), _share(level))
-        return u.flatten(2)[galaxy, :, place], self._contexts(galaxy, log_flux, embedding, level), share
+        light = light.flatten(1)[galaxy, place]
+        return u.flatten(2)[galaxy, :, place], self._contexts(galaxy, log_flux, embedding, level), light
 
-    def _flow_gain(self, u, context, share):
+    def _flow_gain(self, u, context, light):
         """Mean over drawn vectors of how much likelier the flow finds them than Student's t does, per element."""
         if not len(u):
             return u.sum()
         gain = self.flow.log_prob(u, context) + student_t_nll(u).sum(-1)
-        return (gain * share).mean() / u.shape[1]
+        return (gain * light).mean() / u.shape[1]
 
     def weights(self, network, prediction, target, valid=None, scale=1, chunk=16384):
         """Weight of each gradient element, -(d log p / d r) / r, at one scale.

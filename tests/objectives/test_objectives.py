@@ -143,8 +143,11 @@ def _one_phase(objective, network, prediction, target, phase):
     log_flux = scale.log_flux.flatten(2).transpose(1, 2).flatten(0, 1)
     flat = u.flatten(2).transpose(1, 2).flatten(0, 1)
     context = objective._contexts(galaxy, log_flux, prediction.embedding, 0)
-    flow = -objective.flow.log_prob(flat, context).mean() / u.shape[1]
-    return flow + (nll - student_t_nll(u)).mean()
+    light = log_flux.clamp(min=0).mean(1) + 0.05  # what a vector counts: the light at its pixel
+    light = light / light.mean()
+    flow = -(objective.flow.log_prob(flat, context) * light).mean() / u.shape[1]
+    log_sigma = (nll - student_t_nll(u)).mean(1).flatten()
+    return flow + (log_sigma * light).mean()
 
 
 @pytest.mark.parametrize("name", NAMES)
