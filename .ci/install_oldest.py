@@ -1,7 +1,6 @@
 """Install the oldest series of each dependency that pyproject.toml allows; it is the one place that states them.
 
-torch keeps the version of constraints.txt, for older releases have no build for CPUs in the registry, and monai a
-release that goes with it.
+torch keeps the version of constraints.txt, for older releases have no build for CPUs in the registry.
 """
 
 import re
@@ -9,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 
-KEPT = {"torch", "monai"}
+KEPT = {"torch"}
 
 
 def oldest(requirements):
