@@ -119,7 +119,7 @@ def main():
     names = "precision", "objective", "steps_per_second", "galaxies_per_second", f"cost_beside_{options.objectives[0]}"
     table = Table(rows=rows, names=names)
     table.meta = {"device": str(device), "machine": machine(device), "threads": options.threads,
-                  "torch": torch.__version__, "size": options.size, "batch_size": options.batch_size}
+                  "torch": str(torch.__version__), "size": options.size, "batch_size": options.batch_size}
     for name in names[2:]:
         table[name].info.format = ".2f"
     log.info("%s\n%s", table.meta, "\n".join(table.pformat(max_width=-1)))

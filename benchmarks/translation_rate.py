@@ -115,7 +115,7 @@ def main():
     names = "door", "galaxies_per_second", "bare_galaxies_per_second", "share_of_bare"
     table = Table(rows=rows, names=names)
     table.meta = {"device": str(device), "machine": machine(device), "threads": options.threads,
-                  "torch": torch.__version__, "galaxies": options.galaxies, "size": options.size}
+                  "torch": str(torch.__version__), "galaxies": options.galaxies, "size": options.size}
     for name in names[1:]:
         table[name].info.format = ".2f"
     log.info("%s\n%s", table.meta, "\n".join(table.pformat(max_width=-1)))
