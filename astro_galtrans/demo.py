@@ -131,6 +131,7 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         staging / "report.html", title="From SDSS to CFHTLS: translated galaxies, judged",
         command=f"galtrans demo --seed {seed}{' --quick' if quick else ''}",
         seconds=round(time.perf_counter() - started),
+        what_differs="objective, and the residual path that comes with it; benchmarks/objectives.py tells them apart",
         simulation=f"{settings.n_total} galaxies of the sample 'bright', seed {seed}",
         training={name: translator.provenance["config"] for name, translator in translators.items()},
     )
