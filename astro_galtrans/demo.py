@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from astro_galtrans.evaluation import evaluate
 from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs._disk import put_folder
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import save
 from astro_galtrans.training import TrainConfig, fit
@@ -164,13 +164,7 @@ def _finish(staging, out):
     """Drop what only a resumed run needs, and put the results where they belong."""
     for name in ("pairs.zarr", "checkpoint-pixel", "checkpoint-gradient"):
         shutil.rmtree(staging / name, ignore_errors=True)
-    if out.exists():
-        old = out.parent / f".{out.name}.old"
-        os.replace(out, old)
-        os.replace(staging, out)
-        shutil.rmtree(old)
-    else:
-        os.replace(staging, out)
+    put_folder(staging, out)
 
 
 def _pairs(path, settings, seed, progress):

@@ -8,7 +8,6 @@ turns, and the median over the turns is given, so that what else the machine doe
 
 import argparse
 import logging
-import platform
 import time
 
 import numpy as np
@@ -16,6 +15,8 @@ import torch
 from astropy.nddata import StdDevUncertainty
 from astropy.table import Table
 from astropy.wcs import WCS
+
+from training_rate import machine
 
 from astro_galtrans.images import BandCube
 from astro_galtrans.pairs import PairSet
@@ -65,17 +66,6 @@ def timed(call, device):
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start
-
-
-def machine(device):
-    """Device and processor in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from astro_galtrans.pairs._disk import put_folder
+
 __all__ = ["check_space", "cube_bytes", "new_folder", "whole_folder"]
 
 # Headers, checksums and meta data of a FITS cube, those of the input frames among them.
@@ -69,12 +71,6 @@ def whole_folder(path, overwrite, marker):
     partial = new_folder(path)
     try:
         yield partial
-        if path.exists():
-            old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-            os.replace(path, old)
-            os.replace(partial, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, path)
+        put_folder(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -16,7 +16,7 @@ from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._survey_json import survey_from_json, survey_to_json
 
-__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "open_pairs"]
+__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "open_pairs", "put_folder"]
 
 FORMAT, VERSION = "astro_galtrans.pairs", 1
 MAX_BLOCK = 32
@@ -27,6 +27,17 @@ def _check_space(folder, needed):
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"the pairs need up to {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
+
+
+def put_folder(partial, path):
+    """Put a finished folder in the place of ``path``, and what was there out of the way until it is done."""
+    if not path.exists():
+        os.replace(partial, path)
+        return
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+    os.replace(path, old)
+    os.replace(partial, path)
+    shutil.rmtree(old)
 
 
 @contextmanager
@@ -46,13 +57,7 @@ def _whole(path, overwrite):
     try:
         partial.mkdir()
         yield partial
-        if path.exists():
-            old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-            os.replace(path, old)
-            os.replace(partial, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, path)
+        put_folder(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
