@@ -5,7 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-__all__ = ["Backbone", "Features", "available_backbones", "build_backbone", "register_backbone"]
+__all__ = [
+    "Backbone", "Features", "Noisy", "available_backbones", "backbone_class", "build_backbone", "register_backbone",
+]
 
 _registry = {}
 
@@ -19,21 +21,38 @@ class Features(NamedTuple):
     """One vector a galaxy, shape ``(galaxy, n_embedding)``."""
 
 
+class Noisy(NamedTuple):
+    """Target images with the noise of a diffusion, which a generative backbone is given beside the input."""
+
+    image: torch.Tensor
+    """Noisy images of about unit variance, shape ``(galaxy, n_hints, Y, X)``."""
+    time: torch.Tensor
+    """Step of the diffusion, larger for more noise, shape ``(galaxy,)``, int64."""
+
+
 class Backbone(nn.Module):
     """Base class: images on the input grid to feature maps on the target grid.
 
-    A subclass sets ``n_features`` and ``n_embedding`` and implements ``forward(planes, hints, size, step, condition)``:
+    A subclass has the constructor ``(n_planes, n_hints, n_condition=0, *, step, **options)`` with options of plain
+    values, sets ``n_features`` and ``n_embedding`` and implements ``forward(planes, hints, size, condition=None)``:
 
     - ``planes``: softened log flux of the input bands, shape ``(galaxy, n_planes, y, x)``;
     - ``hints``: what is known on the target grid beforehand, shape ``(galaxy, n_hints, Y, X)``: the resampled input;
-    - ``size``, ``step``: rows and columns of the target grid and the side of its pixels in input pixels;
+    - ``size``: rows and columns of the target grid, whose pixels are ``step`` input pixels wide;
     - ``condition``: embedded redshift or spectrum, shape ``(galaxy, n_condition)``, or None.
 
-    It returns `Features`.
+    It returns `Features`. A generative backbone is called with a further argument ``noisy``, a `Noisy`, and has a
+    ``schedule``, a `~astro_galtrans.backbones.DiffusionSchedule`.
     """
 
     n_features: int
     n_embedding: int
+    generative = False
+    """Whether the backbone takes noisy target images and is sampled from."""
+    conventional = "pixel"
+    """Name of the objective that the literature trains it with."""
+    sizes = {}
+    """Options of each named size, with "tiny" for a CPU and "base" for a GPU among them."""
 
 
 def register_backbone(name):
@@ -59,6 +78,13 @@ def available_backbones():
     return sorted(_registry)
 
 
+def backbone_class(name):
+    """The class registered under ``name``, or a ValueError that lists the names."""
+    if name not in _registry:
+        raise ValueError(f"backbone must be one of {', '.join(available_backbones())}, got {name!r}")
+    return _registry[name]
+
+
 def build_backbone(name, **options):
     """Build a backbone from its registered name.
 
@@ -67,12 +93,10 @@ def build_backbone(name, **options):
     name : str
         A name from `available_backbones`.
     **options
-        ``n_planes``, ``n_hints``, ``n_condition`` and what the backbone itself takes.
+        ``n_planes``, ``n_hints``, ``n_condition``, ``step`` and what the backbone itself takes.
 
     Returns
     -------
     Backbone
     """
-    if name not in _registry:
-        raise ValueError(f"backbone must be one of {', '.join(available_backbones())}, got {name!r}")
-    return _registry[name](**options)
+    return backbone_class(name)(**options)

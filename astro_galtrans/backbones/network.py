@@ -4,17 +4,17 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from astro_galtrans.backbones.conditioning import RedshiftEmbedding
+from astro_galtrans.backbones.conditioning import build_embedding
 from astro_galtrans.backbones.contract import build_backbone
 from astro_galtrans.backbones.resampling import resample
 
-__all__ = ["Prediction", "TranslationNetwork", "fill_invalid", "invalid_footprint", "stretch"]
+__all__ = ["Prediction", "TranslationNetwork", "stretch"]
 
 _CONDITION_LENGTH = 32
-# Side, in target pixels, of the square over which the resampled input is averaged in the residual path.
-_BASE_SMOOTHING = 5
+# Side, in input pixels, of the square over which the input is averaged where the target's pixels are finer: 5 target
+# pixels from SDSS to CFHTLS.
+_BASE_SMOOTHING = 2.36
 
 
 class Prediction(NamedTuple):
@@ -30,6 +30,8 @@ class Prediction(NamedTuple):
     """Feature maps of the backbone on the target grid, shape ``(galaxy, n_features, Y, X)``."""
     embedding: torch.Tensor
     """One vector a galaxy, shape ``(galaxy, n_embedding)``."""
+    time: torch.Tensor | None = None
+    """Step of the diffusion that a generative network was given, shape ``(galaxy,)``."""
 
 
 def stretch(flux, noise):
@@ -57,34 +59,37 @@ class TranslationNetwork(nn.Module):
         Space in which the network adds up: softened log flux asinh(f / 2s), or sgn(f) (sqrt(|f| / s + 1) - 1).
     residual : bool, optional
         Whether the network's output is added to the resampled input.
-    conditioning : {None, "redshift"}, optional
+    conditioning : {None, "redshift", "spectrum"}, optional
         What else the network is given.
-    backbone_options : dict, optional
-        Passed to the backbone.
+    value_scale : sequence of float, optional
+        What a generative backbone's images are divided by to have a variance of about 1, per target band: of the
+        target in the output space, or of its difference to the resampled input where there is a residual path.
+    backbone_options, conditioning_options : dict, optional
+        Passed to the backbone and to the embedding of what else the network is given.
     """
 
     def __init__(self, backbone, input_noise, target_noise, unit_ratio, nearest_band, step, *, output="log",
-                 residual=True, conditioning=None, backbone_options=None):
+                 residual=True, conditioning=None, value_scale=None, backbone_options=None, conditioning_options=None):
         super().__init__()
         if output not in ("log", "sqrt"):
             raise ValueError(f"output must be 'log' or 'sqrt', got {output!r}")
-        if conditioning not in (None, "redshift"):
-            raise ValueError(f"conditioning must be None or 'redshift', got {conditioning!r}")
+        value_scale = [1.0] * len(target_noise) if value_scale is None else value_scale
         self.options = {
             "backbone": backbone, "input_noise": [float(x) for x in input_noise],
             "target_noise": [float(x) for x in target_noise], "unit_ratio": [float(x) for x in unit_ratio],
             "nearest_band": [int(x) for x in nearest_band], "step": float(step), "output": output,
-            "residual": bool(residual), "conditioning": conditioning, "backbone_options": dict(backbone_options or {}),
+            "residual": bool(residual), "conditioning": conditioning, "value_scale": [float(x) for x in value_scale],
+            "backbone_options": dict(backbone_options or {}), "conditioning_options": dict(conditioning_options or {}),
         }
         self.step, self.output, self.residual, self.conditioning = float(step), output, bool(residual), conditioning
-        for name, values in (("input_noise", input_noise), ("target_noise", target_noise), ("unit_ratio", unit_ratio)):
+        for name in ("input_noise", "target_noise", "unit_ratio", "value_scale"):
             self.register_buffer(name, torch.tensor(self.options[name])[:, None, None], persistent=False)
         self.nearest_band = self.options["nearest_band"]
         n_target = len(self.nearest_band)
-        self.condition = RedshiftEmbedding(_CONDITION_LENGTH) if conditioning else None
+        self.condition = build_embedding(conditioning, _CONDITION_LENGTH, **self.options["conditioning_options"])
         self.backbone = build_backbone(
             backbone, n_planes=len(self.options["input_noise"]), n_hints=n_target,
-            n_condition=_CONDITION_LENGTH if conditioning else 0, **self.options["backbone_options"],
+            n_condition=_CONDITION_LENGTH if conditioning else 0, step=self.step, **self.options["backbone_options"],
         )
         n_features = self.backbone.n_features
         self.image_head = nn.Conv2d(n_features, n_target, 3, padding=1)
@@ -96,7 +101,22 @@ class TranslationNetwork(nn.Module):
         # Here, and not in training alone: the layout decides in which order a convolution sums, and so the last bits.
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, flux, size, redshift=None):
+    @property
+    def generative(self):
+        """Whether the network is sampled from, by `sample`, and is trained with `draw_noisy`."""
+        return self.backbone.generative
+
+    @property
+    def base_smoothing(self):
+        """Side, in target pixels, of the square over which the resampled input is averaged; an odd int."""
+        return 1 if self.step >= 1 else 2 * round((_BASE_SMOOTHING / self.step - 1) / 2) + 1
+
+    def base(self, flux, size):
+        """The input flux on the target grid in the output space, shape ``(galaxy, target band, *size)``."""
+        nearest = flux[:, self.nearest_band] * self.unit_ratio * self.step**2
+        return self.from_flux(resample(nearest, size, self.step, self.base_smoothing))
+
+    def forward(self, flux, size, condition=None, noisy=None):
         """Predict the target images.
 
         Parameters
@@ -105,35 +125,104 @@ class TranslationNetwork(nn.Module):
             Input flux in the input survey's unit, finite, shape ``(galaxy, band, y, x)``.
         size : tuple of int
             Rows and columns of the target images.
-        redshift : torch.Tensor, optional
-            Shape ``(galaxy,)``, where the network is conditioned on it.
+        condition : tuple of torch.Tensor, optional
+            Where the network is conditioned: redshift and its standard deviation, each of shape ``(galaxy,)``, NaN
+            where it is not known; or the flux density and inverse variance of a spectrum, each of shape
+            ``(galaxy, pixel)``, of weight 0 where there is none.
+        noisy : Noisy, optional
+            From `draw_noisy`, where the network is generative.
 
         Returns
         -------
         Prediction
         """
+        return self._predict(*self._prepare(flux, size, condition), size, noisy)
+
+    def draw_noisy(self, flux, target, generator):
+        """Target images with the noise of a diffusion of random strength, which a generative network is trained on.
+
+        Parameters
+        ----------
+        flux : torch.Tensor
+            As of `forward`.
+        target : torch.Tensor
+            Target flux, finite, shape ``(galaxy, target band, Y, X)``.
+        generator : torch.Generator
+
+        Returns
+        -------
+        Noisy
+        """
+        clean = self.from_flux(target)
+        if self.residual:
+            clean = clean - self.base(flux, target.shape[-2:])
+        return self.backbone.schedule.draw(clean / self.value_scale, generator)
+
+    def sample(self, flux, size, condition=None, *, noise, n_steps=None):
+        """Draw one target image for each galaxy from a generative network.
+
+        Parameters
+        ----------
+        flux, size, condition
+            As of `forward`.
+        noise : torch.Tensor
+            Standard normal deviates from which the image is made, shape ``(galaxy, target band, *size)``.
+        n_steps : int, optional
+            Steps of the sampler; by default the backbone's own number.
+
+        Returns
+        -------
+        Prediction
+            Flux and value of the sample. ``log_sigma``, feature maps and embedding are those of the sampler's first
+            step, in which the network has seen the input alone: the spread that the samples of a galaxy should have,
+            without the target's noise.
+        """
+        prepared = self._prepare(flux, size, condition)
+        first = None
+
+        def clean(noisy):
+            nonlocal first
+            prediction = self._predict(*prepared, size, noisy)
+            first = prediction if first is None else first
+            return self._to_clean(prediction.value, prepared[1])
+
+        image = self.backbone.schedule.sample(clean, noise, n_steps or self.backbone.sampling_steps)
+        value = self._from_clean(image, prepared[1])
+        return first._replace(flux=self.to_flux(value), value=value)
+
+    def _prepare(self, flux, size, condition):
+        """What the backbone is given: planes, hints and the embedded condition."""
+        if (condition is None) != (self.condition is None):
+            raise ValueError(f"condition must be given where and only where the network is conditioned, which is on "
+                             f"{self.conditioning}")
         planes = torch.asinh(flux / (2 * self.input_noise))
-        nearest = flux[:, self.nearest_band] * self.unit_ratio * self.step**2
-        base = self._to_output(resample(nearest, size, self.step, _BASE_SMOOTHING))
-        condition = self.condition(redshift) if self.condition is not None else None
+        condition = self.condition(*condition) if self.condition is not None else None
         memory = torch.channels_last
-        maps, embedding = self.backbone(
-            planes.contiguous(memory_format=memory), base.contiguous(memory_format=memory), size, self.step, condition
-        )
+        base = self.base(flux, size)
+        return planes.contiguous(memory_format=memory), base.contiguous(memory_format=memory), condition
+
+    def _predict(self, planes, base, condition, size, noisy):
+        given = (noisy,) if self.generative else ()
+        maps, embedding = self.backbone(planes, base, size, condition, *given)
         # The heads stay in float32 under autocast: the 8 bits of bfloat16 would round a flux by half a per cent.
-        with torch.autocast(flux.device.type, enabled=False):
+        with torch.autocast(planes.device.type, enabled=False):
             maps, embedding = maps.float(), embedding.float()
             value = self.image_head(maps)
-            if self.residual:
+            if self.generative:
+                value = self._from_clean(self.backbone.schedule.clean(noisy, value), base)
+            elif self.residual:
                 value = value + base
             # The size of the error is learned from the features but does not shape them.
             log_sigma = self.sigma_head(torch.cat([maps, value], 1).detach())
-        return Prediction(self.to_flux(value), value, log_sigma, maps, embedding)
+        time = noisy.time if self.generative else None
+        return Prediction(self.to_flux(value), value, log_sigma, maps, embedding, time)
 
-    def _to_output(self, flux):
-        if self.output == "log":
-            return torch.asinh(flux / (2 * self.target_noise))
-        return stretch(flux, self.target_noise)
+    def _to_clean(self, value, base):
+        return (value - base if self.residual else value) / self.value_scale
+
+    def _from_clean(self, clean, base):
+        value = clean * self.value_scale
+        return value + base if self.residual else value
 
     def to_flux(self, value):
         """Flux in the target unit of values in the output space, and so the inverse of `from_flux`."""
@@ -143,57 +232,10 @@ class TranslationNetwork(nn.Module):
 
     def from_flux(self, flux):
         """Values in the output space of target fluxes, shape ``(..., band, Y, X)``."""
-        return self._to_output(flux)
+        if self.output == "log":
+            return torch.asinh(flux / (2 * self.target_noise))
+        return stretch(flux, self.target_noise)
 
     def sigma(self, prediction):
         """Standard deviation in flux of the translation itself, without the target's noise, in the target unit."""
         return self.target_noise * prediction.log_sigma.exp()
-
-
-def fill_invalid(flux, valid):
-    """Replace invalid pixels by the mean of their valid neighbours, growing inwards from the rim of each gap.
-
-    Parameters
-    ----------
-    flux : torch.Tensor
-        Shape ``(galaxy, band, y, x)``; values of invalid pixels are never read.
-    valid : torch.Tensor of bool
-        Same shape.
-
-    Returns
-    -------
-    torch.Tensor
-        Finite where ``flux`` is finite at valid pixels; images without any valid pixel become 0.
-    """
-    flux = torch.where(valid, flux, 0)
-    known = valid.to(flux.dtype)
-    for _ in range(max(flux.shape[-2:])):
-        if bool((known > 0).flatten(2).logical_or((known == 0).flatten(2).all(-1, keepdim=True)).all()):
-            break
-        weight = functional.avg_pool2d(known, 3, 1, 1)
-        mean = functional.avg_pool2d(flux * known, 3, 1, 1) / weight.clamp_min(1e-9)
-        grow = (known == 0) & (weight > 0)
-        flux = torch.where(grow, mean, flux)
-        known = torch.where(grow, 1, known)
-    return flux
-
-
-def invalid_footprint(network, valid, size):
-    """Target pixels that take any light from an invalid input pixel of their own band or of no band at all.
-
-    Parameters
-    ----------
-    network : TranslationNetwork
-        The network.
-    valid : torch.Tensor of bool
-        Shape ``(galaxy, band, y, x)``.
-    size : tuple of int
-        Rows and columns of the target images.
-
-    Returns
-    -------
-    torch.Tensor of bool
-        Shape ``(galaxy, target band, Y, X)``, True where the translation rests on an invalid pixel.
-    """
-    share = resample((~valid[:, network.nearest_band]).float(), size, network.step, _BASE_SMOOTHING)
-    return share > 1e-6

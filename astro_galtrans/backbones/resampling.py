@@ -1,5 +1,6 @@
 """Bilinear resampling between two pixel grids that share their centre, as a pair of small matrices."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -12,6 +13,9 @@ __all__ = ["resample", "resampling_matrix"]
 @torch.inference_mode(False)
 def resampling_matrix(n_in, n_out, step, smooth=1):
     """Matrix that interpolates ``n_in`` samples linearly at ``n_out`` places around the same centre.
+
+    Output samples that are wider than the input's are averages over an odd number of places within them, so that no
+    light falls between them.
 
     Parameters
     ----------
@@ -29,8 +33,9 @@ def resampling_matrix(n_in, n_out, step, smooth=1):
     """
     if smooth < 1 or smooth % 2 == 0:
         raise ValueError(f"smooth must be an odd positive number of samples, got {smooth}")
-    half = smooth // 2
-    place = (torch.arange(-half, n_out + half, dtype=torch.float64) - (n_out - 1) / 2) * step + (n_in - 1) / 2
+    n_parts = 1 if step <= 1 else math.ceil(step) // 2 * 2 + 1
+    n_places = (n_out + smooth - 1) * n_parts
+    place = (torch.arange(n_places, dtype=torch.float64) - (n_places - 1) / 2) * step / n_parts + (n_in - 1) / 2
     place = place.clamp(0, n_in - 1)
     lower = place.floor().clamp(max=max(n_in - 2, 0)).long()
     upper = (lower + 1).clamp(max=n_in - 1)
@@ -39,7 +44,7 @@ def resampling_matrix(n_in, n_out, step, smooth=1):
     matrix = torch.zeros(len(place), n_in, dtype=torch.float64)
     matrix.index_put_((rows, lower), 1 - fraction, accumulate=True)
     matrix.index_put_((rows, upper), fraction, accumulate=True)
-    return matrix.unfold(0, smooth, 1).mean(-1).float()
+    return matrix.unfold(0, smooth * n_parts, n_parts).mean(-1).float()
 
 
 def resample(images, size, step, smooth=1):

@@ -19,11 +19,27 @@ class Objective(nn.Module):
     - ``generator``: the `torch.Generator` of every random draw;
     - ``progress``: share of the training that is done, 0 to 1;
 
-    and returns the loss, a scalar tensor, and a dict of floats to log.
+    and returns the loss, a scalar tensor, and a dict of floats to log. An objective with a critic has it as ``critic``,
+    and its loss is that of ``critic_loss``, called alike.
     """
 
     output = "log"
     residual = True
+
+    @classmethod
+    def refusal(cls, backbone):
+        """Why a backbone cannot be trained with this objective, a sentence, or None if it can.
+
+        Parameters
+        ----------
+        backbone : type
+            A subclass of `~astro_galtrans.backbones.Backbone`.
+
+        Returns
+        -------
+        str or None
+        """
+        return None
 
 
 def register_objective(name):

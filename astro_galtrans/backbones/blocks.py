@@ -1,0 +1,114 @@
+"""What several backbones are made of."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from astro_galtrans.backbones.resampling import resample
+
+__all__ = ["Block", "ConditionPlanes", "Painter", "pad_to_multiple"]
+
+
+class Block(nn.Module):
+    """Two convolutions around an identity path, modulated by the condition where there is one.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Channels that go in and come out.
+    n_condition : int
+        Length of the condition; 0 for none.
+    """
+
+    def __init__(self, n_in, n_out, n_condition):
+        super().__init__()
+        self.first = nn.Conv2d(n_in, n_out, 3, padding=1)
+        self.second = nn.Conv2d(n_out, n_out, 3, padding=1)
+        self.skip = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
+        self.modulation = nn.Linear(n_condition, 2 * n_out) if n_condition else None
+
+    def forward(self, x, condition):
+        """Images of shape ``(galaxy, n_in, y, x)`` to shape ``(galaxy, n_out, y, x)``."""
+        y = self.first(x)
+        if self.modulation is not None:
+            gain, offset = self.modulation(condition)[:, :, None, None].chunk(2, 1)
+            y = y * (1 + gain) + offset
+        y = self.second(functional.leaky_relu(y, 0.1))
+        return functional.leaky_relu(self.skip(x) + y, 0.1)
+
+
+class ConditionPlanes(nn.Module):
+    """Appends the condition to images as planes of one value each, for networks that have no other way in.
+
+    Parameters
+    ----------
+    n_condition : int
+        Length of the condition; 0 for none, and then images pass as they are.
+    n_planes : int, optional
+        Planes that are appended.
+    """
+
+    def __init__(self, n_condition, n_planes=4):
+        super().__init__()
+        self.n_planes = n_planes if n_condition else 0
+        self.project = nn.Linear(n_condition, n_planes) if n_condition else None
+
+    def forward(self, x, condition):
+        """Images of shape ``(galaxy, channel, y, x)`` to shape ``(galaxy, channel + n_planes, y, x)``."""
+        if self.project is None:
+            return x
+        planes = self.project(condition)[:, :, None, None].to(x.dtype)
+        return torch.cat([x, planes.expand(-1, -1, *x.shape[-2:])], 1)
+
+
+class Painter(nn.Module):
+    """From feature maps on any grid around the same centre to the features on the target grid.
+
+    Parameters
+    ----------
+    n_in : int
+        Channels of the maps that go in.
+    n_features : int
+        Channels on the target grid.
+    n_hints, n_condition : int
+        As of `Backbone`.
+    """
+
+    def __init__(self, n_in, n_features, n_hints, n_condition):
+        super().__init__()
+        self.to_target = nn.Conv2d(n_in, n_features, 1)
+        self.paint = Block(n_features + n_hints, n_features, n_condition)
+
+    def forward(self, x, hints, size, step, condition):
+        """Maps of shape ``(galaxy, n_in, y, x)``, whose pixels are 1 / ``step`` target pixels wide, to the target."""
+        x = resample(self.to_target(x), size, step)
+        return self.paint(torch.cat([x, hints.to(x.dtype)], 1), condition)
+
+
+def pad_to_multiple(images, multiple, smallest=None):
+    """Images padded on all sides, by their rim, to a multiple of some number of pixels.
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        Shape ``(galaxy, channel, y, x)``.
+    multiple : int
+        What rows and columns become a multiple of.
+    smallest : int, optional
+        What they become at least.
+
+    Returns
+    -------
+    padded : torch.Tensor
+    inside : tuple of slice
+        Where the images lie in it, an index into its last two axes.
+    """
+    inside, padding = [], []
+    for n in images.shape[-2:]:
+        wanted = -(-max(n, smallest or 1) // multiple) * multiple
+        before = (wanted - n) // 2
+        inside.append(slice(before, before + n))
+        padding = [before, wanted - n - before, *padding]
+    if any(padding):
+        images = functional.pad(images, padding, mode="replicate")
+    return images, (..., *inside)
