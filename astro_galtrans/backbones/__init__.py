@@ -1,6 +1,7 @@
 """Networks: tensors in, tensors out."""
 
 from astro_galtrans.backbones.blocks import Block, ConditionPlanes, Painter
+from astro_galtrans.backbones.capsule import CapsuleNet
 from astro_galtrans.backbones.conditioning import available_conditioning
 from astro_galtrans.backbones.contract import (
     Backbone, Features, Noisy, available_backbones, backbone_class, build_backbone, register_backbone,
@@ -11,7 +12,7 @@ from astro_galtrans.backbones.resampling import resample, resampling_matrix
 from astro_galtrans.backbones.unet import UNet
 
 __all__ = [
-    "Backbone", "Block", "ConditionPlanes", "Features", "Noisy", "Painter", "Prediction", "TranslationNetwork", "UNet",
-    "available_backbones", "available_conditioning", "backbone_class", "build_backbone", "fill_invalid",
-    "invalid_footprint", "register_backbone", "resample", "resampling_matrix", "stretch",
+    "Backbone", "Block", "CapsuleNet", "ConditionPlanes", "Features", "Noisy", "Painter", "Prediction",
+    "TranslationNetwork", "UNet", "available_backbones", "available_conditioning", "backbone_class", "build_backbone",
+    "fill_invalid", "invalid_footprint", "register_backbone", "resample", "resampling_matrix", "stretch",
 ]
