@@ -14,7 +14,7 @@ ROOT = Path(importlib.util.find_spec(PACKAGE).origin).parent
 FLOORS = [
     {"exceptions"},
     {"surveys"},
-    {"images"},
+    {"images", "spectra"},
     {"pairs", "gradients"},
     {"simulation"},
     {"backbones"},

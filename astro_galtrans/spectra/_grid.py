@@ -1,0 +1,101 @@
+"""The grid of wavelengths that all spectra of a set share."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+
+__all__ = ["FLUX_UNIT", "SpectrumGrid"]
+
+#: Unit of spectra as arrays, that of the SDSS and DESI spectra.
+FLUX_UNIT = u.Unit(1e-17 * u.erg / u.s / u.cm**2 / u.AA)
+
+
+@dataclass(frozen=True)
+class SpectrumGrid:
+    """Wavelengths in vacuum as observed, evenly spaced in their logarithm.
+
+    The default covers SDSS, BOSS and DESI spectra in steps of 0.1 per cent, 300 km/s, which is about 4 pixels of an
+    SDSS spectrum: lines stay visible, and 1024 numbers are few beside those of the images.
+
+    Parameters
+    ----------
+    first, last : float or `~astropy.units.Quantity`, optional
+        Wavelengths of the centres of the first and the last pixel, in Angstrom.
+    n_pixels : int, optional
+        Number of pixels.
+
+    Examples
+    --------
+    >>> from astro_galtrans.spectra import SpectrumGrid
+    >>> grid = SpectrumGrid(4000, 8000, 3)
+    >>> grid.wavelength
+    <Quantity [4000.        , 5656.85424949, 8000.        ] Angstrom>
+    >>> SpectrumGrid.from_dict(grid.to_dict()) == grid
+    True
+    """
+
+    first: float = 3600.0
+    last: float = 10000.0
+    n_pixels: int = 1024
+
+    def __post_init__(self):
+        for name in ("first", "last"):
+            value = getattr(self, name)
+            try:
+                # 400 nm in Angstrom is 4000 but for rounding, and grids are compared.
+                number = np.round(value.to_value(u.AA), 9) if isinstance(value, u.Quantity) else value
+                valid = not isinstance(number, bool) and np.isfinite(number) and number > 0
+                number = float(number)
+            except (TypeError, ValueError) as error:  # an astropy UnitConversionError is both
+                raise TypeError(f"{name} must be a wavelength in Angstrom, got {value!r}") from error
+            if not valid:
+                raise ValueError(f"{name} must be a wavelength above 0 Angstrom, got {value!r}")
+            object.__setattr__(self, name, number)
+        if not self.first < self.last:
+            raise ValueError(f"first must be below last, got {self.first} and {self.last}")
+        if isinstance(self.n_pixels, bool) or not isinstance(self.n_pixels, (int, np.integer)) or self.n_pixels < 2:
+            raise ValueError(f"n_pixels must be an integer of at least 2, got {self.n_pixels!r}")
+        object.__setattr__(self, "n_pixels", int(self.n_pixels))
+
+    @property
+    def step(self):
+        """Difference of the natural log of the wavelength between neighbours, a float."""
+        return float(np.log(self.last / self.first) / (self.n_pixels - 1))
+
+    @property
+    def wavelength(self):
+        """Centres of the pixels, a Quantity of shape ``(n_pixels,)``."""
+        return np.geomspace(self.first, self.last, self.n_pixels) * u.AA
+
+    @property
+    def edges(self):
+        """Edges of the pixels, a Quantity of shape ``(n_pixels + 1,)``."""
+        half = np.exp(self.step / 2)
+        return np.geomspace(self.first / half, self.last * half, self.n_pixels + 1) * u.AA
+
+    def to_dict(self):
+        """The parameters as a dict of plain Python values."""
+        return {"first": self.first, "last": self.last, "n_pixels": self.n_pixels}
+
+    @classmethod
+    def from_dict(cls, values):
+        """The grid of a dict made by `to_dict`.
+
+        Parameters
+        ----------
+        values : dict
+            With keys ``first``, ``last`` and ``n_pixels``, and no other.
+
+        Returns
+        -------
+        SpectrumGrid
+
+        Raises
+        ------
+        ValueError
+            If the keys are not these.
+        """
+        if set(values) != {"first", "last", "n_pixels"}:
+            raise ValueError(f"a SpectrumGrid has first, last and n_pixels, got {', '.join(map(str, values))}")
+        return cls(**values)
