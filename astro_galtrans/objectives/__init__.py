@@ -3,13 +3,14 @@
 from astro_galtrans.objectives.contract import (
     Objective, available_objectives, build_objective, flux_error_nll, objective_class, register_objective,
 )
+from astro_galtrans.objectives.denoising import DenoisingObjective
 from astro_galtrans.objectives.flow import ResidualFlow, student_t_nll
 from astro_galtrans.objectives.gradient import GradientObjective, UnweightedGradientObjective
 from astro_galtrans.objectives.gradient_space import GradientResiduals, gradient_residuals, n_scales_of, pool_scales
 from astro_galtrans.objectives.pixel import PixelObjective
 
 __all__ = [
-    "GradientObjective", "GradientResiduals", "Objective", "PixelObjective", "ResidualFlow",
+    "DenoisingObjective", "GradientObjective", "GradientResiduals", "Objective", "PixelObjective", "ResidualFlow",
     "UnweightedGradientObjective", "available_objectives", "build_objective", "flux_error_nll", "gradient_residuals",
     "n_scales_of", "objective_class", "pool_scales", "register_objective", "student_t_nll",
 ]
