@@ -56,7 +56,7 @@ class Stepper:
     def step(self):
         generator = torch.Generator().manual_seed(self.steps)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            loss, _ = self.module._loss(self.batch, generator, 0.5)
+            loss, _ = self.module.loss(self.batch, generator, 0.5, training=True)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)

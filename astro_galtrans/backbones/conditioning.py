@@ -67,14 +67,15 @@ class SpectrumEmbedding(_Embedding):
     ----------
     n_out : int
         Length of the embedding.
-    n_pixels : int, optional
-        Pixels of a spectrum.
+    grid : dict
+        The grid of wavelengths, of which ``"n_pixels"`` is read; the rest is kept for who resamples spectra.
     widths : sequence of int, optional
-        Channels of each level; each divides the number of pixels by 4.
+        Channels of each level; each has a quarter of the pixels of the one before.
     """
 
-    def __init__(self, n_out, n_pixels=1024, widths=(16, 24, 32)):
+    def __init__(self, n_out, grid, widths=(16, 24, 32)):
         super().__init__(n_out)
+        n_pixels = grid["n_pixels"]
         channels = zip((3, *widths[:-1]), widths)
         self.levels = nn.ModuleList(nn.Conv1d(a, b, 7, stride=4, padding=3) for a, b in channels)
         for _ in widths:

@@ -33,6 +33,10 @@ class Prediction(NamedTuple):
     time: torch.Tensor | None = None
     """Step of the diffusion that a generative network was given, shape ``(galaxy,)``."""
 
+    def detach(self):
+        """The same without a way back to the network, a `Prediction`."""
+        return Prediction(*(None if part is None else part.detach() for part in self))
+
 
 def stretch(flux, noise):
     """Square-root stretch sgn(f) (sqrt(|f| / s + 1) - 1) of flux f in units of the noise s (arXiv:2101.07389)."""
@@ -115,6 +119,18 @@ class TranslationNetwork(nn.Module):
         """The input flux on the target grid in the output space, shape ``(galaxy, target band, *size)``."""
         nearest = flux[:, self.nearest_band] * self.unit_ratio * self.step**2
         return self.from_flux(resample(nearest, size, self.step, self.base_smoothing))
+
+    @torch.no_grad()
+    def calibrate(self, flux, target, valid=None):
+        """Measure ``value_scale`` on some galaxies; fluxes as of `draw_noisy`, ``valid`` of the target's shape."""
+        value = self.from_flux(target)
+        if self.residual:
+            value = value - self.base(flux, target.shape[-2:])
+        valid = torch.ones_like(value) if valid is None else valid.to(value.dtype)
+        count = valid.sum((0, 2, 3)).clamp_min(1)
+        scale = ((value.square() * valid).sum((0, 2, 3)) / count).sqrt().clamp_min(1e-3)
+        self.options["value_scale"] = scale.tolist()
+        self.value_scale.copy_(scale[:, None, None])
 
     def forward(self, flux, size, condition=None, noisy=None):
         """Predict the target images.

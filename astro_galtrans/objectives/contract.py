@@ -25,6 +25,8 @@ class Objective(nn.Module):
 
     output = "log"
     residual = True
+    selects = True
+    """Whether the epoch of the smallest validation loss is the best one; otherwise the last is."""
 
     @classmethod
     def refusal(cls, backbone):

@@ -134,8 +134,7 @@ class GradientObjective(_GradientScales):
         """Loss and the gain in likelihood that the flow brings, per element; see `Objective`."""
         if progress >= self.pixel_share:
             return self._likelihood(network, prediction, target, valid, generator)
-        fixed = prediction._replace(**{name: value.detach() for name, value in prediction._asdict().items()})
-        loss, logs = self._likelihood(network, fixed, target, valid, generator)
+        loss, logs = self._likelihood(network, prediction.detach(), target, valid, generator)
         return loss + stretched_error(network, prediction, target, valid), logs
 
     def _likelihood(self, network, prediction, target, valid, generator):

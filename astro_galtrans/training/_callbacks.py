@@ -36,10 +36,12 @@ class EpochKeeper(lightning.Callback):
         Where the checkpoint goes after each epoch.
     patience : int or None
         Epochs without a better validation loss after which training stops.
+    selects : bool, optional
+        Whether the epoch of the smallest validation loss is the best; otherwise the last is.
     """
 
-    def __init__(self, path, patience):
-        self.path, self.patience = path, patience
+    def __init__(self, path, patience, selects=True):
+        self.path, self.patience, self.selects = path, patience, selects
         self.rows, self.best, self.best_epoch, self.best_loss = [], None, -1, float("inf")
         self._start = None
 
@@ -54,11 +56,12 @@ class EpochKeeper(lightning.Callback):
 
     def on_train_epoch_end(self, trainer, module):
         """Keep the row, the weights if they are the best, and the checkpoint."""
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, **module.take_means(),
+        row = {"epoch": trainer.current_epoch, "step": module.step_number, **module.take_means(),
                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
                "seconds": time.perf_counter() - self._start}
         self.rows.append(row)
-        loss = row.get("valid_loss", -trainer.current_epoch)  # without validation, the last epoch is the best
+        last = -trainer.current_epoch  # without validation, the last epoch is the best
+        loss = row.get("valid_loss", last) if self.selects else last
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, trainer.current_epoch
             self.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
@@ -96,7 +99,7 @@ class StepBar(lightning.Callback):
 
     def on_train_start(self, trainer, module):
         """Open the bar."""
-        self.bar = tqdm(total=self.n_steps, initial=trainer.global_step, desc=self.label, unit="step")
+        self.bar = tqdm(total=self.n_steps, initial=module.step_number, desc=self.label, unit="step")
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
         """One step further."""

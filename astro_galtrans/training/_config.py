@@ -4,12 +4,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
-from astro_galtrans.backbones import available_backbones
+from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class
 from astro_galtrans.objectives import available_objectives, objective_class
 
 __all__ = ["TrainConfig"]
 
-_CONDITIONING = (None, "redshift")
 _PRECISIONS = ("32", "bf16", "16")
 
 
@@ -20,10 +19,11 @@ class TrainConfig:
     Parameters
     ----------
     backbone : str, optional
-        Name of the network, as ``"unet"``.
+        Name of the network: ``"unet"``, ``"swin"``, ``"srgan"``, ``"capsule"`` or ``"diffusion"``.
     objective : str, optional
-        ``"pixel"`` (squared error of stretched pixels), ``"gradient"`` (log-flux gradients weighted by a flow) or
-        ``"gradient-unweighted"``.
+        ``"pixel"`` (squared error of stretched pixels), ``"adversarial"`` (that and a critic), ``"denoising"`` (the
+        noise of a diffusion), ``"gradient"`` (log-flux gradients weighted by a flow), ``"gradient-unweighted"``, or
+        ``"conventional"`` for the one of these that the literature trains the backbone with.
     epochs : int, optional
         Passes over the training pairs.
     batch_size : int, optional
@@ -36,8 +36,11 @@ class TrainConfig:
         Largest norm of the gradient of all weights.
     seed : int, optional
         Of every random draw.
-    conditioning : {None, "redshift"}, optional
+    conditioning : {None, "redshift", "spectrum"}, optional
         What else the translator is given.
+    condition_dropout : float, optional
+        Share of the galaxies whose redshift or spectrum is hidden in each step, so that the translator also serves
+        galaxies without. With 0 it does so only if the training pairs have such galaxies.
     residual : bool, optional
         Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
         conventional "pixel" does not.
@@ -45,6 +48,8 @@ class TrainConfig:
         Whether to turn each batch by a random multiple of 90 degrees and flip it.
     precision : {"32", "bf16", "16"}, optional
         Arithmetic of the backbone in training; heads, objective and translation stay in float32.
+    size : str, optional
+        Named size of the backbone, as "tiny" or "base"; what ``backbone_options`` says comes before it.
     patience : int, optional
         Stop after so many epochs without a better validation loss; needs validation pairs.
     backbone_options, objective_options : dict, optional
@@ -71,17 +76,25 @@ class TrainConfig:
     gradient_clip: float = 1.0
     seed: int = 0
     conditioning: str | None = None
+    condition_dropout: float = 0.1
     residual: bool | None = None
     augment: bool = True
     precision: str = "32"
+    size: str | None = None
     patience: int | None = None
     backbone_options: dict = field(default_factory=dict)
     objective_options: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self._one_of("backbone", available_backbones())
+        if self.objective == "conventional":
+            object.__setattr__(self, "objective", backbone_class(self.backbone).conventional)
         self._one_of("objective", available_objectives())
-        self._one_of("conditioning", _CONDITIONING)
+        refusal = objective_class(self.objective).refusal(backbone_class(self.backbone))
+        if refusal is not None:
+            raise ValueError(f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {refusal}")
+        self._one_of("conditioning", available_conditioning())
+        self._one_of("size", (None, *backbone_class(self.backbone).sizes))
         self._one_of("precision", _PRECISIONS)
         self._one_of("residual", (None, True, False))
         for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1)):
@@ -95,6 +108,8 @@ class TrainConfig:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
             object.__setattr__(self, name, float(value))
+        if isinstance(self.condition_dropout, bool) or not 0 <= self.condition_dropout < 1:
+            raise ValueError(f"condition_dropout must be at least 0 and below 1, got {self.condition_dropout!r}")
         for name in ("backbone_options", "objective_options"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")
@@ -112,6 +127,12 @@ class TrainConfig:
     def uses_residual(self):
         """Whether the network adds to the resampled input, with the objective's default filled in."""
         return objective_class(self.objective).residual if self.residual is None else self.residual
+
+    @property
+    def all_backbone_options(self):
+        """Options of the backbone, those of its named size included, a dict."""
+        named = {} if self.size is None else backbone_class(self.backbone).sizes[self.size]
+        return {**named, **self.backbone_options}
 
     def to_dict(self):
         """All fields as plain values, a dict."""

@@ -6,6 +6,8 @@ import torch
 __all__ = ["PairBatches"]
 
 _IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight")
+_SPECTRA = ("spectrum_flux", "spectrum_weight")
+_REDSHIFT = ("redshift", "redshift_error")
 # Pairs on disk lie in blocks that are read whole. Runs of neighbours are shuffled, and as many pairs as fit in memory
 # with ease are read at once and shuffled again: each block is decoded about once an epoch, not once a pair.
 _RUN, _IN_MEMORY = 32, 2048
@@ -24,10 +26,13 @@ class PairBatches(torch.utils.data.IterableDataset):
         Of the order and of the turns; None keeps the order and turns nothing.
     augment : bool, optional
         Whether to turn and flip. Images that are not square are turned by 180 degrees only.
+    spectra : bool, optional
+        Whether batches hold the spectra.
     """
 
-    def __init__(self, pairs, batch_size, seed=None, augment=False):
+    def __init__(self, pairs, batch_size, seed=None, augment=False, spectra=False):
         super().__init__()
+        self.arrays = (*_IMAGES, *_SPECTRA) if spectra else _IMAGES
         self.pairs, self.batch_size, self.seed, self.augment = pairs, batch_size, seed, augment
         self.epoch = 0
 
@@ -38,14 +43,14 @@ class PairBatches(torch.utils.data.IterableDataset):
         if self.seed is None:
             for start in range(0, len(self.pairs), self.batch_size):
                 rows = slice(start, min(start + self.batch_size, len(self.pairs)))
-                yield _tensors(self.pairs.read(rows, images=_IMAGES))
+                yield _tensors(self.pairs.read(rows, images=self.arrays))
             return
         generator = np.random.default_rng([self.seed, self.epoch])
         runs = np.array_split(np.arange(len(self.pairs)), -(-len(self.pairs) // _RUN))
         order = np.concatenate([runs[number] for number in generator.permutation(len(runs))])
         n_read = max(1, _IN_MEMORY // self.batch_size) * self.batch_size
         for start in range(0, len(order), n_read):
-            arrays = self.pairs.read(np.sort(order[start:start + n_read]), images=_IMAGES)
+            arrays = self.pairs.read(np.sort(order[start:start + n_read]), images=self.arrays)
             shuffled = generator.permutation(len(arrays["input_flux"]))
             for first in range(0, len(shuffled), self.batch_size):
                 rows = shuffled[first:first + self.batch_size]
@@ -65,7 +70,7 @@ def _turned(arrays, generator):
 
 def _tensors(arrays):
     batch = {}
-    for name in (*_IMAGES, "redshift"):
+    for name in (*_IMAGES, *_SPECTRA, *_REDSHIFT):
         value = arrays.get(name)
         batch[name] = None if value is None else torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     return batch

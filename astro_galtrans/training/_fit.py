@@ -32,6 +32,7 @@ from astro_galtrans.translation import Translator
 __all__ = ["FitResult", "fit"]
 
 _CHECKPOINT = "checkpoint.asdf"
+_N_CALIBRATION = 64  # pairs
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -103,17 +104,18 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
         checkpoint = Path(directory) / _CHECKPOINT
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment)
+    spectra = config.conditioning == "spectrum"
+    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, spectra)
     n_steps = config.epochs * len(batches)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
         torch.default_generator.manual_seed(config.seed)
         module = _build(pairs, config, n_steps, _run(pairs, config, validation))
-        keeper = EpochKeeper(checkpoint, config.patience)
+        keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).selects)
         trainer = _trainer(config, device, [*([StepBar(n_steps, config.objective)] if progress else []), keeper])
         with _interrupts(trainer, checkpoint):
             trainer.fit(
                 module, _loader(batches),
-                None if validation is None else _loader(PairBatches(validation, config.batch_size)),
+                None if validation is None else _loader(PairBatches(validation, config.batch_size, spectra=spectra)),
                 ckpt_path=_checkpoint_to_resume(checkpoint, resume, module.run),
             )
         if keeper.best is None:
@@ -124,7 +126,7 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
     translator = Translator(
         module.network.to("cpu"), module.objective.to("cpu"), objective_name=config.objective,
         objective_options=config.objective_options, input_survey=pairs.input_survey, target_survey=pairs.target_survey,
-        name=name, history=history, provenance=_provenance(config, pairs, validation, device, keeper),
+        name=name, history=history, provenance=_provenance(config, pairs, validation, device, keeper, module.notes),
     )
     return FitResult(translator, history, config, keeper.best_epoch, time.perf_counter() - started)
 
@@ -141,13 +143,17 @@ def _check(pairs, config, validation, directory, resume):
             raise ValueError(f"{key} must hold at least one pair, got none")
     if config.patience is not None and validation is None:
         raise ValueError(f"patience={config.patience} needs validation pairs, got validation=None")
+    if config.patience is not None and not objective_class(config.objective).selects:
+        raise ValueError(f"patience={config.patience} needs an objective whose validation loss tells the better epoch, "
+                         f"got objective={config.objective!r}")
     if resume and directory is None:
         raise ValueError("resume=True needs the directory of the checkpoint, got directory=None")
-    if config.conditioning == "redshift":
-        for key, value in (("pairs", pairs), ("validation", validation)):
-            if value is not None and (value.redshift is None or not np.all(np.isfinite(value.redshift))):
-                raise ValueError(f"conditioning='redshift' needs a finite redshift for each galaxy of {key}")
+    _check_condition(config, pairs, "pairs")
     if validation is not None:
+        _check_condition(config, validation, "validation")
+        if config.conditioning == "spectrum" and validation.spectrum_grid != pairs.spectrum_grid:
+            raise ValueError(f"validation must have the spectrum_grid of pairs, {pairs.spectrum_grid}, "
+                             f"got {validation.spectrum_grid}")
         for side in ("input_survey", "target_survey"):
             mine, other = getattr(pairs, side), getattr(validation, side)
             if (mine.name, mine.band_names) != (other.name, other.band_names):
@@ -156,6 +162,14 @@ def _check(pairs, config, validation, directory, resume):
         shared = set(pairs.ids.tolist()) & set(validation.ids.tolist())
         if shared:
             raise ValueError(f"validation shares {len(shared)} galaxies with pairs, for one {next(iter(shared))!r}")
+
+
+def _check_condition(config, pairs, key):
+    """Whether some galaxy has what the network is conditioned on."""
+    if config.conditioning == "redshift" and (pairs.redshift is None or not np.any(np.isfinite(pairs.redshift))):
+        raise ValueError(f"conditioning='redshift' needs a finite redshift for galaxies of {key}, got none")
+    if config.conditioning == "spectrum" and pairs.spectrum_flux is None:
+        raise ValueError(f"conditioning='spectrum' needs spectra for galaxies of {key}, got none")
 
 
 def _noise(survey, weight):
@@ -182,13 +196,33 @@ def _build(pairs, config, n_steps, run):
     network = TranslationNetwork(
         config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
         output=objective_class(config.objective).output, residual=config.uses_residual,
-        conditioning=config.conditioning, backbone_options=config.backbone_options,
+        conditioning=config.conditioning, backbone_options=config.all_backbone_options,
+        conditioning_options=_conditioning_options(config, pairs),
     )
+    if network.generative:
+        _calibrate(network, pairs)
     objective = build_objective(
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,
     )
-    return TranslationModule(network, objective, config, target.sky_noise**-2.0, n_steps, run)
+    kind = TranslationModule
+    if hasattr(objective, "critic"):
+        from astro_galtrans.training._adversarial import AdversarialModule as kind
+    return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
+
+
+def _conditioning_options(config, pairs):
+    if config.conditioning != "spectrum":
+        return {}
+    return {"grid": pairs.spectrum_grid.to_dict()}
+
+
+def _calibrate(network, pairs):
+    """Measure on some pairs what a generative network's images are divided by."""
+    arrays = pairs.read(slice(0, min(len(pairs), _N_CALIBRATION)), images=("input_flux", "target_flux", "target_weight"))
+    flux, target = (torch.from_numpy(np.nan_to_num(arrays[name])) for name in ("input_flux", "target_flux"))
+    weight = arrays["target_weight"]
+    network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
 
 
 def _run(pairs, config, validation):
@@ -233,13 +267,14 @@ def _checkpoint_to_resume(checkpoint, resume, run):
     return str(checkpoint)
 
 
-def _provenance(config, pairs, validation, device, keeper):
+def _provenance(config, pairs, validation, device, keeper, notes):
     return {
-        "config": {**config.to_dict(), "residual": config.uses_residual}, "config_hash": config.hash,
+        "config": {**config.to_dict(), "residual": config.uses_residual, "backbone_options": config.all_backbone_options},
+        "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),
         "n_validation": 0 if validation is None else len(validation), "best_epoch": keeper.best_epoch,
         "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),
-        "device": str(device),
+        "device": str(device), "notes": dict(notes),
         "versions": {
             package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
     }

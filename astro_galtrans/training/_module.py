@@ -7,6 +7,7 @@ import torch
 
 from astro_galtrans.backbones import fill_invalid
 from astro_galtrans.objectives import flux_error_nll
+from astro_galtrans.training._condition import condition_of
 
 __all__ = ["TranslationModule"]
 
@@ -15,6 +16,8 @@ _RISE = 0.05  # share of the steps over which the learning rate rises
 
 class TranslationModule(lightning.LightningModule):
     """Network and objective under AdamW with a linear rise and a cosine fall of the learning rate.
+
+    What happened in the training that its user should know, plain values, stands in ``notes``.
 
     Parameters
     ----------
@@ -34,6 +37,7 @@ class TranslationModule(lightning.LightningModule):
         self.network, self.objective, self.config, self.n_steps, self.run = network, objective, config, n_steps, run
         self.register_buffer("default_weight", torch.tensor(target_weight)[:, None, None].float(), persistent=False)
         self.sums = {}
+        self.notes = {}
 
     def on_save_checkpoint(self, checkpoint):
         """Add what tells this training from others."""
@@ -41,8 +45,12 @@ class TranslationModule(lightning.LightningModule):
 
     def configure_optimizers(self):
         """AdamW and its schedule by step."""
+        return self.scheduled(self.parameters())
+
+    def scheduled(self, parameters):
+        """Optimiser of some parameters with its schedule, as Lightning takes it."""
         optimizer = torch.optim.AdamW(
-            [parameter for parameter in self.parameters() if parameter.requires_grad],
+            [parameter for parameter in parameters if parameter.requires_grad],
             lr=self.config.learning_rate, weight_decay=self.config.weight_decay,
         )
         rise = max(1, round(_RISE * self.n_steps))
@@ -55,7 +63,22 @@ class TranslationModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _loss(self, batch, generator, progress):
+    @property
+    def step_number(self):
+        """Steps of the training that are done."""
+        return self.global_step
+
+    def generator(self):
+        """Generator of the draws of this step, made from seed and step, so that a resumed run draws alike."""
+        return torch.Generator().manual_seed(1_000_003 * self.config.seed + self.step_number)
+
+    @property
+    def progress(self):
+        """Share of the training that is done."""
+        return self.step_number / max(1, self.n_steps)
+
+    def predict(self, batch, generator, training):
+        """Prediction, target, valid pixels (None if all are) and weight of the target for a batch."""
         flux, valid = batch["input_flux"], None
         if batch["input_weight"] is not None and not bool((batch["input_weight"] > 0).all()):
             flux = fill_invalid(flux, batch["input_weight"] > 0)
@@ -66,8 +89,21 @@ class TranslationModule(lightning.LightningModule):
         elif not bool((weight > 0).all()):
             valid = weight > 0
         flux, target = (x.contiguous(memory_format=torch.channels_last) for x in (flux, target))
-        redshift = batch["redshift"] if self.network.conditioning else None
-        prediction = self.network(flux, target.shape[-2:], redshift)
+        dropout = self.config.condition_dropout if training else None
+        condition = condition_of(batch, self.network.conditioning, dropout, generator)
+        noisy = None
+        if self.network.generative:
+            whole = target if valid is None else fill_invalid(target, valid)
+            noisy = self.network.draw_noisy(flux, whole, generator)
+        return self.network(flux, target.shape[-2:], condition, noisy), target, valid, weight
+
+    def loss(self, batch, generator, progress, training):
+        """Loss of network and objective on a batch, and what to log of it."""
+        prediction, target, valid, weight = self.predict(batch, generator, training)
+        return self.loss_of(prediction, target, valid, weight, generator, progress)
+
+    def loss_of(self, prediction, target, valid, weight, generator, progress):
+        """The same for a prediction."""
         with torch.autocast(target.device.type, enabled=False):
             loss, logs = self.objective(self.network, prediction, target, valid, generator, progress)
             error_nll = flux_error_nll(self.network, prediction, target, weight, generator)
@@ -76,24 +112,27 @@ class TranslationModule(lightning.LightningModule):
 
     def training_step(self, batch, batch_index):
         """Loss of one batch."""
-        # A generator made from seed and step, so that a resumed run draws what an unbroken one does.
-        generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + self.global_step)
-        loss, logs = self._loss(batch, generator, self.global_step / max(1, self.n_steps))
+        loss, logs = self.loss(batch, self.generator(), self.progress, training=True)
+        self.check(loss)
+        self.add("train", logs, len(batch["input_flux"]))
+        return loss
+
+    def check(self, loss):
+        """Raise a FloatingPointError if a loss is not finite."""
         if not math.isfinite(float(loss.detach())):
             raise FloatingPointError(
-                f"the training loss became {float(loss.detach())} at step {self.global_step}; "
+                f"the training loss became {float(loss.detach())} at step {self.step_number}; "
                 "a smaller learning_rate or precision='32' may help"
             )
-        self._add("train", logs, len(batch["input_flux"]))
-        return loss
 
     def validation_step(self, batch, batch_index):
         """The same loss on validation pairs, with the same draws in every epoch."""
         generator = torch.Generator().manual_seed(batch_index)
-        _, logs = self._loss(batch, generator, 1.0)
-        self._add("valid", logs, len(batch["input_flux"]))
+        _, logs = self.loss(batch, generator, 1.0, training=False)
+        self.add("valid", logs, len(batch["input_flux"]))
 
-    def _add(self, stage, logs, n_galaxies):
+    def add(self, stage, logs, n_galaxies):
+        """Add what is to log of a batch to the sums of its stage, "train" or "valid"."""
         for name, value in logs.items():
             total = self.sums.setdefault(f"{stage}_{name}", [0.0, 0])
             total[0] += value * n_galaxies

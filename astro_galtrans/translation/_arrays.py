@@ -1,6 +1,7 @@
 """Many galaxies as arrays through a translator."""
 
 import warnings
+from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
@@ -9,8 +10,10 @@ from tqdm.auto import tqdm
 
 from astro_galtrans.backbones import fill_invalid, invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
+from astro_galtrans.translation._conditions import checked_condition, condition_rows
+from astro_galtrans.translation._sampling import checked_sampling, draw, noise
 
-__all__ = ["checked_redshift", "forward", "gradient_weights", "translate"]
+__all__ = ["Translated", "forward", "gradient_weights", "translate"]
 
 # Galaxies a forward pass on a CPU. More are not faster, and from 32 galaxies of 136 x 136 pixels on it is the slower by
 # a third: feature maps beyond 32 MiB are given back to the system by the C library and cleared again at each layer.
@@ -54,21 +57,20 @@ def _tensor(array, device):
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
-def checked_redshift(translator, redshift, n_galaxies):
-    """Float32 array of shape ``(galaxy,)`` or None, as the translator's conditioning asks for."""
-    if translator.conditioning is None:
-        if redshift is not None:
-            raise ValueError(f"redshift was given, but translator {translator.name!r} is not conditioned on it")
-        return None
-    if redshift is None:
-        raise ValueError(f"translator {translator.name!r} is conditioned on the redshift: redshift must be given")
-    redshift = np.asarray(redshift, dtype=np.float32)
-    if redshift.shape != (n_galaxies,) or not np.all(np.isfinite(redshift)) or np.any(redshift <= -1):
-        raise ValueError(f"redshift must be {n_galaxies} finite numbers above -1, one a galaxy, got {redshift!r}")
-    return redshift
+class Translated(NamedTuple):
+    """A batch of translated galaxies, as tensors."""
+
+    flux: torch.Tensor
+    """Target flux, shape ``(galaxy, band, Y, X)``; the mean where several samples were drawn."""
+    sigma: torch.Tensor
+    """Its standard deviation."""
+    masked: torch.Tensor | None
+    """Which pixels rest on invalid pixels of the input, None if none do."""
+    samples: torch.Tensor | None
+    """Flux of each sample of a generative network, shape ``(sample, galaxy, band, Y, X)``."""
 
 
-def forward(translator, flux, valid, redshift, size):
+def forward(translator, flux, valid, condition, size, sampling=None, galaxies=None):
     """One batch of arrays through the network.
 
     Parameters
@@ -78,74 +80,105 @@ def forward(translator, flux, valid, redshift, size):
         Shape ``(galaxy, band, y, x)``, float32; values of invalid pixels do not matter.
     valid : ndarray of bool or None
         Same shape; None if all are.
-    redshift : ndarray or None
+    condition : tuple of ndarray or None
     size : tuple of int
+    sampling : Sampling, optional
+        Where the network is generative.
+    galaxies : sequence of int, optional
+        Number of each galaxy, for the noise that its samples are made from.
 
     Returns
     -------
-    prediction : Prediction
-    masked : torch.Tensor of bool or None
-        Target pixels that rest on invalid pixels, None if there are none.
+    Translated
     """
+    tensor, masked, condition = _to_device(translator, flux, valid, condition, size)
+    network, samples = translator.network, None
+    if sampling is None:
+        prediction = network(tensor, size, condition)
+        image, sigma = prediction.flux, network.sigma(prediction)
+    else:
+        prediction, samples = draw(network, tensor, size, condition, sampling, galaxies)
+        image, sigma = samples.mean(0), network.sigma(prediction)
+        if len(samples) > 1:
+            sigma = samples.std(0)
+    broken = ~(image.isfinite() & sigma.isfinite())
+    if bool(broken.any()):  # the input was beyond what float32 can follow
+        masked = broken if masked is None else masked | broken
+    return Translated(image, sigma, masked, samples)
+
+
+def _to_device(translator, flux, valid, condition, size):
+    """Tensors of a batch with invalid pixels filled, the target pixels that rest on them, and the condition."""
     device = translator.device
-    tensor = _tensor(flux, device)
-    masked = None
+    tensor, masked = _tensor(flux, device), None
     if valid is not None and not valid.all():
         valid = _tensor(valid, device)
         tensor = fill_invalid(tensor, valid)
         masked = invalid_footprint(translator.network, valid, size)
-    if redshift is not None:
-        redshift = _tensor(redshift, device)
-    prediction = translator.network(tensor, size, redshift)
-    broken = ~(prediction.flux.isfinite() & prediction.log_sigma.isfinite())
-    if bool(broken.any()):  # the input was beyond what float32 can follow
-        masked = broken if masked is None else masked | broken
-    return prediction, masked
+    if condition is not None:
+        condition = tuple(_tensor(part, device) for part in condition)
+    return tensor, masked, condition
 
 
 @torch.inference_mode()
-def translate(translator, flux, *, weight, redshift, batch_size, device, return_uncertainty, progress):
-    """See `Translator.translate_array`."""
+def translate(translator, flux, *, weight, condition, sampling, batch_size, device, return_uncertainty, return_samples,
+              progress):
+    """See `Translator.translate_array`; ``condition`` is a dict of what was given, ``sampling`` another."""
     flux = _checked_flux(flux, translator.input_survey, "flux")
     if weight is not None and np.shape(weight) != flux.shape:
         raise ValueError(f"weight must have the shape of flux, {flux.shape}, got {np.shape(weight)}")
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
-    redshift = checked_redshift(translator, redshift, len(flux))
+    condition = checked_condition(translator, len(flux), **condition)
+    sampling = checked_sampling(translator, **sampling)
+    if return_samples and sampling is None:
+        raise ValueError(f"return_samples is for translators that draw samples, which {translator.name!r} does not")
     if device is not None:
         translator.to(device)
     if translator.device.type == "cpu":
         batch_size = min(batch_size, _CPU_BATCH)
     size = translator.target_size(flux.shape[2:])
-    result = np.empty((len(flux), len(translator.target_survey), *size), np.float32)
-    sigma = np.empty_like(result) if return_uncertainty else None
+    shape = len(flux), len(translator.target_survey), *size
+    arrays = {"samples": np.empty((sampling.n_samples, *shape), np.float32)} if return_samples else {
+        "flux": np.empty(shape, np.float32)}
+    if return_uncertainty:
+        arrays["sigma"] = np.empty(shape, np.float32)
     n_empty = 0
     starts = tqdm(range(0, len(flux), batch_size), desc="translate", unit="batch", disable=not progress)
     for start in starts:
-        rows = slice(start, start + batch_size)
+        rows = slice(start, min(start + batch_size, len(flux)))
         valid = np.isfinite(flux[rows])
         if weight is not None:
             valid &= np.asarray(weight[rows]) > 0
         n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
-        prediction, masked = forward(
-            translator, flux[rows], valid, None if redshift is None else redshift[rows], size)
-        images = [prediction.flux] + ([translator.network.sigma(prediction)] if return_uncertainty else [])
-        for array, image in zip((result, sigma), images):
-            if masked is not None:
-                image = image.masked_fill(masked, torch.nan)
-            array[rows] = image.cpu().numpy()
+        translated = forward(translator, flux[rows], valid, condition_rows(condition, rows), size, sampling,
+                             range(rows.start, rows.stop))
+        for name, array in arrays.items():
+            image = getattr(translated, name)
+            if translated.masked is not None:
+                image = image.masked_fill(translated.masked, torch.nan)
+            array[..., rows, :, :, :] = image.cpu().numpy()
     if n_empty:
         warnings.warn(f"{n_empty} of {len(flux)} galaxies have no usable pixel and become NaN", GaltransWarning, 3)
-    return (result, sigma) if return_uncertainty else result
+    results = tuple(arrays.values())
+    return results if return_uncertainty else results[0]
 
 
-def gradient_weights(translator, input_flux, target_flux, redshift, target_weight, scale):
+def _guess(network, flux, size, condition):
+    """The prediction from the input alone, which for a generative network is the first step of its sampler."""
+    if not network.generative:
+        return network(flux, size, condition)
+    deviates = noise(0, 0, range(len(flux)), (len(network.nearest_band), *size)).to(flux.device)
+    return network.sample(flux, size, condition, noise=deviates, n_steps=1)
+
+
+def gradient_weights(translator, input_flux, target_flux, condition, target_weight, scale):
     """See `Translator.gradient_weights`."""
     flux = _checked_flux(input_flux, translator.input_survey, "input_flux")
     target = _checked_flux(target_flux, translator.target_survey, "target_flux")
     if len(target) != len(flux):
         raise ValueError(f"target_flux must have {len(flux)} galaxies as input_flux, got {len(target)}")
-    redshift = checked_redshift(translator, redshift, len(flux))
+    condition = checked_condition(translator, len(flux), **condition)
     size = translator.target_size(flux.shape[2:])
     if target.shape[2:] != size:
         raise ValueError(f"target_flux must have {size[0]} x {size[1]} pixels for input_flux of "
@@ -161,10 +194,9 @@ def gradient_weights(translator, input_flux, target_flux, redshift, target_weigh
     for row in range(len(flux)):
         one = slice(row, row + 1)
         with torch.no_grad():
-            prediction, _ = forward(
-                translator, flux[one], np.isfinite(flux[one]), None if redshift is None else redshift[one],
-                size,
-            )
+            tensor, _, told = _to_device(
+                translator, flux[one], np.isfinite(flux[one]), condition_rows(condition, one), size)
+            prediction = _guess(translator.network, tensor, size, told)
         images = torch.from_numpy(np.where(valid[one], target[one], 0)).to(translator.device)
         mask = None if valid[one].all() else torch.from_numpy(valid[one]).to(translator.device)
         weights.append(translator.objective.weights(translator.network, prediction, images, mask, scale).cpu().numpy())

@@ -10,7 +10,9 @@ from astropy.nddata import StdDevUncertainty
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input
-from astro_galtrans.translation._arrays import checked_redshift, forward
+from astro_galtrans.translation._arrays import forward
+from astro_galtrans.translation._conditions import checked_condition, condition_rows, described
+from astro_galtrans.translation._sampling import checked_sampling
 from astro_galtrans.translation._wcs import rescaled_wcs
 
 __all__ = ["translate"]
@@ -85,28 +87,40 @@ def _wrap(translator, cube, flux, sigma, mask, provenance):
 
 
 @torch.inference_mode()
-def translate(translator, images, redshift, batch_size):
-    """Translate a list of images of any accepted kind; see `Translator.__call__`."""
+def translate(translator, images, condition, sampling, batch_size, separate=False):
+    """Translate a list of images of any accepted kind; see `Translator.__call__`.
+
+    With ``separate``, each becomes a list of its samples instead of their mean; see `Translator.samples`.
+    """
     cubes = [_checked_cube(translator, image) for image in images]
-    redshift = checked_redshift(translator, redshift, len(images))
+    condition = checked_condition(translator, len(images), **condition)
+    sampling = checked_sampling(translator, **sampling)
     arrays = [flux_and_weight(cube) for cube in cubes]
     for number, (_, weight) in enumerate(arrays):
         if not np.any(weight > 0):
             which = f" {number}" if len(images) > 1 else ""
             raise ValueError(f"every pixel of the image{which} is masked or not finite")
     provenance = translator.describe()
+    if sampling is not None:
+        provenance |= {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed,
+                       "sampling_steps": sampling.n_steps or translator.network.backbone.sampling_steps}
     translated = [None] * len(images)
     for rows in _batches(cubes, batch_size):
         size = translator.target_size(cubes[rows[0]].shape[1:])
         flux, weight = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
-        prediction, masked = forward(
-            translator, flux, weight > 0, None if redshift is None else redshift[rows], size)
-        results = prediction.flux.cpu().numpy(), translator.network.sigma(prediction).cpu().numpy()
-        masks = np.zeros(results[0].shape, bool) if masked is None else masked.cpu().numpy()
+        result = forward(translator, flux, weight > 0, condition_rows(condition, rows), size, sampling, rows)
+        sigma = result.sigma.cpu().numpy()
+        masks = np.zeros(sigma.shape, bool) if result.masked is None else result.masked.cpu().numpy()
+        fluxes = result.samples if separate else result.flux[None]
+        fluxes = fluxes.cpu().numpy()
         for place, row in enumerate(rows):
-            told = provenance if redshift is None else {**provenance, "redshift": float(redshift[row])}
-            cube = _wrap(translator, cubes[row], results[0][place], results[1][place], masks[place], told)
-            translated[row] = like_input(cube, images[row])
+            told = {**provenance, **described(translator.conditioning, condition, row)}
+            made = []
+            for number, flux in enumerate(fluxes):
+                own = {**told, "sample": number} if separate else told
+                cube = _wrap(translator, cubes[row], flux[place], sigma[place], masks[place], own)
+                made.append(like_input(cube, images[row]))
+            translated[row] = made if separate else made[0]
     return translated
 
 

@@ -12,6 +12,7 @@ from astro_galtrans.backbones import TranslationNetwork
 from astro_galtrans.objectives import build_objective
 from astro_galtrans.surveys import Survey, matching_size
 from astro_galtrans.translation import _arrays, _images
+from astro_galtrans.translation._conditions import spectrum_grid
 
 __all__ = ["Translator"]
 
@@ -27,6 +28,16 @@ def _load_weights(module, weights, what):
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     except RuntimeError as error:
         raise ValueError(f"the weights of the {what} do not fit its options: {error}") from error
+
+
+def _given(redshift, redshift_error, spectrum):
+    """What was told of the galaxies, without what was not."""
+    given = {"redshift": redshift, "redshift_error": redshift_error, "spectrum": spectrum}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _sampled(n_samples, seed, n_steps):
+    return {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}
 
 
 class Translator:
@@ -81,8 +92,19 @@ class Translator:
 
     @property
     def conditioning(self):
-        """What the translator needs beside the image: None or "redshift"."""
+        """What the translator needs beside the image: None, "redshift" or "spectrum"."""
         return self.network.conditioning
+
+    @property
+    def takes_unknown(self):
+        """Whether a conditioned translator also serves galaxies whose redshift or spectrum is not known."""
+        # Trained without such galaxies, what stands for the unknown has kept its first value, zero.
+        return self.conditioning is not None and bool(self.network.condition.unknown.any())
+
+    @property
+    def spectrum_grid(self):
+        """Wavelengths of the spectra that it takes, a `~astro_galtrans.spectra.SpectrumGrid` or None."""
+        return spectrum_grid(self.network)
 
     @property
     def device(self):
@@ -135,8 +157,9 @@ class Translator:
         scales = self.input_survey.pixel_scale, self.target_survey.pixel_scale
         return tuple(matching_size(int(n), *scales) for n in size)
 
-    def translate_array(self, flux, *, weight=None, redshift=None, batch_size=256, device=None,
-                        return_uncertainty=False, progress=False):
+    def translate_array(self, flux, *, weight=None, redshift=None, redshift_error=None, spectrum=None, n_samples=None,
+                        seed=None, n_steps=None, batch_size=256, device=None, return_uncertainty=False,
+                        return_samples=False, progress=False):
         """Translate many galaxies at once.
 
         Parameters
@@ -147,13 +170,26 @@ class Translator:
         weight : array_like, optional
             Inverse variance of the same shape; only whether it is 0 (masked) matters.
         redshift : array_like, optional
-            Shape ``(galaxy,)``; needed by, and only by, a translator conditioned on it.
+            Shape ``(galaxy,)``; needed by, and only by, a translator conditioned on it. NaN where it is not known.
+        redshift_error : float or array_like, optional
+            Standard deviation of the redshift, of all galaxies or of each; 0 without.
+        spectrum : sequence of `~specutils.Spectrum` or tuple of ndarray, optional
+            One a galaxy, None for a galaxy without, on any grid of wavelengths; or flux density and inverse variance
+            of shape ``(galaxy, pixel)`` on `spectrum_grid`. Needed by, and only by, a translator conditioned on it.
+        n_samples : int, optional
+            Images that a generative translator draws of each galaxy, 1 by default; their mean is returned.
+        seed : int, optional
+            Of the samples, 0 by default. Those of a galaxy depend on the seed and on its row only.
+        n_steps : int, optional
+            Steps of the sampler; by default as many as the backbone was built with.
         batch_size : int, optional
             Galaxies a forward pass; at most 16 on a CPU, where more only take memory.
         device : str or torch.device, optional
             Where to compute; by default where the weights are. The weights move there and stay.
         return_uncertainty : bool, optional
             Whether to return the standard deviation too.
+        return_samples : bool, optional
+            Whether to return each sample of a generative translator in place of their mean.
         progress : bool, optional
             Whether to show a progress bar.
 
@@ -161,16 +197,19 @@ class Translator:
         -------
         flux : ndarray
             Shape ``(galaxy, target band, Y, X)``, float32, in the target survey's unit; NaN where the translation
-            rests on masked pixels.
+            rests on masked pixels. With ``return_samples`` the shape is ``(sample, galaxy, target band, Y, X)``.
         uncertainty : ndarray
             Standard deviation of the translation against a noise-free target image; with ``return_uncertainty`` only.
+            Of several samples it is their spread, and so includes the target's noise, which samples imitate.
         """
         return _arrays.translate(
-            self, flux, weight=weight, redshift=redshift, batch_size=batch_size, device=device,
-            return_uncertainty=return_uncertainty, progress=progress,
+            self, flux, weight=weight, condition=_given(redshift, redshift_error, spectrum),
+            sampling=_sampled(n_samples, seed, n_steps), batch_size=batch_size, device=device,
+            return_uncertainty=return_uncertainty, return_samples=return_samples, progress=progress,
         )
 
-    def __call__(self, image, *, redshift=None):
+    def __call__(self, image, *, redshift=None, redshift_error=None, spectrum=None, n_samples=None, seed=None,
+                 n_steps=None):
         """Translate one image, or a list of them.
 
         Parameters
@@ -180,7 +219,19 @@ class Translator:
             shape ``(band, y, x)`` with ``meta["bands"]``, a dict of CCDData by band, or one CCDData for a translator of
             one band. A list of any of these is translated in batches.
         redshift : float or sequence of float, optional
-            One a galaxy; needed by, and only by, a translator conditioned on it.
+            One a galaxy; needed by, and only by, a translator conditioned on it. NaN where it is not known.
+        redshift_error : float or sequence of float, optional
+            Its standard deviation; 0 without.
+        spectrum : `~specutils.Spectrum` or sequence of it, optional
+            One a galaxy, on any grid of wavelengths; needed by, and only by, a translator conditioned on it. In a
+            sequence, None stands for a galaxy without.
+        n_samples : int, optional
+            Images that a generative translator draws of each galaxy, 1 by default. The result is their mean and, from
+            two samples on, its uncertainty their spread.
+        seed : int, optional
+            Of the samples, 0 by default.
+        n_steps : int, optional
+            Steps of the sampler; by default as many as the backbone was built with.
 
         Returns
         -------
@@ -196,14 +247,38 @@ class Translator:
         BandMismatchError, SurveyError, ValueError, TypeError
             If bands, survey, unit, WCS or pixel scale do not fit the translator, or if no pixel is usable.
         """
+        return self._translated(image, _given(redshift, redshift_error, spectrum), _sampled(n_samples, seed, n_steps))
+
+    def samples(self, image, n_samples, *, seed=0, n_steps=None, redshift=None, redshift_error=None, spectrum=None):
+        """Draw several translations of one image, or of a list of them, from a generative translator.
+
+        Parameters
+        ----------
+        image, seed, n_steps, redshift, redshift_error, spectrum
+            As when the translator is called.
+        n_samples : int
+            Images to draw.
+
+        Returns
+        -------
+        list
+            The samples, each of the kind that came in; for a list of images a list of such lists. The uncertainty of
+            each is the spread of all.
+        """
+        return self._translated(image, _given(redshift, redshift_error, spectrum),
+                                {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}, separate=True)
+
+    def _translated(self, image, condition, sampling, separate=False):
+        if separate and not self.network.generative:
+            raise ValueError(f"translator {self.name!r} has one translation for each image, and no samples to draw")
         many = isinstance(image, (list, tuple))
-        images = list(image) if many else [image]
-        if redshift is not None and not many:
-            redshift = [redshift]
-        translated = _images.translate(self, images, redshift, _BATCH)
+        if not many:
+            condition = {name: value if name == "redshift_error" else [value] for name, value in condition.items()}
+        translated = _images.translate(self, list(image) if many else [image], condition, sampling, _BATCH, separate)
         return translated if many else translated[0]
 
-    def gradient_weights(self, input_flux, target_flux, *, redshift=None, target_weight=None, scale=1):
+    def gradient_weights(self, input_flux, target_flux, *, redshift=None, redshift_error=None, spectrum=None,
+                         target_weight=None, scale=1):
         """Weight that the flow gives to each log-flux gradient of a galaxy whose target image is known.
 
         The weight of an element with residual r is -(d log p / d r) / r; for a Gaussian it is the inverse variance.
@@ -212,7 +287,7 @@ class Translator:
         ----------
         input_flux, target_flux : array_like
             Shape ``(galaxy, band, y, x)`` and ``(galaxy, target band, Y, X)``, in the surveys' units.
-        redshift : array_like, optional
+        redshift, redshift_error, spectrum : optional
             As in `translate_array`.
         target_weight : array_like, optional
             Inverse variance of the target; 0 where masked.
@@ -233,7 +308,8 @@ class Translator:
         if not hasattr(self.objective, "weights"):
             raise ValueError(
                 f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
-        return _arrays.gradient_weights(self, input_flux, target_flux, redshift, target_weight, scale)
+        return _arrays.gradient_weights(
+            self, input_flux, target_flux, _given(redshift, redshift_error, spectrum), target_weight, scale)
 
     def to_tree(self):
         """The translator as plain Python values, arrays, tables and surveys, from which `from_tree` makes it again.

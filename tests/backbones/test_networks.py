@@ -1,145 +1,198 @@
-"""Backbones and the translation network: shapes, autograd, residual path, condition."""
-
-from contextlib import contextmanager
+"""The translation network with each backbone: shapes, autograd, residual path, determinism, learning."""
 
 import pytest
 import torch
 from torch import nn
 
 from astro_galtrans.backbones import (
-    Backbone, Features, TranslationNetwork, available_backbones, build_backbone, register_backbone,
+    Backbone, Features, TranslationNetwork, available_backbones, backbone_class, build_backbone, register_backbone,
 )
+from astro_galtrans.objectives import build_objective
 
 STEP = 0.187 / 0.396
-SMALL = {"widths": [4, 8], "n_features": 4}
 
 
-@contextmanager
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        yield
+def stars(n=4, size=16, n_bands=3, scale=1.0):
+    """Round galaxies of several sizes and colours around the middle, in input units of a noise of 0.02."""
+    y, x = torch.meshgrid(*[(torch.arange(float(size)) - (size - 1) / 2) * scale] * 2, indexing="ij")
+    width = 1.5 + 0.5 * torch.arange(float(n))[:, None, None, None]
+    color = 1 + torch.arange(float(n_bands))[:, None, None]
+    return color * torch.exp(-(x**2 + y**2) / (2 * width**2))
 
 
-def randn(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(7))
-
-
-def network(n_in=3, n_out=3, **options):
-    options = {"backbone": "unet", "backbone_options": SMALL, "step": STEP} | options
-    with seeded():
-        return TranslationNetwork(
-            input_noise=[0.02] * n_in, target_noise=[0.5] * n_out, unit_ratio=[900.0] * n_out,
-            nearest_band=[min(i, n_in - 1) for i in range(n_out)], **options)
-
-
-@pytest.mark.parametrize("name", available_backbones())
 @pytest.mark.parametrize(("size", "target"), [((16, 16), (34, 34)), ((15, 15), (33, 33)), ((13, 18), (29, 40)),
                                               ((4, 4), (10, 10))])
 @pytest.mark.parametrize(("n_in", "n_out"), [(3, 3), (1, 1), (5, 2)])
-def test_shapes_for_any_size_and_number_of_bands(name, size, target, n_in, n_out):
-    with seeded():
-        backbone = build_backbone(name, n_planes=n_in, n_hints=n_out, **SMALL)
-    maps, embedding = backbone(randn(2, n_in, *size), randn(2, n_out, *target), target, STEP)
-    assert maps.shape == (2, backbone.n_features, *target)
-    assert embedding.shape == (2, backbone.n_embedding)
-    prediction = network(n_in, n_out)(randn(2, n_in, *size), target)
+def test_shapes_for_any_size_and_number_of_bands(make_network, run, randn, backbone, size, target, n_in, n_out):
+    network = make_network(backbone, n_in, n_out)
+    with torch.no_grad():
+        prediction = run(network, randn(2, n_in, *size), target)
     for image in (prediction.flux, prediction.value, prediction.log_sigma):
         assert image.shape == (2, n_out, *target)
         assert image.isfinite().all()
+    assert prediction.maps.shape == (2, network.backbone.n_features, *target)
+    assert prediction.embedding.shape == (2, network.backbone.n_embedding)
 
 
-@pytest.mark.parametrize("conditioning", [None, "redshift"])
-def test_gradient_reaches_each_parameter(conditioning):
-    net = network(conditioning=conditioning)
-    redshift = torch.tensor([0.1, 0.3]) if conditioning else None
-    prediction = net(randn(2, 3, 16, 16), (34, 34), redshift)
-    (prediction.value.square().mean() + prediction.log_sigma.square().mean()).backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+@pytest.mark.parametrize(("step", "size", "target"), [(1 / STEP, (34, 34), (16, 16)), (1 / STEP, (33, 40), (16, 19)),
+                                                      (1.0, (17, 16), (17, 16)), (0.75, (16, 16), (22, 22))])
+def test_any_direction_and_scale(make_network, run, randn, backbone, step, size, target):
+    with torch.no_grad():
+        assert run(make_network(backbone, step=step), randn(1, 3, *size), target).flux.shape == (1, 3, *target)
 
 
-def test_size_of_the_error_does_not_shape_the_features():
-    net = network()
+@pytest.mark.parametrize("conditioning", [None, "redshift", "spectrum"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_gradient_reaches_each_parameter(make_network, run, randn, backbone, conditioning, residual):
+    network = make_network(backbone, conditioning=conditioning, residual=residual)
+    condition = None
+    if conditioning == "redshift":
+        condition = torch.tensor([0.1, 0.3, torch.nan]), torch.tensor([0.0, 0.01, 0.0])
+    elif conditioning == "spectrum":
+        condition = randn(3, 64), torch.tensor([1.0, 1.0, 0.0])[:, None].expand(3, 64)
+    prediction = run(network, randn(3, 3, 16, 16), (34, 34), condition)
+    loss = prediction.value.square().mean() + prediction.log_sigma.square().mean()
+    (loss + prediction.embedding.square().mean()).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_size_of_the_error_does_not_shape_the_features(make_network, randn):
+    net = make_network()
     net(randn(2, 3, 16, 16), (34, 34)).log_sigma.square().mean().backward()
     touched = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     assert touched == {"sigma_head.weight", "sigma_head.bias"}
 
 
 @pytest.mark.parametrize("output", ["log", "sqrt"])
-def test_output_space_is_inverted_exactly(output):
-    net = network(output=output)
+def test_output_space_is_inverted_exactly(make_network, output):
+    net = make_network(output=output)
     flux = torch.tensor([-300.0, -2.0, -0.01, 0.0, 0.3, 5.0, 1e5]).expand(1, 3, 1, 7)
     torch.testing.assert_close(net.to_flux(net.from_flux(flux)), flux, rtol=2e-5, atol=1e-6)
 
 
-def test_log_output_is_the_softened_log_of_lupton():
-    net = network()
+def test_log_output_is_the_softened_log_of_lupton(make_network):
+    net = make_network()
     bright = torch.full((1, 3, 1, 1), 1e6)
     torch.testing.assert_close(net.from_flux(bright), torch.log(bright / 0.5))
     assert net.from_flux(torch.zeros(1, 3, 1, 1)).abs().max() == 0
 
 
-def test_residual_path_alone_is_the_resampled_input_with_flux_kept():
-    net = network()
+@pytest.mark.parametrize(("step", "size", "target"), [(STEP, 16, 34), (1 / STEP, 48, 23), (1.0, 16, 16)])
+def test_residual_path_alone_is_the_resampled_input_with_flux_kept(make_network, step, size, target):
+    net = make_network(step=step)
     nn.init.zeros_(net.image_head.weight)
-    y, x = torch.meshgrid(torch.arange(16.0) - 7.5, torch.arange(16.0) - 7.5, indexing="ij")
-    galaxy = 0.5 * torch.exp(-(x**2 + y**2) / (2 * 2.0**2))
-    flux = (galaxy * torch.tensor([1.0, 2.0, 4.0])[:, None, None])[None]
+    flux = stars(1, size)
     with torch.no_grad():
-        translated = net(flux, (34, 34)).flux
+        translated = net(flux, (target, target)).flux
     # A source of one input unit has 900 target units: total flux is kept, whatever the pixels.
     ratio = translated.sum((-2, -1)) / flux.sum((-2, -1)) / 900
     torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=1e-2, atol=0)
 
 
-def test_without_residual_path_the_input_is_not_added():
+def test_a_survey_to_itself_begins_as_the_identity(make_network):
+    net = make_network(step=1.0)
+    nn.init.zeros_(net.image_head.weight)
+    flux = stars(2)
+    with torch.no_grad():
+        torch.testing.assert_close(net(flux, (16, 16)).flux, 900 * flux, rtol=1e-5, atol=1e-3)
+
+
+def test_without_residual_path_the_input_is_not_added(make_network, randn):
     flux = randn(1, 3, 16, 16)
     for residual in (True, False):
-        net = network(residual=residual)
+        net = make_network(residual=residual)
         nn.init.zeros_(net.image_head.weight)
         assert bool((net(flux, (34, 34)).flux == 0).all()) is not residual
 
 
-def test_training_and_evaluation_mode_agree():
-    net = network()
+def test_training_and_evaluation_mode_agree(make_network, run, randn, backbone):
+    net = make_network(backbone)
     flux = randn(2, 3, 16, 16)
     with torch.no_grad():
-        torch.testing.assert_close(net.train()(flux, (34, 34)), net.eval()(flux, (34, 34)), rtol=0, atol=0)
+        pairs = zip(run(net.train(), flux, (34, 34)), run(net.eval(), flux, (34, 34)))
+    for one, other in pairs:
+        assert (one is None and other is None) or torch.equal(one, other)
 
 
-def test_redshift_changes_the_output():
-    net = network(conditioning="redshift")
-    flux = randn(1, 3, 16, 16)
+def test_equal_seeds_make_equal_networks(make_network, run, randn, backbone):
+    flux = randn(2, 3, 16, 16)
     with torch.no_grad():
-        one, other = (net(flux, (34, 34), torch.tensor([z])).value for z in (0.05, 0.4))
-    assert (one - other).abs().max() > 1e-4
+        one, again, other = (run(make_network(backbone, seed=seed), flux, (34, 34)).flux for seed in (3, 3, 4))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
-def test_heads_are_float32_under_autocast():
-    net = network()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        prediction = net(randn(1, 3, 16, 16), (34, 34))
-    assert {x.dtype for x in prediction} == {torch.float32}
-    assert net.backbone.paint.second.weight.dtype == torch.float32
+def test_a_galaxy_does_not_depend_on_its_neighbours_in_the_batch(make_network, run, randn, backbone):
+    net, flux, target = make_network(backbone), randn(3, 3, 16, 16), randn(3, 3, 34, 34, seed=1)
+    if net.generative:
+        noisy = net.draw_noisy(flux, target, torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            together = net(flux, (34, 34), None, noisy).flux
+            alone = net(flux[1:2], (34, 34), None, type(noisy)(noisy.image[1:2], noisy.time[1:2])).flux
+    else:
+        with torch.no_grad():
+            together, alone = net(flux, (34, 34)).flux, net(flux[1:2], (34, 34)).flux
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-3, atol=1e-3)
 
 
-def test_flux_is_not_changed_in_place():
+def test_learns_one_batch(make_network, run, backbone):
+    """The squared error of stretched pixels on one batch, of which all draws are fixed, falls by more than half."""
+    net = make_network(backbone, output="sqrt", residual=False)
+    objective = build_objective(
+        "pixel", n_bands=3, n_features=net.backbone.n_features, n_embedding=net.backbone.n_embedding)
+    flux, target = stars(), 200 * stars(4, 34, scale=STEP)
+    net.calibrate(flux, target)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        prediction = run(net, flux, (34, 34), target=target)
+        loss, _ = objective(net, prediction, target, None, torch.Generator().manual_seed(0), 1.0)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0], losses
+
+
+def test_heads_are_float32_under_autocast(make_network, run, randn, backbone):
+    net = make_network(backbone)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        prediction = run(net, randn(1, 3, 16, 16), (34, 34))
+    assert {part.dtype for part in prediction[:5]} == {torch.float32}
+    assert prediction.flux.isfinite().all()
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+def test_flux_is_not_changed_in_place(make_network, run, randn, backbone):
     flux = randn(1, 3, 16, 16)
     kept = flux.clone()
-    network()(flux, (34, 34))
+    run(make_network(backbone), flux, (34, 34))
     assert torch.equal(flux, kept)
+
+
+def test_each_backbone_says_its_sizes_and_its_objective(backbone):
+    cls = backbone_class(backbone)
+    n_weights = {}
+    for size in ("tiny", "base"):
+        with torch.random.fork_rng(devices=[]):
+            built = cls(5, 5, 32, step=STEP, **cls.sizes[size])
+        n_weights[size] = sum(parameter.numel() for parameter in built.parameters())
+    assert n_weights["base"] > 4 * n_weights["tiny"]
+    assert cls.conventional in {"pixel", "adversarial", "denoising"}
 
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"output": "linear"}, "output must be 'log' or 'sqrt', got 'linear'"),
-    ({"conditioning": "spectra"}, "conditioning must be .*'spectra'"),
+    ({"conditioning": "spectra"}, "conditioning must be one of None, redshift, spectrum, got 'spectra'"),
     ({"backbone_options": {"widths": []}}, "widths and n_features must be positive"),
     ({"backbone_options": {"widths": [4], "n_features": 0}}, "widths and n_features must be positive"),
 ])
-def test_wrong_options_are_named(options, message):
+def test_wrong_options_are_named(make_network, options, message):
     with pytest.raises(ValueError, match=message):
-        network(**options)
+        make_network(**options)
 
 
 def test_unknown_backbone_lists_the_known():
@@ -147,7 +200,14 @@ def test_unknown_backbone_lists_the_known():
         build_backbone("resnet", n_planes=3, n_hints=3)
 
 
-def test_a_backbone_of_ones_own(monkeypatch):
+def test_a_condition_belongs_to_a_conditioned_network(make_network, randn):
+    with pytest.raises(ValueError, match="where and only where"):
+        make_network()(randn(1, 3, 16, 16), (34, 34), (torch.zeros(1), torch.zeros(1)))
+    with pytest.raises(ValueError, match="conditioned, which is on redshift"):
+        make_network(conditioning="redshift")(randn(1, 3, 16, 16), (34, 34))
+
+
+def test_a_backbone_of_ones_own(monkeypatch, randn):
     from astro_galtrans.backbones import contract
 
     monkeypatch.setattr(contract, "_registry", dict(contract._registry))
@@ -156,15 +216,16 @@ def test_a_backbone_of_ones_own(monkeypatch):
     class Plain(Backbone):
         n_features, n_embedding = 2, 3
 
-        def __init__(self, n_planes, n_hints, n_condition=0):
+        def __init__(self, n_planes, n_hints, n_condition=0, *, step):
             super().__init__()
             self.layer = nn.Conv2d(n_hints, 2, 1)
 
-        def forward(self, planes, hints, size, step, condition=None):
+        def forward(self, planes, hints, size, condition=None):
             return Features(self.layer(hints), planes.mean((-2, -1))[:, :3])
 
     assert "plain" in available_backbones()
-    net = network(backbone="plain", backbone_options=None)
+    with torch.random.fork_rng(devices=[]):
+        net = TranslationNetwork("plain", [0.02] * 3, [0.5] * 3, [900.0] * 3, [0, 1, 2], STEP)
     assert net(randn(1, 3, 16, 16), (34, 34)).flux.shape == (1, 3, 34, 34)
     with pytest.raises(ValueError, match="'plain' is registered already: Plain"):
         register_backbone("plain")(Plain)

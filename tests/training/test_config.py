@@ -9,8 +9,8 @@ from astro_galtrans.training import TrainConfig
 
 @pytest.mark.parametrize(("field", "value", "expected"), [
     ("backbone", "resnet", "one of .*unet"),
-    ("objective", "l1", "one of gradient, gradient-unweighted, pixel"),
-    ("conditioning", "mass", "one of None, redshift"),
+    ("objective", "l1", "one of .*gradient, gradient-unweighted, pixel"),
+    ("conditioning", "mass", "one of None, redshift, spectrum"),
     ("precision", "64", "one of 32, bf16, 16"),
     ("residual", "yes", "one of None, True, False"),
     ("epochs", 0, "an int of at least 1"),

@@ -175,7 +175,7 @@ def test_checkpoint_of_another_training_is_refused(pairs, validation, config, ma
 def scripted_validation(monkeypatch, losses):
     """Let the validation loss of each epoch be one of ``losses``."""
     def validation_step(self, batch, batch_index):
-        self._add("valid", {"loss": losses[self.trainer.current_epoch]}, len(batch["input_flux"]))
+        self.add("valid", {"loss": losses[self.trainer.current_epoch]}, len(batch["input_flux"]))
 
     monkeypatch.setattr(fit_module.TranslationModule, "validation_step", validation_step)
 
@@ -314,5 +314,5 @@ def test_wrong_pairs_are_named(pairs, validation, config):
         fit(pairs, config(), validation=validation.reversed())
     bare = PairSet.from_arrays(pairs.input_flux, pairs.target_flux, input_survey=pairs.input_survey,
                                target_survey=pairs.target_survey)
-    with pytest.raises(ValueError, match="conditioning='redshift' needs a finite redshift for each galaxy of pairs"):
+    with pytest.raises(ValueError, match="conditioning='redshift' needs a finite redshift for galaxies of pairs, got none"):
         fit(bare, config(conditioning="redshift"))

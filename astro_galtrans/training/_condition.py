@@ -1,0 +1,54 @@
+"""What a conditioned network is given of each galaxy in training: sometimes nothing, sometimes an uncertain redshift."""
+
+import math
+
+import torch
+
+__all__ = ["condition_of"]
+
+# Share of the galaxies whose redshift is scattered in a step, by an error that the network is told, drawn between these
+# limits in dz / (1 + z): it learns what a photometric redshift is worth.
+_SCATTERED = 0.25
+_SMALLEST, _LARGEST = 1e-3, 0.1
+
+
+def condition_of(batch, conditioning, dropout, generator):
+    """The condition of a batch, as `~astro_galtrans.backbones.TranslationNetwork` takes it.
+
+    Parameters
+    ----------
+    batch : dict
+        From `PairBatches`.
+    conditioning : {None, "redshift", "spectrum"}
+    dropout : float or None
+        Share of the galaxies that are hidden; None in validation, where redshifts are not scattered either.
+    generator : torch.Generator
+
+    Returns
+    -------
+    tuple of torch.Tensor or None
+    """
+    if conditioning is None:
+        return None
+    if conditioning == "spectrum":
+        flux, weight = batch["spectrum_flux"], batch["spectrum_weight"]
+        if dropout is not None:
+            hidden = torch.rand(len(flux), generator=generator) < dropout
+            weight = torch.where(hidden.to(weight.device)[:, None], 0, weight)
+        return flux, weight
+    redshift, error = batch["redshift"], batch["redshift_error"]
+    error = torch.zeros_like(redshift) if error is None else error.nan_to_num(0.0)
+    if dropout is not None:
+        redshift, error = _scattered(redshift, error, generator)
+        hidden = torch.rand(len(redshift), generator=generator) < dropout
+        redshift = torch.where(hidden.to(redshift.device), torch.nan, redshift)
+    return redshift, error
+
+
+def _scattered(redshift, error, generator):
+    """Some of the redshifts with an error added, and their errors."""
+    draws = torch.rand(2, len(redshift), generator=generator)
+    normal = torch.randn(len(redshift), generator=generator).clamp(-3, 3)
+    size = (math.log(_SMALLEST) + draws[1] * math.log(_LARGEST / _SMALLEST)).exp()
+    size = torch.where(draws[0] < _SCATTERED, size, 0).to(redshift.device) * (1 + redshift)
+    return redshift + size * normal.to(redshift.device), torch.hypot(error, size)

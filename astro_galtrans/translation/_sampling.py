@@ -1,0 +1,68 @@
+"""How many images a generative translator draws of each galaxy, and from which random numbers."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+__all__ = ["Sampling", "checked_sampling", "draw", "noise"]
+
+
+class Sampling(NamedTuple):
+    """How a generative translator is sampled from."""
+
+    n_samples: int
+    """Images drawn of each galaxy."""
+    seed: int
+    """Of the noise that they are made from."""
+    n_steps: int | None
+    """Steps of the sampler; None for the number the backbone was built with."""
+
+
+def checked_sampling(translator, n_samples=None, seed=None, n_steps=None):
+    """A `Sampling` for a generative translator, None for another."""
+    given = {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}
+    if not translator.network.generative:
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} is for translators that draw samples, as those with backbone 'diffusion'; "
+                                 f"{translator.name!r} has one translation for each image")
+        return None
+    for name, value, low in (("n_samples", n_samples, 1), ("seed", seed, 0), ("n_steps", n_steps, 1)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low):
+            raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+    return Sampling(int(n_samples or 1), int(seed or 0), None if n_steps is None else int(n_steps))
+
+
+def noise(seed, sample, galaxies, shape):
+    """Standard normal deviates, each galaxy's its own whatever the batch, shape ``(galaxy, *shape)``."""
+    draws = (np.random.default_rng([seed, sample, int(galaxy)]).standard_normal(shape, np.float32)
+             for galaxy in galaxies)
+    return torch.from_numpy(np.stack(list(draws)))
+
+
+def draw(network, flux, size, condition, sampling, galaxies):
+    """Samples of a batch of galaxies.
+
+    Parameters
+    ----------
+    network : TranslationNetwork
+    flux, size, condition
+        As of `TranslationNetwork.sample`.
+    sampling : Sampling
+    galaxies : sequence of int
+        Number of each galaxy, which with the seed and the sample's number decides its noise.
+
+    Returns
+    -------
+    prediction : Prediction
+        Of the last sample.
+    samples : torch.Tensor
+        Flux, shape ``(sample, galaxy, band, Y, X)``.
+    """
+    samples = []
+    for number in range(sampling.n_samples):
+        deviates = noise(sampling.seed, number, galaxies, (len(network.nearest_band), *size)).to(flux.device)
+        prediction = network.sample(flux, size, condition, noise=deviates, n_steps=sampling.n_steps)
+        samples.append(prediction.flux)
+    return prediction, torch.stack(samples)
