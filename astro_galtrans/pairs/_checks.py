@@ -6,7 +6,7 @@ import numpy as np
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.surveys import get_survey
 
-__all__ = ["checked_ids", "checked_images", "checked_redshift", "select_bands"]
+__all__ = ["checked_ids", "checked_images", "select_bands"]
 
 
 def select_bands(survey, bands, side):
@@ -115,18 +115,6 @@ def _checked_weight(name, weight, survey, shape):
         raise ValueError(f"{name} is larger than single precision holds; give the flux in a larger unit")
     weight[np.isnan(weight)] = 0
     return weight
-
-
-def checked_redshift(redshift, n):
-    """Redshifts as float64 of shape ``(n,)``; NaN stands for an unknown one."""
-    if redshift is None:
-        return None
-    redshift = np.array(u.Quantity(redshift).to_value(u.dimensionless_unscaled), dtype=float)
-    if redshift.shape != (n,):
-        raise ValueError(f"redshift must have shape ({n},), one a galaxy, got {redshift.shape}")
-    if np.any(np.isinf(redshift)) or np.any(redshift <= -1):
-        raise ValueError("redshift must be above -1, and finite or NaN where it is not known")
-    return redshift
 
 
 def checked_ids(ids, n):

@@ -1,13 +1,41 @@
 """One pair as images with a place on the sky."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from astropy.nddata import InverseVariance
 from astropy.wcs import WCS
 
 from astro_galtrans.images import BandCube
-from astro_galtrans.pairs._pairset import GalaxyPair
+from astro_galtrans.spectra import to_spectrum
 
-__all__ = ["galaxy_pair"]
+__all__ = ["GalaxyPair", "galaxy_pair"]
+
+
+@dataclass(frozen=True)
+class GalaxyPair:
+    """One galaxy in two surveys.
+
+    Parameters
+    ----------
+    input, target : `~astro_galtrans.images.BandCube`
+        The images.
+    redshift : float or None
+        Spectroscopic or true redshift; None where not known.
+    id : int or str
+        Name of the galaxy.
+    redshift_error : float or None, optional
+        Standard deviation of the redshift; None where not known.
+    spectrum : `specutils.Spectrum` or None, optional
+        On the grid of the set of pairs; None where the galaxy has none.
+    """
+
+    input: object
+    target: object
+    redshift: float | None
+    id: object
+    redshift_error: float | None = None
+    spectrum: object = None
 
 
 def _centred_wcs(ra, dec, survey, shape):
@@ -51,5 +79,10 @@ def galaxy_pair(pairs, row):
             meta["position"] = "not known; the WCS is centred on ra 0, dec 0"
         cubes.append(BandCube(flux, unit=survey.unit, wcs=_centred_wcs(ra, dec, survey, flux.shape), survey=survey,
                               bands=survey.band_names, mask=mask, uncertainty=uncertainty, meta=meta))
-    redshift = None if pairs.redshift is None or np.isnan(pairs.redshift[row]) else float(pairs.redshift[row])
-    return GalaxyPair(*cubes, redshift=redshift, id=name)
+    redshift, redshift_error = (
+        None if batch[name] is None or np.isnan(batch[name][0]) else float(batch[name][0])
+        for name in ("redshift", "redshift_error"))
+    spectrum = None
+    if pairs.spectrum_grid is not None:
+        spectrum = to_spectrum(batch["spectrum_flux"][0], batch["spectrum_weight"][0], pairs.spectrum_grid)
+    return GalaxyPair(*cubes, redshift=redshift, id=name, redshift_error=redshift_error, spectrum=spectrum)

@@ -1,6 +1,5 @@
 """A set of pairs as a Zarr v3 group: written whole or not at all, read a block of galaxies at a time."""
 
-import json
 import os
 import shutil
 import uuid
@@ -9,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from astropy.table import Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.pairs._columns import get_catalog, get_column, put_catalog, put_column
 from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._survey_json import survey_from_json, survey_to_json
+from astro_galtrans.spectra import SpectrumGrid
 
 __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "open_pairs", "put_folder"]
 
-FORMAT, VERSION = "astro_galtrans.pairs", 1
+FORMAT, VERSION = "astro_galtrans.pairs", 2
 MAX_BLOCK = 32
 _BLOCK_BYTES = 2**22
 
@@ -72,7 +72,7 @@ class PairWriter:
     n : int
         Number of pairs.
     shapes : dict of str to tuple
-        For each array of images its shape without the galaxy axis.
+        For each array of images or spectra its shape without the galaxy axis.
     surveys : dict of str to Survey
         ``"input"`` and ``"target"``.
     overwrite : bool
@@ -95,7 +95,8 @@ class PairWriter:
                 self.group.create_array(
                     name, shape=(self.n, *shape), dtype="float32", chunks=(self.block, *shape), fill_value=np.nan,
                     compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
-                    config={"write_empty_chunks": True}, dimension_names=("galaxy", "band", "y", "x"))
+                    config={"write_empty_chunks": True},
+                    dimension_names=("galaxy", *(("band", "y", "x") if len(shape) == 3 else ("pixel",))))
         except BaseException as error:
             self._target.__exit__(type(error), error, error.__traceback__)
             raise
@@ -106,84 +107,26 @@ class PairWriter:
         for name, values in images.items():
             self.group[name][first:first + len(values)] = values
 
-    def finish(self, ids, redshift, catalog):
+    def finish(self, ids, redshift, catalog, *, redshift_error=None, spectrum_grid=None):
         """Put what is not images; the last thing to write."""
-        _put_column(self.group, "ids", np.asarray(ids))
-        if redshift is not None:
-            _put_column(self.group, "redshift", np.asarray(redshift))
-        attributes = {"format": FORMAT, "version": VERSION, "n": self.n, "images": sorted(self.shapes),
+        if ("spectrum_flux" in self.shapes) != (spectrum_grid is not None):
+            raise ValueError("spectrum_grid must be given with spectra, and only with them")
+        put_column(self.group, "ids", np.asarray(ids))
+        for name, column in (("redshift", redshift), ("redshift_error", redshift_error)):
+            if column is not None:
+                put_column(self.group, name, np.asarray(column))
+        # Version 1 knew neither spectra nor errors, and whoever reads only that would lose them without a word.
+        version = 1 if redshift_error is None and spectrum_grid is None else VERSION
+        attributes = {"format": FORMAT, "version": version, "n": self.n, "images": sorted(self.shapes),
                       **{f"{side}_survey": survey_to_json(survey) for side, survey in self.surveys.items()}}
+        if spectrum_grid is not None:
+            attributes["spectrum_grid"] = spectrum_grid.to_dict()
         if catalog is not None:
-            attributes["catalog"] = _put_catalog(self.group.create_group("catalog"), catalog)
+            attributes["catalog"] = put_catalog(self.group.create_group("catalog"), catalog)
         self.group.attrs.update(attributes)
 
     def __exit__(self, *error):
         return self._target.__exit__(*error)
-
-
-def _put_column(group, name, values):
-    """An array of numbers as it is, of strings as the bytes of their UTF-8."""
-    encoding = "plain"
-    if values.dtype.kind == "U":
-        encoding = "utf-8"
-        encoded = np.char.encode(values, "utf-8")
-        width = max(encoded.dtype.itemsize, 1)
-        values = np.frombuffer(encoded.astype(f"S{width}").tobytes(), np.uint8).reshape(*values.shape, width)
-    elif values.dtype.kind not in "biuf":
-        raise TypeError(f"column {name!r} cannot be written: it holds {values.dtype}, not numbers or strings")
-    if values.dtype.byteorder == ">":
-        values = values.astype(values.dtype.newbyteorder("="))
-    array = group.create_array(name, shape=values.shape, dtype=values.dtype, config={"write_empty_chunks": True},
-                               chunks=tuple(max(side, 1) for side in values.shape))
-    array[...] = values
-    array.attrs["encoding"] = encoding
-
-
-def _get_column(group, name):
-    array = group[name]
-    values = np.asarray(array[...])
-    if array.attrs["encoding"] == "utf-8":
-        width = values.shape[-1]
-        values = np.char.decode(np.ascontiguousarray(values).view(f"S{width}")[..., 0], "utf-8")
-    return values
-
-
-def _put_catalog(group, catalog):
-    """The columns as arrays; what describes them is returned, as JSON types."""
-    columns = []
-    for name in catalog.colnames:
-        column = catalog[name]
-        if not hasattr(column, "dtype") or not hasattr(column, "unit"):
-            kind = type(column).__name__
-            raise TypeError(f"column {name!r} of the catalog cannot be written: {kind} is not a plain column")
-        mask = getattr(column, "mask", None)
-        values = np.ma.getdata(np.ma.asarray(column)) if mask is not None else np.asarray(column)
-        key = f"column_{len(columns)}"
-        try:
-            _put_column(group, key, np.asarray(values))
-        except TypeError as error:
-            raise TypeError(f"column {name!r} of the catalog cannot be written: it holds {values.dtype}") from error
-        if mask is not None and np.any(mask):
-            _put_column(group, f"{key}_mask", np.asarray(mask))
-        columns.append({"name": name, "key": key, "unit": None if column.unit is None else column.unit.to_string(),
-                        "description": column.description, "masked": bool(mask is not None and np.any(mask))})
-    try:
-        meta = json.loads(json.dumps(dict(catalog.meta)))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"catalog.meta cannot be written, it holds more than JSON does: {error}") from error
-    return {"columns": columns, "meta": meta}
-
-
-def _get_catalog(group, described):
-    catalog = Table(meta=described["meta"], masked=False)
-    for column in described["columns"]:
-        values = _get_column(group, column["key"])
-        if column["masked"]:
-            values = np.ma.MaskedArray(values, _get_column(group, f"{column['key']}_mask"))
-        catalog[column["name"]] = values
-        catalog[column["name"]].unit = column["unit"]
-        catalog[column["name"]].description = column["description"]
-    return catalog
 
 
 def _open_group(path):
@@ -216,9 +159,10 @@ def open_pairs(path):
                     f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
             images[name] = LazyArray(array)
         parts = {
-            "ids": _get_column(group, "ids"),
-            "redshift": _get_column(group, "redshift") if "redshift" in group else None,
-            "catalog": _get_catalog(group["catalog"], attributes["catalog"]) if "catalog" in attributes else None,
+            "ids": get_column(group, "ids"),
+            **{name: get_column(group, name) if name in group else None for name in ("redshift", "redshift_error")},
+            "spectrum_grid": SpectrumGrid.from_dict(attributes["spectrum_grid"]) if "spectrum_flux" in images else None,
+            "catalog": get_catalog(group["catalog"], attributes["catalog"]) if "catalog" in attributes else None,
             **{f"{side}_survey": survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]

@@ -1,36 +1,18 @@
 """The set of pairs, in memory or lazily on disk."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from astropy.table import Table
 
-from astro_galtrans.pairs._checks import checked_ids, checked_images, checked_redshift, select_bands
+from astro_galtrans.pairs._checks import checked_ids, checked_images, select_bands
+from astro_galtrans.pairs._cubes import galaxy_pair
 from astro_galtrans.pairs._lazy import LazyArray
+from astro_galtrans.pairs._rows import row_numbers, split_rows
+from astro_galtrans.pairs._spectra import checked_redshift, checked_redshift_error, checked_spectra
 
-__all__ = ["GalaxyPair", "PairSet"]
+__all__ = ["PairSet"]
 
 IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth")
-
-
-@dataclass(frozen=True)
-class GalaxyPair:
-    """One galaxy in two surveys.
-
-    Parameters
-    ----------
-    input, target : `~astro_galtrans.images.BandCube`
-        The images.
-    redshift : float or None
-        Spectroscopic or true redshift.
-    id : int or str
-        Name of the galaxy.
-    """
-
-    input: object
-    target: object
-    redshift: float | None
-    id: object
+ARRAYS = (*IMAGES, "spectrum_flux", "spectrum_weight")
 
 
 class PairSet:
@@ -46,8 +28,13 @@ class PairSet:
         Inverse variance of the flux, same shape; 0 where a pixel is bad.
     input_truth, target_truth : ndarray, lazy array or None
         Flux without noise, where it is known.
-    redshift : ndarray or None
-        Shape ``(galaxy,)``, float64, NaN where not known.
+    redshift, redshift_error : ndarray or None
+        Redshift and its standard deviation, shape ``(galaxy,)``, float64, NaN where not known.
+    spectrum_flux, spectrum_weight : ndarray, lazy array or None
+        Flux density in 1e-17 erg / (s cm2 Angstrom), shape ``(galaxy, pixel)``, float32, and its inverse variance; 0
+        where there is no spectrum.
+    spectrum_grid : `~astro_galtrans.spectra.SpectrumGrid` or None
+        The wavelengths of the spectra.
     ids : ndarray
         Shape ``(galaxy,)``, int or str, all different.
     input_survey, target_survey : Survey
@@ -56,10 +43,13 @@ class PairSet:
         What else is known, one row a galaxy.
     """
 
-    def __init__(self, images, *, redshift, ids, input_survey, target_survey, catalog=None):
-        for name in IMAGES:
+    def __init__(self, images, *, redshift, ids, input_survey, target_survey, catalog=None, redshift_error=None,
+                 spectrum_grid=None):
+        for name in ARRAYS:
             setattr(self, name, images.get(name))
         self.redshift = redshift
+        self.redshift_error = redshift_error
+        self.spectrum_grid = spectrum_grid
         self.ids = ids
         self.input_survey = input_survey
         self.target_survey = target_survey
@@ -68,7 +58,7 @@ class PairSet:
     @classmethod
     def from_arrays(cls, input_flux, target_flux, *, input_survey, target_survey, redshift=None, input_weight=None,
                     target_weight=None, ids=None, catalog=None, input_truth=None, target_truth=None,
-                    input_bands=None, target_bands=None):
+                    input_bands=None, target_bands=None, redshift_error=None, spectra=None, spectrum_grid=None):
         """Pairs from arrays in memory, which are copied.
 
         A pixel that is NaN or infinite becomes flux 0 with weight 0. Where no weight is given it stays None,
@@ -93,6 +83,13 @@ class PairSet:
             Flux without noise.
         input_bands, target_bands : str or sequence of str, optional
             Bands of the arrays, in the order of the survey; by default all bands of the survey.
+        redshift_error : array_like, optional
+            Standard deviation of the redshift, shape ``(galaxy,)``; NaN where not known.
+        spectra : sequence of `specutils.Spectrum` or None, or tuple of two arrays, optional
+            One spectrum a galaxy, None where there is none; each is resampled onto the grid. Or flux and weight on
+            the grid, shape ``(galaxy, pixel)``, in 1e-17 erg / (s cm2 Angstrom) and the inverse square of it.
+        spectrum_grid : `~astro_galtrans.spectra.SpectrumGrid`, optional
+            The default grid where it is not given.
 
         Returns
         -------
@@ -128,7 +125,10 @@ class PairSet:
             catalog = Table(catalog, copy=True)
             if len(catalog) != n:
                 raise ValueError(f"catalog must have {n} rows, one a galaxy, got {len(catalog)}")
-        return cls(images, redshift=checked_redshift(redshift, n), ids=checked_ids(ids, n), catalog=catalog,
+        images["spectrum_flux"], images["spectrum_weight"], grid = checked_spectra(spectra, spectrum_grid, n)
+        redshift = checked_redshift(redshift, n)
+        return cls(images, redshift=redshift, redshift_error=checked_redshift_error(redshift_error, redshift, n),
+                   ids=checked_ids(ids, n), catalog=catalog, spectrum_grid=grid,
                    input_survey=surveys["input"], target_survey=surveys["target"])
 
     @classmethod
@@ -175,7 +175,7 @@ class PairSet:
         TypeError
             If the catalog holds what cannot be written: objects, or columns that are not plain.
         """
-        images = {name: getattr(self, name) for name in IMAGES if getattr(self, name) is not None}
+        images = self._arrays()
         if any(isinstance(array, LazyArray) and array.is_within(path) for array in images.values()):
             raise ValueError(f"this set of pairs is read from {path}, it cannot be written over itself")
         surveys = {"input": self.input_survey, "target": self.target_survey}
@@ -184,7 +184,8 @@ class PairSet:
             for first in range(0, len(self), writer.block):
                 block = slice(first, first + writer.block)
                 writer.write_images(first, {name: array[block] for name, array in images.items()})
-            writer.finish(self.ids, self.redshift, self.catalog)
+            writer.finish(self.ids, self.redshift, self.catalog, redshift_error=self.redshift_error,
+                          spectrum_grid=self.spectrum_grid)
 
     @staticmethod
     def writer(path, n, shapes, surveys, overwrite=False):
@@ -197,14 +198,16 @@ class PairSet:
         n : int
             Number of pairs.
         shapes : dict of str to tuple
-            Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"``.
+            Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"``, and
+            ``(pixel,)`` for ``"spectrum_flux"`` and ``"spectrum_weight"``.
         surveys : dict of str to Survey
             ``"input"`` and ``"target"``.
 
         Returns
         -------
         context manager
-            With ``write_images(first_row, {name: array})`` and, at the end, ``finish(ids, redshift, catalog)``.
+            With ``write_images(first_row, {name: array})`` and, at the end,
+            ``finish(ids, redshift, catalog, redshift_error=None, spectrum_grid=None)``.
         """
         from astro_galtrans.pairs._disk import PairWriter
 
@@ -225,23 +228,19 @@ class PairSet:
     def __getitem__(self, index):
         if isinstance(index, (slice, list, tuple, np.ndarray)):
             return self.select(index)
-        from astro_galtrans.pairs._cubes import galaxy_pair
-
         row = range(len(self))[index]  # negative rows, and an IndexError outside
         return galaxy_pair(self, row)
 
-    def _rows(self, indices):
-        """Row numbers, from a slice, a boolean mask or integers."""
-        if isinstance(indices, slice):
-            return np.arange(len(self))[indices]
-        rows = np.atleast_1d(np.asarray(indices))
-        if rows.size == 0:
-            rows = rows.astype(int)
-        if rows.dtype == bool and rows.shape != (len(self),):
-            raise ValueError(f"a boolean selection must have shape ({len(self)},), got {rows.shape}")
-        if rows.ndim != 1 or rows.dtype.kind not in "biu":
-            raise TypeError(f"indices must be integers, a boolean mask or a slice, got {indices!r}")
-        return np.arange(len(self))[rows]
+    def _arrays(self):
+        """The arrays that there are, by name."""
+        return {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
+
+    def _parts(self, rows=slice(None)):
+        """What `__init__` takes beside arrays, of some rows."""
+        columns = {name: getattr(self, name) for name in ("redshift", "redshift_error", "ids", "catalog")}
+        return {**{name: None if column is None else column[rows] for name, column in columns.items()},
+                "input_survey": self.input_survey, "target_survey": self.target_survey,
+                "spectrum_grid": self.spectrum_grid}
 
     def select(self, indices):
         """The pairs at some rows, in that order; on disk nothing is read yet.
@@ -255,19 +254,12 @@ class PairSet:
         -------
         PairSet
         """
-        rows = self._rows(indices)
+        rows = row_numbers(indices, len(self))
         if len(np.unique(rows)) < len(rows):
             raise ValueError("indices must not name a galaxy twice")
-        images = {}
-        for name in IMAGES:
-            array = getattr(self, name)
-            if array is not None:
-                images[name] = array.take_rows(rows) if isinstance(array, LazyArray) else array[rows]
-        return PairSet(
-            images, redshift=None if self.redshift is None else self.redshift[rows], ids=self.ids[rows],
-            input_survey=self.input_survey, target_survey=self.target_survey,
-            catalog=None if self.catalog is None else self.catalog[rows],
-        )
+        arrays = {name: array.take_rows(rows) if isinstance(array, LazyArray) else array[rows]
+                  for name, array in self._arrays().items()}
+        return PairSet(arrays, **self._parts(rows))
 
     def split(self, fractions, seed=0):
         """Random parts of which no two share a galaxy.
@@ -288,17 +280,9 @@ class PairSet:
         ValueError
             If the fractions are not as said, or a part would be empty.
         """
-        fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
-        if fractions.ndim != 1 or not np.all(fractions > 0) or fractions.sum() > 1 + 1e-9:
-            raise ValueError(f"fractions must be above 0 and sum to at most 1, got {fractions.tolist()}")
-        # Sorted by id first, so that the parts do not depend on how the pairs are ordered.
-        order = np.argsort(self.ids)[np.random.default_rng(seed).permutation(len(self))]
-        edges = np.round(np.concatenate([[0], np.cumsum(fractions)]) * len(self)).astype(int)
-        if np.any(np.diff(edges) == 0):
-            raise ValueError(f"{len(self)} pairs are too few for parts of {fractions.tolist()}: one would be empty")
-        return tuple(self.select(np.sort(order[a:b])) for a, b in zip(edges[:-1], edges[1:]))
+        return tuple(self.select(rows) for rows in split_rows(self.ids, fractions, seed))
 
-    def read(self, indices=slice(None), *, images=IMAGES):
+    def read(self, indices=slice(None), *, images=None):
         """Arrays of some pairs, read from disk where they are there.
 
         Parameters
@@ -306,27 +290,59 @@ class PairSet:
         indices : int, sequence of int, boolean mask or slice, optional
             Rows; all by default.
         images : sequence of str, optional
-            Which images; all by default.
+            Which arrays of images and spectra; all by default.
 
         Returns
         -------
         dict of str to ndarray or None
-            ``input_flux``, ``target_flux``, ``input_weight``, ``target_weight``, ``input_truth``, ``target_truth``
-            (float32, first axis the rows), ``redshift`` and ``ids``.
+            ``input_flux``, ``target_flux``, ``input_weight``, ``target_weight``, ``input_truth``, ``target_truth``,
+            ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) as far as asked for; always
+            ``redshift``, ``redshift_error`` and ``ids``.
         """
-        unknown = set(images) - set(IMAGES)
+        images = ARRAYS if images is None else images
+        unknown = set(images) - set(ARRAYS)
         if unknown:
-            raise ValueError(f"images must be among {', '.join(IMAGES)}, got {', '.join(sorted(unknown))}")
-        rows = self._rows(indices)
-        batch = {name: getattr(self, name) for name in (*images, "redshift")}
+            raise ValueError(f"images must be among {', '.join(ARRAYS)}, got {', '.join(sorted(unknown))}")
+        rows = row_numbers(indices, len(self))
+        batch = {name: getattr(self, name) for name in (*images, "redshift", "redshift_error")}
         batch = {name: None if array is None else np.asarray(array[rows]) for name, array in batch.items()}
         return {**batch, "ids": self.ids[rows]}
 
-    def reversed(self):
-        """The same pairs with input and target exchanged, a PairSet."""
-        def exchanged(name):
-            side, kind = name.split("_")
-            return f"{'target' if side == 'input' else 'input'}_{kind}"
+    def _sides(self, input_side, target_side):
+        """The same galaxies with other sides as input and target. Nothing is copied or read."""
+        arrays = self._arrays()
+        for side, source in (("input", input_side), ("target", target_side)):
+            arrays |= {f"{side}_{kind}": getattr(self, f"{source}_{kind}") for kind in ("flux", "weight", "truth")}
+        surveys = {"input_survey": getattr(self, f"{input_side}_survey"),
+                   "target_survey": getattr(self, f"{target_side}_survey")}
+        return PairSet(arrays, **self._parts() | surveys)
 
-        return PairSet({name: getattr(self, exchanged(name)) for name in IMAGES}, redshift=self.redshift, ids=self.ids,
-                       input_survey=self.target_survey, target_survey=self.input_survey, catalog=self.catalog)
+    def reversed(self):
+        """The same pairs with input and target exchanged; the catalog stays as it is, also its column names.
+
+        Returns
+        -------
+        PairSet
+        """
+        return self._sides("target", "input")
+
+    def within(self, side):
+        """Pairs of each galaxy with itself, in one of the two surveys.
+
+        A translator that is trained on these has nothing to change: what it loses is lost by the network alone, the
+        intra-domain test of Ruan, Lin et al. (2025). Input and target are the same image, with the same noise. The
+        catalog stays as it is, also its column names.
+
+        Parameters
+        ----------
+        side : {"input", "target"}
+            Whose images are input and target.
+
+        Returns
+        -------
+        PairSet
+            Of the same arrays; on disk nothing is read yet.
+        """
+        if side not in ("input", "target"):
+            raise ValueError(f"side must be 'input' or 'target', got {side!r}")
+        return self._sides(side, side)

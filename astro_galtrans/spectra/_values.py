@@ -73,7 +73,8 @@ def _pixels(spectrum):
         centre = u.Quantity(spectrum.wavelength).to_value(u.AA)
     except u.UnitConversionError as error:
         unit = spectrum.spectral_axis.unit
-        raise u.UnitConversionError(f"the spectral axis of the spectrum must be one of wavelength, got {unit}") from error
+        raise u.UnitConversionError(
+            f"the spectral axis of the spectrum must be one of wavelength, got {unit}") from error
     if not np.all(np.isfinite(centre)) or np.any(centre <= 0):
         raise ValueError("the spectral axis of the spectrum must be finite, and above 0 as a wavelength")
     edges = u.Quantity(spectrum.bin_edges)
@@ -104,7 +105,8 @@ def _variance(spectrum, equivalence):
     own = spectrum.flux.unit ** _KINDS[kind]
     values = np.asarray(uncertainty.array, dtype=float)
     if values.shape != spectrum.flux.shape:
-        raise ValueError(f"the uncertainty of the spectrum must have its shape, {spectrum.flux.shape}, got {values.shape}")
+        raise ValueError(
+            f"the uncertainty of the spectrum must have its shape, {spectrum.flux.shape}, got {values.shape}")
     if uncertainty.unit is not None and uncertainty.unit != own:
         values = values * uncertainty.unit.to(own)
     factor = (1.0 * spectrum.flux.unit).to_value(FLUX_UNIT, equivalence)

@@ -100,8 +100,8 @@ def test_weight_is_the_inverse_variance_of_many_trials(n):
     sigma = 0.2 + 0.1 * np.sin(wavelength / 300)
     trials = []
     for _ in range(300):
-        spectrum = make(bumpy(wavelength) + sigma * rng.normal(size=n), wavelength, uncertainty=StdDevUncertainty(sigma))
-        flux, weight = resample_spectrum(spectrum, GRID)
+        noisy = bumpy(wavelength) + sigma * rng.normal(size=n)
+        flux, weight = resample_spectrum(make(noisy, wavelength, uncertainty=StdDevUncertainty(sigma)), GRID)
         trials.append(flux)
     expected = resample_spectrum(make(wavelength=wavelength), GRID)[0]
     chi = (np.array(trials) - expected) * np.sqrt(weight)

@@ -1,0 +1,73 @@
+"""What a set of pairs on disk holds beside images: one array a column, and no Python objects."""
+
+import json
+
+import numpy as np
+from astropy.table import Table
+
+__all__ = ["get_catalog", "get_column", "put_catalog", "put_column"]
+
+
+def put_column(group, name, values):
+    """An array of numbers as it is, of strings as the bytes of their UTF-8."""
+    encoding = "plain"
+    if values.dtype.kind == "U":
+        encoding = "utf-8"
+        encoded = np.char.encode(values, "utf-8")
+        width = max(encoded.dtype.itemsize, 1)
+        values = np.frombuffer(encoded.astype(f"S{width}").tobytes(), np.uint8).reshape(*values.shape, width)
+    elif values.dtype.kind not in "biuf":
+        raise TypeError(f"column {name!r} cannot be written: it holds {values.dtype}, not numbers or strings")
+    if values.dtype.byteorder == ">":
+        values = values.astype(values.dtype.newbyteorder("="))
+    array = group.create_array(name, shape=values.shape, dtype=values.dtype, config={"write_empty_chunks": True},
+                               chunks=tuple(max(side, 1) for side in values.shape))
+    array[...] = values
+    array.attrs["encoding"] = encoding
+
+
+def get_column(group, name):
+    array = group[name]
+    values = np.asarray(array[...])
+    if array.attrs["encoding"] == "utf-8":
+        width = values.shape[-1]
+        values = np.char.decode(np.ascontiguousarray(values).view(f"S{width}")[..., 0], "utf-8")
+    return values
+
+
+def put_catalog(group, catalog):
+    """The columns as arrays; what describes them is returned, as JSON types."""
+    columns = []
+    for name in catalog.colnames:
+        column = catalog[name]
+        if not hasattr(column, "dtype") or not hasattr(column, "unit"):
+            kind = type(column).__name__
+            raise TypeError(f"column {name!r} of the catalog cannot be written: {kind} is not a plain column")
+        mask = getattr(column, "mask", None)
+        values = np.ma.getdata(np.ma.asarray(column)) if mask is not None else np.asarray(column)
+        key = f"column_{len(columns)}"
+        try:
+            put_column(group, key, np.asarray(values))
+        except TypeError as error:
+            raise TypeError(f"column {name!r} of the catalog cannot be written: it holds {values.dtype}") from error
+        if mask is not None and np.any(mask):
+            put_column(group, f"{key}_mask", np.asarray(mask))
+        columns.append({"name": name, "key": key, "unit": None if column.unit is None else column.unit.to_string(),
+                        "description": column.description, "masked": bool(mask is not None and np.any(mask))})
+    try:
+        meta = json.loads(json.dumps(dict(catalog.meta)))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"catalog.meta cannot be written, it holds more than JSON does: {error}") from error
+    return {"columns": columns, "meta": meta}
+
+
+def get_catalog(group, described):
+    catalog = Table(meta=described["meta"], masked=False)
+    for column in described["columns"]:
+        values = get_column(group, column["key"])
+        if column["masked"]:
+            values = np.ma.MaskedArray(values, get_column(group, f"{column['key']}_mask"))
+        catalog[column["name"]] = values
+        catalog[column["name"]].unit = column["unit"]
+        catalog[column["name"]].description = column["description"]
+    return catalog
