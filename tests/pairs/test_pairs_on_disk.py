@@ -183,3 +183,58 @@ def test_a_survey_of_ones_own_comes_back(tmp_path):
     survey = PairSet.open(tmp_path / "own.zarr").input_survey
     assert survey.name == "own survey" and survey["h"].psf_fwhm == 0.9 * u.arcsec and survey.unit == own.unit
     np.testing.assert_array_equal(survey["h"].response, band.response)
+
+
+@pytest.fixture
+def spectra_path(tmp_path, pairs_with_spectra):
+    pairs_with_spectra.write(tmp_path / "spectra.zarr")
+    return tmp_path / "spectra.zarr"
+
+
+def test_spectra_and_errors_come_back(pairs_with_spectra, spectra_path):
+    again = PairSet.open(spectra_path)
+    assert again.spectrum_grid == pairs_with_spectra.spectrum_grid
+    expected, got = pairs_with_spectra.read(), again.read()
+    assert expected.keys() == got.keys() and got["spectrum_flux"].dtype == np.float32
+    for name in ("spectrum_flux", "spectrum_weight", "redshift", "redshift_error"):
+        np.testing.assert_array_equal(got[name], expected[name])
+    some = again.select([3, 1]).within("target")
+    assert not isinstance(some.spectrum_flux, np.ndarray) and not isinstance(some.input_flux, np.ndarray)
+    np.testing.assert_array_equal(some.read()["spectrum_weight"], pairs_with_spectra.spectrum_weight[[3, 1]])
+    np.testing.assert_array_equal(some.redshift_error, pairs_with_spectra.redshift_error[[3, 1]])
+    assert again[1].spectrum is None and again[0].spectrum.spectral_axis[0] == 4000 * u.AA
+
+
+def test_pairs_without_spectra_are_as_they_always_were(pairs, path, spectra_path):
+    """Folders written before there were spectra open, and those without are still written so that old readers can."""
+    assert _attributes(path)["attributes"]["version"] == 1 and _attributes(spectra_path)["attributes"]["version"] == 2
+    again = PairSet.open(path)
+    assert again.spectrum_grid is None and again.spectrum_flux is None and again.redshift_error is None
+    assert again[0].spectrum is None
+
+
+def test_block_by_block_with_spectra(pairs_with_spectra, tmp_path):
+    whole, n = pairs_with_spectra, len(pairs_with_spectra)
+    arrays = {name: values for name, values in whole.read().items() if name.endswith(("flux", "weight"))
+              and values is not None}
+    shapes = {name: values.shape[1:] for name, values in arrays.items()}
+    surveys = {"input": whole.input_survey, "target": whole.target_survey}
+    with PairSet.writer(tmp_path / "streamed.zarr", n, shapes, surveys) as writer:
+        for first in (0, 2):
+            writer.write_images(first, {name: values[first:first + 2] for name, values in arrays.items()})
+        writer.finish(whole.ids, whole.redshift, None, redshift_error=whole.redshift_error,
+                      spectrum_grid=whole.spectrum_grid)
+    got = PairSet.open(tmp_path / "streamed.zarr").read()
+    for name in arrays:
+        np.testing.assert_array_equal(got[name], arrays[name])
+    with pytest.raises(ValueError, match="spectrum_grid must be given with spectra"):
+        with PairSet.writer(tmp_path / "no_grid.zarr", n, shapes, surveys) as writer:
+            writer.write_images(0, arrays)
+            writer.finish(whole.ids, whole.redshift, None)
+    assert not (tmp_path / "no_grid.zarr").exists()
+
+
+def test_a_lost_block_of_spectra_is_seen(spectra_path):
+    _blocks(spectra_path, "spectrum_weight")[0].unlink()
+    with pytest.raises(FileFormatError, match="spectrum_weight has 0 of 1 blocks"):
+        PairSet.open(spectra_path)
