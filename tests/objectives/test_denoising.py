@@ -16,7 +16,8 @@ def make_diffusion():
             torch.manual_seed(3)
             return TranslationNetwork(
                 "diffusion", [0.02] * 3, [0.5, 0.75, 1.0], [900.0] * 3, [0, 1, 2], 0.187 / 0.396,
-                backbone_options=OPTIONS, **{"output": "sqrt", "residual": False, "value_scale": [4.0, 5.0, 6.0], **options})
+                backbone_options=OPTIONS,
+                **{"output": "sqrt", "residual": False, "value_scale": [4.0, 5.0, 6.0], **options})
     return make
 
 
