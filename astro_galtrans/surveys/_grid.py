@@ -1,6 +1,6 @@
-"""How many pixels of one survey cover the cutout of another."""
+"""How many pixels of one survey go with the cutout of another."""
 
-from math import ceil
+from math import ceil, floor
 
 import astropy.units as u
 
@@ -8,10 +8,12 @@ __all__ = ["matching_size"]
 
 
 def matching_size(size, input_scale, target_scale):
-    """Smallest cutout side on the target grid that covers an input cutout and keeps its centre.
+    """Side of the cutout on the target grid that goes with an input cutout and keeps its centre.
 
-    An odd side has a pixel at its centre and an even side a corner, so that the side keeps the parity of the
-    input: both cutouts then have their centre at the same kind of place.
+    On finer pixels it is the smallest that covers the input, on coarser pixels the largest that lies within it, so
+    that the way back ends at the size from which it began. An odd side has a pixel at its centre and an even side a
+    corner, so that the side keeps the parity of the input: both cutouts then have their centre at the same kind of
+    place.
 
     Parameters
     ----------
@@ -30,8 +32,14 @@ def matching_size(size, input_scale, target_scale):
     >>> from astro_galtrans.surveys import matching_size
     >>> matching_size(64, 0.396 * u.arcsec, 0.187 * u.arcsec)
     136
+    >>> matching_size(136, 0.187 * u.arcsec, 0.396 * u.arcsec)
+    64
     """
     if size < 1:
         raise ValueError(f"size must be at least 1 pixel, got {size}")
-    needed = ceil(size * (input_scale / target_scale).to_value(u.dimensionless_unscaled) - 1e-6)
-    return needed + (needed - size) % 2
+    sides = size * (input_scale / target_scale).to_value(u.dimensionless_unscaled)
+    if sides >= size:
+        covering = ceil(sides - 1e-6)
+        return covering + (covering - size) % 2
+    within = floor(sides + 1e-6)
+    return max(within - (size - within) % 2, 2 - size % 2)

@@ -23,6 +23,7 @@ from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.objectives import build_objective, objective_class
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage._checkpoint import load_state
+from astro_galtrans.training._adversarial import AdversarialModule
 from astro_galtrans.training._callbacks import AsdfCheckpointIO, EpochKeeper, StepBar
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.training._data import PairBatches
@@ -111,7 +112,10 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
         torch.default_generator.manual_seed(config.seed)
         module = _build(pairs, config, n_steps, _run(pairs, config, validation))
         keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).selects)
-        trainer = _trainer(config, device, [*([StepBar(n_steps, config.objective)] if progress else []), keeper])
+        # Lightning clips for a module that it drives itself; one with a critic clips for each of its optimisers.
+        clip = config.gradient_clip or None if module.automatic_optimization else None
+        callbacks = [*([StepBar(n_steps, config.objective)] if progress else []), keeper]
+        trainer = _trainer(config, device, clip, callbacks)
         with _interrupts(trainer, checkpoint):
             trainer.fit(
                 module, _loader(batches),
@@ -205,9 +209,7 @@ def _build(pairs, config, n_steps, run):
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,
     )
-    kind = TranslationModule
-    if hasattr(objective, "critic"):
-        from astro_galtrans.training._adversarial import AdversarialModule as kind
+    kind = AdversarialModule if hasattr(objective, "critic") else TranslationModule
     return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
 
 
@@ -241,14 +243,14 @@ def _loader(batches):
     return torch.utils.data.DataLoader(batches, batch_size=None)
 
 
-def _trainer(config, device, callbacks):
+def _trainer(config, device, clip, callbacks):
     if device.type == "cuda":
         where = {"accelerator": "gpu", "devices": [device.index or 0]}
     else:
         where = {"accelerator": device.type, "devices": 1}
     return lightning.Trainer(
         **where, max_epochs=config.epochs, precision=_PRECISION[config.precision], callbacks=callbacks,
-        plugins=[AsdfCheckpointIO()], gradient_clip_val=config.gradient_clip or None, logger=False,
+        plugins=[AsdfCheckpointIO()], gradient_clip_val=clip, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )

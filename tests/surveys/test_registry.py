@@ -122,9 +122,17 @@ def test_registering(registry):
 
 @pytest.mark.parametrize(("size", "scales", "expected"), [
     (64, (0.396, 0.187), 136), (32, (0.396, 0.187), 68), (33, (0.396, 0.187), 71), (64, (0.2, 0.2), 64),
-    (10, (0.2, 0.1), 20), (136, (0.187, 0.396), 66),
+    (10, (0.2, 0.1), 20), (136, (0.187, 0.396), 64), (10, (0.187, 0.396), 4),
+    (1, (0.187, 0.396), 1),
 ])
 def test_matching_size(size, scales, expected):
     assert matching_size(size, *(scale * u.arcsec for scale in scales)) == expected
     with pytest.raises(ValueError, match="size"):
         matching_size(0, 1 * u.arcsec, 1 * u.arcsec)
+
+
+@pytest.mark.parametrize("scales", [(0.396, 0.187), (0.396, 0.2), (0.4, 0.1), (0.2, 0.2), (0.3, 0.25)])
+def test_matching_size_there_and_back(scales):
+    there = [scale * u.arcsec for scale in scales]
+    for size in range(4, 140):
+        assert matching_size(matching_size(size, *there), *reversed(there)) == size
