@@ -1,15 +1,18 @@
 """What every backbone gives, and the registry that turns a stored name into a class."""
 
+import inspect
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 __all__ = [
-    "Backbone", "Features", "Noisy", "available_backbones", "backbone_class", "build_backbone", "register_backbone",
+    "Backbone", "Features", "Noisy", "available_backbones", "backbone_class", "build_backbone", "check_options",
+    "register_backbone",
 ]
 
 _registry = {}
+_OF_THE_NETWORK = ("n_planes", "n_hints", "n_condition", "step")
 
 
 class Features(NamedTuple):
@@ -85,6 +88,28 @@ def backbone_class(name):
     return _registry[name]
 
 
+def check_options(what, cls, options, given=_OF_THE_NETWORK):
+    """ValueError where a class has no options of some names; it names those that there are.
+
+    Parameters
+    ----------
+    what : str
+        What the class is, for the message, as ``"backbone 'unet'"``.
+    cls : type
+    options : iterable of str
+    given : sequence of str, optional
+        Parameters of the constructor that are no options: those of every backbone.
+    """
+    parameters = inspect.signature(cls).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.name not in given]
+    unknown = [repr(option) for option in options if option not in known]
+    if unknown:
+        told = f"its options are {', '.join(known)}" if known else "it has none"
+        raise ValueError(f"{what} has no option {', '.join(unknown)}; {told}")
+
+
 def build_backbone(name, **options):
     """Build a backbone from its registered name.
 
@@ -98,5 +123,17 @@ def build_backbone(name, **options):
     Returns
     -------
     Backbone
+
+    Raises
+    ------
+    ValueError
+        If the backbone has no such option, or the value of one does not fit.
     """
-    return backbone_class(name)(**options)
+    cls = backbone_class(name)
+    own = {option: value for option, value in options.items() if option not in _OF_THE_NETWORK}
+    check_options(f"backbone {name!r}", cls, own)
+    try:
+        return cls(**options)
+    except TypeError as error:  # a value of another kind, in the words of the constructor
+        told = ", ".join(f"{option}={value!r}" for option, value in own.items())
+        raise ValueError(f"backbone {name!r} cannot be built with {told or 'its defaults'}: {error}") from error

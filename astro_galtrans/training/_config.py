@@ -5,11 +5,13 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class
+from astro_galtrans.backbones.contract import check_options
 from astro_galtrans.objectives import available_objectives, objective_class
 
 __all__ = ["TrainConfig"]
 
 _PRECISIONS = ("32", "bf16", "16")
+_OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # what every objective is given
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,9 @@ class TrainConfig:
                 object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
             except TypeError as error:
                 raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}") from error
+        check_options(f"backbone {self.backbone!r}", backbone_class(self.backbone), self.backbone_options)
+        check_options(f"objective {self.objective!r}", objective_class(self.objective), self.objective_options,
+                      _OF_THE_NETWORK)
 
     def _one_of(self, name, allowed):
         if getattr(self, name) not in allowed:
