@@ -11,7 +11,8 @@ from astro_galtrans.surveys import get_survey
 from astro_galtrans.translation import Translator
 
 
-def _make_translator(bands="gri", target_bands=None, objective="gradient", seed=4, residual_only=False, **options):
+def _make_translator(bands="gri", target_bands=None, objective="gradient", seed=4, residual_only=False,
+                     backbone="unet", **options):
     """Untrained, of seeded weights; the flux of a source is kept by the residual path."""
     source, target = get_survey("SDSS").select(bands), get_survey("CFHTLS").select(target_bands or bands)
     waves = [np.array([band.effective_wavelength.value for band in survey]) for survey in (source, target)]
@@ -21,10 +22,11 @@ def _make_translator(bands="gri", target_bands=None, objective="gradient", seed=
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TranslationNetwork(
-            "unet", source.sky_noise, target.sky_noise, ratio, nearest,
+            backbone, source.sky_noise, target.sky_noise, ratio, nearest,
             float((target.pixel_scale / source.pixel_scale).to_value(u.one)),
-            backbone_options={"widths": [4, 8], "n_features": 4}, **options)
-        built = build_objective(objective, n_bands=len(target), n_features=4, n_embedding=8)
+            **{"backbone_options": {"widths": [4, 8], "n_features": 4}, **options})
+        built = build_objective(objective, n_bands=len(target), n_features=network.backbone.n_features,
+                                n_embedding=network.backbone.n_embedding)
     if residual_only:
         torch.nn.init.zeros_(network.image_head.weight)
     return Translator(network, built, objective_name=objective, input_survey=source, target_survey=target,
