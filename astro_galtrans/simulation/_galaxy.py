@@ -9,11 +9,11 @@ from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.simulation._population import GalaxyPopulation, draw_galaxy
 from astro_galtrans.simulation._real import RealMorphologies
 from astro_galtrans.simulation._render import Renderer
-from astro_galtrans.simulation._seds import TYPES, SEDGrid
+from astro_galtrans.simulation._seds import SEDGrid, galaxy_components
+from astro_galtrans.simulation._spectrograph import Fiber
 
 __all__ = ["Simulator", "SurveyCamera"]
 
-_KNOT_TYPE = float(len(TYPES) - 1)
 _DISC_SCALES = 1.6783469900166605  # half-light radius of an exponential disc in scale lengths
 
 
@@ -31,12 +31,8 @@ class SurveyCamera:
 
     def component_fluxes(self, galaxy):
         """Flux of bulge, smooth disc and knots in each band, shape ``(3, n_bands)``, in the unit of the survey."""
-        knots = (1 - galaxy["bulge_fraction"]) * galaxy["knot_fraction"]
-        shares = (galaxy["bulge_fraction"], 1 - galaxy["bulge_fraction"] - knots, knots)
-        spectra = ((galaxy["bulge_type"], galaxy["bulge_reddening"]), (galaxy["disc_type"], galaxy["disc_reddening"]),
-                   (_KNOT_TYPE, galaxy["disc_reddening"]))
         fluxes = []
-        for share, spectrum in zip(shares, spectra):
+        for share, spectrum in zip(_shares(galaxy), galaxy_components(galaxy)):
             colour = self.seds.flux(galaxy["redshift"], *spectrum) / self.reference.flux(galaxy["redshift"], *spectrum)
             fluxes.append(share * colour)
         return np.array(fluxes) * 10 ** (-0.4 * (galaxy["r_mag"] - self.zero_points))
@@ -55,6 +51,12 @@ class SurveyCamera:
         variance = sky + np.clip(truth, 0, None) / gain
         noise = rng.standard_normal(truth.shape, dtype=np.float32)
         return truth + np.sqrt(variance) * noise, 1 / variance
+
+
+def _shares(galaxy):
+    """Shares of bulge, smooth disc and knots in the r-band light of a galaxy, ndarray of shape ``(3,)``."""
+    knots = (1 - galaxy["bulge_fraction"]) * galaxy["knot_fraction"]
+    return np.array([galaxy["bulge_fraction"], 1 - galaxy["bulge_fraction"] - knots, knots])
 
 
 def _knots(rng, galaxy):
@@ -82,10 +84,14 @@ class Simulator:
         ``"input"`` and ``"target"``.
     morphologies : RealMorphologies, optional
         Real galaxies in the place of discs and knots.
+    fiber : Fiber, optional
+        Takes a spectrum of each galaxy.
     """
 
-    def __init__(self, seed, population: GalaxyPopulation, cameras, morphologies: RealMorphologies | None = None):
+    def __init__(self, seed, population: GalaxyPopulation, cameras, morphologies: RealMorphologies | None = None,
+                 fiber: Fiber | None = None):
         self.seed, self.population, self.cameras, self.morphologies = seed, population, cameras, morphologies
+        self.fiber = fiber
         self.galsim = import_galsim()
 
     def _profiles(self, rng, galaxy):
@@ -115,8 +121,8 @@ class Simulator:
         images : dict of str to ndarray
         """
         # The streams are apart, so that what a galaxy is does not depend on how it is observed.
-        streams = np.random.SeedSequence(self.seed, spawn_key=(index,)).spawn(4)
-        properties, structure, seeing, noise = (np.random.default_rng(stream) for stream in streams)
+        streams = np.random.SeedSequence(self.seed, spawn_key=(index,)).spawn(5)
+        properties, structure, seeing, noise, spectrograph = (np.random.default_rng(stream) for stream in streams)
         galaxy = draw_galaxy(properties, self.population)
         profiles, knots = self._profiles(structure, galaxy)
         images = {}
@@ -134,7 +140,17 @@ class Simulator:
             images.update({f"{side}_flux": flux, f"{side}_weight": weight, f"{side}_truth": truth})
             galaxy[f"{side}_mag"] = camera.zero_points - 2.5 * np.log10(fluxes.sum(axis=0))
             galaxy[f"{side}_psf_fwhm"] = widths
+        if self.fiber is not None:
+            images.update(self._spectrum(spectrograph, galaxy, profiles, knots))
         return galaxy, images
+
+    def _spectrum(self, rng, galaxy, profiles, knots):
+        """The spectrum through the fibre; adds the magnitude in it to the row."""
+        disc = None if self.morphologies is None else profiles[1]
+        light = _shares(galaxy) * self.fiber.fractions(galaxy, knots, disc)
+        galaxy["fiber_r_mag"] = galaxy["r_mag"] - 2.5 * np.log10(light.sum())
+        truth = self.fiber.spectrum(light, self.cameras["input"].reference, galaxy)
+        return dict(zip(("spectrum_flux", "spectrum_weight"), self.fiber.observe(rng, truth)))
 
     def make_block(self, indices, truth):
         """Rows and stacked images of some galaxies; the noise-free images only where wanted."""

@@ -9,9 +9,10 @@ import numpy as np
 from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.surveys import band_flux_density, get_survey
 
-__all__ = ["SEDGrid", "calzetti", "reference_grid", "sed_grid"]
+__all__ = ["SEDGrid", "calzetti", "component_spectra", "galaxy_components", "reference_grid", "sed_grid"]
 
 TYPES = ("E", "Sbc", "Scd", "Im")
+_KNOT_TYPE = float(len(TYPES) - 1)
 REDDENINGS = np.linspace(0.0, 0.6, 7)
 MAX_REDSHIFT = 1.5
 _NORMALISATION = (5450.0, 5550.0)  # Angstrom, rest frame
@@ -138,3 +139,44 @@ def sed_grid(survey):
 def reference_grid():
     """The `SEDGrid` of the SDSS r band, in which magnitudes of simulated galaxies are given."""
     return sed_grid(get_survey("SDSS").select("r"))
+
+
+def galaxy_components(galaxy):
+    """Type and reddening of bulge, smooth disc and knots of a galaxy, a row of the catalogue."""
+    return ((galaxy["bulge_type"], galaxy["bulge_reddening"]), (galaxy["disc_type"], galaxy["disc_reddening"]),
+            (_KNOT_TYPE, galaxy["disc_reddening"]))
+
+
+def component_spectra(edges, redshift, components):
+    """The spectra that `SEDGrid` puts through bands, as means over pixels.
+
+    Parameters
+    ----------
+    edges : ndarray
+        Observed wavelengths of the edges of the pixels in Angstrom, increasing, shape ``(n_pixels + 1,)``.
+    redshift : float
+        Of the galaxy.
+    components : sequence of tuple of float
+        Type and reddening of each component.
+
+    Returns
+    -------
+    ndarray
+        Flux density per unit wavelength, shape ``(component, n_pixels)``; at rest it is 1 at 5500 Angstrom before dust.
+    """
+    rest, spectra = _templates()
+    cuts = edges / (1 + redshift)
+    inside = slice(np.searchsorted(rest, cuts[0], side="right") - 1, np.searchsorted(rest, cuts[-1]) + 1)
+    near = rest[inside]
+    # With the template's own points among the nodes, the trapezoidal rule is exact.
+    nodes = np.union1d(near, cuts)
+    attenuation = -0.4 * calzetti(near)
+    at = np.searchsorted(nodes, cuts)
+    means = np.empty((len(components), len(cuts) - 1))
+    for row, (sed_type, reddening) in zip(means, components):
+        index, upper = _cell(sed_type, 1.0, len(TYPES))
+        template = (1 - upper) * spectra[index, inside] + upper * spectra[index + 1, inside]
+        values = np.interp(nodes, near, template * 10 ** (attenuation * reddening))
+        total = np.concatenate([[0], np.cumsum(0.5 * (values[1:] + values[:-1]) * np.diff(nodes))])
+        row[:] = np.diff(total[at]) / np.diff(cuts)
+    return means

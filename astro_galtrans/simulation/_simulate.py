@@ -9,6 +9,7 @@ from astro_galtrans.pairs import PairSet
 from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._seds import reference_grid, sed_grid
+from astro_galtrans.simulation._spectrograph import REDSHIFT_ERROR, Fiber
 from astro_galtrans.simulation._workers import blocks
 from astro_galtrans.surveys import get_survey, matching_size
 
@@ -21,7 +22,7 @@ _CHUNK = 32
 _UNITS = {"r_mag": u.mag, "absolute_r_mag": u.mag, "half_light_radius": u.arcsec, "bulge_radius": u.arcsec,
           "disc_radius": u.arcsec, "position_angle": u.rad, "x_offset": u.arcsec, "y_offset": u.arcsec,
           "bulge_reddening": u.mag, "disc_reddening": u.mag, "input_mag": u.mag, "target_mag": u.mag,
-          "input_psf_fwhm": u.arcsec, "target_psf_fwhm": u.arcsec}
+          "input_psf_fwhm": u.arcsec, "target_psf_fwhm": u.arcsec, "fiber_r_mag": u.mag}
 
 
 def _check_integers(**values):
@@ -35,7 +36,7 @@ def _check_integers(**values):
 
 def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, sample="bright", input_size=64,
                    target_size=None, truth=False, workers=None, progress=False, morphologies=None, path=None,
-                   overwrite=False):
+                   overwrite=False, spectra=False):
     """Simulate galaxies as two surveys see them.
 
     Every galaxy is a bulge and a disc, the later types with star-forming knots, of different spectra at one true
@@ -67,13 +68,18 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
         Write the pairs to this Zarr folder while they are made, so that they need not fit in memory.
     overwrite : bool, optional
         Whether a set of pairs at ``path`` may be replaced.
+    spectra : bool, optional
+        Whether every galaxy gets a spectrum, as a fibre of the SDSS spectrograph takes it. The images are the same
+        either way.
 
     Returns
     -------
     PairSet
         With weights, redshifts, and a catalogue of all that was drawn: magnitudes in ``r_mag`` (SDSS r),
         ``input_mag`` and ``target_mag`` (AB, one a band), ``bulge_fraction`` (of the SDSS r light),
-        ``half_light_radius`` (circularised), and more. On disk if ``path`` was given.
+        ``half_light_radius`` (circularised), and more. On disk if ``path`` was given. With ``spectra``, also spectra
+        on the default `~astro_galtrans.spectra.SpectrumGrid`, a column ``fiber_r_mag``, and a ``redshift_error`` of
+        1e-4, that of an SDSS redshift, although the redshift is the true one.
 
     Raises
     ------
@@ -89,6 +95,8 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
     <PairSet: 2 pairs, SDSS ugriz 32x32 nmgy -> CFHTLS ugriz 68x68 adu, in memory>
     """
     import_galsim()
+    if not isinstance(spectra, (bool, np.bool_)):
+        raise TypeError(f"spectra must be True or False, got {spectra!r}")
     _check_integers(n=n, seed=seed, input_size=input_size, target_size=target_size, workers=workers)
     population = get_population(sample)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
@@ -98,7 +106,7 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
         "seed": int(seed), "population": population, "truth": bool(truth), "surveys": surveys,
         "sizes": {"input": int(input_size), "target": int(target_size)}, "reference": reference_grid(),
         "seds": {side: sed_grid(survey) for side, survey in surveys.items()},
-        "morphologies": None if morphologies is None else str(morphologies),
+        "morphologies": None if morphologies is None else str(morphologies), "spectra": bool(spectra),
     }
     chunks = [range(first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)]
     made = blocks(recipe, chunks, min(workers or 1, len(chunks)))
@@ -125,20 +133,31 @@ def _in_memory(made, n, recipe):
         rows += block_rows
     catalog = _catalog(rows, recipe)
     return PairSet(images, redshift=np.array(catalog["redshift"]), ids=np.array(catalog["id"]), catalog=catalog,
-                   input_survey=recipe["surveys"]["input"], target_survey=recipe["surveys"]["target"])
+                   input_survey=recipe["surveys"]["input"], target_survey=recipe["surveys"]["target"],
+                   **_spectroscopy(n, recipe))
+
+
+def _spectroscopy(n, recipe):
+    """What a set of pairs with spectra holds beside them."""
+    if not recipe["spectra"]:
+        return {}
+    return {"redshift_error": np.full(n, REDSHIFT_ERROR), "spectrum_grid": Fiber().grid}
 
 
 def _on_disk(made, n, recipe, path, overwrite):
     kinds = ("flux", "weight", "truth") if recipe["truth"] else ("flux", "weight")
     shapes = {f"{side}_{kind}": (len(survey), recipe["sizes"][side], recipe["sizes"][side])
               for side, survey in recipe["surveys"].items() for kind in kinds}
+    spectroscopy = _spectroscopy(n, recipe)
+    if spectroscopy:
+        shapes |= dict.fromkeys(("spectrum_flux", "spectrum_weight"), (spectroscopy["spectrum_grid"].n_pixels,))
     rows = []
     with PairSet.writer(path, n, shapes, recipe["surveys"], overwrite=overwrite) as writer:
         for block_rows, block in made:
             writer.write_images(len(rows), block)
             rows += block_rows
         catalog = _catalog(rows, recipe)
-        writer.finish(np.array(catalog["id"]), np.array(catalog["redshift"]), catalog)
+        writer.finish(np.array(catalog["id"]), np.array(catalog["redshift"]), catalog, **spectroscopy)
     return PairSet.open(path)
 
 
@@ -147,7 +166,7 @@ def _catalog(rows, recipe):
     population, seed = recipe["population"], recipe["seed"]
     catalog = Table({name: np.array([row[name] for row in rows]) for name in rows[0]})
     catalog.add_column([f"{population.name}-{seed}-{index}" for index in range(len(rows))], name="id", index=0)
-    for name, unit in _UNITS.items():
-        catalog[name].unit = unit
+    for name in catalog.colnames:
+        catalog[name].unit = _UNITS.get(name)
     catalog.meta["simulation"] = {"seed": seed, "population": population.to_dict()}
     return catalog

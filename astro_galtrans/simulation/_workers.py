@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from astro_galtrans.simulation._galaxy import Simulator, SurveyCamera
 from astro_galtrans.simulation._real import RealMorphologies
 from astro_galtrans.simulation._render import Renderer
+from astro_galtrans.simulation._spectrograph import Fiber
 
 __all__ = ["blocks"]
 
@@ -18,7 +19,8 @@ def _simulator(recipe):
     cameras = {side: SurveyCamera(Renderer(survey, recipe["sizes"][side]), recipe["seds"][side], recipe["reference"])
                for side, survey in recipe["surveys"].items()}
     path = recipe["morphologies"]
-    return Simulator(recipe["seed"], recipe["population"], cameras, None if path is None else RealMorphologies(path))
+    return Simulator(recipe["seed"], recipe["population"], cameras, None if path is None else RealMorphologies(path),
+                     Fiber() if recipe["spectra"] else None)
 
 
 def _start_worker(recipe):

@@ -81,9 +81,9 @@ def test_centres_are_redder_than_outskirts(pairs):
     assert np.median(colour(radius < 1) - colour((radius > 2) & (radius < 4))) > 0.05
 
 
-def test_seed_and_number_and_workers(pairs):
-    few = simulate_pairs(34, seed=5, input_size=32, truth=True, workers=2)
-    assert_same(few, pairs.select(slice(0, 34)))
+def test_seed_and_number_and_workers(pairs, with_spectra):
+    few = simulate_pairs(34, seed=5, input_size=32, truth=True, workers=2, spectra=True)
+    assert_same(few, with_spectra.select(slice(0, 34)))
     other = simulate_pairs(2, seed=6, input_size=32)
     assert not np.any(np.isin(other.redshift, pairs.redshift)) and other.input_truth is None
     assert not set(other.ids) & set(pairs.ids)
