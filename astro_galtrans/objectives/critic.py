@@ -16,8 +16,9 @@ class Critic(nn.Module):
     """Convolutions that halve the grid, and a score for each patch of what is left of it.
 
     A score a patch instead of one an image (Isola et al. 2017, arXiv:1611.07004) makes it a judge of texture at any
-    image size. There is no normalisation over the batch; with ``spectral`` each convolution is divided by its largest
-    singular value (Miyato et al. 2018, arXiv:1802.05957), which bounds how steeply scores change with the image.
+    image size. It looks at asinh of the stretched flux, in which the cores of a few bright galaxies do not drown the
+    texture of the rest. There is no normalisation over the batch; with ``spectral`` each convolution is divided by its
+    largest singular value (Miyato et al. 2018, arXiv:1802.05957), which bounds how steeply scores change with the image.
 
     Parameters
     ----------
@@ -34,12 +35,15 @@ class Critic(nn.Module):
         layers = [nn.Conv2d(n_bands, widths[0], 3, padding=1)]
         layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in zip(widths, widths[1:])]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1), nn.Conv2d(widths[-1], 1, 1)]
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.layers = nn.ModuleList(spectral_norm(layer) if spectral else layer for layer in layers)
 
     def forward(self, images):
         """Stretched images of shape ``(galaxy, band, Y, X)`` to scores of shape ``(galaxy, patch)``, in float32."""
         with torch.autocast(images.device.type, enabled=False):
-            x = images.float()
+            x = torch.asinh(images.float())
             for layer in self.layers[:-1]:
                 if min(x.shape[-2:]) < 2:
                     x = functional.pad(x, (0, int(x.shape[-1] < 2), 0, int(x.shape[-2] < 2)), mode="replicate")

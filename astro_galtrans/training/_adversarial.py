@@ -10,6 +10,8 @@ __all__ = ["AdversarialModule"]
 
 _LOGGER = logging.getLogger(__name__)
 _NAN = float("nan")
+# A long memory of gradients lets critic and generator swing around each other (Radford et al. 2016, arXiv:1511.06434).
+_CRITIC_BETAS = (0.5, 0.999)
 # Columns of the history, also of epochs in which there was nothing to say.
 _COLUMNS = ("diversity", "adversarial", "critic_loss", "critic_real", "critic_fake")
 
@@ -39,7 +41,9 @@ class AdversarialModule(TranslationModule):
         critic = list(self.objective.critic.parameters())
         own = {id(parameter) for parameter in critic}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in own]
-        return [self.scheduled(rest), self.scheduled(critic)]
+        critic = self.scheduled(critic)
+        critic["optimizer"].param_groups[0]["betas"] = _CRITIC_BETAS
+        return [self.scheduled(rest), critic]
 
     def training_step(self, batch, batch_index):
         """Update the network, and the critic where it learns."""
