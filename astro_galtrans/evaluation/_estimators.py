@@ -3,12 +3,15 @@
 import numpy as np
 from tqdm.auto import tqdm
 
+from astro_galtrans.evaluation._given import batch_seed
 from astro_galtrans.evaluation._run import INPUT, TARGET, translate
 
 __all__ = ["redshift_predictors"]
 
+_TRAINING = 2**32  # beyond the number of any test galaxy, so that no training galaxy shares its noise
 
-def redshift_predictors(translators, *, estimator, training, options, seed, batch_size, device, progress):
+
+def redshift_predictors(translators, *, estimator, training, options, seed, draws, batch_size, device, progress):
     """Label -> (kind of images, fitted estimator), in the order of the redshift table."""
     if hasattr(estimator, "config"):
         options = {"config": estimator.config, **options}  # the judges differ in what they see, not in their settings
@@ -26,8 +29,9 @@ def redshift_predictors(translators, *, estimator, training, options, seed, batc
         del data
     predictors.update({f"{name}, transfer": (name, estimator) for name in translators})
     if training is not None:
+        draws = draws._replace(seed=batch_seed(draws.seed, _TRAINING))
         for name, translator in translators.items():
-            flux, good = _translated(name, translator, training, batch_size, device, progress)
+            flux, good = _translated(name, translator, training, draws, batch_size, device, progress)
             predictors[f"{name}, retrained"] = (name, fit(flux, training.target_survey, None, good))
     return predictors
 
@@ -48,10 +52,10 @@ class _Fit:
         return fit_redshift_estimator(flux, self.redshift[used], survey=survey, weight=weight, **self.options)
 
 
-def _translated(name, translator, training, batch_size, device, progress):
+def _translated(name, translator, training, draws, batch_size, device, progress):
     flux = np.empty(training.target_flux.shape, dtype=np.float32)
     starts = range(0, len(training), batch_size)
     for start in tqdm(starts, desc=f"translating for {name}", unit="batch", disable=not progress):
         rows = slice(start, min(start + batch_size, len(training)))
-        flux[rows] = translate(translator, training.read(rows), device=device)[0]
+        flux[rows] = translate(translator, training.read(rows), draws, start, device=device)[0]
     return flux, np.isfinite(flux).all(axis=(1, 2, 3))

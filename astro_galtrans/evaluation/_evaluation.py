@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from astro_galtrans.evaluation._estimators import redshift_predictors
+from astro_galtrans.evaluation._given import Draws, check_given, conditions, is_generative
 from astro_galtrans.evaluation._run import measure, translate
 from astro_galtrans.evaluation._tables import Tabulator
 
@@ -87,8 +88,8 @@ class Evaluation:
 
 
 def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=1000, confidence=0.95, seed=0,
-             aperture_radii=(2.0, 4.0), annuli=(0.0, 1.0, 2.0, 3.0, 4.5), batch_size=64, n_samples=6,
-             estimator_options=None, device=None, progress=False):
+             aperture_radii=(2.0, 4.0), annuli=(0.0, 1.0, 2.0, 3.0, 4.5), batch_size=64, n_shown=6,
+             n_samples=1, estimator_options=None, device=None, progress=False):
     """Judge one or more translators on test galaxies.
 
     Parameters
@@ -97,7 +98,8 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
         By name; the first of a mapping is the conventional one that the others are compared with.
     test : PairSet
         Galaxies that no translator and no estimator was trained on. Images are compared with the noiseless truth
-        where the set has it, with the real target images otherwise.
+        where the set has it, with the real target images otherwise. Translators that are conditioned on the redshift
+        or on the spectrum are given those of the pairs.
     estimator : RedshiftEstimator, optional
         Trained on real target images ("transfer"). Trained here when it is None and there is ``training``.
     training : PairSet, optional
@@ -108,13 +110,16 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
     confidence : float, optional
         Probability that an interval holds.
     seed : int, optional
-        Of the bootstrap and of the training of the estimators.
+        Of the bootstrap, of the training of the estimators, and of the samples of generative translators.
     aperture_radii, annuli : sequence of float, optional
         Radii of the apertures (colours use the last) and edges of the annuli, in arcsec.
     batch_size : int, optional
-        Galaxies at a time; memory grows with it.
-    n_samples : int, optional
+        Galaxies at a time; memory grows with it, and samples depend on it.
+    n_shown : int, optional
         Galaxies shown in the figures, evenly spread in rank of red flux.
+    n_samples : int, optional
+        Images that a generative translator draws of each galaxy. Their mean is judged: a single one has noise of its
+        own, which counts as error.
     estimator_options : dict, optional
         Settings of `~astro_galtrans.photoz.fit_redshift_estimator`, the same for every estimator that is trained.
     device : str, optional
@@ -129,17 +134,18 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
     Raises
     ------
     ValueError
-        If a translator is between other surveys than the pairs, or gives images of another shape.
+        If a translator is between other surveys than the pairs, is conditioned on what they do not have, or gives
+        images of another shape.
     """
-    translators = _checked(translators, test)
-    _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size)
-    predictors = {}
+    translators = _checked(translators, test, training)
+    _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed)
+    draws, predictors = Draws(int(n_samples), int(seed)), {}
     if test.redshift is not None:
         predictors = redshift_predictors(
             translators, estimator=estimator, training=training, options=dict(estimator_options or {}), seed=seed,
-            batch_size=batch_size, device=device, progress=progress)
+            draws=draws, batch_size=batch_size, device=device, progress=progress)
     measured = measure(translators, test, aperture_radii=aperture_radii, annuli=annuli, predictors=predictors,
-                       batch_size=batch_size, device=device, progress=progress)
+                       draws=draws, batch_size=batch_size, device=device, progress=progress)
     make = Tabulator(measured, translators, test, aperture_radii=aperture_radii, annuli=annuli,
                      n_bootstrap=n_bootstrap, seed=seed, confidence=confidence)
     tables = {name: getattr(make, name)() for name in ("pixels", "colors", "color_profiles", "color_gradients")}
@@ -147,15 +153,16 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
         tables["redshift"] = make.redshift()
     tables.update({name: table for name, table in (("gains", make.gains()), ("uncertainty", make.uncertainty()))
                    if len(table)})
-    meta = _meta(translators, test, training, device=device, seed=seed, n_bootstrap=n_bootstrap, confidence=confidence)
+    meta = _meta(translators, test, training, draws, device=device, seed=seed, n_bootstrap=n_bootstrap,
+                 confidence=confidence)
     history = {name: translator.history for name, translator in translators.items()
                if getattr(translator, "history", None) is not None}
     return Evaluation(
         tables, names=translators, redshift=measured.redshift, z_spec=make.z_spec, history=history,
-        samples=_samples(translators, test, measured, n_samples, device), failed=measured.failed, meta=meta)
+        samples=_samples(translators, test, measured, n_shown, draws, device), failed=measured.failed, meta=meta)
 
 
-def _checked(translators, test):
+def _checked(translators, test, training):
     if not isinstance(translators, Mapping):
         translators = {getattr(translators, "name", None) or "translator": translators}
     if not translators:
@@ -171,13 +178,15 @@ def _checked(translators, test):
                 raise ValueError(
                     f"translator {name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), "
                     f"the test pairs {pairs.name} ({' '.join(pairs.band_names)})")
-        if getattr(translator, "conditioning", None) == "redshift" and test.redshift is None:
-            raise ValueError(f"translator {name!r} needs a redshift, and the test pairs have none")
+        for what, pairs in (("test", test), ("training", training)):
+            if pairs is not None:
+                check_given(name, translator, pairs, what)
     return dict(translators)
 
 
-def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size):
-    for name, value, least in (("n_bootstrap", n_bootstrap, 0), ("batch_size", batch_size, 1)):
+def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed):
+    for name, value, least in (("n_bootstrap", n_bootstrap, 0), ("batch_size", batch_size, 1),
+                               ("n_samples", n_samples, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value!r}")
     if not 0 < confidence < 1:
@@ -186,43 +195,49 @@ def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size):
         raise ValueError("aperture_radii must hold at least one radius")
 
 
-def _meta(translators, test, training, **settings):
+def _meta(translators, test, training, draws, **settings):
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    about = {}
-    for name, translator in translators.items():
-        network = getattr(translator, "network", None)
-        parameters = sum(p.numel() for p in network.parameters()) if hasattr(network, "parameters") else None
-        about[name] = {"name": getattr(translator, "name", name), "parameters": parameters,
-                       "conditioning": getattr(translator, "conditioning", None),
-                       "hash": getattr(translator, "hash", None),
-                       "provenance": dict(getattr(translator, "provenance", None) or {})}
+    about = {name: _about(name, translator, draws) for name, translator in translators.items()}
     return {**settings, "n_test": len(test), "n_training": None if training is None else len(training),
             "input_survey": test.input_survey.name, "target_survey": test.target_survey.name,
             "bands": list(test.target_survey.band_names), "reference": _reference_name(test), "versions": versions,
             "translators": about, "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
 
 
+def _about(name, translator, draws):
+    """What a translator says of itself; None where it says nothing."""
+    network = getattr(translator, "network", None)
+    options = getattr(network, "options", {})
+    return {
+        "name": getattr(translator, "name", name), "backbone": options.get("backbone"),
+        "objective": getattr(translator, "objective_name", None),
+        "parameters": sum(p.numel() for p in network.parameters()) if hasattr(network, "parameters") else None,
+        "residual": options.get("residual"), "conditioning": getattr(translator, "conditioning", None),
+        "samples": draws.n_samples if is_generative(translator) else None, "hash": getattr(translator, "hash", None),
+        "provenance": dict(getattr(translator, "provenance", None) or {})}
+
+
 def _reference_name(test):
     return "real target images" if test.target_truth is None else "noiseless truth images"
 
 
-def _samples(translators, test, measured, n_samples, device):
+def _samples(translators, test, measured, n_shown, draws, device):
     """Images of galaxies from bright to faint, chosen before anything is known of how well they are translated."""
     band = len(test.target_survey) // 2
     flux = np.nan_to_num(measured.values["reference", "aperture"][:, band, -1])
     order = np.argsort(-flux, kind="stable")
-    n_samples = min(n_samples, len(order))
-    rows = order[np.round(np.linspace(0.02, 0.98, n_samples) * (len(order) - 1)).astype(int)]
+    n_shown = min(n_shown, len(order))
+    rows = order[np.round(np.linspace(0.02, 0.98, n_shown) * (len(order) - 1)).astype(int)]
     batch = test.read(np.asarray(rows, dtype=int))
     samples = {**batch, "rows": rows, "input_survey": test.input_survey, "target_survey": test.target_survey,
                "translated": {}, "weights": {}}
     for name, translator in translators.items():
-        samples["translated"][name] = np.asarray(translate(translator, batch, device=device)[0])
+        samples["translated"][name] = np.asarray(translate(translator, batch, draws, 0, device=device)[0])
         if hasattr(translator, "gradient_weights"):
             weights = _flow_weights(translator, batch)
             if weights:
@@ -232,9 +247,9 @@ def _samples(translators, test, measured, n_samples, device):
 
 def _flow_weights(translator, batch):
     """Weights of the gradient elements, or None for a translator whose objective has none."""
-    options = {"redshift": batch["redshift"]} if getattr(translator, "conditioning", None) == "redshift" else {}
     try:
-        weights = translator.gradient_weights(batch["input_flux"], batch["target_flux"], **options)
+        weights = translator.gradient_weights(batch["input_flux"], batch["target_flux"],
+                                              **conditions(translator, batch))
     except (NotImplementedError, ValueError):
         return None
     return None if not weights else {kind: np.asarray(value) for kind, value in weights.items()}

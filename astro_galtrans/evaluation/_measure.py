@@ -94,11 +94,13 @@ def pixel_measures(flux, reference, target, weight):
     return result
 
 
-def coverage_counts(flux, sigma, target, weight):
+def coverage_counts(flux, sigma, target, weight, n_samples=1):
     """How many target pixels lie within 68 and 95 % of the prediction, for all pixels and for those with a source.
 
-    The spread of the difference is that of the prediction and of the target's own noise. A pixel has a source where
-    the *prediction* is above 3 sigma of the target's noise: a cut on the noisy target would select its noise.
+    The spread of the difference is that of the prediction and of the target's own noise. Several samples imitate
+    noise: their spread s is that of target images, and the target lies s sqrt(1 + 1/n) about the mean of n. A pixel
+    has a source where the *prediction* is above 3 sigma of the target's noise: a cut on the noisy target would select
+    its noise.
 
     Returns
     -------
@@ -106,7 +108,9 @@ def coverage_counts(flux, sigma, target, weight):
         Pixels; within 0.9945 sigma (68 %); within 1.96 sigma (95 %); sum and sum of squares of the pull.
     """
     used = weight > 0
-    variance = sigma**2 + 1 / np.where(used, weight, 1)
+    variance = sigma**2 * (1 + 1 / n_samples) if n_samples > 1 else sigma**2 + 1 / np.where(used, weight, 1)
+    # samples that do not differ, as of an input without light, leave nothing to divide by
+    variance = np.maximum(variance, np.finfo(np.float32).tiny)
     pull = np.where(used, flux - target, 0) / np.sqrt(variance)
     counts = []
     for region in (used, used & (flux * np.sqrt(np.where(used, weight, 0)) > 3)):

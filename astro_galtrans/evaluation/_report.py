@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
-from astro_galtrans.evaluation._summary import differences, in_words, limits, summary
+from astro_galtrans.evaluation._summary import differences, in_words, limits, sampled, summary
 from astro_galtrans.evaluation._texts import COLUMNS, FIGURES, SECTIONS, TABLES
 
 __all__ = ["write_report"]
@@ -27,10 +27,27 @@ def write_report(evaluation, path, *, title, extra):
     html = environment.get_template("report.html.j2").render(
         title=title, evaluation=evaluation, meta=evaluation.meta, names=evaluation.names,
         names_in_words=" and ".join(filter(None, [", ".join(names[:-1]), names[-1]])), findings=summary(evaluation),
-        limits=limits(evaluation), sections=_sections(evaluation, figures), different=rows, n_same=n_same,
+        limits=limits(evaluation), sampled=sampled(evaluation), translators=_translators(evaluation), sections=_sections(evaluation, figures), different=rows, n_same=n_same,
         settings=_settings(evaluation, extra), failed={k: v for k, v in evaluation.failed.items() if v},
         conditioned=[name for name, entry in evaluation.meta["translators"].items() if entry["conditioning"]])
     write_whole(path, html.encode("utf-8"))
+
+
+def _translators(evaluation):
+    """The table of the translators: what they are and what they were given."""
+    columns = {"translator": None, "backbone": "backbone", "objective": "objective", "parameters": "parameters",
+               "residual path": "residual", "given beside the image": "conditioning", "samples": "samples"}
+    words = {None: "\u2013", True: "yes", False: "no"}
+    rows = []
+    for name, entry in evaluation.meta["translators"].items():
+        values = [name, *(entry[key] for key in columns.values() if key)]
+        texts = [words[value] if value is None or isinstance(value, bool) else
+                 f"{value:,}" if isinstance(value, int) else value for value in values]
+        rows.append([{"text": text, "number": label in ("parameters", "samples")}
+                     for label, text in zip(columns, texts)])
+    headers = [{"label": label, "number": label in ("parameters", "samples")} for label in columns]
+    return {"headers": headers, "rows": rows, "caption": "What was judged. Samples are the images that a generative "
+            "translator drew of each galaxy; the others have one translation for each image."}
 
 
 def _figure(name, figure):

@@ -3,6 +3,7 @@
 import numpy as np
 from tqdm.auto import tqdm
 
+from astro_galtrans.evaluation._given import conditions, is_generative
 from astro_galtrans.evaluation._measure import Rulers, coverage_counts, image_measures, pixel_measures
 from astro_galtrans.evaluation._reference import resample_input
 
@@ -42,35 +43,38 @@ class Measured:
         return self
 
 
-def translate(translator, batch, *, device=None, return_uncertainty=False):
-    """Images of a batch through a translator, with the redshift only where it is conditioned on it."""
-    options = {"weight": batch["input_weight"], "return_uncertainty": return_uncertainty}
-    if getattr(translator, "conditioning", None) == "redshift":
-        options["redshift"] = batch["redshift"]
+def translate(translator, batch, draws, first, *, device=None, return_uncertainty=False):
+    """Images of a batch, whose first galaxy has the number ``first``, through a translator.
+
+    It is told what it is conditioned on, and asked for samples where it draws them.
+    """
+    options = {"weight": batch["input_weight"], "return_uncertainty": return_uncertainty,
+               **conditions(translator, batch), **draws.options(translator, first)}
     if device is not None:
         options["device"] = device
     result = translator.translate_array(batch["input_flux"], **options)
     return result if isinstance(result, tuple) else (result, None)
 
 
-def gives_uncertainty(translator, pairs):
+def gives_uncertainty(translator, pairs, draws):
     """Whether a translator has a per-pixel uncertainty; asked with one galaxy."""
     try:
-        _, sigma = translate(translator, pairs.read(slice(0, 1)), return_uncertainty=True)
+        _, sigma = translate(translator, pairs.read(slice(0, 1)), draws, 0, return_uncertainty=True)
     except (TypeError, ValueError, NotImplementedError):
         return False
     return sigma is not None
 
 
-def measure(translators, test, *, aperture_radii, annuli, predictors, batch_size, device, progress):
+def measure(translators, test, *, aperture_radii, annuli, predictors, draws, batch_size, device, progress):
     """Everything that the tables need.
 
     ``predictors`` maps a label to ``(image, estimator)``: the redshift of that label is what the estimator says of
     that kind of images.
     """
+    samples = {name: draws.n_samples for name, translator in translators.items() if is_generative(translator)}
     rulers = (Rulers(test.input_survey, test.input_flux.shape[-2:], aperture_radii, annuli),
               Rulers(test.target_survey, test.target_flux.shape[-2:], aperture_radii, annuli))
-    spread = {name: gives_uncertainty(translator, test) for name, translator in translators.items()}
+    spread = {name: gives_uncertainty(translator, test, draws) for name, translator in translators.items()}
     measured = Measured()
     measured.failed = dict.fromkeys(translators, 0)
     starts = range(0, len(test), batch_size)
@@ -78,11 +82,11 @@ def measure(translators, test, *, aperture_radii, annuli, predictors, batch_size
         batch = test.read(slice(start, min(start + batch_size, len(test))))
         images = {INPUT: (batch["input_flux"], None), TARGET: (batch["target_flux"], None)}
         for name, translator in translators.items():
-            flux, sigma = translate(translator, batch, device=device, return_uncertainty=spread[name])
+            flux, sigma = translate(translator, batch, draws, start, device=device, return_uncertainty=spread[name])
             flux, bad = _checked(name, flux, batch["target_flux"].shape)
             measured.failed[name] += int(bad.sum())
             images[name] = flux, sigma
-        _measure_batch(measured, batch, images, test, rulers)
+        _measure_batch(measured, batch, images, test, rulers, samples)
         for label, (image, estimator) in predictors.items():
             measured.add(label, {"redshift": _redshift(estimator, images[image][0], batch, image, device)})
     return measured.finish()
@@ -99,7 +103,7 @@ def _checked(name, flux, shape):
     return flux, bad
 
 
-def _measure_batch(measured, batch, images, test, rulers):
+def _measure_batch(measured, batch, images, test, rulers, samples):
     target, weight = batch["target_flux"], batch["target_weight"]
     reference = target if batch["target_truth"] is None else batch["target_truth"]
     used = None if weight is None or (weight > 0).all() else weight > 0
@@ -116,7 +120,7 @@ def _measure_batch(measured, batch, images, test, rulers):
         measured.add(name, pixel_measures(flux, reference, reference if name == TARGET else target, weight))
         if sigma is not None and weight is not None:
             finite = np.isfinite(flux).all(axis=(1, 2, 3)) & np.isfinite(sigma).all(axis=(1, 2, 3))
-            counts = coverage_counts(flux[finite], sigma[finite], target[finite], weight[finite])
+            counts = coverage_counts(flux[finite], sigma[finite], target[finite], weight[finite], samples.get(name, 1))
             measured.coverage[name] = measured.coverage.get(name, 0) + counts
 
 

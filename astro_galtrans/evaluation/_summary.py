@@ -4,10 +4,12 @@ import numpy as np
 
 from astro_galtrans.evaluation._run import INPUT, TARGET
 
-__all__ = ["differences", "in_words", "limits", "summary"]
+__all__ = ["differences", "in_words", "limits", "sampled", "summary"]
 
 _MEANINGLESS = 4.0  # an interval of the preservation gain wider than 400 % says nothing
 _CONSTANT = 0.2  # estimates whose spread is a smaller share of the true one follow the images hardly at all
+# Settings that the report's table of the translators has.
+_TABULATED = {"config.backbone", "config.objective", "config.residual", "config.conditioning"}
 _CLASS = {"wins": "wins", "loses": "loses", "no difference measured": "even"}
 
 
@@ -115,6 +117,20 @@ def limits(evaluation):
     return sentences
 
 
+def sampled(evaluation):
+    """How translators that draw samples were judged, in sentences."""
+    sentences = []
+    for name, entry in evaluation.meta["translators"].items():
+        n_samples = entry["samples"]
+        if n_samples == 1:
+            sentences.append(f"{name} draws samples. One was judged for each galaxy: it has noise of its own, as a real "
+                             "image has, which counts as error.")
+        elif n_samples:
+            sentences.append(f"{name} draws samples. The mean of {n_samples} was judged for each galaxy, with their "
+                             "spread as its uncertainty; it has less noise than a real image.")
+    return sentences
+
+
 def _spread_ratio(z_phot, z_spec):
     """Interquartile range of the estimates over that of the true redshifts."""
     both = np.isfinite(z_phot) & np.isfinite(z_spec)
@@ -144,14 +160,13 @@ def differences(evaluation):
         Settings that are the same for all.
     """
     about = evaluation.meta["translators"]
-    settings = {name: dict(_flat({key: value for key, value in entry.items() if key != "name"}))
-                for name, entry in about.items()}
+    settings = {name: dict(_flat({"provenance": entry["provenance"]})) for name, entry in about.items()}
     settings = {name: {key.removeprefix("provenance."): value for key, value in entry.items()}
                 for name, entry in settings.items()}
     keys = dict.fromkeys(key for entry in settings.values() for key in entry)
     rows, n_same = [], 0
     for key in keys:
-        if key.endswith("hash"):
+        if key.endswith("hash") or key in _TABULATED:
             continue  # hashes differ wherever anything does
         values = [_short(entry.get(key)) for entry in settings.values()]
         if len(set(values)) > 1:

@@ -61,7 +61,7 @@ def evaluation():
     pairs = PairSet.from_arrays(*images, input_survey="SDSS", target_survey="SDSS", redshift=redshift,
                                 target_weight=np.full(flux.shape, 400, np.float32))
     translators = {"conventional": Scaled("conventional", 0.3), "ours <b>": Scaled("ours", 0.01)}
-    return evaluate(translators, pairs, estimator=Judge(), n_bootstrap=100, n_samples=2)
+    return evaluate(translators, pairs, estimator=Judge(), n_bootstrap=100, n_shown=2)
 
 
 class Reader(HTMLParser):

@@ -1,0 +1,72 @@
+"""What several verbs share: arguments, and checks of what they are given."""
+
+import os
+from pathlib import Path
+
+__all__ = ["add_device", "add_direction", "add_overwrite", "check_output", "device_named", "directed", "load_one"]
+
+
+def add_device(verb):
+    """Add ``--device``."""
+    verb.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one for training, else cpu)")
+
+
+def add_overwrite(verb):
+    """Add ``--overwrite``."""
+    verb.add_argument("--overwrite", action="store_true", help="replace what is there already")
+
+
+def add_direction(verb, does):
+    """Add ``--direction``, with the verb that says what is done in it."""
+    verb.add_argument("--direction", choices=("forward", "reverse", "input", "target"), default="forward",
+                      help=f"{does} from input to target survey, the other way, or within one of them, which shows "
+                      "what the network alone loses (default: %(default)s)")
+
+
+def directed(pairs, direction):
+    """A set of pairs with input and target as a direction has them."""
+    if direction == "forward":
+        return pairs
+    return pairs.reversed() if direction == "reverse" else pairs.within(direction)
+
+
+def check_output(path, overwrite):
+    """Whether a file could be written, before the work that leads to it."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"--out {path} is a folder, not a file to write to")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"--out {path} exists already; --overwrite replaces it")
+    if not path.parent.is_dir():
+        kind = "is not a folder" if path.parent.exists() else "does not exist"
+        raise OSError(f"cannot write {path}: {path.parent} {kind}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"cannot write {path}: the folder {path.parent.absolute()} is not writeable")
+
+
+def load_one(path, kind):
+    """The object of a kind in an ASDF file."""
+    from astro_galtrans.storage import load
+
+    found = load(path)
+    found = found if isinstance(found, dict) else {"": found}
+    wanted = [value for value in found.values() if type(value).__name__ == kind]
+    if len(wanted) != 1:
+        held = ", ".join(type(value).__name__ for value in found.values())
+        raise ValueError(f"{path} must hold one {kind}, it holds {held}")
+    return wanted[0]
+
+
+def device_named(name):
+    """The name of a device if it is there, or an error."""
+    if name is None:
+        return None
+    import torch
+
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {name!r}") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {name}: no GPU is there that this torch can use")
+    return name

@@ -1,0 +1,107 @@
+"""``galtrans train``."""
+
+import argparse
+import json
+
+from astro_galtrans.cli._common import add_device, add_direction, add_overwrite, check_output, device_named, directed
+
+__all__ = ["add_train", "train"]
+
+
+def add_train(verb):
+    """Add the arguments of the verb."""
+    verb.add_argument("pairs", metavar="PAIRS", help="set of pairs, as pairs.zarr")
+    verb.add_argument("--out", required=True, metavar="FILE", help="translator to write, as t.asdf")
+    _add_network(verb.add_argument_group("the network"))
+    _add_course(verb.add_argument_group("the training"))
+    add_device(verb)
+    add_overwrite(verb)
+
+
+def _add_network(group):
+    # Names are checked by TrainConfig: the registries that know them all are in packages that are slow to import.
+    group.add_argument("--backbone", default="unet", metavar="NAME",
+                       help="unet, swin, srgan, capsule or diffusion (default: %(default)s)")
+    group.add_argument("--size", metavar="NAME", help="of the backbone: tiny for a CPU, base for a GPU, ...")
+    group.add_argument("--option", action="append", metavar="NAME=VALUE", help="of the backbone, in place of that of "
+                       "its size; VALUE is JSON or else text, as widths=[16,32]; more than once for more of them")
+    group.add_argument("--residual", action=argparse.BooleanOptionalAction,
+                       help="whether it adds to the resampled input (default: as is usual with the objective)")
+    group.add_argument("--conditioning", choices=("none", "redshift", "spectrum"), default="none",
+                       help="what the translator is given beside the image (default: %(default)s)")
+    group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="of the galaxies whose redshift or "
+                       "spectrum is hidden in each step, so that it serves galaxies without too (default: 0.1)")
+    add_direction(group, "trains")
+
+
+def _add_course(group):
+    group.add_argument("--objective", default="gradient", metavar="NAME",
+                       help="pixel, adversarial, denoising, gradient, gradient-unweighted, or conventional: the one "
+                       "that the literature trains the backbone with (default: %(default)s)")
+    group.add_argument("--objective-option", action="append", metavar="NAME=VALUE", help="as --option")
+    group.add_argument("--epochs", type=int, default=10, help="passes over the pairs (default: %(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    group.add_argument("--validation-fraction", type=float, default=0.1, metavar="SHARE",
+                       help="share of the pairs that chooses the best epoch; 0 for none (default: %(default)s)")
+    group.add_argument("--batch-size", type=int, help="galaxies a step")
+    group.add_argument("--learning-rate", type=float, help="largest of the schedule")
+    group.add_argument("--precision", help="32, bf16 or 16")
+    group.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many without improvement")
+    group.add_argument("--checkpoint", metavar="DIR", help="folder for a checkpoint after each epoch")
+    group.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+
+
+def train(options):
+    """Run the verb."""
+    check_output(options.out, options.overwrite)
+    if not 0 <= options.validation_fraction < 1:
+        raise ValueError(f"--validation-fraction must be at least 0 and below 1, got {options.validation_fraction}")
+    if options.resume and options.checkpoint is None:
+        raise ValueError("--resume needs --checkpoint, the folder where the checkpoint is")
+    settings = _settings(options)
+    from astro_galtrans.pairs import PairSet
+    from astro_galtrans.storage import save
+    from astro_galtrans.training import TrainConfig, fit
+
+    config = TrainConfig(**settings)
+    pairs, validation = directed(PairSet.open(options.pairs), options.direction), None
+    if options.validation_fraction > 0:
+        share = options.validation_fraction
+        pairs, validation = pairs.split((1 - share, share), seed=options.seed)
+    try:
+        result = fit(pairs, config, validation=validation, directory=options.checkpoint, resume=options.resume,
+                     device=device_named(options.device), progress=not options.quiet)
+    except KeyboardInterrupt as error:
+        hint = "the same command with --resume goes on" if options.checkpoint else "nothing was written"
+        raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'training stopped'}; {hint}") from error
+    save(options.out, result.translator, overwrite=options.overwrite)
+    print(f"{options.out}: {result.translator}, best epoch {result.best_epoch + 1} of {len(result.history)}")
+
+
+def _settings(options):
+    """What was asked for, by the names of `TrainConfig`; what was not keeps its default there."""
+    if options.condition_dropout is not None and options.conditioning == "none":
+        raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
+    names = ("size", "residual", "condition_dropout", "batch_size", "learning_rate", "precision", "patience")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return {
+        "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,
+        "conditioning": None if options.conditioning == "none" else options.conditioning,
+        "backbone_options": _named_values("--option", options.option),
+        "objective_options": _named_values("--objective-option", options.objective_option), **given}
+
+
+def _named_values(argument, texts):
+    """``["a=1", "b=x"]`` as ``{"a": 1, "b": "x"}``."""
+    values = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ValueError(f"{argument} must be NAME=VALUE, got {text!r}")
+        if name in values:
+            raise ValueError(f"{argument} {name} is given twice")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values

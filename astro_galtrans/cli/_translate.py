@@ -1,0 +1,102 @@
+"""``galtrans translate``."""
+
+from astro_galtrans.cli._common import add_device, add_overwrite, device_named, load_one
+
+__all__ = ["add_translate", "translate"]
+
+_OF_CUBES = ("redshift", "redshift_error", "spectrum")
+_OF_FIELDS = ("catalog", "detect", "max_magnitude", "size")
+
+
+def add_translate(verb):
+    """Add the arguments of the verb."""
+    verb.epilog += "; or: galtrans translate t.asdf galaxy1.fits galaxy2.fits --out translated"
+    verb.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf")
+    verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each")
+    verb.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    given = verb.add_argument_group(
+        "a translator that is given more than the image", "of each cube; for a field, give --catalog columns "
+        "redshift, redshift_error or spectrum")
+    given.add_argument("--redshift", metavar="Z[,Z...]", help="one for all or one each; nan where it is not known")
+    given.add_argument("--redshift-error", metavar="DZ[,DZ...]", help="standard deviation, one for all or one each")
+    given.add_argument("--spectrum", metavar="FILE[,FILE...]",
+                       help="one each, in a format that specutils reads; none for a cube without")
+    samples = verb.add_argument_group("a translator that draws samples, as one with the backbone diffusion")
+    samples.add_argument("--n-samples", type=int, metavar="N",
+                         help="images to draw of each galaxy: the mean, with their spread as uncertainty (default: 1)")
+    samples.add_argument("--seed", type=int, help="of the samples (default: 0)")
+    samples.add_argument("--steps", type=int, metavar="N", help="of the sampler (default: the translator's own)")
+    field = verb.add_argument_group("a whole field")
+    field.add_argument("--frames", nargs="+", metavar="PATH",
+                       help="files, one a band, or a folder or pattern of them, as SDSS corrected frames")
+    which = field.add_mutually_exclusive_group()
+    which.add_argument("--catalog", metavar="TABLE", help="sources, with the columns ra and dec in degrees")
+    which.add_argument("--detect", action="store_true", help="find the galaxies (the default without --catalog)")
+    field.add_argument("--max-magnitude", type=float, metavar="MAG", help="faintest to detect, in r (default: 20.5)")
+    field.add_argument("--size", type=int, metavar="PIXELS", help="side of the cutouts (default: 64)")
+    add_device(verb)
+    add_overwrite(verb)
+
+
+def translate(options):
+    """Run the verb."""
+    _check(options)
+    from astro_galtrans.field import translate_field, translate_files
+
+    translator = load_one(options.translator, "Translator")
+    common = {"overwrite": options.overwrite, "device": device_named(options.device), "progress": not options.quiet,
+              "n_samples": options.n_samples, "seed": options.seed, "n_steps": options.steps}
+    if options.frames is None:
+        for path in translate_files(translator, options.cubes, options.out, **_conditions(options), **common):
+            print(path)
+        return
+    given = {name: getattr(options, name) for name in ("max_magnitude", "size")}
+    table = translate_field(
+        translator, options.frames[0] if len(options.frames) == 1 else options.frames, options.out,
+        catalog=options.catalog, **{name: value for name, value in given.items() if value is not None}, **common)
+    n_translated = int((table["status"] == "translated").sum())
+    print(f"{options.out}: {n_translated} of {len(table)} sources translated"
+          + ("" if n_translated == len(table) else "; catalog.ecsv has the reason for each of the others"))
+
+
+def _check(options):
+    """Whether it is a field or single cubes, and nothing of the other."""
+    if options.frames is None and not options.cubes:
+        if options.catalog is not None:
+            raise ValueError("--catalog needs --frames, the images that its sources are on; a set of pairs is "
+                             "translated in Python, with Translator.translate_array")
+        raise ValueError("name the FITS cubes to translate, or a field with --frames")
+    if options.frames is not None and options.cubes:
+        raise ValueError(f"either cubes or --frames, got both: {', '.join(options.cubes)} and {options.frames[0]}")
+    if options.frames is None:
+        for name in _OF_FIELDS:
+            if getattr(options, name) not in (None, False):
+                raise ValueError(f"--{name.replace('_', '-')} goes with --frames, not with cubes")
+    else:
+        for name in _OF_CUBES:
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} goes with cubes; for a field, give --catalog a column {name}")
+    if options.max_magnitude is not None and options.catalog is not None:
+        raise ValueError("--max-magnitude goes with --detect; a catalog is translated whole")
+
+
+def _conditions(options):
+    """What is told of the cubes, by the names of `translate_files`."""
+    n, given = len(options.cubes), {}
+    if options.redshift is not None:
+        given["redshift"] = _numbers("--redshift", options.redshift, n)
+    if options.redshift_error is not None:
+        given["redshift_error"] = _numbers("--redshift-error", options.redshift_error, n)
+    if options.spectrum is not None:
+        given["spectrum"] = [None if path in ("", "none") else path for path in options.spectrum.split(",")]
+    return given
+
+
+def _numbers(argument, text, n):
+    """One number for all, or one for each, separated by commas."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{argument} must be numbers separated by commas, got {text!r}") from None
+    return numbers * n if len(numbers) == 1 else numbers
