@@ -1,4 +1,5 @@
 import os
+import warnings
 from pathlib import Path
 
 import astropy.units as u
@@ -14,7 +15,7 @@ from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._render import Renderer
 from astro_galtrans.simulation._seds import reference_grid, sed_grid
 from astro_galtrans.simulation._spectrograph import Fiber
-from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid
+from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectrum
 from astro_galtrans.surveys import get_survey, synthetic_magnitude
 
 
@@ -151,3 +152,21 @@ def test_spectra_of_real_morphologies():
     r = pairs.spectrum_flux[:, np.abs(pairs.spectrum_grid.wavelength.value - 6200) < 300].mean(axis=1)
     expected = (np.asarray(pairs.catalog["fiber_r_mag"]) * u.ABmag).to_value(FLUX_UNIT, u.spectral_density(6166 * u.AA))
     np.testing.assert_allclose(r, expected, rtol=0.1)
+
+
+@pytest.mark.parametrize("name", ["spec-0266-51602-0013", "spec-1039-52707-0207"])
+def test_noise_is_that_of_real_spectra(name):
+    folder = os.environ.get("GALTRANS_REAL_DATA")
+    if not folder:
+        pytest.skip("GALTRANS_REAL_DATA does not name the folder of real survey data")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*contains multiple slashes", category=u.UnitsWarning)
+        read = Spectrum.read(Path(folder) / "spectra-sdss-galaxies" / f"{name}.fits")
+    flux, weight = resample_spectrum(
+        Spectrum(flux=read.flux, spectral_axis=read.spectral_axis, uncertainty=read.uncertainty))
+    fiber = Fiber()
+    simulated = fiber.observe(np.random.default_rng(0), flux.astype(float))[1]
+    wavelength = fiber.grid.wavelength.value
+    for low, high in ((3850, 4200), (4200, 5600), (5600, 6700), (6700, 7500), (7500, 8300), (8300, 9100)):
+        inside = (wavelength > low) & (wavelength < high) & (weight > 0)
+        assert 0.7 < np.sqrt(np.median(simulated[inside] / weight[inside])) < 1.3
