@@ -79,7 +79,7 @@ def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, samp
         ``input_mag`` and ``target_mag`` (AB, one a band), ``bulge_fraction`` (of the SDSS r light),
         ``half_light_radius`` (circularised), and more. On disk if ``path`` was given. With ``spectra``, also spectra
         on the default `~astro_galtrans.spectra.SpectrumGrid`, a column ``fiber_r_mag``, and a ``redshift_error`` of
-        1e-4, that of an SDSS redshift, although the redshift is the true one.
+        1e-4, like that of a measured redshift, although it is the true one.
 
     Raises
     ------

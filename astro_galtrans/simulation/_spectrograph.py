@@ -9,7 +9,7 @@ from astro_galtrans.spectra import SpectrumGrid
 __all__ = ["REDSHIFT_ERROR", "Fiber"]
 
 RADIUS = 1.5  # arcsec
-# 30 km/s, the accuracy of redshifts of SDSS galaxies (Strauss et al. 2002, AJ 124, 1810).
+# 30 km/s: somewhat above the errors that SDSS states for its galaxies, and far below what an image could tell.
 REDSHIFT_ERROR = 1e-4
 _RANGE = (3800.0, 9200.0)  # Angstrom
 _PIXEL = 1e-4 * np.log(10)  # of an SDSS spectrum, in ln(wavelength)
