@@ -31,9 +31,8 @@ def _spread(values, images):
 class DiffusionSchedule(nn.Module):
     """Noise of a diffusion at each time, training draws and deterministic sampling.
 
-    A noisy image is ``signal[t] * clean + noise[t] * e`` with e of unit variance and
-    signal\\ :sup:`2` + noise\\ :sup:`2` = 1. The rates are MONAI's, shifted and scaled so that nothing of the clean
-    image is left at the last time (Lin et al. 2024, arXiv:2305.08891, algorithm 1): the usual linear rates leave
+    A noisy image is ``signal[t] * clean + noise[t] * e`` with e of unit variance and the squares of both rates adding
+    up to 1. The rates are MONAI's, shifted and scaled so that nothing of the clean image is left at the last time (Lin et al. 2024, arXiv:2305.08891, algorithm 1): the usual linear rates leave
     0.6 per cent of its amplitude, which summed over the pixels of a galaxy tells its flux, while in translation
     there is none to be told.
 
@@ -107,15 +106,22 @@ class DiffusionSchedule(nn.Module):
         return signal * noisy.image - noise * velocity
 
     def times(self, n_steps):
-        """Times that sampling in ``n_steps`` steps goes through, evenly spaced from the last one on, a list of int.
+        """Times that sampling in ``n_steps`` steps goes through, from the last one on, closer towards the clean image.
 
-        The spacing ends one step before the clean image, and so starts where nothing of it is left ("trailing", Lin
-        et al. 2024). To start earlier would take pure noise for an image with some signal in it.
+        It starts where nothing of the clean image is left: to start earlier would take pure noise for an image with
+        some signal in it (Lin et al. 2024). The square roots of the times are evenly spaced (Song et al. 2021,
+        appendix D.2). With even times, the last of 20 steps would take noise of 9 per cent of the image's root mean
+        square away at once, and with it most of what is fainter.
+
+        Returns
+        -------
+        list of int
         """
         if not isinstance(n_steps, Integral) or not 1 <= n_steps <= self.n_train_steps:
             raise ValueError(
                 f"n_steps must be an integer from 1 to n_train_steps = {self.n_train_steps}, got {n_steps!r}")
-        return [round(self.n_train_steps * left / n_steps) - 1 for left in range(n_steps, 0, -1)]
+        # At least as many times as steps are left below each, so that no time comes twice.
+        return [max(round(self.n_train_steps * (left / n_steps) ** 2), left) - 1 for left in range(n_steps, 0, -1)]
 
     def sample(self, predict, noise, n_steps):
         """Images from noise, without further noise on the way (DDIM, Song et al. 2021, arXiv:2010.02502, eta = 0).

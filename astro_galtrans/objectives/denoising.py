@@ -6,41 +6,41 @@ __all__ = ["DenoisingObjective"]
 
 # Weight of the squared error of the clean image at a signal-to-noise ratio.
 _WEIGHTINGS = {
-    "noise": lambda snr: snr,
     "velocity": lambda snr: snr + 1,
+    "noise": lambda snr: snr,
     "truncated": lambda snr: snr.clamp_min(1),
 }
 
 
 @register_objective("denoising")
 class DenoisingObjective(Objective):
-    """Mean squared error of the predicted noise or velocity, on stretched pixels.
+    """Mean squared error of the predicted velocity or noise, on stretched pixels.
 
     An error d of the predicted clean image is one of sqrt(SNR) d in the noise that goes with it, SNR being the
     signal-to-noise ratio at the time of the diffusion. The clean image is compared, in units of the network's
     ``value_scale``, and its squared error is weighted:
 
-    - ``"noise"``: by SNR, the squared error of the noise (Ho et al. 2020, arXiv:2006.11239). It is 0 at the last
-      time, where the image is noise alone: what sampling starts with is then not learned;
     - ``"velocity"``: by SNR + 1, the squared error of noise and of clean image together, which is that of the
       velocity (Salimans & Ho 2022, arXiv:2202.00512);
-    - ``"truncated"``: by max(SNR, 1), of the same paper.
+    - ``"noise"``: by SNR, the squared error of the noise alone (Ho et al. 2020, arXiv:2006.11239). It is 0 at the last
+      time, where the image is nothing but noise, so that what sampling starts with is not learned;
+    - ``"truncated"``: by max(SNR, 1), of Salimans & Ho, between the two.
 
-    Weights as large as the SNR are safe: a network that predicts velocities errs in the clean image by noise x error
-    of the velocity, so that the weighted error is signal\\ :sup:`2` or 1 times that of the velocity.
+    Weights as large as the SNR are safe: a network that predicts velocities errs in the clean image by b times the
+    error of the velocity, with b the amplitude of the noise, and SNR times the square of b is at most 1.
 
     Parameters
     ----------
     n_bands, n_features, n_embedding : int
         Of the network; not used here.
-    weighting : {"noise", "velocity", "truncated"}, optional
+    weighting : {"velocity", "noise", "truncated"}, optional
         See above.
     """
 
     output = "sqrt"
     residual = False
 
-    def __init__(self, n_bands, n_features, n_embedding, weighting="noise"):
+    def __init__(self, n_bands, n_features, n_embedding, weighting="velocity"):
         super().__init__()
         if weighting not in _WEIGHTINGS:
             raise ValueError(f"weighting must be one of {', '.join(_WEIGHTINGS)}, got {weighting!r}")

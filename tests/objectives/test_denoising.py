@@ -36,7 +36,7 @@ def test_refuses_what_is_not_shown_noise():
 
 
 def test_weighting_is_checked():
-    with pytest.raises(ValueError, match="weighting must be one of noise, velocity, truncated, got 'snr'"):
+    with pytest.raises(ValueError, match="weighting must be one of velocity, noise, truncated, got 'snr'"):
         objective_of(weighting="snr")
 
 
