@@ -10,8 +10,12 @@ from astro_galtrans.images import BandCube
 from astro_galtrans.surveys import get_survey
 
 
+N_SPECTRUM = 64
+
+
 def _pairs(n=16, size=16):
     from astro_galtrans.pairs import PairSet
+    from astro_galtrans.spectra import SpectrumGrid
 
     rng = np.random.default_rng(3)
     images = {}
@@ -23,7 +27,9 @@ def _pairs(n=16, size=16):
         flux = 10 ** (0.4 * (scale - 17))[:, None, None] * profile / profile.sum()
         images[f"{side}_flux"] = flux + survey.sky_noise[:, None, None] * rng.normal(size=(n, *flux.shape))
         images[f"{side}_survey"] = name
-    return PairSet.from_arrays(**images, redshift=rng.uniform(0.05, 0.4, n))
+    spectra = rng.normal(2, 1, (n, N_SPECTRUM)), np.ones((n, N_SPECTRUM))
+    return PairSet.from_arrays(**images, redshift=rng.uniform(0.05, 0.4, n), spectra=spectra,
+                               spectrum_grid=SpectrumGrid(3600, 10000, N_SPECTRUM))
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +42,9 @@ def _translator(**options):
     """Trained so little that it resamples its input and hardly more."""
     from astro_galtrans.training import TrainConfig, fit
 
-    config = TrainConfig(objective="pixel", residual=True, epochs=1, learning_rate=1e-7, batch_size=8,
-                         backbone_options={"widths": [4, 8], "n_features": 4}, **options)
+    config = TrainConfig(**{
+        "objective": "pixel", "residual": True, "epochs": 1, "learning_rate": 1e-7, "batch_size": 8,
+        "backbone_options": {"widths": [4, 8], "n_features": 4}, **options})
     return fit(_pairs(), config).translator
 
 
@@ -48,7 +55,42 @@ def small_translator():
 
 @pytest.fixture(scope="session")
 def conditioned_translator():
-    return _translator(conditioning="redshift")
+    """Needs the redshift of every galaxy."""
+    return _translator(conditioning="redshift", condition_dropout=0)
+
+
+@pytest.fixture(scope="session")
+def tolerant_translator():
+    """Takes galaxies of unknown redshift."""
+    return _translator(conditioning="redshift", condition_dropout=0.5, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="session")
+def spectrum_translator():
+    """Takes spectra, and galaxies without."""
+    return _translator(conditioning="spectrum", condition_dropout=0.5, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="session")
+def sampling_translator():
+    """Draws samples."""
+    pytest.importorskip("monai")
+    return _translator(backbone="diffusion", objective="conventional", residual=True, backbone_options={
+        "channels": [4, 8], "n_features": 4, "n_groups": 2, "head_channels": 4, "n_train_steps": 20,
+        "sampling_steps": 2})
+
+
+@pytest.fixture(scope="session")
+def make_spectrum():
+    def make(level=2.0, n=300):
+        """A spectrum of constant flux density, from 4000 to 9000 Angstrom."""
+        from astropy.nddata import StdDevUncertainty
+        from specutils import Spectrum
+
+        flux = np.full(n, level) * 1e-17 * u.erg / u.s / u.cm**2 / u.AA
+        return Spectrum(flux=flux, spectral_axis=np.linspace(4000, 9000, n) * u.AA,
+                        uncertainty=StdDevUncertainty(np.full(n, 0.1e-17)))
+    return make
 
 
 def _wcs(centre, shape, shift=(0, 0), scale=0.396):

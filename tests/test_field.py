@@ -14,7 +14,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from photutils.centroids import centroid_2dg
 
-from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
+from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
 from astro_galtrans.field import translate_field, translate_files
 from astro_galtrans.images import read_cube, read_frames
 
@@ -148,6 +148,73 @@ def test_conditioned_translator_needs_redshifts(conditioned_translator, field_fo
     table = translate_field(conditioned_translator, field_folder, tmp_path / "out", catalog=catalog, size=16)
     assert list(table["reason"][:4]) == ["", "no redshift", "no redshift", ""]
     assert (tmp_path / "out" / table["file"][0]).is_file()
+
+
+def test_unknown_redshifts(tolerant_translator, field_folder, catalog, tmp_path):
+    """Galaxies whose redshift is not known are translated where the translator has learned to."""
+    catalog = catalog[:4]
+    catalog["Redshift"] = np.ma.MaskedArray([0.1, 0.2, np.nan, -9999], [0, 1, 0, 0])
+    catalog["redshift_error"] = [0.01, 0.01, np.nan, 0]
+    table = translate_field(tolerant_translator, field_folder, tmp_path / "a", catalog=catalog, size=16, max_sheet=0)
+    assert list(table["condition"]) == ["redshift", "none", "none", ""]
+    assert list(table["reason"]) == ["", "", "", "redshift is -9999, which is not above -1 and finite"]
+    cubes = [read_cube(tmp_path / "a" / name) for name in table["file"] if name]
+    assert [cube.meta["galtrans"]["redshift"] for cube in cubes] == [pytest.approx(0.1), "unknown", "unknown"]
+    assert cubes[0].meta["galtrans"]["redshift_error"] == pytest.approx(0.01)
+    assert table.meta["galtrans"]["conditioning"] == "redshift"
+    with pytest.warns(GaltransWarning, match="conditioned on the redshift, and there is none"):
+        translate_field(tolerant_translator, field_folder, tmp_path / "b", size=24, max_sheet=0)
+    catalog["redshift_error"] = [0.01, -1, 0, 0]
+    catalog["Redshift"] = 0.1
+    table = translate_field(tolerant_translator, field_folder, tmp_path / "c", catalog=catalog, size=16, max_sheet=0)
+    assert list(table["reason"]) == ["", "redshift_error is -1, which is not at least 0 and finite", "", ""]
+    catalog.replace_column("Redshift", ["red"] * 4)
+    with pytest.raises(ValueError, match="column redshift of the catalog must hold numbers"):
+        translate_field(tolerant_translator, field_folder, tmp_path / "d", catalog=catalog, size=16)
+
+
+def test_spectra_of_a_catalogue(spectrum_translator, field_folder, catalog, make_spectrum, tmp_path):
+    """Paths begin at the folder of the catalogue; what cannot be read is a reason, and what is not there is unknown."""
+    (tmp_path / "spectra").mkdir()
+    make_spectrum().write(tmp_path / "spectra" / "one.fits", format="tabular-fits")
+    (tmp_path / "broken.fits").write_text("broken")
+    catalog = catalog[[0, 1, 2, 3, 0]]
+    paths = ["spectra/one.fits", "", "broken.fits", "missing.fits", "x"]
+    catalog["spectrum"] = np.ma.MaskedArray(paths, [0, 0, 0, 0, 1])
+    catalog.write(tmp_path / "sources.ecsv")
+    table = translate_field(spectrum_translator, field_folder, tmp_path / "out", catalog=tmp_path / "sources.ecsv",
+                            size=16, max_sheet=0)
+    assert list(table["condition"]) == ["spectrum", "none", "", "", "none"]
+    assert "broken.fits is not a spectrum that specutils reads" in table["reason"][2]
+    assert table["reason"][3] == f"no such file: {tmp_path / 'missing.fits'}"
+    told = read_cube(tmp_path / "out" / table["file"][0]).meta["galtrans"]
+    assert told["spectrum_file"] == str(tmp_path / "spectra" / "one.fits") and told["spectrum_pixels"] > 40
+    with_and_without = [read_cube(tmp_path / "out" / table["file"][row]).data for row in (0, 4)]
+    assert not np.array_equal(*with_and_without)
+    with pytest.raises(ValueError, match="column spectrum of the catalog must hold paths, got 5"):
+        catalog.replace_column("spectrum", [5] * 5)
+        translate_field(spectrum_translator, field_folder, tmp_path / "again", catalog=catalog, size=16, max_sheet=0)
+
+
+def test_samples_of_a_field(sampling_translator, small_translator, field_folder, catalog, tmp_path):
+    """The same seed the same images, another seed others; no two galaxies are made from the same noise."""
+    catalog = catalog[[0] * 18]
+    options = {"catalog": catalog, "size": 16, "max_sheet": 0, "n_samples": 2, "n_steps": 1}
+
+    def images(name, seed):
+        table = translate_field(sampling_translator, field_folder, tmp_path / name, seed=seed, **options)
+        assert table.meta["galtrans"]["sampling_seed"] == seed and table.meta["galtrans"]["sampling_steps"] == 1
+        return [read_cube(tmp_path / name / file) for file in table["file"]]
+
+    first, again, other = images("a", 3), images("b", 3), images("c", 4)
+    for one, same, different in zip(first, again, other):
+        np.testing.assert_array_equal(one.data, same.data)
+        assert not np.array_equal(one.data, different.data)
+    assert len({image.data.tobytes() for image in first}) == 18
+    told = first[17].meta["galtrans"]
+    assert (told["n_samples"], told["sampling_row"]) == (2, 1) and told["sampling_seed"] != 3
+    with pytest.raises(ValueError, match="n_samples is for translators that draw samples"):
+        translate_field(small_translator, field_folder, tmp_path / "d", **options)
 
 
 def test_existing_folder(small_translator, field_folder, catalog, tmp_path):
@@ -287,6 +354,59 @@ def test_files_with_redshift(conditioned_translator, make_cube, tmp_path):
     with pytest.raises(ValueError, match="one value for each of the 1 files, got 2"):
         translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out", redshift=[0.1, 0.2])
     assert translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out", redshift=[0.1])[0].is_file()
+
+
+def test_files_with_uncertain_and_unknown_redshifts(tolerant_translator, make_cube, tmp_path):
+    paths = [tmp_path / f"{name}.fits" for name in "abc"]
+    for path in paths:
+        make_cube().write(path)
+    made = translate_files(tolerant_translator, paths, tmp_path / "out", redshift=[0.1, None, 0.1],
+                           redshift_error=[0.02, 0, np.nan])
+    told = [read_cube(path).meta["galtrans"] for path in made]
+    assert [one["redshift"] for one in told] == [pytest.approx(0.1), "unknown", pytest.approx(0.1)]
+    assert told[0]["redshift_error"] == pytest.approx(0.02) and told[2]["redshift_error"] == 0
+    cubes = [read_cube(path).data for path in made]
+    expected = tolerant_translator(make_cube(), redshift=0.1, redshift_error=0.02)
+    np.testing.assert_array_equal(cubes[0], expected.data)
+    assert not np.array_equal(cubes[0], cubes[1]) and not np.array_equal(cubes[0], cubes[2])
+    with pytest.raises(ValueError, match="redshift_error must have one value for each of the 3 files, got 2"):
+        translate_files(tolerant_translator, paths, tmp_path / "x", redshift=[0.1] * 3, redshift_error=[0.1, 0.1])
+    with pytest.raises(ValueError, match="a.fits: redshift_error was given without the redshift"):
+        translate_files(tolerant_translator, paths, tmp_path / "x", redshift_error=0.1)
+
+
+def test_files_with_spectra(spectrum_translator, small_translator, make_cube, make_spectrum, tmp_path):
+    paths = [tmp_path / f"{name}.fits" for name in "abc"]
+    for path in paths:
+        make_cube().write(path)
+    make_spectrum().write(tmp_path / "s.fits", format="tabular-fits")
+    made = translate_files(spectrum_translator, paths, tmp_path / "out",
+                           spectrum=[tmp_path / "s.fits", make_spectrum(), None])
+    one, same, without = map(read_cube, made)
+    np.testing.assert_array_equal(one.data, same.data)
+    np.testing.assert_array_equal(without.data, spectrum_translator(make_cube(), spectrum=None).data)
+    assert not np.array_equal(one.data, without.data)
+    assert one.meta["galtrans"]["spectrum_file"] == str(tmp_path / "s.fits")
+    assert "spectrum_file" not in same.meta["galtrans"] and without.meta["galtrans"]["spectrum_pixels"] == 0
+    with pytest.raises(ValueError, match="translator .* is not conditioned on it"):
+        translate_files(small_translator, paths[:1], tmp_path / "x", spectrum=[make_spectrum()])
+    with pytest.raises(FileFormatError, match="a.fits is not a spectrum that specutils reads"):
+        translate_files(spectrum_translator, paths[:1], tmp_path / "x", spectrum=[tmp_path / "a.fits"])
+    with pytest.raises(TypeError, match="b.fits: spectrum must be a specutils.Spectrum, got int"):
+        translate_files(spectrum_translator, paths[1:2], tmp_path / "x", spectrum=[5])
+    assert not (tmp_path / "x").exists()
+
+
+def test_files_of_samples(sampling_translator, make_cube, tmp_path):
+    """The first is what the translator makes with the seed; each is made again with the seed that it names."""
+    paths = [tmp_path / f"{name}.fits" for name in "ab"]
+    for path in paths:
+        make_cube().write(path)
+    first, second = map(read_cube, translate_files(sampling_translator, paths, tmp_path / "out", n_samples=2, seed=5))
+    np.testing.assert_array_equal(first.data, sampling_translator(make_cube(), n_samples=2, seed=5).data)
+    assert not np.array_equal(first.data, second.data)
+    seed = second.meta["galtrans"]["sampling_seed"]
+    np.testing.assert_array_equal(second.data, sampling_translator(make_cube(), n_samples=2, seed=seed).data)
 
 
 @pytest.mark.skipif(not REAL, reason="GALTRANS_REAL_DATA does not name the folder of real data")

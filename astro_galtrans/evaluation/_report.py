@@ -27,7 +27,8 @@ def write_report(evaluation, path, *, title, extra):
     html = environment.get_template("report.html.j2").render(
         title=title, evaluation=evaluation, meta=evaluation.meta, names=evaluation.names,
         names_in_words=" and ".join(filter(None, [", ".join(names[:-1]), names[-1]])), findings=summary(evaluation),
-        limits=limits(evaluation), sampled=sampled(evaluation), translators=_translators(evaluation), sections=_sections(evaluation, figures), different=rows, n_same=n_same,
+        limits=limits(evaluation), sampled=sampled(evaluation), translators=_translators(evaluation),
+        sections=_sections(evaluation, figures), different=rows, n_same=n_same,
         settings=_settings(evaluation, extra), failed={k: v for k, v in evaluation.failed.items() if v},
         conditioned=[name for name, entry in evaluation.meta["translators"].items() if entry["conditioning"]])
     write_whole(path, html.encode("utf-8"))

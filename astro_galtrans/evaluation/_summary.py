@@ -123,8 +123,8 @@ def sampled(evaluation):
     for name, entry in evaluation.meta["translators"].items():
         n_samples = entry["samples"]
         if n_samples == 1:
-            sentences.append(f"{name} draws samples. One was judged for each galaxy: it has noise of its own, as a real "
-                             "image has, which counts as error.")
+            sentences.append(f"{name} draws samples. One was judged for each galaxy: it has noise of its own, as a "
+                             "real image has, which counts as error.")
         elif n_samples:
             sentences.append(f"{name} draws samples. The mean of {n_samples} was judged for each galaxy, with their "
                              "spread as its uncertainty; it has less noise than a real image.")

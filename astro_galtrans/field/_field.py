@@ -1,32 +1,32 @@
 """Every galaxy of a real field through a translator."""
 
 from numbers import Integral
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table
-from tqdm.auto import tqdm
 
 from astro_galtrans.evaluation import contact_sheet
 from astro_galtrans.evaluation._extras import optional
-from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.field._conditions import CatalogConditions
+from astro_galtrans.field._galaxies import FieldRun
 from astro_galtrans.field._inputs import detected, listed, open_frames
 from astro_galtrans.field._output import check_space, cube_bytes, whole_folder
-from astro_galtrans.field._photometry import aperture_magnitudes, colors_of, column_names
-from astro_galtrans.images import flux_and_weight
+from astro_galtrans.field._photometry import colors_of, column_names
 from astro_galtrans.translation import Translator
+from astro_galtrans.translation._sampling import checked_sampling
 
 __all__ = ["translate_field"]
 
-_BATCH = 16
 _SHEET_COLUMNS = 5
 _SHEET_BYTES = 100_000  # a galaxy on the contact sheet
 
 
 def translate_field(translator, frames, out, *, catalog=None, size=64, band=None, min_magnitude=14.5,
                     max_magnitude=20.5, extended_only=True, radii=(2.0, 4.0), min_coverage=0.5,
-                    max_sheet=100, overwrite=False, device=None, progress=False):
+                    max_sheet=100, n_samples=None, seed=None, n_steps=None, overwrite=False, device=None,
+                    progress=False):
     """Find the galaxies of a field, or take those of a catalogue, and translate each of them.
 
     Parameters
@@ -39,8 +39,11 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
     out : path-like
         Folder to make. It appears once everything in it is complete.
     catalog : `~astropy.table.Table` or path, optional
-        Sources with ``ra`` and ``dec`` (degrees, unless the columns have another unit), and ``redshift`` for a
-        translator conditioned on it; other columns are handed on. Without it, galaxies are detected.
+        Sources with ``ra`` and ``dec`` (degrees, unless the columns have another unit), and for a translator that is
+        conditioned on them ``redshift``, with ``redshift_error`` if there is one (NaN or masked where not known), or
+        ``spectrum``, paths of files that `specutils.Spectrum.read` reads (empty or masked where there is none;
+        relative ones begin at the folder of the catalogue); other columns are handed on. Without it, galaxies are
+        detected.
     size : int, optional
         Side of the cutouts in input pixels.
     band : str, optional
@@ -56,6 +59,8 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
         Least share of good pixels of a cutout, over all bands. Pixels beyond the edge of the field are bad.
     max_sheet : int, optional
         Largest number of galaxies on the contact sheet, which takes the first of them; 0 for no sheet.
+    n_samples, seed, n_steps : int, optional
+        How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`.
     overwrite : bool, optional
         Whether a field translated before may be replaced.
     device : str, optional
@@ -68,7 +73,8 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
     `~astropy.table.Table`
         A row a source, also of those that were not translated: ``number`` (from 1), the columns of the detection or
         the catalogue, ``status`` ("translated" or "dropped"), ``reason``, ``file``, ``coverage`` (share of good
-        pixels), and for input and translation the aperture magnitudes (AB) and colours, as ``input_r_2arcsec`` and
+        pixels), ``condition`` (what a conditioned translator was told: "redshift", "spectrum" or "none"), and for input
+        and translation the aperture magnitudes (AB) and colours, as ``input_r_2arcsec`` and
         ``translated_g-r_4arcsec``, and the errors of the input's as ``input_r_2arcsec_error``; NaN where an aperture
         touches bad pixels. It is also in the folder, as ``catalog.ecsv``, beside ``cubes`` with a FITS cube for each
         galaxy and ``contact_sheet.png``.
@@ -82,7 +88,11 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
     ValueError, TypeError
         If an argument is not as said, there is no galaxy, or none of them can be translated.
     """
-    _check(translator, size, radii, min_coverage, max_sheet, catalog)
+    _check(translator, size, radii, min_coverage, max_sheet)
+    sampling = checked_sampling(translator, n_samples, seed, n_steps)
+    conditions = None
+    if catalog is None:  # whether it can do without, before the work of detecting
+        conditions = CatalogConditions(translator, Table(), ".", detected=True)
     with whole_folder(out, overwrite, "catalog.ecsv") as folder:
         frames = open_frames(frames, translator.input_survey)
         if catalog is None:
@@ -91,21 +101,19 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
             sources.meta.update(min_magnitude=min_magnitude, max_magnitude=max_magnitude, extended_only=extended_only)
         else:
             sources = listed(catalog)
-            if translator.conditioning == "redshift" and "redshift" not in sources.colnames:
-                raise ValueError(
-                    f"translator {translator.name!r} is conditioned on the redshift: catalog must have that column")
+            conditions = CatalogConditions(translator, sources, _folder(catalog), detected=False)
         target_size = translator.target_size((size, size))
         check_space(folder, len(sources) * (cube_bytes(translator.target_survey, target_size) + _SHEET_BYTES))
         if device is not None:
             translator.to(device)
         table = _output_table(sources, translator, radii)
-        run = _Run(translator, frames, folder, table, size, radii, min_coverage, max_sheet)
+        run = FieldRun(translator, frames, folder, table, conditions, sampling, size, radii, min_coverage, max_sheet)
         if catalog is None and min_magnitude is not None:
             run.too_bright = np.asarray(sources["magnitude"]) < min_magnitude
         run.translate_all(progress)
         table.meta = {"galtrans": {
             **translator.describe(), "size": int(size), "detected": catalog is None,
-            "sources": dict(sources.meta),
+            "conditioning": translator.conditioning, **_provenance(translator, sampling), "sources": dict(sources.meta),
         }}
         table.write(folder / "catalog.ecsv", format="ascii.ecsv")
         if max_sheet:
@@ -115,7 +123,20 @@ def translate_field(translator, frames, out, *, catalog=None, size=64, band=None
     return table
 
 
-def _check(translator, size, radii, min_coverage, max_sheet, catalog):
+def _provenance(translator, sampling):
+    """By the names that translated images have them."""
+    if sampling is None:
+        return {}
+    steps = sampling.n_steps or translator.network.backbone.sampling_steps
+    return {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed, "sampling_steps": steps}
+
+
+def _folder(catalog):
+    """Where relative paths in a catalogue begin."""
+    return Path(catalog).parent if isinstance(catalog, (str, Path)) else Path()
+
+
+def _check(translator, size, radii, min_coverage, max_sheet):
     if not isinstance(translator, Translator):
         raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
     for name, value, least in (("size", size, 8), ("max_sheet", max_sheet, 0)):
@@ -125,9 +146,6 @@ def _check(translator, size, radii, min_coverage, max_sheet, catalog):
         raise ValueError(f"radii must be at least one positive number of arcsec, got {radii!r}")
     if not 0 <= min_coverage <= 1:
         raise ValueError(f"min_coverage must be between 0 and 1, got {min_coverage!r}")
-    if catalog is None and translator.conditioning == "redshift":
-        raise ValueError(
-            f"translator {translator.name!r} is conditioned on the redshift: it needs a catalog with redshifts")
     if max_sheet:
         optional("matplotlib")
 
@@ -142,7 +160,8 @@ def _output_table(sources, translator, radii):
     """A row a source with its place and whatever else is known of it, and columns to fill."""
     n = len(sources)
     table = Table({"number": np.arange(1, n + 1)})
-    measures = [("status", "U10"), ("reason", "U80"), ("file", "U60"), ("coverage", float)]
+    measures = [("status", "U10"), ("reason", "U200"), ("file", "U60"), ("coverage", float)]
+    measures += [] if translator.conditioning is None else [("condition", "U10")]
     for prefix, survey in (("input", translator.input_survey), ("translated", translator.target_survey)):
         for radius in radii:
             names = column_names(prefix, survey.band_names, radius)
@@ -159,111 +178,3 @@ def _output_table(sources, translator, radii):
         if name.endswith(("arcsec", "_error")):
             table[name].unit = u.mag
     return table
-
-
-class _Run:
-    """The galaxies of a field, batch by batch: cut out, translated, written, measured."""
-
-    def __init__(self, translator, frames, folder, table, size, radii, min_coverage, max_sheet):
-        self.translator, self.frames, self.folder, self.table = translator, frames, folder, table
-        self.size, self.radii, self.min_coverage, self.max_sheet = int(size), tuple(radii), min_coverage, max_sheet
-        self.too_bright = np.zeros(len(table), dtype=bool)
-        self.pictures, self.labels = [], []
-
-    def translate_all(self, progress):
-        (self.folder / "cubes").mkdir()
-        with tqdm(total=len(self.table), desc="translate", unit="galaxy", disable=not progress) as bar:
-            for start in range(0, len(self.table), _BATCH):
-                rows = range(start, min(start + _BATCH, len(self.table)))
-                cubes = {row: self._cutout(row) for row in rows}
-                self._batch({row: cube for row, cube in cubes.items() if cube is not None})
-                bar.update(len(rows))
-        if not np.any(self.table["status"] == "translated"):
-            reasons, counts = np.unique(self.table["reason"], return_counts=True)
-            told = "; ".join(f"{reason} ({count})" for reason, count in zip(reasons, counts))
-            raise ValueError(f"none of the {len(self.table)} sources could be translated: {told}")
-
-    def _position(self, row):
-        return SkyCoord(self.table["ra"][row], self.table["dec"][row], unit="deg")
-
-    def _cutout(self, row):
-        """The cutout of a source, or None with the reason noted in its row."""
-        reason, cube = None, None
-        if not (np.isfinite(self.table["ra"][row]) and abs(self.table["dec"][row]) <= 90):
-            reason = "no position"
-        elif self.translator.conditioning == "redshift" and not self._redshift(row) > -1:
-            reason = "no redshift"
-        elif self.too_bright[row]:
-            reason = "so bright that a star would be saturated"
-        else:
-            try:
-                cube = self.frames.cutout(self._position(row), self.size)
-            except FileFormatError:
-                raise
-            except ValueError:  # astropy's NoOverlapError, or a place that the projection cannot show
-                reason = "beyond the edge of the field"
-        if cube is not None:
-            reason = self._defect(row, cube)
-        self.table["status"][row] = "translated" if reason is None else "dropped"
-        self.table["reason"][row] = reason or ""
-        return cube if reason is None else None
-
-    def _redshift(self, row):
-        value = self.table["redshift"][row]
-        return np.nan if np.ma.is_masked(value) else float(value)
-
-    def _defect(self, row, cube):
-        """Why a cutout cannot be used, or None."""
-        good = flux_and_weight(cube)[1] > 0
-        self.table["coverage"][row] = round(float(good.mean()), 4)
-        if not good.any():
-            return "every pixel of the cutout is bad"
-        empty = [band for band, plane in zip(cube.bands, good) if not plane.any()]
-        if empty:
-            return f"every pixel of band {', '.join(empty)} is bad"
-        ny, nx = good.shape[1:]
-        if not good[:, ny // 2 - 1:ny // 2 + 2, nx // 2 - 1:nx // 2 + 2].all():
-            return "bad pixels at the place of the source"
-        if good.mean() < self.min_coverage:
-            return f"only {100 * good.mean():.0f} per cent of the cutout's pixels are good"
-        return None
-
-    def _batch(self, cubes):
-        if not cubes:
-            return
-        redshift = [self._redshift(row) for row in cubes] if self.translator.conditioning == "redshift" else None
-        for (row, cube), image in zip(cubes.items(), self.translator(list(cubes.values()), redshift=redshift)):
-            position = self._position(row)
-            image.meta["source"] = {"number": row + 1, "ra": float(position.ra.deg), "dec": float(position.dec.deg)}
-            name = f"{row + 1:04d}_{_designation(position)}.fits"
-            image.write(self.folder / "cubes" / name)
-            self.table["file"][row] = f"cubes/{name}"
-            for prefix, one in (("input", cube), ("translated", image)):
-                self._measure(row, prefix, one, position)
-            if len(self.pictures) < self.max_sheet:
-                self.pictures.append((cube, image))
-                self.labels.append(self._label(row))
-
-    def _measure(self, row, prefix, cube, position):
-        magnitudes, errors = aperture_magnitudes(cube, position, self.radii)
-        for radius, magnitude, error in zip(self.radii, magnitudes, errors):
-            names = column_names(prefix, cube.bands, radius)
-            colors = column_names(prefix, colors_of(cube.bands), radius)
-            values = [*zip(names, magnitude), *zip(colors, -np.diff(magnitude))]
-            if prefix == "input":
-                values += [(f"{name}_error", value) for name, value in zip(names, error)]
-            for name, value in values:
-                self.table[name][row] = np.round(value, 5)
-
-    def _label(self, row):
-        bands = self.translator.input_survey.band_names
-        band = "r" if "r" in bands else bands[len(bands) // 2]
-        magnitude = self.table[column_names("input", [band], max(self.radii))[0]][row]
-        return f"{row + 1}" + (f"   {band} = {magnitude:.1f}" if np.isfinite(magnitude) else "")
-
-
-def _designation(position):
-    """As IAU names are made, truncated: ``J151812.34+424534.5``."""
-    icrs = position.icrs
-    ra = icrs.ra.to_string(unit=u.hourangle, sep="", precision=2, pad=True)
-    return f"J{ra}{icrs.dec.to_string(sep='', precision=1, pad=True, alwayssign=True)}"

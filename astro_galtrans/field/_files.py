@@ -6,18 +6,23 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from astro_galtrans.evaluation._given import batch_seed
+from astro_galtrans.field._conditions import spectrum_arrays
 from astro_galtrans.field._output import check_space, cube_bytes, new_folder
 from astro_galtrans.images import read_cube
 from astro_galtrans.translation import Translator
+from astro_galtrans.translation._sampling import checked_sampling
 
 __all__ = ["translate_files"]
 
 _SUFFIXES = (".bz2", ".gz", ".fz", ".fits", ".fit")
 
 
-def translate_files(translator, paths, out, *, redshift=None, overwrite=False, device=None, progress=False):
+def translate_files(translator, paths, out, *, redshift=None, redshift_error=None, spectrum=None, n_samples=None,
+                    seed=None, n_steps=None, overwrite=False, device=None, progress=False):
     """Translate cubes in FITS files, each to one in a folder.
 
     Parameters
@@ -30,7 +35,16 @@ def translate_files(translator, paths, out, *, redshift=None, overwrite=False, d
         Folder, which is made if need be; ``galaxy.fits`` becomes ``galaxy-cfhtls.fits`` in it. None of the files
         appears before all are complete.
     redshift : sequence of float, optional
-        One a file, for a translator conditioned on it.
+        One a file, for a translator conditioned on it; NaN where it is not known.
+    redshift_error : float or sequence of float, optional
+        Standard deviation of the redshift, of all or one a file; 0 without.
+    spectrum : sequence, optional
+        One a file, for a translator conditioned on it: a `specutils.Spectrum`, the path of a file that
+        `specutils.Spectrum.read` reads, or None where there is none.
+    n_samples, seed, n_steps : int, optional
+        How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`. The first file is
+        made with ``seed``, each of the others with one that follows from it, which its provenance has as
+        ``sampling_seed``.
     overwrite : bool, optional
         Whether files of these names in ``out`` may be replaced.
     device : str, optional
@@ -48,15 +62,16 @@ def translate_files(translator, paths, out, *, redshift=None, overwrite=False, d
     OSError
         If a file is not there, would be replaced, or cannot be written, or the disk has too little space.
     ValueError, TypeError
-        If an image does not fit the translator; the message begins with the name of its file.
+        If an image does not fit the translator, then the message begins with the name of its file; if a spectrum
+        cannot be read, or the translator is not conditioned on what is given.
     """
     if not isinstance(translator, Translator):
         raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
     paths, out = [Path(path) for path in paths], Path(out)
     if not paths:
         raise ValueError("paths must name at least one file, got none")
-    if redshift is not None and len(redshift) != len(paths):
-        raise ValueError(f"redshift must have one value for each of the {len(paths)} files, got {len(redshift)}")
+    sampling = checked_sampling(translator, n_samples, seed, n_steps)
+    told = _told(translator, paths, redshift, redshift_error, spectrum)
     targets = [out / f"{_stem(path)}-{translator.target_survey.name.lower()}.fits" for path in paths]
     _check_targets(paths, targets, out, overwrite)
     if device is not None:
@@ -68,7 +83,12 @@ def translate_files(translator, paths, out, *, redshift=None, overwrite=False, d
     try:
         partial = new_folder(out, f".galtrans.{uuid.uuid4().hex}.partial")
         for index, path in enumerate(tqdm(paths, desc="translate", unit="file", disable=not progress)):
-            cube = _translated(translator, path, None if redshift is None else redshift[index])
+            options = {name: value[index] for name, value in told.items()}
+            if sampling is not None:
+                options |= sampling._replace(seed=batch_seed(sampling.seed, index))._asdict()
+            cube = _translated(translator, path, options)
+            if spectrum is not None and isinstance(spectrum[index], (str, Path)):
+                cube.meta["galtrans"]["spectrum_file"] = str(spectrum[index])
             check_space(out, (len(paths) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
             cube.write(partial / targets[index].name)
         for target in targets:
@@ -81,6 +101,34 @@ def translate_files(translator, paths, out, *, redshift=None, overwrite=False, d
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
     return targets
+
+
+def _told(translator, paths, redshift, redshift_error, spectrum):
+    """For each keyword of the translator that is given, its values for each file alone, a dict of lists."""
+    n = len(paths)
+    if np.ndim(redshift_error) == 0 and redshift_error is not None:
+        redshift_error = [redshift_error] * n
+    for name, values in (("redshift", redshift), ("redshift_error", redshift_error), ("spectrum", spectrum)):
+        if values is not None and len(values) != n:
+            raise ValueError(f"{name} must have one value for each of the {n} files, got {len(values)}")
+    told = {name: [np.array([value], dtype=float) for value in values]
+            for name, values in (("redshift", redshift), ("redshift_error", redshift_error)) if values is not None}
+    if spectrum is not None:
+        if translator.conditioning != "spectrum":
+            raise ValueError(f"spectrum was given, but translator {translator.name!r} is not conditioned on it")
+        told["spectrum"] = [_on_grid(one, translator.spectrum_grid, path) for one, path in zip(spectrum, paths)]
+    return told
+
+
+def _on_grid(spectrum, grid, path):
+    """Flux and weight of the spectrum of one file's galaxy, with a galaxy axis; other errors name the file."""
+    try:
+        flux, weight = spectrum_arrays(spectrum, grid)
+    except (TypeError, ValueError) as error:
+        if isinstance(spectrum, (str, Path)):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+    return flux[None], weight[None]
 
 
 def _stem(path):
@@ -109,11 +157,10 @@ def _check_targets(paths, targets, out, overwrite):
             raise FileExistsError(f"{target} {told}")
 
 
-def _translated(translator, path, redshift):
+def _translated(translator, path, options):
     """The translation of the cube in a file; errors name the file."""
     try:
-        cube = read_cube(path, translator.input_survey)
-        return translator(cube, redshift=redshift)
+        return translator([read_cube(path, translator.input_survey)], **options)[0]
     except (ValueError, TypeError) as error:
         if str(path) in str(error):
             raise

@@ -9,6 +9,7 @@ from astropy.io.registry import IORegistryError
 from astropy.table import Table
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
+from astro_galtrans.field._conditions import COLUMNS
 from astro_galtrans.images import BandCube, FrameSet, detect_galaxies, read_frames
 
 __all__ = ["detected", "listed", "open_frames"]
@@ -90,8 +91,9 @@ def listed(catalog):
         if names[name] != name:
             table.remove_column(names[name])
         table[name] = values
-    if "redshift" in names and names["redshift"] != "redshift":
-        table.rename_column(names["redshift"], "redshift")
+    for name in COLUMNS:
+        if names.get(name, name) != name:
+            table.rename_column(names[name], name)
     return table
 
 

@@ -1,0 +1,179 @@
+"""What a translator is told of each galaxy beside its image: from the columns of a catalogue, or from files."""
+
+import warnings
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+
+from astro_galtrans.exceptions import FileFormatError, GaltransWarning
+from astro_galtrans.spectra import resample_spectrum
+
+__all__ = ["COLUMNS", "CatalogConditions", "spectrum_arrays"]
+
+COLUMNS = ("redshift", "redshift_error", "spectrum")
+
+
+def spectrum_arrays(spectrum, grid):
+    """A spectrum on the grid of a translator.
+
+    Parameters
+    ----------
+    spectrum : `specutils.Spectrum`, path-like or None
+        A path is read by `specutils.Spectrum.read`.
+    grid : SpectrumGrid
+
+    Returns
+    -------
+    flux, weight : ndarray of float32
+        Shape ``(n_pixels,)``; all 0 for None.
+    """
+    if spectrum is None:
+        return np.zeros((2, grid.n_pixels), np.float32)
+    if not isinstance(spectrum, (str, Path)):
+        return resample_spectrum(spectrum, grid)
+    path = Path(spectrum)
+    found = _read(path)
+    try:
+        return resample_spectrum(found, grid)
+    except (TypeError, ValueError) as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _read(path):
+    from specutils import Spectrum
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        with warnings.catch_warnings():
+            # the unit of the flux in the files of SDSS
+            warnings.filterwarnings("ignore", message=".*contains multiple slashes", category=u.UnitsWarning)
+            return Spectrum.read(path)
+    except Exception as error:  # the readers have errors of many kinds, some of which are pages long
+        told = (str(error).splitlines() or [""])[0].partition(", please provide")[0]
+        raise FileFormatError(f"{path} is not a spectrum that specutils reads: {told}") from error
+
+
+class CatalogConditions:
+    """What a translator is told of the sources of a catalogue.
+
+    Parameters
+    ----------
+    translator : Translator
+    sources : `~astropy.table.Table`
+        With the columns `COLUMNS` as far as they are known.
+    folder : path-like
+        Where the paths of spectra begin.
+    detected : bool
+        Whether the sources were found in the images, and so have none of these columns.
+
+    Raises
+    ------
+    ValueError
+        If the translator needs a column that is not there, or one holds something else.
+    """
+
+    def __init__(self, translator, sources, folder, detected):
+        self.kind, self.takes_unknown = translator.conditioning, translator.takes_unknown
+        self.grid, self.folder = translator.spectrum_grid, Path(folder)
+        self.columns, self._spectra = {}, {}
+        if self.kind is None:
+            return
+        if self.kind not in sources.colnames:
+            self._without(translator, detected)
+        names = ("redshift", "redshift_error") if self.kind == "redshift" else ("spectrum",)
+        reads = _paths if self.kind == "spectrum" else _numbers
+        self.columns = {name: reads(sources[name], name) for name in names if name in sources.colnames}
+
+    def _without(self, translator, detected):
+        if not self.takes_unknown:
+            what = "it needs a catalog with " + ("redshifts" if self.kind == "redshift" else "spectra")
+            raise ValueError(f"translator {translator.name!r} is conditioned on the {self.kind}: "
+                             + (what if detected else "catalog must have that column"))
+        warnings.warn(f"translator {translator.name!r} is conditioned on the {self.kind}, and there is none: all "
+                      "galaxies are translated as those of which it is not known", GaltransWarning, 4)
+
+    def defect(self, row):
+        """Why a source cannot be translated, or None."""
+        if self.kind is None:
+            return None
+        if self.kind == "spectrum":
+            try:
+                known = self._spectrum(row)[1].any()
+            except (OSError, FileFormatError) as error:
+                return str(error)
+        else:
+            redshift, error = self._value("redshift", row), self._value("redshift_error", row)
+            known = not np.isnan(redshift)
+            if known and not -1 < redshift < np.inf:
+                return f"redshift is {redshift:g}, which is not above -1 and finite"
+            if error < 0 or np.isinf(error):
+                return f"redshift_error is {error:g}, which is not at least 0 and finite"
+        return None if known or self.takes_unknown else f"no {self.kind}"
+
+    def _value(self, name, row):
+        return self.columns[name][row] if name in self.columns else np.nan
+
+    def _path(self, row):
+        path = self.columns["spectrum"][row] if "spectrum" in self.columns else None
+        return None if path is None else self.folder / path
+
+    def _spectrum(self, row):
+        if row not in self._spectra:
+            self._spectra[row] = spectrum_arrays(self._path(row), self.grid)
+        return self._spectra[row]
+
+    def given(self, rows):
+        """Keywords for the translator, of some sources without a defect, a dict."""
+        if self.kind is None:
+            return {}
+        if self.kind == "spectrum":
+            return {"spectrum": tuple(np.stack(part) for part in zip(*map(self._spectrum, rows)))}
+        given = {name: np.array([self._value(name, row) for row in rows]) for name in ("redshift", "redshift_error")}
+        return given if "redshift_error" in self.columns else {"redshift": given["redshift"]}
+
+    def told(self, row):
+        """In a word what the translator was told of a source: "redshift", "spectrum" or "none"."""
+        if self.kind == "spectrum":
+            known = self._spectrum(row)[1].any()
+        else:
+            known = not np.isnan(self._value("redshift", row))
+        return self.kind if known else "none"
+
+    def source_of(self, row):
+        """Further provenance of a translation, a dict: the file of the spectrum."""
+        path = self._path(row) if self.kind == "spectrum" else None
+        return {} if path is None else {"spectrum_file": str(path)}
+
+    def forget(self, rows):
+        """Drop the spectra of sources that are done with."""
+        for row in rows:
+            self._spectra.pop(row, None)
+
+
+def _numbers(column, name):
+    """A column as floats, NaN where masked."""
+    values = np.ma.getdata(getattr(column, "value", column))
+    try:
+        values = np.array(getattr(values, "unmasked", values), dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"column {name} of the catalog must hold numbers: {error}") from error
+    if values.ndim != 1:
+        raise ValueError(f"column {name} of the catalog must hold one number a source, got shape {values.shape}")
+    return np.where(np.asarray(getattr(column, "mask", False), dtype=bool), np.nan, values)
+
+
+def _paths(column, name):
+    """A column of paths as str, None where masked, empty or "none"."""
+    paths = []
+    for value in column:
+        if value is None or np.ma.is_masked(value):
+            paths.append(None)
+            continue
+        value = value.decode() if isinstance(value, bytes) else value
+        if not isinstance(value, (str, Path)):
+            raise ValueError(f"column {name} of the catalog must hold paths, got {value}")
+        text = str(value).strip()
+        paths.append(None if text in ("", "none") else text)
+    return paths
