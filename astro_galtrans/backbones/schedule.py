@@ -32,9 +32,9 @@ class DiffusionSchedule(nn.Module):
     """Noise of a diffusion at each time, training draws and deterministic sampling.
 
     A noisy image is ``signal[t] * clean + noise[t] * e`` with e of unit variance and the squares of both rates adding
-    up to 1. The rates are MONAI's, shifted and scaled so that nothing of the clean image is left at the last time (Lin et al. 2024, arXiv:2305.08891, algorithm 1): the usual linear rates leave
-    0.6 per cent of its amplitude, which summed over the pixels of a galaxy tells its flux, while in translation
-    there is none to be told.
+    up to 1. The rates are MONAI's, shifted and scaled so that nothing of the clean image is left at the last time (Lin
+    et al. 2024, arXiv:2305.08891, algorithm 1): the usual linear rates leave 0.6 per cent of its amplitude, which
+    summed over the pixels of a galaxy tells its flux, while in translation there is none to be told.
 
     Parameters
     ----------
