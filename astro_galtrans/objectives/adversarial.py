@@ -53,7 +53,7 @@ class AdversarialObjective(Objective):
     lost_below = 0.1
     """Mean hinge loss of the critic in an epoch, 2 for one that knows nothing, below which it is said to have won."""
 
-    def __init__(self, n_bands, n_features, n_embedding, warm_up=0.3, weight=0.01, regularization="spectral",
+    def __init__(self, n_bands, n_features, n_embedding, warm_up=0.3, weight=0.03, regularization="spectral",
                  penalty=1.0, critic_widths=(16, 32, 64)):
         super().__init__()
         if not 0 <= warm_up <= 1:
