@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from astropy.table import Table
 
 from astro_galtrans import __version__
 from astro_galtrans.cli import main
+from astro_galtrans.backbones import available_backbones
 from astro_galtrans.images import read_cube
+from astro_galtrans.objectives import available_objectives
+from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import get_survey
 
@@ -91,8 +95,10 @@ def test_simulate_train_translate_evaluate(work, run):
     """The whole way, as small as it goes."""
     pytest.importorskip("galsim")
     pytest.importorskip("jinja2")
-    status, out, err = run("simulate", "--n", 12, "--seed", 1, "--input-size", 16, "--truth", "--quiet", "pairs.zarr")
+    status, out, err = run("simulate", "--n", 12, "--seed", 1, "--input-size", 16, "--truth", "--spectra", "--quiet",
+                           "pairs.zarr")
     assert (status, err) == (0, []) and "12 pairs, SDSS" in out[0]
+    assert len(PairSet.open("pairs.zarr").spectrum_flux) == 12
     status, out, err = run("train", "pairs.zarr", "--objective", "pixel", "--epochs", 1, "--batch-size", 4, "--seed", 5,
                            "--validation-fraction", 0.25, "--checkpoint", "check", "--out", "new.asdf", "--quiet")
     assert (status, err) == (0, []) and "best epoch 1 of 1" in out[0]
@@ -115,6 +121,60 @@ def test_simulate_train_translate_evaluate(work, run):
             "checkpoint.asdf belongs to another training")
 
 
+@pytest.fixture
+def pairs(work, small_pairs):
+    """A set of pairs in the folder to work in."""
+    small_pairs.write("pairs.zarr")
+
+
+TINY = {"srgan": ("n_blocks=1", "n_channels=4", "n_features=4"),
+        "capsule": ("stem=4", "types=[2,2]", "poses=[2,2]", "n_features=4")}
+
+
+@pytest.mark.parametrize("backbone, objective, found, further", [
+    ("srgan", "conventional", "adversarial", ["--objective-option", "critic_widths=[4,4]", "--direction", "reverse"]),
+    ("capsule", "gradient", "gradient", ["--conditioning", "spectrum", "--condition-dropout", "0.5", "--no-residual"]),
+])
+def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found, further):
+    options = [part for text in TINY[backbone] for part in ("--option", text)]
+    status, out, err = run("train", "pairs.zarr", "--backbone", backbone, "--objective", objective, *options, *further,
+                           "--epochs", 1, "--batch-size", 8, "--out", "new.asdf", "--quiet")
+    assert status == 0 and all(line.startswith("galtrans: warning: ") for line in err)
+    translator = load("new.asdf")
+    assert (translator.network.options["backbone"], translator.objective_name) == (backbone, found)
+    assert not translator.network.residual
+    reverse = "reverse" in further
+    assert translator.input_survey.name == ("CFHTLS" if reverse else "SDSS")
+    assert translator.conditioning == (None if reverse else "spectrum") and translator.takes_unknown != reverse
+
+
+def test_training_is_told_what_was_asked(pairs, run, small_translator, monkeypatch):
+    told = []
+
+    def fit(pairs, config, **options):
+        told.append((pairs, config))
+        return SimpleNamespace(translator=small_translator, best_epoch=0, history=[0])
+
+    monkeypatch.setattr("astro_galtrans.training.fit", fit)
+    assert run("train", "pairs.zarr", "--out", "a.asdf", "--size", "tiny", "--option", "n_features=8", "--residual",
+               "--objective", "pixel", "--conditioning", "redshift", "--direction", "target")[0] == 0
+    assert run("train", "pairs.zarr", "--out", "b.asdf")[0] == 0
+    (pairs, config), (forward, default) = told
+    assert (pairs.input_survey.name, pairs.target_survey.name) == ("CFHTLS", "CFHTLS")
+    assert pairs.input_flux.shape == pairs.target_flux.shape
+    assert config.all_backbone_options == {"widths": [16, 32, 64], "n_features": 8}
+    assert (config.uses_residual, config.conditioning, config.condition_dropout) == (True, "redshift", 0.1)
+    assert (forward.input_survey.name, forward.target_survey.name) == ("SDSS", "CFHTLS")
+    assert (default.backbone, default.objective, default.residual, default.conditioning) == (
+        "unet", "gradient", None, None)
+
+
+def test_help_names_what_there_is(run):
+    text = " ".join(" ".join(run("train", "--help")[1]).split()).replace("- ", "-")  # lines are broken at hyphens
+    for name in (*available_backbones(), *available_objectives(), "conventional"):
+        assert name in text
+
+
 def test_demo_is_told_what_was_asked(run, monkeypatch):
     asked = {}
     monkeypatch.setattr("astro_galtrans.demo.run_demo", lambda out, **options: asked.update(out=out, **options) or out)
@@ -134,6 +194,51 @@ def test_a_field(work, run, field_folder, field_sky):
     result = run("translate", "t.asdf", "--frames", *files, "--catalog", "sources.fits", "--size", 16, "--out", "two",
                  "--quiet")
     assert result == (0, ["two: 2 of 2 sources translated"], [])
+
+
+def test_translators_that_are_told_more(work, run, tolerant_translator, spectrum_translator, make_spectrum):
+    save("z.asdf", tolerant_translator)
+    save("s.asdf", spectrum_translator)
+    make_spectrum().write("one.fits", format="tabular-fits")
+    shutil.copy("cube.fits", "other.fits")
+    cubes = "cube.fits", "other.fits"
+    status, out, err = run("translate", "z.asdf", *cubes, "--redshift", "0.1,nan", "--redshift-error", "0.02", "--out",
+                           "z", "--quiet")
+    assert (status, err) == (0, [])
+    told = [read_cube(path).meta["galtrans"] for path in out]
+    assert [one["redshift"] for one in told] == [pytest.approx(0.1), "unknown"]
+    assert told[0]["redshift_error"] == pytest.approx(0.02)
+    status, out, err = run("translate", "s.asdf", *cubes, "--spectrum", "none,one.fits", "--out", "s", "--quiet")
+    assert (status, err) == (0, [])
+    assert [read_cube(path).meta["galtrans"].get("spectrum_file") for path in out] == [None, "one.fits"]
+    status, out, err = run("translate", "z.asdf", "cube.fits", "--out", "w", "--quiet")
+    assert status == 0 and len(err) == 1 and "none was given: it is taken as unknown" in err[0]
+    before = files_in(work)
+    for arguments, words in (
+            (["s.asdf", "cube.fits", "--spectrum", "missing.fits"], ["no such file: missing.fits"]),
+            (["s.asdf", "cube.fits", "--spectrum", "t.asdf"], ["t.asdf is not a spectrum that specutils reads"]),
+            (["s.asdf", *cubes, "--spectrum", "one.fits"], ["spectrum must have one value for each of the 2 files"]),
+            (["t.asdf", "cube.fits", "--spectrum", "one.fits"], ["not conditioned on it"]),
+            (["z.asdf", "cube.fits", "--redshift", "-2"], ["cube.fits", "redshift must be"]),
+            (["z.asdf", "cube.fits", "--redshift-error", "x"], ["--redshift-error must be numbers", "x"]),
+            (["z.asdf", "--frames", "f", "--redshift-error", "0.1"], ["--redshift-error goes with cubes", "column"]),
+            (["z.asdf", "--frames", "f", "--spectrum", "one.fits"], ["--spectrum goes with cubes", "column spectrum"])):
+        refused(run("translate", *arguments, "--out", "no", "--quiet"), *words)
+    assert files_in(work) == before
+
+
+def test_samples(work, run, sampling_translator):
+    save("d.asdf", sampling_translator)
+    arguments = "translate", "d.asdf", "cube.fits", "--quiet", "--n-samples", 3, "--steps", 1
+    status, out, err = run(*arguments, "--seed", 7, "--out", "a")
+    assert (status, err) == (0, [])
+    made = read_cube(out[0])
+    assert {name: made.meta["galtrans"][name] for name in ("n_samples", "sampling_seed", "sampling_steps")} == {
+        "n_samples": 3, "sampling_seed": 7, "sampling_steps": 1}
+    np.testing.assert_array_equal(
+        made.data, sampling_translator(read_cube("cube.fits"), n_samples=3, seed=7, n_steps=1).data)
+    refused(run("translate", "d.asdf", "cube.fits", "--n-samples", "0", "--out", "b"), "n_samples must be", "0")
+    refused(run("translate", "t.asdf", "cube.fits", "--n-samples", "2", "--out", "b"), "n_samples is for translators")
 
 
 def test_progress_and_messages_go_to_standard_error(work, run):
@@ -314,6 +419,22 @@ def test_full_disk(work, run, field_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, words", [
+    (["train", "--option", "widths=5", "--out", "x.asdf"], ["backbone 'unet' cannot be built with widths=5"]),
+    (["train", "--option", "widths=[0]", "--out", "x.asdf"], ["widths and n_features must be positive"]),
+    (["train", "--option", "widths=wide", "--out", "x.asdf"], ["wide"]),
+    (["evaluate", "t.asdf", "--direction", "reverse", "--out", "r.html"], ["survey SDSS", "the test pairs CFHTLS"]),
+    (["evaluate", "t.asdf", "--n-samples", "0", "--out", "r.html"], ["n_samples must be at least 1, got 0"]),
+])
+def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
+    if arguments[0] == "evaluate":
+        pytest.importorskip("jinja2")
+    verb, *arguments = arguments
+    files = ["pairs.zarr"] if verb == "train" else [arguments.pop(0), "pairs.zarr"]
+    refused(run(verb, *files, *arguments, "--quiet"), *words)
+    assert not Path("x.asdf").exists()
+
+
+@pytest.mark.parametrize("arguments, words", [
     (["simulate", "--n", "0", "--seed", "1", "p.zarr"], ["n must be"]),
     (["simulate", "--n", "2", "--seed", "1", "--input-survey", "DSS", "p.zarr"], ["DSS", "SDSS"]),
     (["simulate", "--n", "2", "--seed", "1", "t.asdf/p.zarr"], ["t.asdf"]),
@@ -325,6 +446,18 @@ def test_full_disk(work, run, field_folder, monkeypatch):
     (["train", "missing.zarr", "--out", "x.asdf", "--objective", "beauty"], ["objective", "beauty", "gradient"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--backbone", "spine"], ["backbone", "spine", "unet"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--epochs", "0"], ["epochs"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--backbone", "unet", "--objective", "denoising"],
+     ["'denoising' cannot train backbone 'unet': ", "noise"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--size", "huge"], ["size must be one of", "tiny", "base", "huge"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--option", "width=[4,8]"],
+     ["backbone 'unet' has no option 'width'; its options are widths, n_features"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--option", "widths"], ["--option must be NAME=VALUE, got 'widths'"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--option", "a=1", "--option", "a=2"], ["--option a is given twice"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--objective", "pixel", "--objective-option", "n_flow=1"],
+     ["objective 'pixel' has no option 'n_flow'; it has none"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--condition-dropout", "0.5"], ["--condition-dropout goes with"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--conditioning", "redshift", "--condition-dropout", "1"],
+     ["condition_dropout must be", "got 1.0"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--validation-fraction", "1.5"], ["--validation-fraction", "1.5"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--resume"], ["--resume needs --checkpoint"]),
     (["evaluate", "t.asdf", "--out", "r.html"], ["at least one translator"]),

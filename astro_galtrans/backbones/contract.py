@@ -134,6 +134,6 @@ def build_backbone(name, **options):
     check_options(f"backbone {name!r}", cls, own)
     try:
         return cls(**options)
-    except TypeError as error:  # a value of another kind, in the words of the constructor
+    except (TypeError, ValueError) as error:  # in the words of the constructor, which need not say whose they are
         told = ", ".join(f"{option}={value!r}" for option, value in own.items())
         raise ValueError(f"backbone {name!r} cannot be built with {told or 'its defaults'}: {error}") from error
