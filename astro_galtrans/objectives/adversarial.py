@@ -1,4 +1,4 @@
-"""The objective of adversarial training: squared error of stretched pixels, and a critic that the images must please."""
+"""The objective of adversarial training: squared error of stretched pixels, and a critic of the images."""
 
 from contextlib import contextmanager
 
@@ -22,9 +22,9 @@ class AdversarialObjective(Objective):
     """Squared error of the stretched pixel flux, and how unlike target images a critic finds the translated ones.
 
     For the first share of the training it is the pixel objective, from which a generator starts near the answer
-    (Ledig et al. 2017, arXiv:1609.04802, start from such a one). Then the critic's judgement counts as well. Both follow
-    the hinge loss (Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957): the critic minimises the
-    mean of max(0, 1 - score(target)) + max(0, 1 + score(translated)), the generator that of -score(translated).
+    (Ledig et al. 2017, arXiv:1609.04802, start from such a one). Then the critic's judgement counts as well. Both
+    follow the hinge loss (Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957): the critic minimises
+    the mean of max(0, 1 - score(target)) + max(0, 1 + score(translated)), the generator that of -score(translated).
 
     Masked pixels of the target are the translated ones in both images that the critic sees.
 

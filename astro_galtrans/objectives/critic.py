@@ -18,7 +18,7 @@ class Critic(nn.Module):
     A score a patch instead of one an image (Isola et al. 2017, arXiv:1611.07004) makes it a judge of texture at any
     image size. It looks at asinh of the stretched flux, in which the cores of a few bright galaxies do not drown the
     texture of the rest. There is no normalisation over the batch; with ``spectral`` each convolution is divided by its
-    largest singular value (Miyato et al. 2018, arXiv:1802.05957), which bounds how steeply scores change with the image.
+    largest singular value (Miyato et al. 2018, arXiv:1802.05957), which bounds how steeply scores change with images.
 
     Parameters
     ----------

@@ -93,8 +93,8 @@ class AdversarialModule(TranslationModule):
             self.notes["collapsed_epochs"].append(epoch)
             warnings.warn(
                 f"mode collapse in epoch {epoch + 1}: translated images differ from galaxy to galaxy {diversity:.2f} "
-                f"times as much as target images do, and less than {self.objective.collapse_below} of it is called a "
-                "collapse; a smaller weight of the adversarial term or a smaller learning_rate may help",
+                f"times as much as target images do, where less than {self.objective.collapse_below} is called a "
+                "collapse. If more epochs do not help, a smaller weight of the critic or a smaller learning_rate may",
                 GaltransWarning, stacklevel=2,
             )
         if critic_loss < self.objective.lost_below:
