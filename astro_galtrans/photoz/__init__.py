@@ -1,5 +1,6 @@
 """Redshift probability densities, their metrics, and estimators that read redshifts off images."""
 
+from astro_galtrans.photoz._bins import binned_point_metrics
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._distribution import distribution_metrics
 from astro_galtrans.photoz._estimator import RedshiftEstimator
@@ -10,5 +11,6 @@ from astro_galtrans.photoz._point import Metrics, paired_bootstrap, point_metric
 
 __all__ = [
     "EstimatorConfig", "Metrics", "RedshiftEstimator", "RedshiftPDF", "available_architectures",
+    "binned_point_metrics",
     "distribution_metrics", "fit_redshift_estimator", "paired_bootstrap", "point_metrics",
 ]

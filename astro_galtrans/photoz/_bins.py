@@ -1,0 +1,158 @@
+"""Metrics of redshift point estimates in bins of another quantity."""
+
+import numpy as np
+from astropy import units
+from astropy.table import Table
+
+from astro_galtrans.photoz._point import check_bootstrap, point_metrics
+from astro_galtrans.photoz._point_statistics import STATISTICS, NoGalaxiesError
+
+__all__ = ["binned_point_metrics"]
+
+
+def _plain(values, name, n):
+    """A one-dimensional array of n values without a unit, NaN under a mask; text and bools stay as they are."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    if isinstance(values, units.Quantity):
+        values = (values.filled(np.nan) if hasattr(values, "filled") else values).value
+    values = np.ma.asarray(values)
+    if values.dtype.kind in "iuf":
+        values = np.ma.filled(values.astype(float), np.nan)
+    elif values.dtype.kind not in "USb":
+        raise TypeError(f"{name} must hold numbers, text or bools, got dtype {values.dtype}")
+    elif np.ma.getmaskarray(values).any():
+        raise ValueError(f"{name} must not be masked where it is text or bool")
+    values = np.asarray(values)
+    if values.shape != (n,):
+        raise ValueError(f"{name} must have the shape ({n},), got {values.shape}")
+    return values
+
+
+def _edges_of(values, edges, binning, unit):
+    if binning not in ("width", "count"):
+        raise ValueError(f"binning must be 'width' or 'count', got {binning!r}")
+    if np.ndim(edges) == 0 and not isinstance(edges, (int, np.integer)):
+        raise TypeError(f"edges must be a whole number of bins or an array, got {edges!r}")
+    if np.ndim(edges) == 0:
+        finite = values[np.isfinite(values)]
+        if edges < 1 or not finite.size or not finite.min() < finite.max():
+            raise ValueError(f"edges must be at least 1 and by must hold different finite values, got {edges} bins "
+                             f"of {finite.size} finite values")
+        if binning == "width":
+            return np.linspace(finite.min(), finite.max(), edges + 1)
+        return np.unique(np.quantile(finite, np.linspace(0, 1, edges + 1)))
+    if isinstance(edges, units.Quantity):
+        edges = units.Quantity(edges).to_value(unit or units.dimensionless_unscaled)
+    edges = np.asarray(edges, dtype=float)
+    if edges.ndim != 1 or edges.size < 2 or not np.all(np.isfinite(edges)) or np.any(np.diff(edges) <= 0):
+        raise ValueError(f"edges must be at least 2 finite increasing numbers, got {edges!r}")
+    return edges
+
+
+def _numeric_bins(values, edges):
+    """Columns that describe the bins, and the bin of each galaxy, -1 outside all of them."""
+    inside = np.isfinite(values) & (values >= edges[0]) & (values <= edges[-1])
+    place = np.where(inside, np.clip(np.searchsorted(edges, np.where(inside, values, edges[0]), "right") - 1,
+                                     0, len(edges) - 2), -1)
+    total = np.bincount(place[inside], values[inside], minlength=len(edges) - 1)
+    count = np.bincount(place[inside], minlength=len(edges) - 1)
+    mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return {"low": edges[:-1], "high": edges[1:], "mean": mean}, place
+
+
+def binned_point_metrics(z_phot, z_spec, by, edges=10, *, binning="width", weights=None, n_bootstrap=0, seed=0,
+                         confidence=0.68, on_invalid="raise"):
+    """`point_metrics` in bins of magnitude, redshift or any other quantity.
+
+    Parameters
+    ----------
+    z_phot, z_spec : array_like or `torch.Tensor`
+        Estimated and true redshifts, shape ``(n_galaxies,)``; tensors are computed on their device.
+    by : array_like, `~astropy.units.Quantity` or `torch.Tensor`
+        What to bin in, shape ``(n_galaxies,)``. Text and bools make one bin of each value.
+    edges : int or array_like, optional
+        The number of bins between the smallest and the largest value, or their edges, increasing, in the unit of
+        ``by`` or a Quantity. A bin holds its lower edge and not its upper one, but the last holds both. Unused for text and bools.
+    binning : {"width", "count"}, optional
+        Whether a number of bins makes them equally wide or, up to ties, equally full.
+    weights, n_bootstrap, seed, confidence, on_invalid
+        As in `point_metrics`. Each bin is resampled by itself, with random numbers of its own.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        One row a bin: ``low``, ``high`` and ``mean`` (unweighted mean of ``by``), or ``value`` for text and bools;
+        ``count`` (galaxies in the bin), ``n`` and ``n_masked`` (used and left out of them); each metric of
+        `point_metrics`; and with a bootstrap each metric's ``*_low`` and ``*_high``. A bin without a usable galaxy is
+        a row of NaN. ``meta`` has ``n_outside``, the galaxies in no bin or without a finite ``by``, and
+        ``confidence`` and ``n_bootstrap``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, edges that do not increase, or what `point_metrics` refuses.
+    TypeError
+        For a ``by`` that is neither numbers nor text nor bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.photoz import binned_point_metrics
+    >>> z_spec = np.array([0.0, 0.0, 0.25, 0.25])
+    >>> table = binned_point_metrics(z_spec + [0.01, 0.01, 0, 0.125], z_spec, z_spec, [0, 0.1, 0.2, 0.3])
+    >>> print(table["low", "high", "count", "bias_mean", "outlier_005"])
+    low high count bias_mean outlier_005
+    --- ---- ----- --------- -----------
+    0.0  0.1     2      0.01         0.0
+    0.1  0.2     0       nan         nan
+    0.2  0.3     2      0.05         0.5
+    """
+    check_bootstrap(n_bootstrap, confidence)
+    unit = getattr(by, "unit", None)
+    arrays = {name: value if hasattr(value, "detach") else np.ma.asarray(value, dtype=float)
+              for name, value in (("z_phot", z_phot), ("z_spec", z_spec), ("weights", weights)) if value is not None}
+    shapes = {name: tuple(value.shape) for name, value in arrays.items()}
+    if len(shapes["z_phot"]) != 1 or len(set(shapes.values())) != 1:
+        raise ValueError(f"redshifts must be one-dimensional and of one length, got shapes {shapes}")
+    values = _plain(by, "by", shapes["z_phot"][0])
+    if values.dtype.kind == "f":
+        columns, place = _numeric_bins(values, _edges_of(values, edges, binning, unit))
+    else:
+        distinct, place = np.unique(values, return_inverse=True)
+        columns = {"value": distinct}
+    n_bins = len(next(iter(columns.values())))
+    keywords = {"n_bootstrap": n_bootstrap, "confidence": confidence, "on_invalid": on_invalid}
+    rows = [_row(arrays, np.flatnonzero(place == i), _seed_of(seed, i), keywords) for i in range(n_bins)]
+    table = Table(columns, meta={"n_outside": int((place < 0).sum()), "n_bootstrap": int(n_bootstrap),
+                                 "confidence": confidence if n_bootstrap else None})
+    names = ["count", "n", "n_masked", *STATISTICS]
+    if n_bootstrap:
+        names += [f"{name}_{end}" for name in STATISTICS for end in ("low", "high")]
+    for name in names:
+        table[name] = [row.get(name, np.nan) for row in rows]
+    if unit is not None and "low" in columns:
+        for name in columns:
+            table[name].unit = unit
+    return table
+
+
+def _seed_of(seed, index):
+    return seed if isinstance(seed, np.random.Generator) else np.random.SeedSequence([seed, index])
+
+
+def _row(arrays, rows, seed, keywords):
+    """The metrics of some galaxies as one flat dict; without a usable one only the counts."""
+    part = {name: value[rows] for name, value in arrays.items()}
+    counts = {"count": len(rows), "n": 0, "n_masked": len(rows)}
+    if not len(rows):
+        return counts
+    try:
+        metrics = point_metrics(**part, seed=np.random.default_rng(seed), **keywords)
+    except NoGalaxiesError:
+        return counts
+    counts.update(n=int(metrics["n"]), n_masked=int(metrics["n_masked"]))
+    row = {**counts, **{name: metrics[name] for name in STATISTICS}}
+    for name, (low, high) in metrics.intervals.items():
+        row[f"{name}_low"], row[f"{name}_high"] = low, high
+    return row
