@@ -12,11 +12,12 @@ from astro_galtrans.backbones.network import Prediction, TranslationNetwork, str
 from astro_galtrans.backbones.resampling import resample, resampling_matrix
 from astro_galtrans.backbones.schedule import DiffusionSchedule
 from astro_galtrans.backbones.srgan import SRGAN
+from astro_galtrans.backbones.swin import Swin
 from astro_galtrans.backbones.unet import UNet
 
 __all__ = [
     "Backbone", "Block", "CapsuleNet", "ConditionPlanes", "Diffusion", "DiffusionSchedule", "Features", "Noisy",
-    "Painter", "Prediction", "SRGAN", "TranslationNetwork", "UNet", "available_backbones", "available_conditioning",
-    "backbone_class", "build_backbone", "fill_invalid", "invalid_footprint", "register_backbone", "resample",
-    "resampling_matrix", "stretch",
+    "Painter", "Prediction", "SRGAN", "Swin", "TranslationNetwork", "UNet", "available_backbones",
+    "available_conditioning", "backbone_class", "build_backbone", "fill_invalid", "invalid_footprint",
+    "register_backbone", "resample", "resampling_matrix", "stretch",
 ]
