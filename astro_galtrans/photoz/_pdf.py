@@ -4,10 +4,12 @@ import warnings
 
 import numpy as np
 import torch
-from astropy.table import Table
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
+from astro_galtrans.photoz._construct import Constructors
+from astro_galtrans.photoz._convert import Conversions
+from astro_galtrans.photoz._regrid import Reshaping
 
 __all__ = ["RedshiftPDF"]
 
@@ -26,7 +28,7 @@ def _as_grid(grid, like):
 
 
 def _as_density(density):
-    """The density as a floating tensor of two axes and whether it came as a tensor."""
+    """The density as a floating tensor of two axes of its own."""
     if isinstance(density, torch.Tensor):
         values = density.detach()
         values = values.clone() if values.dtype in _ROUNDING else values.to(torch.float32)
@@ -34,30 +36,44 @@ def _as_density(density):
         values = torch.from_numpy(np.array(density, dtype=np.float64))
     if values.ndim != 2:
         raise ValueError(f"density must have the shape (n_galaxies, n_grid), got {tuple(values.shape)}")
-    return values
+    return values.contiguous()
 
 
-class RedshiftPDF:
-    """Redshift probability densities of an ensemble of galaxies, linear between the points of a shared grid.
+def _check_columns(values, grid, interpolation):
+    if interpolation not in ("linear", "constant"):
+        raise ValueError(f"interpolation must be 'linear' or 'constant', got {interpolation!r}")
+    if interpolation == "linear" and values.shape[1] != grid.numel():
+        raise ValueError(f"density has {values.shape[1]} points a galaxy, grid has {grid.numel()}")
+    if interpolation == "constant" and values.shape[1] != grid.numel() - 1:
+        raise ValueError(f"density has {values.shape[1]} bins a galaxy, grid has edges for {grid.numel() - 1}")
 
-    Every quantity is the exact one of the piecewise-linear density, which is zero outside the grid: the integral is
-    the trapezoid rule, the cumulative probability a parabola in each cell. Arrays are computed on the device the
-    density is on; NumPy arrays in give NumPy arrays out, tensors in give tensors out on their device.
+
+class RedshiftPDF(Constructors, Conversions, Reshaping):
+    """Redshift probability densities of an ensemble of galaxies on a shared grid.
+
+    Between the grid points the densities are straight lines, or constant where they come from histograms; outside
+    the grid they are zero. Every quantity is the exact one of that function: for lines the integral is the trapezoid
+    rule and the cumulative probability a parabola in each cell. Arrays are computed on the device the density is on;
+    NumPy arrays in give NumPy arrays out, tensors in give tensors out on their device.
 
     Parameters
     ----------
     grid : array_like or `torch.Tensor`
         Redshifts, strictly increasing, evenly spaced or not, shape ``(n_grid,)``.
     density : array_like or `torch.Tensor`
-        Probability per unit redshift, shape ``(n_galaxies, n_grid)``. Copied. NumPy arrays become float64, tensors
-        keep float32 or float64.
+        Probability per unit redshift, shape ``(n_galaxies, n_grid)``, or ``(n_galaxies, n_grid - 1)`` under
+        ``interpolation="constant"``. Copied. NumPy arrays become float64, tensors keep float32 or float64.
     on_invalid : {"raise", "mask"}, optional
         What becomes of a row with a NaN, an infinite or a negative value, or with no probability at all: an error,
         or a masked row. A masked row keeps its place, is False in `valid`, and has NaN for each result. A warning
         gives the number of rows that were masked, without those that came as NaN throughout, as `density` has them.
     tolerance : float, optional
-        Each row is divided by its own trapezoid integral. Where integrals differ from one by more than this, a
-        warning gives their number; differences below 1e-9 (float32: 1e-5) are left as they are.
+        Each row is divided by its own integral over the grid. Where integrals differ from one by more than this, a
+        warning gives their number, which stays in `counts`; differences below 1e-9 (float32: 1e-5) are left as they
+        are.
+    interpolation : {"linear", "constant"}, optional
+        Whether ``density`` holds the values at the grid points, with straight lines between them, or the values of
+        the bins of which ``grid`` gives the edges.
 
     Raises
     ------
@@ -77,16 +93,15 @@ class RedshiftPDF:
            [0.16, 0.84]])
     """
 
-    def __init__(self, grid, density, *, on_invalid="raise", tolerance=1e-3):
+    def __init__(self, grid, density, *, on_invalid="raise", tolerance=1e-3, interpolation="linear"):
         if on_invalid not in ("raise", "mask"):
             raise ValueError(f"on_invalid must be 'raise' or 'mask', got {on_invalid!r}")
         values = _as_density(density)
-        self._as_tensor = isinstance(density, torch.Tensor)
-        self._grid = _as_grid(grid, values)
-        if values.shape[1] != self._grid.numel():
-            raise ValueError(f"density has {values.shape[1]} points a galaxy, grid has {self._grid.numel()}")
-        integral = values @ _piecewise.trapezoid_weights(self._grid)
-        good = torch.isfinite(values).all(dim=1) & (values >= 0).all(dim=1) & (integral > 0) & torch.isfinite(integral)
+        grid = _as_grid(grid, values)
+        _check_columns(values, grid, interpolation)
+        integral = values @ _piecewise.measure_of(grid, values.shape[1])
+        # The smallest value of a row with a NaN is NaN, which is not above zero either.
+        good = (values.amin(dim=1) >= 0) & (integral > 0) & torch.isfinite(integral)
         refused = int((~good).sum())
         if refused and on_invalid == "raise":
             rows = torch.nonzero(~good)[:5, 0].tolist()
@@ -95,12 +110,28 @@ class RedshiftPDF:
                 f"(first rows: {rows}); "
                 'on_invalid="mask" keeps them as masked rows'
             )
-        newly_masked = int((~good & ~torch.isnan(values).all(dim=1)).sum())
+        newly_masked = 0
+        if refused:
+            newly_masked = refused - int(torch.isnan(values[~good]).all(dim=1).sum())
+            values[~good] = float("nan")
+        # NaN rows are False in each comparison.
         off = good & ((integral - 1).abs() > _ROUNDING[values.dtype])
-        values[off] /= integral[off, None]
-        values[~good] = float("nan")
-        self._density, self._valid, self._cumulative_cache = values, good, None
-        self._warn(newly_masked, int((good & ((integral - 1).abs() > tolerance)).sum()))
+        if bool(off.any()):
+            values /= torch.where(off, integral, torch.ones_like(integral))[:, None]
+        self._set(grid, values, good, good & ((integral - 1).abs() > tolerance), isinstance(density, torch.Tensor))
+        self._warn(newly_masked, int(self._rescaled.sum()))
+
+    def _set(self, grid, density, valid, rescaled, as_tensor):
+        self._grid, self._density, self._valid, self._rescaled = grid, density, valid, rescaled
+        self._as_tensor, self._source_counts = as_tensor, None
+        return self
+
+    def _like(self, density, valid=None, rescaled=None, grid=None):
+        """Normalised densities of the same kind of arrays, unchecked."""
+        grid = self._grid if grid is None else grid
+        valid = self._valid if valid is None else valid
+        rescaled = self._rescaled if rescaled is None else rescaled
+        return object.__new__(type(self))._set(grid, density, valid, rescaled, self._as_tensor)
 
     def _warn(self, refused, rescaled):
         if refused:
@@ -127,11 +158,18 @@ class RedshiftPDF:
             raise ValueError("z_spec must be finite")
         return redshift[:, None]
 
-    @property
-    def _cumulative(self):
-        if self._cumulative_cache is None:
-            self._cumulative_cache = _piecewise.cumulative_of(self._grid, self._density)
-        return self._cumulative_cache
+    def _rowwise(self, function, *columns):
+        """``function(grid, density, *columns)`` in blocks of galaxies, NaN for masked rows."""
+        parts, masked = [], self.n_masked > 0
+        for rows in _piecewise.blocks(len(self), self._density.shape[1], self.device):
+            density = self._density[rows]
+            result = function(self._grid, torch.nan_to_num(density) if masked else density,
+                              *[column[rows] for column in columns])
+            if masked:
+                valid = self._valid[rows].reshape(-1, *[1] * (result.ndim - 1))
+                result = torch.where(valid, result, torch.full_like(result, float("nan")))
+            parts.append(result)
+        return torch.cat(parts)
 
     @property
     def grid(self):
@@ -140,7 +178,7 @@ class RedshiftPDF:
 
     @property
     def density(self):
-        """Normalised probability per unit redshift, shape ``(n_galaxies, n_grid)``; NaN in masked rows."""
+        """Normalised probability per unit redshift, shape ``(n_galaxies, n_grid)``, or bins; NaN in masked rows."""
         return self._out(self._density)
 
     @property
@@ -154,6 +192,22 @@ class RedshiftPDF:
         return int((~self._valid).sum())
 
     @property
+    def counts(self):
+        """What went into the densities, a dict of int.
+
+        ``n`` galaxies, of which ``n_masked`` are masked, and ``n_normalised`` did not integrate to one as they came.
+        For a stack these are the numbers of the galaxies that it was made of.
+        """
+        if self._source_counts is not None:
+            return dict(self._source_counts)
+        return {"n": len(self), "n_masked": self.n_masked, "n_normalised": int(self._rescaled.sum())}
+
+    @property
+    def interpolation(self):
+        """``"linear"`` between the grid points, or ``"constant"`` in bins with the edges `grid`."""
+        return "linear" if self._density.shape[1] == self._grid.numel() else "constant"
+
+    @property
     def device(self):
         """Device of the arrays, a `torch.device`."""
         return self._density.device
@@ -163,7 +217,8 @@ class RedshiftPDF:
 
     def __repr__(self):
         low, high = float(self._grid[0]), float(self._grid[-1])
-        return f"<RedshiftPDF: {len(self)} galaxies, {self._grid.numel()} points from {low:.4g} to {high:.4g}>"
+        columns = f"{self._density.shape[1]} {'points' if self.interpolation == 'linear' else 'bins'}"
+        return f"<RedshiftPDF: {len(self)} galaxies, {columns} from {low:.4g} to {high:.4g}>"
 
     def select(self, indices):
         """The densities of some galaxies.
@@ -176,14 +231,11 @@ class RedshiftPDF:
         -------
         RedshiftPDF
         """
-        chosen = object.__new__(RedshiftPDF)
-        chosen._as_tensor, chosen._grid, chosen._cumulative_cache = self._as_tensor, self._grid, None
         index = indices
         if not isinstance(indices, slice):
             index = indices if isinstance(indices, torch.Tensor) else torch.from_numpy(np.array(indices, ndmin=1))
             index = (index if index.dtype == torch.bool else index.long()).to(self.device)
-        chosen._density, chosen._valid = self._density[index].clone(), self._valid[index].clone()
-        return chosen
+        return self._like(self._density[index].clone(), self._valid[index].clone(), self._rescaled[index].clone())
 
     def mode(self, refine=True):
         """Redshift of the largest density.
@@ -193,19 +245,37 @@ class RedshiftPDF:
         refine : bool, optional
             Take the vertex of the parabola through the highest grid point and its neighbours (the default), which
             removes the rounding to the grid; False gives the grid point. At the ends of the grid and where neighbours
-            are equally high it is the grid point in both cases.
+            are equally high it is the grid point in both cases. Of constant densities the centres of the bins are
+            the points.
 
         Returns
         -------
         ndarray or `torch.Tensor`
             Shape ``(n_galaxies,)``, as for `mean` and `median`.
+
+        Notes
+        -----
+        qp and RAIL take the highest of the points of some grid, often coarser than the densities: the rounding, up to
+        half a step, adds to every scatter that is measured with it (``refine=False`` and `desc_metrics` do the same).
         """
-        mode = _piecewise.refined_mode(self._grid, self._density, refine)
-        return self._out(torch.where(self._valid, mode, torch.full_like(mode, float("nan"))))
+        points = self._grid if self.interpolation == "linear" else 0.5 * (self._grid[1:] + self._grid[:-1])
+        return self._out(self._rowwise(lambda _, density: _piecewise.refined_mode(points, density, refine)))
 
     def mean(self):
         """Mean redshift of each galaxy, shape ``(n_galaxies,)``."""
-        return self._out(_piecewise.mean_of(self._grid, self._density))
+        return self._out(self._rowwise(_piecewise.mean_of))
+
+    def std(self):
+        """Standard deviation of the redshift of each galaxy, shape ``(n_galaxies,)``."""
+        return self._out(self._rowwise(_piecewise.variance_of).clamp(min=0).sqrt())
+
+    def entropy(self):
+        """Differential entropy of each galaxy, the integral of -p ln p in nats, shape ``(n_galaxies,)``.
+
+        Shannon (1948, Bell System Technical Journal 27, 623), in closed form for lines and constants. It is
+        ln(s sqrt(2 pi e)) for a Gaussian of standard deviation s, and ln(b - a) for a uniform density from a to b.
+        """
+        return self._out(self._rowwise(_piecewise.entropy_of))
 
     def median(self):
         """Redshift of cumulative probability one half, shape ``(n_galaxies,)``."""
@@ -230,11 +300,12 @@ class RedshiftPDF:
         return self._out(self._at(_piecewise.quantile_of, probability))
 
     def _at(self, function, values):
-        wide = values.reshape(1, -1).expand(len(self), -1)
-        cumulative = self._cumulative
-        filled = [torch.nan_to_num(part) for part in (self._density, cumulative)]
-        result = function(self._grid, *filled, wide)
-        result = torch.where(self._valid[:, None], result, torch.full_like(result, float("nan")))
+        """A function of the density, its cumulative and values that are common to all galaxies."""
+        def rows(grid, density):
+            wide = values.reshape(1, -1).expand(len(density), -1)
+            return function(grid, density, _piecewise.cumulative_of(grid, density), wide)
+
+        result = self._rowwise(rows)
         return result[:, 0] if values.ndim == 0 else result
 
     def cdf(self, z):
@@ -259,7 +330,7 @@ class RedshiftPDF:
 
     def density_at(self, z_spec):
         """Density of each galaxy at its own redshift, shape ``(n_galaxies,)``."""
-        return self._out(_piecewise.evaluate_at(self._grid, self._density, self._paired(z_spec))[:, 0])
+        return self._out(self._rowwise(_piecewise.evaluate_at, self._paired(z_spec))[:, 0])
 
     def pit(self, z_spec):
         """Probability integral transform: each galaxy's cumulative probability at its own redshift.
@@ -272,10 +343,50 @@ class RedshiftPDF:
         Returns
         -------
         ndarray or `torch.Tensor`
-            Shape ``(n_galaxies,)``, from 0 to 1; uniform for calibrated densities (Dawid 1984, JRSS A 147, 278).
+            Shape ``(n_galaxies,)``, from 0 to 1; uniform for calibrated densities (Dawid 1984, JRSS A 147, 278). NaN
+            for masked rows, never 0 as in qp.
         """
-        return self._out(
-            _piecewise.probability_below(self._grid, self._density, self._cumulative, self._paired(z_spec))[:, 0])
+        return self._out(self._rowwise(_pit_of, self._paired(z_spec)))
+
+    def crps(self, z_spec):
+        """Continuous ranked probability score of each galaxy: the integral of (F(x) - [x >= z_spec])^2.
+
+        Matheson & Winkler (1976, Management Science 22, 1087), exact for lines and for constants, in units of
+        redshift. For a density without width it is the absolute error.
+
+        Parameters
+        ----------
+        z_spec : array_like
+            Shape ``(n_galaxies,)``. What lies outside of the grid adds its distance.
+
+        Returns
+        -------
+        ndarray or `torch.Tensor`
+            Shape ``(n_galaxies,)``; lower is better.
+        """
+        return self._out(self._rowwise(
+            lambda grid, density, z: _piecewise.crps_of(
+                grid, density, _piecewise.cumulative_of(grid, density), z[:, 0]), self._paired(z_spec)))
+
+    def credible_level(self, z_spec):
+        """Probability of the smallest credible region that holds each galaxy's own redshift.
+
+        The probability of all redshifts whose density is at least that at ``z_spec`` (Wittman, Bhaskar & Tobin 2016,
+        MNRAS 457, 4005): uniform for calibrated densities, as `pit`, and meant for densities of several peaks.
+
+        Parameters
+        ----------
+        z_spec : array_like
+            Shape ``(n_galaxies,)``.
+
+        Returns
+        -------
+        ndarray or `torch.Tensor`
+            Shape ``(n_galaxies,)``, from 0 at the mode to 1.
+        """
+        return self._out(self._rowwise(
+            lambda grid, density, z: _piecewise.probability_above(
+                grid, density, _piecewise.evaluate_at(grid, density, z)[:, 0]), self._paired(z_spec)))
 
     def sample(self, n, seed):
         """Random redshifts, drawn exactly by inverting the cumulative probability.
@@ -296,46 +407,10 @@ class RedshiftPDF:
             raise ValueError(f"n must be at least 1, got {n}")
         draws = torch.from_numpy(np.random.default_rng(seed).random((len(self), n)))
         draws = draws.to(device=self.device, dtype=self._density.dtype)
-        redshift = _piecewise.quantile_of(self._grid, torch.nan_to_num(self._density),
-                                          torch.nan_to_num(self._cumulative), draws)
-        return self._out(torch.where(self._valid[:, None], redshift, torch.full_like(redshift, float("nan"))))
+        return self._out(self._rowwise(
+            lambda grid, density, level: _piecewise.quantile_of(
+                grid, density, _piecewise.cumulative_of(grid, density), level), draws))
 
-    def to_table(self, ids=None):
-        """A table with one row a galaxy.
 
-        Parameters
-        ----------
-        ids : array_like, optional
-            Put into a first column ``id``.
-
-        Returns
-        -------
-        `~astropy.table.Table`
-            Columns ``z_mode``, ``z_mean``, ``z_median`` and ``density`` (a vector column), and the grid as a list in
-            ``meta["redshift_grid"]``, so that ECSV files hold all of it.
-        """
-        table = Table(meta={"redshift_grid": self._grid.cpu().tolist()})
-        if ids is not None:
-            table["id"] = np.asarray(ids)
-        for name, values in (("z_mode", self.mode()), ("z_mean", self.mean()), ("z_median", self.median()),
-                             ("density", self.density)):
-            table[name] = values.cpu().numpy() if self._as_tensor else values
-        return table
-
-    @classmethod
-    def from_table(cls, table):
-        """The densities in a table of `to_table`, with NumPy arrays inside; rows masked there stay masked.
-
-        Parameters
-        ----------
-        table : `~astropy.table.Table`
-
-        Returns
-        -------
-        RedshiftPDF
-        """
-        if "redshift_grid" not in table.meta or "density" not in table.colnames:
-            raise ValueError(
-                'table must have a column "density" and meta["redshift_grid"], as RedshiftPDF.to_table writes')
-        density = np.ma.filled(np.ma.asarray(table["density"], dtype=float), np.nan)
-        return cls(table.meta["redshift_grid"], density, on_invalid="mask")
+def _pit_of(grid, density, redshift):
+    return _piecewise.probability_below(grid, density, _piecewise.cumulative_of(grid, density), redshift)[:, 0]

@@ -1,15 +1,28 @@
-"""Exact integrals of densities that are linear between the points of one shared grid; tensors in and out.
+"""Exact integrals of densities that are linear or constant between the points of one grid; tensors in and out.
 
-Throughout, ``grid`` has shape ``(n_grid,)``, ``density`` ``(n_galaxies, n_grid)``, and ``cumulative`` is the integral
-of the density up to each grid point. The density is zero outside the grid.
+Throughout, ``grid`` has shape ``(n_grid,)``. A ``density`` of shape ``(n_galaxies, n_grid)`` is linear between the grid
+points, one of shape ``(n_galaxies, n_grid - 1)`` is constant between them; it is zero outside the grid in both cases.
+``cumulative`` is the integral of the density up to each grid point, of shape ``(n_galaxies, n_grid)``.
 """
 
 import torch
 
 __all__ = [
-    "crps_of", "cumulative_of", "evaluate_at", "integral_of_square", "mean_of", "probability_below", "quantile_of",
-    "refined_mode", "trapezoid_weights",
+    "blocks", "cell_of", "crps_of", "cumulative_of", "ends_of", "entropy_of", "evaluate_at", "integral_of_square",
+    "line_in_cell", "mass_of", "mean_of", "measure_of", "probability_above", "probability_below", "quantile_of",
+    "refined_mode", "second_cumulative_of", "trapezoid_weights", "variance_of",
 ]
+
+# Elements of one block of galaxies: on a CPU its temporary arrays stay in the cache.
+_BLOCK = {"cpu": 2**18}
+_ACCELERATOR_BLOCK = 2**23
+
+
+def blocks(n_rows, n_columns, device):
+    """Slices of the rows of an array that together are all of them, small enough for quick work on the device."""
+    step = max(1, _BLOCK.get(torch.device(device).type, _ACCELERATOR_BLOCK) // max(1, n_columns))
+    for start in range(0, max(n_rows, 1), step):
+        yield slice(start, min(start + step, n_rows))
 
 
 def trapezoid_weights(grid):
@@ -19,26 +32,59 @@ def trapezoid_weights(grid):
     return torch.cat([half, zero]) + torch.cat([zero, half])
 
 
+def measure_of(grid, n_columns):
+    """Weights that turn the columns of a density into its integral: trapezoid weights or the widths of the cells."""
+    return trapezoid_weights(grid) if n_columns == grid.numel() else torch.diff(grid)
+
+
+def ends_of(grid, density):
+    """Density at the lower and at the upper end of each cell, each of shape ``(n_galaxies, n_grid - 1)``."""
+    return (density[:, :-1], density[:, 1:]) if density.shape[1] == grid.numel() else (density, density)
+
+
+def mass_of(grid, density):
+    """Probability of each cell, shape ``(n_galaxies, n_grid - 1)``."""
+    left, right = ends_of(grid, density)
+    return 0.5 * (right + left) * torch.diff(grid)
+
+
+def _summed(cells):
+    """Sums of the cells before each grid point."""
+    total = cells.new_zeros(cells.shape[0], cells.shape[1] + 1)
+    torch.cumsum(cells, dim=1, out=total[:, 1:])
+    return total
+
+
 def cumulative_of(grid, density):
     """Integral of the density from the first grid point to each grid point."""
-    cells = 0.5 * (density[:, 1:] + density[:, :-1]) * torch.diff(grid)
-    return torch.nn.functional.pad(torch.cumsum(cells, dim=1), (1, 0))
+    return _summed(mass_of(grid, density))
 
 
-def _cell_of(grid, redshift):
+def second_cumulative_of(grid, density, cumulative):
+    """Integral of the cumulative probability from the first grid point to each grid point."""
+    left, right = ends_of(grid, density)
+    width = torch.diff(grid)
+    mean = 0.5 * (cumulative[:, 1:] + cumulative[:, :-1])
+    return _summed(width * (mean - (right - left) * (width / 12)))
+
+
+def cell_of(grid, redshift):
     """Index of the lower grid point of the cell of each redshift, the outermost cells for those outside."""
     return (torch.searchsorted(grid, redshift.contiguous(), right=True) - 1).clamp(0, grid.numel() - 2)
 
 
-def _line_in_cell(grid, density, cell):
+def line_in_cell(grid, density, cell):
     """Lower grid point, density there and slope of the density in the cells, each of the shape of ``cell``."""
-    left, right = density.gather(1, cell), density.gather(1, cell + 1)
+    left = density.gather(1, cell)
+    if density.shape[1] < grid.numel():
+        return grid[cell], left, torch.zeros_like(left)
+    right = density.gather(1, cell + 1)
     return grid[cell], left, (right - left) / (grid[cell + 1] - grid[cell])
 
 
 def evaluate_at(grid, density, redshift):
     """Density at redshifts of shape ``(n_galaxies, m)``."""
-    start, left, slope = _line_in_cell(grid, density, _cell_of(grid, redshift))
+    start, left, slope = line_in_cell(grid, density, cell_of(grid, redshift))
     value = left + slope * (redshift - start)
     return torch.where((redshift < grid[0]) | (redshift > grid[-1]), torch.zeros_like(value), value)
 
@@ -46,8 +92,8 @@ def evaluate_at(grid, density, redshift):
 def probability_below(grid, density, cumulative, redshift):
     """Cumulative probability at redshifts of shape ``(n_galaxies, m)``: a parabola in each cell."""
     inside = redshift.clamp(grid[0], grid[-1])
-    cell = _cell_of(grid, inside)
-    start, left, slope = _line_in_cell(grid, density, cell)
+    cell = cell_of(grid, inside)
+    start, left, slope = line_in_cell(grid, density, cell)
     step = inside - start
     return (cumulative.gather(1, cell) + step * (left + 0.5 * slope * step)).clamp(max=1.0)
 
@@ -56,7 +102,7 @@ def quantile_of(grid, density, cumulative, probability):
     """Lowest redshift with at least the cumulative probability, which has the shape ``(n_galaxies, m)``."""
     wanted = probability * cumulative[:, -1:]
     cell = (torch.searchsorted(cumulative.contiguous(), wanted.contiguous()) - 1).clamp(0, grid.numel() - 2)
-    start, left, slope = _line_in_cell(grid, density, cell)
+    start, left, slope = line_in_cell(grid, density, cell)
     missing = (wanted - cumulative.gather(1, cell)).clamp(min=0)
     # The root of the cell's parabola in the form that loses no digits for a small slope.
     divisor = left + torch.sqrt((left**2 + 2 * slope * missing).clamp(min=0))
@@ -68,8 +114,49 @@ def quantile_of(grid, density, cumulative, probability):
 def mean_of(grid, density):
     """Mean redshift: the integral of redshift times density, cell by cell."""
     low, high = grid[:-1], grid[1:]
-    left, right = density[:, :-1], density[:, 1:]
+    left, right = ends_of(grid, density)
     return ((high - low) / 6 * (low * (2 * left + right) + high * (left + 2 * right))).sum(dim=1)
+
+
+def variance_of(grid, density):
+    """Variance of the redshift: a cubic in each cell, for which two Gauss-Legendre nodes are exact."""
+    left, right = ends_of(grid, density)
+    width, centre = torch.diff(grid), 0.5 * (grid[1:] + grid[:-1])
+    mean = mean_of(grid, density)[:, None]
+    total = torch.zeros_like(mean[:, 0])
+    for node in (-(3**-0.5), 3**-0.5):
+        part = 0.5 * (1 + node)
+        value = left + part * (right - left)
+        total = total + (0.5 * width * value * (centre + 0.5 * node * width - mean) ** 2).sum(dim=1)
+    return total
+
+
+def entropy_of(grid, density):
+    """Differential entropy in nats: the integral of -p ln p, cell by cell in closed form."""
+    left, right = ends_of(grid, density)
+    middle, half = 0.5 * (left + right), 0.5 * (right - left)
+
+    def primitive(value):
+        return value * (torch.xlogy(value, value) / 2 - value / 4)
+
+    # Where the ends are nearly equal their difference has no digits left; the series of the mean about the middle has.
+    tiny = torch.finfo(density.dtype).tiny
+    ratio = half / middle.clamp(min=tiny)
+    flat = ratio.abs() < 0.02
+    series = torch.xlogy(middle, middle) + middle * (ratio**2 / 6 + ratio**4 / 60)
+    exact = (primitive(right) - primitive(left)) / torch.where(flat, torch.ones_like(half), 2 * half)
+    return -(torch.diff(grid) * torch.where(flat, series, exact)).sum(dim=1)
+
+
+def probability_above(grid, density, threshold):
+    """Probability of the redshifts whose density is at least the threshold of each galaxy."""
+    left, right = ends_of(grid, density)
+    level = threshold[:, None]
+    low, high = torch.minimum(left, right), torch.maximum(left, right)
+    rise = (high - low).clamp(min=torch.finfo(density.dtype).tiny)
+    crossed = (high - level).clamp(min=0) * (high + level) / (2 * rise)
+    mean = torch.where(low >= level, 0.5 * (low + high), torch.where(high > level, crossed, torch.zeros_like(high)))
+    return (torch.diff(grid) * mean).sum(dim=1).clamp(max=1.0)
 
 
 def refined_mode(grid, density, refine):
@@ -90,34 +177,45 @@ def refined_mode(grid, density, refine):
 
 
 def integral_of_square(grid, density):
-    """Integral of the squared density, the exact one of the piecewise-linear function."""
-    left, right = density[:, :-1], density[:, 1:]
-    return (torch.diff(grid) / 3 * (left**2 + left * right + right**2)).sum(dim=1)
+    """Integral of the squared density, exact: a quadratic form of the values at the grid points.
 
-
-def _integral_in_cells(cumulative, density, width, lower, upper, fall):
-    """Integral of the squared (``fall=0``) cumulative probability, or of its complement squared (``fall=1``).
-
-    From ``lower`` to ``upper``, given as distances from the cells' start. The integrand is a quartic, so that three
-    Gauss-Legendre nodes are exact.
+    In a cell of width h with the density l and r at its ends it is h (l^2 + l r + r^2) / 3.
     """
-    left, slope, base = density[0], (density[1] - density[0]) / width, cumulative
-    half, centre = 0.5 * (upper - lower), 0.5 * (upper + lower)
-    total = torch.zeros_like(half * left)
-    for node, weight in ((-0.6**0.5, 5 / 9), (0.0, 8 / 9), (0.6**0.5, 5 / 9)):
-        step = centre + node * half
-        total = total + weight * (base + step * (left + 0.5 * slope * step) - fall) ** 2
-    return total * half
+    width = torch.diff(grid)
+    if density.shape[1] < grid.numel():
+        return (density * density) @ width
+    return (density * density) @ (trapezoid_weights(grid) * (2 / 3)) + (density[:, 1:] * density[:, :-1]) @ (width / 3)
+
+
+def _integral_of_squared_cumulative(grid, density, cumulative):
+    """Integral of the squared cumulative probability over the grid.
+
+    In a cell of width h the cumulative probability is the chord from F0 to F1 less 4 b u (1 - u) with its sag
+    b = (r - l) h / 8, so that the integral is h [(F0^2 + F0 F1 + F1^2) / 3 - 2 b (F0 + F1) / 3 + 8 b^2 / 15].
+    """
+    width = torch.diff(grid)
+    below, above = cumulative[:, :-1], cumulative[:, 1:]
+    both = below + above
+    chord = torch.addcmul(both * both, below, above, value=-1)
+    total = chord @ (width / 3)
+    if density.shape[1] == grid.numel():
+        sag = (density[:, 1:] - density[:, :-1]) * (width / 8)
+        total = total + (sag * (0.8 * sag - both)) @ (width * (2 / 3))
+    return total
 
 
 def crps_of(grid, density, cumulative, redshift):
-    """Continuous ranked probability score of each galaxy for one redshift each, shape ``(n_galaxies,)``."""
-    width = torch.diff(grid)
+    """Continuous ranked probability score of each galaxy for one redshift each, shape ``(n_galaxies,)``.
+
+    The integral of (F - [x >= z])^2 is that of F^2, less twice that of F above z, plus the length above z; what lies
+    outside of the grid adds its distance.
+    """
     inside = redshift.clamp(grid[0], grid[-1])
-    # Each cell is integrated below the redshift as F squared and above it as 1 - F squared.
-    split = torch.minimum((inside[:, None] - grid[:-1]).clamp(min=0), width)
-    lines = (density[:, :-1], density[:, 1:])
-    zero = torch.zeros_like(split)
-    below = _integral_in_cells(cumulative[:, :-1], lines, width, zero, split, 0.0)
-    above = _integral_in_cells(cumulative[:, :-1], lines, width, split, width.expand_as(split), 1.0)
-    return (below + above).sum(dim=1) + (redshift - inside).abs()
+    second = second_cumulative_of(grid, density, cumulative)
+    cell = cell_of(grid, inside[:, None])
+    start, left, slope = line_in_cell(grid, density, cell)
+    step = inside[:, None] - start
+    up_to = second.gather(1, cell) + step * (cumulative.gather(1, cell) + step * (left / 2 + slope * step / 6))
+    above = second[:, -1] - up_to[:, 0]
+    square = _integral_of_squared_cumulative(grid, density, cumulative)
+    return (square - 2 * above + (grid[-1] - inside)).clamp(min=0) + (redshift - inside).abs()

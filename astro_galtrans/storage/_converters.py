@@ -96,7 +96,7 @@ class RedshiftPDFConverter(_OwnConverter):
         tensor = not isinstance(obj.density, np.ndarray)
         if tensor:
             arrays = {name: value.cpu().numpy() for name, value in arrays.items()}
-        return {**arrays, "tensor": tensor}
+        return {**arrays, "tensor": tensor, "interpolation": obj.interpolation}
 
     def from_yaml_tree(self, node, tag, ctx):
         node = plain(node)
@@ -105,7 +105,8 @@ class RedshiftPDFConverter(_OwnConverter):
             import torch
 
             density = torch.from_numpy(density)
-        return self.create(node["grid"], density, on_invalid="mask")
+        return self.create(
+            node["grid"], density, on_invalid="mask", interpolation=node.get("interpolation", "linear"))
 
 
 class _StateConverter(_OwnConverter):

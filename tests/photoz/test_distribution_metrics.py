@@ -1,7 +1,4 @@
-import json
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +6,7 @@ import torch
 from scipy import stats
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.photoz import RedshiftPDF, distribution_metrics, point_metrics
+from astro_galtrans.photoz import RedshiftPDF, distribution_metrics
 
 GRID = np.linspace(0, 1, 1001)
 
@@ -114,7 +111,8 @@ def test_masked_rows_are_left_out_with_a_warning():
 
 def test_some_metrics_and_bad_requests():
     pdf = RedshiftPDF([0.0, 1.0], [[1.0, 1.0]])
-    assert list(distribution_metrics(pdf, [0.5], metrics=["crps", "pit_ks"])) == ["crps", "pit_ks"]
+    some = distribution_metrics(pdf, [0.5], metrics=["crps", "pit_ks"])
+    assert list(some) == ["crps", "pit_ks", "n", "n_masked", "n_normalised"]
     with pytest.raises(ValueError, match=r"got \['crsp'\]"):
         distribution_metrics(pdf, [0.5], metrics=["crsp"])
     with pytest.raises(TypeError, match="sequence of names"):
@@ -130,27 +128,3 @@ def test_tensors_give_the_same_numbers():
     single = RedshiftPDF(torch.tensor(GRID), torch.tensor(pdf.density))
     z_spec = torch.tensor([0.42, 0.53])
     assert dict(distribution_metrics(single, z_spec)) == pytest.approx(dict(distribution_metrics(pdf, z_spec.numpy())))
-
-
-@pytest.mark.skipif("GALTRANS_REAL_DATA" not in os.environ,
-                    reason="GALTRANS_REAL_DATA does not name the real-data folder")
-def test_agreement_with_qp_and_rail():
-    folder = Path(os.environ["GALTRANS_REAL_DATA"]) / "photoz-metric-fixture-qp-rail"
-    reference = json.loads((folder / "expected.json").read_text())
-    expected, recomputed = reference["expected"], reference["independent_recomputation_numpy"]
-    with np.load(folder / "qp_rail_ensemble_seed87.npz") as data:
-        with pytest.warns(GaltransWarning, match="of 399"):
-            pdf = RedshiftPDF(data["z_grid"], data["pdf_unnormalised"])
-        z_spec = data["z_spec"]
-    points = point_metrics(pdf.mode(refine=False), z_spec)
-    assert points["sigma_iqr"] == pytest.approx(expected["point_sigma_iqr"], abs=1e-7)
-    assert points["bias_median"] == pytest.approx(expected["point_bias_median"], abs=1e-8)
-    assert points["sigma_mad"] == pytest.approx(expected["point_sigma_mad"], abs=1e-7)
-    assert points["outlier_desc"] == expected["point_outlier_rate"]
-    metrics = distribution_metrics(pdf, z_spec)
-    # Ours integrate the lines between grid points exactly, theirs interpolate the cdf linearly and take p at the
-    # nearest grid point: the numbers differ by what that is worth on their grid.
-    assert metrics["pit_ks"] == pytest.approx(expected["pit_ks"], rel=2e-4)
-    assert metrics["pit_cvm"] == pytest.approx(expected["pit_cvm"], rel=2e-4)
-    assert metrics["pit_outlier_rate"] == expected["pit_outlier_rate"]
-    assert metrics["cde_loss"] == pytest.approx(recomputed["cde_loss_linear_interp"], rel=5e-4)

@@ -132,6 +132,14 @@ def test_densities_keep_masked_rows_and_kind(tmp_path, as_tensor):
     assert_array_equal(np.asarray(read.valid), [True, False, True])
 
 
+def test_densities_of_histograms_stay_constant_in_their_bins(tmp_path):
+    pdf = RedshiftPDF.from_histogram([0.0, 0.1, 0.4], [[1, 3], [2, 2]])
+    save(tmp_path / "pdf.asdf", pdf)
+    read = load(tmp_path / "pdf.asdf")
+    assert read.interpolation == "constant"
+    assert_array_equal(read.density, pdf.density)
+
+
 @pytest.fixture(scope="module")
 def estimator():
     rng = np.random.default_rng(0)
