@@ -1,6 +1,7 @@
 """Redshift probability densities, their metrics, and estimators that read redshifts off images."""
 
 from astro_galtrans.photoz._bins import binned_point_metrics
+from astro_galtrans.photoz._calibration import PITCalibration
 from astro_galtrans.photoz._combine import combine
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._coverage import coverage
@@ -16,7 +17,7 @@ from astro_galtrans.photoz._point import Metrics, paired_bootstrap, point_metric
 
 __all__ = [
     "DistributionAccumulator", "combine", "coverage", "desc_metrics", "nz_metrics", "pit_statistics",
-    "EstimatorConfig", "Metrics", "RedshiftEstimator", "RedshiftPDF", "available_architectures",
+    "EstimatorConfig", "Metrics", "PITCalibration", "RedshiftEstimator", "RedshiftPDF", "available_architectures",
     "binned_point_metrics",
     "distribution_metrics", "fit_redshift_estimator", "paired_bootstrap", "point_metrics",
 ]

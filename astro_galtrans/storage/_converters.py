@@ -148,6 +148,13 @@ class RedshiftEstimatorConverter(_StateConverter):
     path = "astro_galtrans.photoz._estimator.RedshiftEstimator"
 
 
+class PITCalibrationConverter(_StateConverter):
+    """`astro_galtrans.photoz.PITCalibration`."""
+
+    name, key = "pit_calibration", "calibration"
+    path = "astro_galtrans.photoz._calibration.PITCalibration"
+
+
 class BandCubeConverter(_OwnConverter):
     """`astro_galtrans.images.BandCube`, nothing left out.
 
@@ -217,7 +224,7 @@ def _restore_headers(value):
 _HEADER_KEY = "fits_header_cards"
 CONVERTERS = [
     BandConverter(), SurveyConverter(), BandCubeConverter(), RedshiftPDFConverter(), TranslatorConverter(),
-    RedshiftEstimatorConverter(),
+    RedshiftEstimatorConverter(), PITCalibrationConverter(),
 ]
 KEYS = {converter.path: converter.key for converter in CONVERTERS}
 TAGS = frozenset(tag for converter in CONVERTERS for tag in converter.tags)

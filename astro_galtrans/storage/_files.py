@@ -24,10 +24,10 @@ def save(path, obj, overwrite=False):
     ----------
     path : str or path-like
         The file to write, in a folder that exists.
-    obj : Translator, RedshiftEstimator, RedshiftPDF, BandCube, Survey, Band, or a dict of them
-        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"pdf"``, ``"cube"``,
-        ``"survey"`` or ``"band"``, so that ``asdf.open(path)["translator"]`` reads it too; the objects of a dict are
-        stored under its own keys.
+    obj : Translator, RedshiftEstimator, RedshiftPDF, PITCalibration, BandCube, Survey, Band, or a dict of them
+        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"pdf"``,
+        ``"calibration"``, ``"cube"``, ``"survey"`` or ``"band"``, so that ``asdf.open(path)["translator"]`` reads it
+        too; the objects of a dict are stored under its own keys.
     overwrite : bool, optional
         Whether an existing file may be replaced.
 
