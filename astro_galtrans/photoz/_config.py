@@ -1,25 +1,25 @@
-"""Settings of a redshift estimator, checked once and stored with it."""
+"""Settings of the redshift estimators, checked once and stored with them."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
+from astro_galtrans.photoz._settings import CheckedSettings
 
-__all__ = ["EstimatorConfig"]
+__all__ = ["CatalogConfig", "EstimatorConfig"]
 
-_WHOLE = {"n_bins": 8, "width": 4, "epochs": 1, "batch_size": 2, "n_apertures": 2, "seed": 0}
-_POSITIVE = ("learning_rate", "label_width")
-_NOT_NEGATIVE = ("weight_decay", "crps_weight")
-_FRACTION = ("ema_decay", "dropout", "warmup", "validation_fraction")
+_LEAST = {"n_bins": 8, "width": 4, "epochs": 1, "batch_size": 2, "seed": 0, "n_reductions": 0, "n_members": 1,
+          "patience": 1}
 
 
 @dataclass(frozen=True)
-class EstimatorConfig:
+class EstimatorConfig(CheckedSettings):
     """Settings of `fit_redshift_estimator`.
 
     Parameters
     ----------
     architecture : str
-        Name of a registered network.
+        Name of a registered network: "small", which is made for one processor core, or "inception", after the
+        networks of Pasquet et al. (2019, A&A 621, A26) and Lin et al. (2022, A&A 662, A36).
     grid : tuple of float, optional
         Redshifts of the densities. By default ``n_bins`` evenly spaced ones over the training redshifts, widened by
         5 % of their range on both sides but not below 0.
@@ -32,9 +32,9 @@ class EstimatorConfig:
     batch_size : int
         Galaxies in a step.
     learning_rate : float
-        Largest learning rate: a linear warm-up, then a half cosine down to zero.
+        Largest learning rate.
     warmup : float
-        Fraction of the steps with a rising learning rate.
+        Fraction of the steps with a learning rate that rises from zero; of the first ten epochs for "plateau".
     weight_decay : float
         Of AdamW, on weight matrices and kernels.
     dropout : float
@@ -48,6 +48,13 @@ class EstimatorConfig:
         Decay per step of the running average of the parameters that is kept as the estimator; 0 keeps the last ones.
     patience : int, optional
         Stop after so many epochs without a better validation loss. None never stops early.
+    schedule : {"cosine", "plateau"}
+        The learning rate after the warm-up: a half cosine down to zero over ``epochs``, or constant until the
+        validation loss has not improved for ``patience`` epochs; then training goes on from the best parameters at
+        0.3 times the rate, ``n_reductions`` times, and stops when it does not improve any more. ``epochs`` is only
+        the limit then: a warning says if it is reached first.
+    n_reductions : int
+        How often "plateau" lowers the learning rate before it stops.
     validation_fraction : float
         Fraction of the training galaxies set aside where no validation galaxies are given.
     augment : bool
@@ -62,9 +69,18 @@ class EstimatorConfig:
         Smoothed labels make them too wide without it.
     autocast : bool
         Compute the network in bfloat16 where that is safe; faster on processors that have it.
+    output : {"bins", "density"}
+        What the network predicts: the probability of each redshift of the grid (softmax), or the conditions of a
+        normalizing flow in one dimension, trained by maximum likelihood and tabulated on the grid.
+        ``label_width`` and ``crps_weight`` are of "bins" alone.
+    n_members : int
+        Number of estimators with different seeds whose densities are averaged. The first is the one that
+        ``n_members=1`` gives; all are trained on the same galaxies.
     seed : int
         Seed of the initial weights, the order of the galaxies, the orientation of the images and the dropout.
     """
+
+    _least: ClassVar[dict] = {**_LEAST, "n_apertures": 2, "pooling": 1}
 
     architecture: str = "small"
     grid: tuple | None = None
@@ -80,68 +96,60 @@ class EstimatorConfig:
     crps_weight: float = 0.2
     ema_decay: float = 0.98
     patience: int | None = None
+    schedule: str = "cosine"
+    n_reductions: int = 3
     validation_fraction: float = 0.1
     augment: bool = True
     pooling: int | None = None
     n_apertures: int = 6
     calibrate: bool = True
     autocast: bool = False
+    output: str = "bins"
+    n_members: int = 1
     seed: int = 0
 
-    def __post_init__(self):
-        for name, least in _WHOLE.items():
-            self._whole(name, least)
-        for name in ("patience", "pooling"):
-            if getattr(self, name) is not None:
-                self._whole(name, 1)
-        for name in (*_POSITIVE, *_NOT_NEGATIVE, *_FRACTION):
-            self._real(name)
-        for name in ("augment", "calibrate", "autocast"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be a bool, got {getattr(self, name)!r}")
-            object.__setattr__(self, name, bool(getattr(self, name)))
-        if not isinstance(self.architecture, str):
-            raise TypeError(f"architecture must be a str, got {self.architecture!r}")
-        if self.grid is not None:
-            grid = np.array(self.grid, dtype=float)
-            if grid.ndim != 1 or grid.size < 8 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
-                raise ValueError(f"grid must be at least 8 finite increasing redshifts, got shape {grid.shape}")
-            object.__setattr__(self, "grid", tuple(grid.tolist()))
 
-    def _whole(self, name, least):
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} must be an int, got {value!r}")
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
-        object.__setattr__(self, name, int(value))
+@dataclass(frozen=True)
+class CatalogConfig(CheckedSettings):
+    """Settings of `fit_catalog_estimator`.
 
-    def _real(self, name):
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-        outside = value < 0 or (name in _POSITIVE and value == 0) or (name in _FRACTION and value >= 1)
-        if outside or not np.isfinite(value):
-            bounds = "above 0" if name in _POSITIVE else "at least 0" + (" and below 1" if name in _FRACTION else "")
-            raise ValueError(f"{name} must be {bounds}, got {value!r}")
-        object.__setattr__(self, name, float(value))
+    Parameters
+    ----------
+    grid : tuple of float, optional
+        Redshifts of the densities. By default ``n_bins`` evenly spaced ones over the training redshifts, widened by
+        5 % of their range on both sides but not below 0.
+    n_bins : int
+        Number of redshifts of the default grid, at least 8.
+    width, depth : int
+        Units of a layer and number of residual blocks of the network.
+    epochs, batch_size, learning_rate, warmup, weight_decay, dropout, ema_decay
+        As in `EstimatorConfig`.
+    label_width, crps_weight, output, schedule, n_reductions, patience, validation_fraction, calibrate, seed
+        As in `EstimatorConfig`.
+    n_members : int
+        Number of estimators with different seeds whose densities are averaged.
+    """
 
-    def changed(self, **overrides):
-        """A configuration with some settings replaced, checked again.
+    _least: ClassVar[dict] = {**_LEAST, "depth": 0}
 
-        Returns
-        -------
-        EstimatorConfig
-        """
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(overrides) - known)
-        if unknown:
-            raise TypeError(
-                f"unknown settings of an estimator: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        return replace(self, **overrides)
-
-    def to_dict(self):
-        """The settings as plain Python values, a dict."""
-        settings = asdict(self)
-        settings["grid"] = None if self.grid is None else list(self.grid)
-        return settings
+    grid: tuple | None = None
+    n_bins: int = 150
+    width: int = 128
+    depth: int = 2
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    dropout: float = 0.1
+    label_width: float = 2.0
+    crps_weight: float = 0.2
+    ema_decay: float = 0.99
+    patience: int | None = None
+    schedule: str = "cosine"
+    n_reductions: int = 3
+    validation_fraction: float = 0.1
+    calibrate: bool = True
+    output: str = "bins"
+    n_members: int = 5
+    seed: int = 0

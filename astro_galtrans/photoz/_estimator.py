@@ -2,43 +2,37 @@
 
 import numpy as np
 import torch
-from astropy.table import Table
-from torch import nn
 
+from astro_galtrans.photoz._columns import ColumnEncoder, column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._features import ImageEncoder
+from astro_galtrans.photoz._model import DensityModel
 from astro_galtrans.photoz._network import build_network
-from astro_galtrans.photoz._pdf import RedshiftPDF
-from astro_galtrans.photoz._piecewise import trapezoid_weights
+from astro_galtrans.photoz._stored import StoredEstimator
 
-__all__ = ["RedshiftEstimator", "check_images", "image_batch", "seen_galaxies"]
-
-_FORMAT = 1
+__all__ = ["ImageModel", "RedshiftEstimator", "check_images", "image_batch", "seen_galaxies", "split_validation"]
 
 
-class _Model(nn.Module):
-    """Encoder and network together: flux to logits over the grid."""
+class ImageModel(DensityModel):
+    """Encoders and network: images, and catalogue columns if there are any, to the outputs of a density model."""
 
     def __init__(self, geometry, grid, config):
-        super().__init__()
+        super().__init__(grid, config.output)
         self.encoder = ImageEncoder(
             geometry["sky_noise"], geometry["shape"], geometry["pixel_scale"], geometry["psf_fwhm"],
             config.pooling, config.n_apertures)
+        n_columns = geometry.get("n_columns", 0)
+        self.columns = ColumnEncoder(n_columns) if n_columns else None
         self.network = build_network(
-            config.architecture, n_planes=self.encoder.n_planes, n_features=self.encoder.n_features,
-            n_grid=len(grid), width=config.width, dropout=config.dropout)
-        cells = trapezoid_weights(torch.tensor(grid, dtype=torch.float64))
-        self.register_buffer("log_cell", cells.log().float())
-        self.register_buffer("power", torch.ones(()))
+            config.architecture, n_planes=self.encoder.n_planes, n_features=self.encoder.n_features + 2 * n_columns,
+            n_outputs=self.n_outputs, width=config.width, dropout=config.dropout)
 
-    def forward(self, levels, colours):
-        """Logits of galaxies as `ImageEncoder` gives them."""
-        return self.network(self.encoder.planes(levels), self.encoder.features(colours))
-
-    def density(self, logits):
-        """Normalised densities at the grid points: the logits are of the probability around each of them."""
-        powered = self.power * (logits.float() - self.log_cell)
-        return (torch.log_softmax(powered + self.log_cell, dim=1) - self.log_cell).exp()
+    def forward(self, levels, colours, columns=None):
+        """Outputs for galaxies as `ImageEncoder` gives them, beside the values of their columns."""
+        features = self.encoder.features(colours)
+        if self.columns is not None:
+            features = torch.cat([features, self.columns(columns)], dim=1)
+        return self.network(self.encoder.planes(levels), features)
 
 
 def check_images(flux, weight, n_bands=None, shape=None):
@@ -52,6 +46,14 @@ def check_images(flux, weight, n_bands=None, shape=None):
             f"flux has images of {tuple(flux.shape[2:])} pixels, the estimator was trained on {tuple(shape)}")
     if weight is not None and tuple(weight.shape) != tuple(flux.shape):
         raise ValueError(f"weight must have the shape of flux {tuple(flux.shape)}, got {tuple(weight.shape)}")
+
+
+def split_validation(validation):
+    """Flux, redshift, weight and features of ``(flux, redshift[, weight[, features]])``."""
+    if not isinstance(validation, (tuple, list)) or not 2 <= len(validation) <= 4:
+        raise ValueError("validation must be (flux, redshift), (flux, redshift, weight) or "
+                         "(flux, redshift, weight, features)")
+    return (*validation, None, None)[:4]
 
 
 def _tensor(array, rows, device):
@@ -81,7 +83,7 @@ def seen_galaxies(flux, weight, batch_size=1024):
     return torch.cat(parts).numpy() if parts else np.zeros(0, dtype=bool)
 
 
-class RedshiftEstimator:
+class RedshiftEstimator(StoredEstimator):
     """Reads redshift densities off multi-band images of one survey; made by `fit_redshift_estimator`.
 
     Attributes
@@ -94,29 +96,38 @@ class RedshiftEstimator:
         Redshifts of its densities.
     """
 
-    def __init__(self, geometry, grid, config, history=None):
-        self.config = config
+    _config_class = EstimatorConfig
+    _description_key = "geometry"
+
+    def __init__(self, geometry, grid, config, models=None, history=None):
+        geometry = {**geometry, "sky_noise": np.array(geometry["sky_noise"], dtype=float)}
+        super().__init__(geometry, grid, config, models, history)
         self.survey, self.bands, self.unit = geometry["survey"], tuple(geometry["bands"]), geometry["unit"]
-        self.grid = np.array(grid, dtype=float)
-        self._geometry = dict(geometry)
-        self._history = {} if history is None else {name: list(column) for name, column in history.items()}
-        self._model = _Model(geometry, self.grid, config).eval()
+
+    _build = staticmethod(ImageModel)
 
     def __repr__(self):
-        return (f"<RedshiftEstimator: {self.config.architecture!r} on {self.survey} {''.join(self.bands)}, "
-                f"{self.image_shape[0]}x{self.image_shape[1]} pixels>")
+        members = f" x {self.config.n_members}" if self.config.n_members > 1 else ""
+        columns = f", {self.n_columns} columns" if self.n_columns else ""
+        return (f"<RedshiftEstimator: {self.config.architecture!r}{members} on {self.survey} {''.join(self.bands)}, "
+                f"{self.image_shape[0]}x{self.image_shape[1]} pixels{columns}>")
 
     @property
     def image_shape(self):
         """Pixels of the images along y and x, a tuple of int."""
-        return tuple(self._geometry["shape"])
+        return tuple(self._description["shape"])
 
     @property
-    def history(self):
-        """Losses of each epoch, a `~astropy.table.Table`."""
-        return Table(self._history)
+    def n_columns(self):
+        """Number of catalogue columns that it reads beside the images, an int."""
+        return self._description.get("n_columns", 0)
 
-    def predict(self, flux, weight=None, *, batch_size=512, device=None):
+    @property
+    def column_names(self):
+        """Names of the catalogue columns, a list of str, or None if it was trained on an array or has none."""
+        return self._description.get("column_names")
+
+    def predict(self, flux, weight=None, features=None, *, batch_size=512, device=None):
         """Redshift densities of galaxies.
 
         Parameters
@@ -126,6 +137,8 @@ class RedshiftEstimator:
         weight : array_like or `torch.Tensor`, optional
             Inverse variance of the shape of ``flux``; pixels with weight 0, like those that are not finite, count as
             masked.
+        features : array_like, `torch.Tensor` or `~astropy.table.Table`, optional
+            The catalogue columns of the training, shape ``(n_galaxies, n_columns)``, needed if there were any.
         batch_size : int, optional
             Galaxies at a time.
         device : str or `torch.device`, optional
@@ -135,81 +148,39 @@ class RedshiftEstimator:
         -------
         RedshiftPDF
             On the estimator's grid; of tensors on its device where ``flux`` is a tensor. A galaxy without a good pixel
-            in one of its bands is masked, with a warning from `RedshiftPDF`.
+            in one of its bands, or without the value of a column that had all values in training, is masked, with a
+            warning from `RedshiftPDF`.
 
         Raises
         ------
         ValueError
-            If flux has other bands or another size than the training images.
+            If flux has other bands or another size than the training images, or features other columns.
         """
         check_images(flux, weight, len(self.bands), self.image_shape)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        values = self._column_tensor(features, len(flux))
         is_tensor = isinstance(flux, torch.Tensor)
         device = torch.device(device if device is not None else flux.device if is_tensor else "cpu")
-        model = self._model.to(device).eval()
-        parts = []
-        with torch.inference_mode():
-            for start in range(0, len(flux), batch_size):
-                images, valid = image_batch(flux, weight, slice(start, start + batch_size), device)
-                density = self._density(model, images, valid)
-                if valid is not None:
-                    density[~valid.flatten(2).any(2).all(1)] = torch.inf
-                parts.append(density if is_tensor else density.cpu())
-        self._model.to("cpu")
-        density = torch.cat(parts) if parts else torch.zeros((0, len(self.grid)))
-        return RedshiftPDF(self.grid, density.clone() if is_tensor else density.numpy(), on_invalid="mask")
 
-    def _density(self, model, images, valid):
-        encoded = model.encoder(images, valid)  # in full precision: the colours are small differences of fluxes
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = model(*encoded)
-        return model.density(logits)
+        def batch(rows):
+            images, valid = image_batch(flux, weight, rows, device)
+            seen = torch.ones(len(images), dtype=torch.bool, device=device)
+            if valid is not None:
+                seen = valid.flatten(2).any(2).all(1)
+            inputs = self._model.encoder(images, valid)  # in full precision: colours are small differences of fluxes
+            if values is None:
+                return inputs, seen
+            part = values[rows].to(device)
+            return (*inputs, part), seen & self._model.columns.usable(part)
 
-    def to_tree(self):
-        """All that the estimator is, as plain Python values and NumPy arrays.
+        return self._predict(len(flux), batch_size, device, is_tensor, batch)
 
-        Returns
-        -------
-        dict
-            Keys ``format``, ``config``, ``geometry``, ``grid``, ``history`` and ``state`` (name -> ndarray).
-        """
-        state = {name: value.detach().cpu().contiguous().numpy().copy()
-                 for name, value in self._model.state_dict().items()}
-        geometry = {name: value.copy() if isinstance(value, (np.ndarray, list)) else value
-                    for name, value in self._geometry.items()}
-        return {"format": _FORMAT, "config": self.config.to_dict(), "geometry": geometry, "grid": self.grid.copy(),
-                "history": {name: list(column) for name, column in self._history.items()}, "state": state}
-
-    @classmethod
-    def from_tree(cls, tree):
-        """The estimator of a tree of `to_tree`.
-
-        Parameters
-        ----------
-        tree : dict
-
-        Returns
-        -------
-        RedshiftEstimator
-
-        Raises
-        ------
-        ValueError
-            If a part is missing, does not fit the others, or the format is newer than this package reads.
-        """
-        missing = {"format", "config", "geometry", "grid", "history", "state"} - set(tree)
-        if missing:
-            raise ValueError(f"tree lacks {', '.join(sorted(missing))}")
-        if tree["format"] != _FORMAT:
-            raise ValueError(f"tree has format {tree['format']}, this package reads {_FORMAT}")
-        config = EstimatorConfig().changed(**tree["config"])
-        geometry = {**tree["geometry"], "sky_noise": np.array(tree["geometry"]["sky_noise"], dtype=float)}
-        with torch.random.fork_rng(devices=[]):
-            estimator = cls(geometry, np.array(tree["grid"], dtype=float), config, tree["history"])
-        state = {name: torch.from_numpy(np.array(value)) for name, value in tree["state"].items()}
-        wanted = {name: tuple(value.shape) for name, value in estimator._model.state_dict().items()}
-        if {name: tuple(value.shape) for name, value in state.items()} != wanted:
-            raise ValueError("the arrays in tree['state'] do not fit the architecture in tree['config']")
-        estimator._model.load_state_dict(state)
-        return estimator
+    def _column_tensor(self, features, n):
+        if (features is None) != (self.n_columns == 0):
+            raise ValueError("features must be given: the estimator was trained with "
+                             f"{self.n_columns} catalogue columns" if self.n_columns else
+                             "features must be None: the estimator was trained on images alone")
+        if features is None:
+            return None
+        values, names = column_values(features, n, "features")
+        same_columns(names, self.column_names, values.shape[1], self.n_columns, "features")
+        return torch.from_numpy(values).float()

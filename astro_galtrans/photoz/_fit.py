@@ -1,210 +1,49 @@
-"""Training of a redshift estimator."""
+"""Training of a redshift estimator on images."""
 
-import math
 import warnings
 
 import numpy as np
 import torch
-from torch.nn import functional
-from tqdm.auto import tqdm
 
 from astro_galtrans.exceptions import GaltransWarning
+from astro_galtrans.photoz._columns import column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
-from astro_galtrans.photoz._estimator import RedshiftEstimator, check_images, image_batch, seen_galaxies
-from astro_galtrans.photoz._piecewise import evaluate_at
+from astro_galtrans.photoz._estimator import (
+    ImageModel, RedshiftEstimator, check_images, image_batch, seen_galaxies, split_validation,
+)
+from astro_galtrans.photoz._members import fit_members
+from astro_galtrans.photoz._targets import Targets, default_grid, redshift_array
+from astro_galtrans.photoz._trainer import Sample
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["fit_redshift_estimator"]
 
-_POWERS = np.geomspace(0.5, 4.0, 43).tolist()
 
-
-def _redshift_array(redshift, n, name):
-    redshift = redshift.detach().cpu().numpy() if isinstance(redshift, torch.Tensor) else redshift
-    redshift = np.asarray(redshift, dtype=float)
-    if redshift.shape != (n,):
-        raise ValueError(f"{name} must have the shape ({n},), got {redshift.shape}")
-    if not np.all(np.isfinite(redshift)):
-        raise ValueError(f"{name} must be finite, got {int((~np.isfinite(redshift)).sum())} values that are not")
-    return redshift
-
-
-def _default_grid(redshift, n_bins):
-    low, high = redshift.min(), redshift.max()
-    if not high > low:
-        raise ValueError(f"redshift must have a range to learn, all are {low}")
-    margin = 0.05 * (high - low)
-    return np.linspace(max(0.0, low - margin) if low >= 0 else low - margin, high + margin, n_bins)
-
-
-def _soft_labels(grid, redshift, label_width):
-    """Probability of each grid point: a Gaussian around the redshift, of a width in local grid steps."""
-    step = np.interp(redshift, 0.5 * (grid[1:] + grid[:-1]), np.diff(grid))
-    distance = (grid - redshift[:, None]) / (label_width * step[:, None])
-    logarithm = -0.5 * distance**2 + np.log(np.gradient(grid))
-    weights = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
-    return torch.from_numpy((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
-
-
-class _Sample:
-    """Galaxies to train or to validate on, encoded once, as the tensors a step needs."""
-
-    def __init__(self, flux, redshift, weight, rows, grid, label_width, encoder, device):
-        parts = []
-        with torch.no_grad():
-            for start in range(0, len(rows), 512):
-                parts.append(encoder(*image_batch(flux, weight, rows[start:start + 512], device)))
-        self.levels, self.colours = (torch.cat(part) for part in zip(*parts))
-        redshift = redshift[rows]
-        self.redshift = torch.tensor(redshift, dtype=torch.float32, device=device)
-        self.labels = _soft_labels(grid, redshift, label_width).to(device)
-        self.beyond = torch.from_numpy((grid >= redshift[:, None]).astype(np.float32)).to(device)
-
-    def __len__(self):
-        return len(self.levels)
-
-
-def _loss(logits, labels, beyond, steps, crps_weight):
-    """Cross-entropy with smoothed labels plus the ranked probability score in mean grid steps."""
-    entropy = -(labels * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
-    if not crps_weight:
-        return entropy
-    below = torch.softmax(logits, dim=1).cumsum(dim=1)
-    return entropy + crps_weight * ((below - beyond) ** 2 * steps).sum(dim=1).mean()
-
-
-def _oriented(images, generator):
-    """The images in one of the eight orientations of a square, another for each quarter of the batch."""
+def _encoded(encoder, part, grid, config, device):
+    """The galaxies of one part, encoded once; None without any."""
+    flux, redshift, weight, columns, rows = part
+    if not len(rows):
+        return None
     parts = []
-    for part in images.chunk(4):
-        turn, mirror = torch.randint(4, (2,), generator=generator).tolist()
-        part = torch.rot90(part, turn if images.shape[2] == images.shape[3] else 2 * (turn // 2), (2, 3))
-        parts.append(part.flip(3) if mirror % 2 else part)
-    return torch.cat(parts)
+    with torch.no_grad():
+        for start in range(0, len(rows), 512):
+            parts.append(encoder(*image_batch(flux, weight, rows[start:start + 512], device)))
+    inputs = [torch.cat(tensors) for tensors in zip(*parts)]
+    if columns is not None:
+        inputs.append(torch.from_numpy(columns[rows]).to(device, torch.float32))
+    return Sample(tuple(inputs), Targets(redshift[rows], grid, config, device))
 
 
-def _learning_rate(step, total, config):
-    rising = max(1, int(config.warmup * total))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
-
-
-def _optimizer(model, config):
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-class _Trainer:
-    """The training loop of one estimator."""
-
-    def __init__(self, estimator, train, validation, device):
-        self.config, self.device = estimator.config, device
-        self.estimator, self.train_sample, self.validation = estimator, train, validation
-        self.model = estimator._model.to(device)
-        steps = np.gradient(estimator.grid)
-        self.steps = torch.tensor(steps / steps.mean(), dtype=torch.float32, device=device)
-        self.generator = torch.Generator().manual_seed(self.config.seed + 1)
-        self.optimizer = _optimizer(self.model, self.config)
-        self.total = self.config.epochs * math.ceil(len(train) / self.config.batch_size)
-        self.step = 0
-        self.average = {name: value.detach().clone() for name, value in self.model.named_parameters()}
-        self.best, self.best_loss, self.best_epoch = None, math.inf, -1
-
-    def _batch_loss(self, sample, chosen, augment=False):
-        levels = sample.levels[chosen]
-        if augment:
-            levels = _oriented(levels, self.generator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = self.model(levels, sample.colours[chosen])
-        return _loss(logits.float(), sample.labels[chosen], sample.beyond[chosen], self.steps, self.config.crps_weight)
-
-    def _epoch(self):
-        self.model.train()
-        total = 0.0
-        order = torch.randperm(len(self.train_sample), generator=self.generator).to(self.device)
-        for chosen in order.split(self.config.batch_size):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * _learning_rate(self.step, self.total, self.config)
-            loss = self._batch_loss(self.train_sample, chosen, self.config.augment)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-            self.optimizer.step()
-            self._update_average()
-            total += loss.item() * len(chosen)
-        return total / len(order)
-
-    @torch.no_grad()
-    def _update_average(self):
-        self.step += 1
-        decay = min(self.config.ema_decay, self.step / (self.step + 10)) if self.config.ema_decay else 0.0
-        for name, value in self.model.named_parameters():
-            self.average[name].lerp_(value, 1 - decay)
-
-    @torch.inference_mode()
-    def _validation_loss(self):
-        self.model.eval()
-        total = 0.0
-        for chosen in torch.arange(len(self.validation), device=self.device).split(512):
-            total += self._batch_loss(self.validation, chosen).item() * len(chosen)
-        return total / len(self.validation)
-
-    @torch.inference_mode()
-    def _calibrate(self):
-        """Set the power of the densities to the one with the best log score of the validation galaxies."""
-        self.model.eval()
-        parts = [self.model(self.validation.levels[chosen], self.validation.colours[chosen])
-                 for chosen in torch.arange(len(self.validation), device=self.device).split(512)]
-        logits, column = torch.cat(parts), self.validation.redshift[:, None]
-        grid = torch.tensor(self.estimator.grid, dtype=torch.float32, device=self.device)
-        scores = []
-        for power in _POWERS:
-            self.model.power.fill_(power)
-            density = evaluate_at(grid, self.model.density(logits), column)
-            scores.append(density.clamp(min=1e-10).log().mean().item())
-        self.model.power.fill_(_POWERS[int(np.argmax(scores))])
-
-    def _load(self, parameters):
-        with torch.no_grad():
-            for name, value in self.model.named_parameters():
-                value.copy_(parameters[name])
-
-    def run(self, progress):
-        history = {"epoch": [], "training_loss": [], "validation_loss": []}
-        bar = tqdm(range(self.config.epochs), desc="redshift estimator", disable=not progress)
-        for epoch in bar:
-            training_loss = self._epoch()
-            running = {name: value.detach().clone() for name, value in self.model.named_parameters()}
-            self._load(self.average)
-            loss = self._validation_loss() if self.validation is not None else -float(epoch)
-            if loss < self.best_loss or self.best is None:
-                self.best = {name: value.clone() for name, value in self.average.items()}
-                self.best_loss, self.best_epoch = loss, epoch
-            self._load(running)
-            shown = math.nan if self.validation is None else loss
-            for name, value in zip(history, (epoch, training_loss, shown)):
-                history[name].append(value)
-            bar.set_postfix(training=f"{training_loss:.3f}", validation=f"{shown:.3f}")
-            if self.config.patience is not None and epoch - self.best_epoch >= self.config.patience:
-                break
-        bar.close()
-        self._load(self.best)
-        if self.config.calibrate and self.validation is not None:
-            self._calibrate()
-        self.model.to("cpu").eval()
-        return history
-
-
-def _geometry(flux, survey):
-    return {
+def _geometry(flux, survey, columns, names):
+    geometry = {
         "survey": survey.name, "bands": list(survey.band_names), "unit": survey.unit.to_string(),
         "sky_noise": np.array(survey.sky_noise, dtype=float), "shape": [int(n) for n in flux.shape[2:]],
         "pixel_scale": float(survey.pixel_scale.to_value("arcsec")),
         "psf_fwhm": float(np.median([band.psf_fwhm.to_value("arcsec") for band in survey])),
     }
+    if columns is not None:
+        geometry.update(n_columns=columns.shape[1], column_names=names)
+    return geometry
 
 
 def _usable(flux, weight, name):
@@ -215,28 +54,33 @@ def _usable(flux, weight, name):
     return np.flatnonzero(seen)
 
 
-def _divided(flux, redshift, weight, validation, config):
-    """Arrays and rows of the training and of the validation galaxies."""
+def _divided(given, names, validation, config):
+    """Flux, redshift, weight, columns and rows of the training and of the validation galaxies."""
+    flux, redshift, weight, columns = given
     rows = _usable(flux, weight, "training")
     if validation is not None:
-        held_flux, held_redshift, *held_weight = validation
-        held_weight = held_weight[0] if held_weight else None
+        held_flux, held_redshift, held_weight, held_columns = split_validation(validation)
         check_images(held_flux, held_weight, flux.shape[1], flux.shape[2:])
-        held_redshift = _redshift_array(held_redshift, len(held_flux), "validation redshift")
+        held_redshift = redshift_array(held_redshift, len(held_flux), "validation redshift")
         held_rows = _usable(held_flux, held_weight, "validation")
-        held = (held_flux, held_redshift, held_weight, held_rows)
+        if (held_columns is None) != (columns is None):
+            raise ValueError("validation must have features where the training galaxies have them, and only there")
+        if columns is not None:
+            held_columns, held_names = column_values(held_columns, len(held_flux), "validation features")
+            same_columns(held_names, names, held_columns.shape[1], columns.shape[1], "validation features")
+        held = (held_flux, held_redshift, held_weight, held_columns, held_rows)
     else:
         rows = np.random.default_rng(config.seed).permutation(rows)
         n_held = int(round(config.validation_fraction * len(rows)))
-        held = (flux, redshift, weight, np.sort(rows[:n_held]))
+        held = (*given, np.sort(rows[:n_held]))
         rows = np.sort(rows[n_held:])
     if len(rows) < 2:
         raise ValueError(f"at least 2 training galaxies are needed, {len(rows)} are left")
-    return (flux, redshift, weight, rows), held
+    return (*given, rows), held
 
 
-def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, validation=None, device=None,
-                           progress=False, **overrides):
+def fit_redshift_estimator(flux, redshift, *, survey, weight=None, features=None, config=None, validation=None,
+                           device=None, progress=False, checkpoint=None, **overrides):
     """Train a network that reads redshift densities off multi-band images.
 
     Parameters
@@ -249,15 +93,24 @@ def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, 
         Survey of the images, `~astro_galtrans.surveys.Survey.select`-ed to their bands.
     weight : array_like or `torch.Tensor`, optional
         Inverse variance of the shape of ``flux``; 0, like a flux that is not finite, masks a pixel.
+    features : array_like, `torch.Tensor` or `~astropy.table.Table`, optional
+        Catalogue columns such as E(B-V), shape ``(n_galaxies, n_columns)``, which the network gets beside the images,
+        standardised. NaN or masked is missing: the network is told so. A column that has all values in training must
+        have them in `RedshiftEstimator.predict` too; a galaxy without is masked there.
     config : EstimatorConfig, optional
         Settings.
     validation : tuple, optional
-        ``(flux, redshift)`` or ``(flux, redshift, weight)`` of the galaxies on which the best epoch is chosen. By
-        default ``config.validation_fraction`` of the training galaxies is set aside for it.
+        ``(flux, redshift)``, ``(flux, redshift, weight)`` or ``(flux, redshift, weight, features)`` of the galaxies on
+        which the best epoch is chosen; weight may be None. By default ``config.validation_fraction`` of the training
+        galaxies is set aside for it.
     device : str or `torch.device`, optional
         Where to train, the CPU by default.
     progress : bool, optional
         Show a progress bar.
+    checkpoint : str or path-like, optional
+        Folder in which the state of each member is written after each epoch. The same call with the same folder goes
+        on where an interrupted one stopped, and on the same device gives the same estimator; for other settings or
+        galaxies the folder is refused.
     **overrides
         Settings of `EstimatorConfig` that differ from ``config``, as ``epochs=10, seed=1``.
 
@@ -268,7 +121,7 @@ def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, 
     Raises
     ------
     ValueError
-        For images that do not fit the survey, redshifts that are not finite, or too few galaxies.
+        For images that do not fit the survey, redshifts that are not finite, infinite features, or too few galaxies.
     TypeError
         For a setting that does not exist.
 
@@ -283,16 +136,25 @@ def fit_redshift_estimator(flux, redshift, *, survey, weight=None, config=None, 
     survey = get_survey(survey)
     flux = flux if hasattr(flux, "shape") else np.asarray(flux)
     check_images(flux, weight, len(survey))
-    redshift = _redshift_array(redshift, len(flux), "redshift")
-    grid = _default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
-    train, held = _divided(flux, redshift, weight, validation, config)
+    redshift = redshift_array(redshift, len(flux), "redshift")
+    columns, names = (None, None) if features is None else column_values(features, len(flux), "features")
+    grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
+    train, held = _divided((flux, redshift, weight, columns), names, validation, config)
     device = torch.device("cpu" if device is None else device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
-        estimator = RedshiftEstimator(_geometry(flux, survey), grid, config)
-        encoder = estimator._model.encoder.to(device)
-        samples = [_Sample(*part, grid, config.label_width, encoder, device) if len(part[3]) else None
-                   for part in (train, held)]
-        encoder.standardise(samples[0].levels, samples[0].colours)
-        estimator._history = _Trainer(estimator, *samples, device).run(progress)
-    return estimator
+    geometry = _geometry(flux, survey, columns, names)
+    with torch.random.fork_rng(devices=[]):
+        first = ImageModel(geometry, grid, config).to(device)
+    samples = tuple(_encoded(first.encoder, part, grid, config, device) for part in (train, held))
+    first.encoder.standardise(*samples[0].inputs[:2])
+    if columns is not None:
+        first.columns.standardise(columns[train[-1]])
+
+    def build():
+        model = ImageModel(geometry, grid, config)
+        model.encoder.load_state_dict(first.encoder.state_dict())
+        if model.columns is not None:
+            model.columns.load_state_dict(first.columns.state_dict())
+        return model.to(device)
+
+    models, history = fit_members(build, samples, grid, config, progress, checkpoint)
+    return RedshiftEstimator(geometry, grid, config, models, history)

@@ -1,9 +1,11 @@
-"""Networks from image planes and aperture features to one logit for each redshift of the grid."""
+"""Networks from image planes and features, or from catalogue columns alone, to the outputs of a density model."""
 
 import torch
 from torch import nn
 
-__all__ = ["available_architectures", "build_network"]
+from astro_galtrans.photoz._inception import InceptionNetwork
+
+__all__ = ["ColumnNetwork", "available_architectures", "build_network"]
 
 
 class _Residual(nn.Module):
@@ -27,7 +29,7 @@ class SmallNetwork(nn.Module):
     what apertures do not see.
     """
 
-    def __init__(self, n_planes, n_features, n_grid, width=24, dropout=0.1):
+    def __init__(self, n_planes, n_features, n_outputs, width=24, dropout=0.1):
         super().__init__()
         hidden = 8 * width
         self.trunk = nn.Sequential(
@@ -40,7 +42,7 @@ class SmallNetwork(nn.Module):
         self.from_features = nn.Linear(n_features, hidden)
         self.head = nn.Sequential(
             nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(hidden, n_grid),
+            nn.Linear(hidden, n_outputs),
         )
 
     def forward(self, planes, features):
@@ -49,7 +51,30 @@ class SmallNetwork(nn.Module):
         return self.head(self.from_trunk(summary) + self.from_features(features))
 
 
-_ARCHITECTURES = {"small": SmallNetwork}
+class _ResidualLayer(nn.Module):
+    """A perceptron of one hidden layer around a skip connection; it starts at almost nothing."""
+
+    def __init__(self, width, dropout):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        nn.init.normal_(self.layers[-1].weight, std=1e-3)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+class ColumnNetwork(nn.Sequential):
+    """A residual perceptron on catalogue columns."""
+
+    def __init__(self, n_inputs, n_outputs, width=128, depth=2, dropout=0.1):
+        super().__init__(
+            nn.Linear(n_inputs, width), *(_ResidualLayer(width, dropout) for _ in range(depth)), nn.LayerNorm(width),
+            nn.GELU(), nn.Dropout(dropout), nn.Linear(width, n_outputs))
+
+
+_ARCHITECTURES = {"inception": InceptionNetwork, "small": SmallNetwork}
 
 
 def available_architectures():

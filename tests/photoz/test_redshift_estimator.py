@@ -119,7 +119,7 @@ def test_damaged_trees(estimator):
 def test_gradient_reaches_every_parameter():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network("small", n_planes=9, n_features=20, n_grid=16, width=4, dropout=0.0)
+        network = build_network("small", n_planes=9, n_features=20, n_outputs=16, width=4, dropout=0.0)
         planes, features = torch.randn(4, 9, 8, 8), torch.randn(4, 20)
     (network(planes, features) ** 2).sum().backward()
     for name, parameter in network.named_parameters():
@@ -207,7 +207,7 @@ def test_some_bands_odd_and_oblong_images(galaxies):
     ({"redshift": np.full(60, np.nan)}, "60 values that are not"),
     ({"redshift": np.full(60, 0.1)}, "range to learn"),
     ({"weight": np.ones((60, 5, 3, 3))}, "weight must have the shape"),
-    ({"architecture": "vast"}, "known are small"),
+    ({"architecture": "vast"}, "known are inception, small"),
 ])
 def test_bad_training_data(galaxies, change, message):
     arguments = {"flux": galaxies[0], "redshift": galaxies[1], **QUICK, **change}

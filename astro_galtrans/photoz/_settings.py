@@ -1,0 +1,89 @@
+"""Checks that the settings of the estimators share."""
+
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+
+__all__ = ["CheckedSettings"]
+
+_POSITIVE = ("learning_rate", "label_width")
+_FRACTION = ("ema_decay", "dropout", "warmup", "validation_fraction")
+_CHOICES = {"output": ("bins", "density"), "schedule": ("cosine", "plateau")}
+
+
+class CheckedSettings:
+    """Base of a frozen dataclass of settings, which are checked by their names and the types of their defaults."""
+
+    _least = {}
+
+    def __post_init__(self):
+        for field in fields(self):
+            if isinstance(field.default, bool):
+                self._flag(field.name)
+            elif isinstance(field.default, int):
+                self._whole(field.name, self._least[field.name])
+            elif isinstance(field.default, float):
+                self._real(field.name)
+            elif isinstance(field.default, str):
+                self._name(field.name)
+            elif field.name in self._least and getattr(self, field.name) is not None:
+                self._whole(field.name, self._least[field.name])
+        if self.grid is not None:
+            grid = np.array(self.grid, dtype=float)
+            if grid.ndim != 1 or grid.size < 8 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
+                raise ValueError(f"grid must be at least 8 finite increasing redshifts, got shape {grid.shape}")
+            object.__setattr__(self, "grid", tuple(grid.tolist()))
+        if self.schedule == "plateau" and self.patience is None:
+            raise ValueError("schedule='plateau' needs patience, the epochs without a better validation loss")
+
+    def _flag(self, name):
+        value = getattr(self, name)
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be a bool, got {value!r}")
+        object.__setattr__(self, name, bool(value))
+
+    def _name(self, name):
+        value = getattr(self, name)
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {value!r}")
+        if value not in _CHOICES.get(name, (value,)):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, got {value!r}")
+
+    def _whole(self, name, least):
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an int, got {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+        object.__setattr__(self, name, int(value))
+
+    def _real(self, name):
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+        outside = value < 0 or (name in _POSITIVE and value == 0) or (name in _FRACTION and value >= 1)
+        if outside or not np.isfinite(value):
+            bounds = "above 0" if name in _POSITIVE else "at least 0" + (" and below 1" if name in _FRACTION else "")
+            raise ValueError(f"{name} must be {bounds}, got {value!r}")
+        object.__setattr__(self, name, float(value))
+
+    def changed(self, **overrides):
+        """A configuration with some settings replaced, checked again.
+
+        Returns
+        -------
+        object
+            Of the same class.
+        """
+        known = {field.name for field in fields(self)}
+        unknown = sorted(set(overrides) - known)
+        if unknown:
+            raise TypeError(
+                f"unknown settings of an estimator: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        return replace(self, **overrides)
+
+    def to_dict(self):
+        """The settings as plain Python values, a dict."""
+        settings = asdict(self)
+        settings["grid"] = None if self.grid is None else list(self.grid)
+        return settings

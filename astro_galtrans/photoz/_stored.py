@@ -1,0 +1,140 @@
+"""What all redshift estimators share: members, history, prediction in batches, and the form in which they are stored."""
+
+import numpy as np
+import torch
+from astropy.table import Table
+
+from astro_galtrans.photoz._members import mean_density
+from astro_galtrans.photoz._pdf import RedshiftPDF
+
+__all__ = ["StoredEstimator"]
+
+# Format 1 has the arrays of one member as "state"; format 2 a list of them.
+_FORMATS = (1, 2)
+
+
+def _copied(value):
+    if isinstance(value, dict):
+        return {name: _copied(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copied(part) for part in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+class StoredEstimator:
+    """Base of the estimators; a subclass names its settings' class and builds its models.
+
+    Parameters
+    ----------
+    description : dict
+        Plain values and arrays that the models are built from, stored with them.
+    grid : array_like
+        Redshifts of the densities.
+    config : EstimatorConfig or CatalogConfig
+    models : list of DensityModel, optional
+        By default untrained ones.
+    history : dict of list, optional
+        Losses.
+    """
+
+    _config_class = None
+    _description_key = ""
+
+    def __init__(self, description, grid, config, models=None, history=None):
+        self.config = config
+        self.grid = np.array(grid, dtype=float)
+        self._description = _copied(description)
+        self._history = {} if history is None else {name: list(column) for name, column in history.items()}
+        self._models = models or [self._build(self._description, self.grid, config) for _ in range(config.n_members)]
+        for model in self._models:
+            model.eval()
+
+    @staticmethod
+    def _build(description, grid, config):
+        """An untrained model."""
+        raise NotImplementedError
+
+    @property
+    def _model(self):
+        return self._models[0]
+
+    @property
+    def history(self):
+        """Losses of each epoch (of each member), a `~astropy.table.Table`."""
+        return Table(self._history)
+
+    def _predict(self, n, batch_size, device, as_tensor, batch):
+        """Densities of n galaxies; ``batch(rows)`` gives the first model's inputs and which galaxies are usable."""
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        models = [model.to(device).eval() for model in self._models]
+        parts = []
+        try:
+            with torch.inference_mode():
+                for start in range(0, n, batch_size):
+                    inputs, usable = batch(slice(start, start + batch_size))
+                    density = mean_density(models, [self._logits(model, inputs) for model in models])
+                    density[~usable] = torch.inf
+                    parts.append(density if as_tensor else density.cpu())
+        finally:
+            for model in models:
+                model.to("cpu")
+        density = torch.cat(parts) if parts else torch.zeros((0, len(self.grid)))
+        return RedshiftPDF(self.grid, density.clone() if as_tensor else density.numpy(), on_invalid="mask")
+
+    def _logits(self, model, inputs):
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=getattr(self.config, "autocast", False)):
+            outputs = model(*inputs)
+        return model.logits(outputs)
+
+    def to_tree(self):
+        """All that the estimator is, as plain Python values and NumPy arrays.
+
+        Returns
+        -------
+        dict
+            Keys ``format``, ``config``, ``grid``, ``history``, a description of the data, and ``state``: name ->
+            ndarray, or a list of such dicts where there are several members.
+        """
+        states = [{name: value.detach().cpu().contiguous().numpy().copy()
+                   for name, value in model.state_dict().items()} for model in self._models]
+        return {"format": 1 if len(states) == 1 else 2, "config": self.config.to_dict(),
+                self._description_key: _copied(self._description), "grid": self.grid.copy(),
+                "history": _copied(self._history), "state": states[0] if len(states) == 1 else states}
+
+    @classmethod
+    def from_tree(cls, tree):
+        """The estimator of a tree of `to_tree`.
+
+        Parameters
+        ----------
+        tree : dict
+
+        Returns
+        -------
+        object
+            Of this class.
+
+        Raises
+        ------
+        ValueError
+            If a part is missing, does not fit the others, or the format is newer than this package reads.
+        """
+        missing = {"format", "config", cls._description_key, "grid", "history", "state"} - set(tree)
+        if missing:
+            raise ValueError(f"tree lacks {', '.join(sorted(missing))}")
+        if tree["format"] not in _FORMATS:
+            raise ValueError(f"tree has format {tree['format']}, this package reads {' and '.join(map(str, _FORMATS))}")
+        config = cls._config_class().changed(**tree["config"])
+        states = [tree["state"]] if tree["format"] == 1 else tree["state"]
+        if len(states) != config.n_members:
+            raise ValueError(f"tree['state'] has {len(states)} members, tree['config'] says {config.n_members}")
+        with torch.random.fork_rng(devices=[]):
+            estimator = cls(tree[cls._description_key], tree["grid"], config, history=tree["history"])
+        for model, arrays in zip(estimator._models, states, strict=True):
+            state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+            wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+            if {name: tuple(value.shape) for name, value in state.items()} != wanted:
+                raise ValueError("the arrays in tree['state'] do not fit the architecture in tree['config']")
+            model.load_state_dict(state)
+        return estimator
