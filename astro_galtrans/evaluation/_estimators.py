@@ -3,7 +3,6 @@
 import numpy as np
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._given import batch_seed
 from astro_galtrans.evaluation._run import INPUT, TARGET, translate
 
 __all__ = ["redshift_predictors"]
@@ -29,7 +28,7 @@ def redshift_predictors(translators, *, estimator, training, options, seed, draw
         del data
     predictors.update({f"{name}, transfer": (name, estimator) for name in translators})
     if training is not None:
-        draws = draws._replace(seed=batch_seed(draws.seed, _TRAINING))
+        draws = draws._replace(first=_TRAINING)
         for name, translator in translators.items():
             flux, good = _translated(name, translator, training, draws, batch_size, device, progress)
             predictors[f"{name}, retrained"] = (name, fit(flux, training.target_survey, None, good))

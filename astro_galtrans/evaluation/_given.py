@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Draws", "batch_seed", "check_given", "conditions", "is_generative"]
+__all__ = ["Draws", "check_given", "conditions", "is_generative"]
 
 _BLOCK = 256  # galaxies whose spectra are looked at together
 
@@ -14,27 +14,21 @@ def is_generative(translator):
     return bool(getattr(getattr(translator, "network", None), "generative", False))
 
 
-def batch_seed(seed, first):
-    """Seed of the samples of a batch whose first galaxy has the number ``first``; for 0 ``seed`` itself.
-
-    A translator numbers the galaxies of a call from 0 on. With one seed for all calls, the first galaxies of all
-    batches would be made from the same noise, and their errors would go together.
-    """
-    return int(seed) if first == 0 else int(np.random.SeedSequence([seed, first]).generate_state(1)[0])
-
-
 class Draws(NamedTuple):
     """How generative translators are sampled from; the others have one translation for each image."""
 
     n_samples: int = 1
     """Images of each galaxy, whose mean is judged."""
     seed: int = 0
+    first: int = 0
+    """Number of the first galaxy: other galaxies are not made from the same noise."""
 
-    def options(self, translator, first):
-        """Keywords for a batch of galaxies of which the first has the number ``first``, a dict."""
+    def options(self, translator, start, n_galaxies):
+        """Keywords for a batch of ``n_galaxies`` from row ``start`` on, a dict."""
         if not is_generative(translator):
             return {}
-        return {"n_samples": self.n_samples, "seed": batch_seed(self.seed, first)}
+        start += self.first
+        return {"n_samples": self.n_samples, "seed": self.seed, "galaxies": range(start, start + n_galaxies)}
 
 
 def conditions(translator, batch):

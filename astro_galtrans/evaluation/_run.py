@@ -49,7 +49,7 @@ def translate(translator, batch, draws, first, *, device=None, return_uncertaint
     It is told what it is conditioned on, and asked for samples where it draws them.
     """
     options = {"weight": batch["input_weight"], "return_uncertainty": return_uncertainty,
-               **conditions(translator, batch), **draws.options(translator, first)}
+               **conditions(translator, batch), **draws.options(translator, first, len(batch["input_flux"]))}
     if device is not None:
         options["device"] = device
     result = translator.translate_array(batch["input_flux"], **options)

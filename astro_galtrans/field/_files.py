@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._given import batch_seed
 from astro_galtrans.field._conditions import spectrum_arrays
 from astro_galtrans.field._output import check_space, cube_bytes, new_folder
 from astro_galtrans.images import read_cube
@@ -42,9 +41,8 @@ def translate_files(translator, paths, out, *, redshift=None, redshift_error=Non
         One a file, for a translator conditioned on it: a `specutils.Spectrum`, the path of a file that
         `specutils.Spectrum.read` reads, or None where there is none.
     n_samples, seed, n_steps : int, optional
-        How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`. The first file is
-        made with ``seed``, each of the others with one that follows from it, which its provenance has as
-        ``sampling_seed``.
+        How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`. The samples of a
+        file depend on the seed and on its place in the list.
     overwrite : bool, optional
         Whether files of these names in ``out`` may be replaced.
     device : str, optional
@@ -85,7 +83,7 @@ def translate_files(translator, paths, out, *, redshift=None, redshift_error=Non
         for index, path in enumerate(tqdm(paths, desc="translate", unit="file", disable=not progress)):
             options = {name: value[index] for name, value in told.items()}
             if sampling is not None:
-                options |= sampling._replace(seed=batch_seed(sampling.seed, index))._asdict()
+                options |= sampling._replace(galaxies=[index])._asdict()
             cube = _translated(translator, path, options)
             if spectrum is not None and isinstance(spectrum[index], (str, Path)):
                 cube.meta["galtrans"]["spectrum_file"] = str(spectrum[index])

@@ -5,7 +5,6 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._given import batch_seed
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.field._photometry import aperture_magnitudes, colors_of, column_names
 from astro_galtrans.images import flux_and_weight
@@ -32,7 +31,7 @@ class FieldRun:
             for start in range(0, len(self.table), _BATCH):
                 rows = range(start, min(start + _BATCH, len(self.table)))
                 cubes = {row: self._cutout(row) for row in rows}
-                self._batch({row: cube for row, cube in cubes.items() if cube is not None}, start)
+                self._batch({row: cube for row, cube in cubes.items() if cube is not None})
                 self.conditions.forget(rows)
                 bar.update(len(rows))
         if not np.any(self.table["status"] == "translated"):
@@ -81,17 +80,15 @@ class FieldRun:
             return f"only {100 * good.mean():.0f} per cent of the cutout's pixels are good"
         return None
 
-    def _batch(self, cubes, first):
+    def _batch(self, cubes):
         if not cubes:
             return
         options = self.conditions.given(list(cubes))
         if self.sampling is not None:
-            options |= self.sampling._replace(seed=batch_seed(self.sampling.seed, first))._asdict()
+            options |= self.sampling._replace(galaxies=list(cubes))._asdict()
         images = self.translator(list(cubes.values()), **options)
-        for place, ((row, cube), image) in enumerate(zip(cubes.items(), images)):
+        for (row, cube), image in zip(cubes.items(), images):
             image.meta["galtrans"] |= self.conditions.source_of(row)
-            if self.sampling is not None:
-                image.meta["galtrans"]["sampling_row"] = place
             if self.translator.conditioning is not None:
                 self.table["condition"][row] = self.conditions.told(row)
             position = self._position(row)

@@ -133,6 +133,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
     sampling = checked_sampling(translator, **sampling)
     if return_samples and sampling is None:
         raise ValueError(f"return_samples is for translators that draw samples, which {translator.name!r} does not")
+    numbers = None if sampling is None else sampling.numbers(len(flux))
     if device is not None:
         translator.to(device)
     if translator.device.type == "cpu":
@@ -152,7 +153,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
             valid &= np.asarray(weight[rows]) > 0
         n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
         translated = forward(translator, flux[rows], valid, condition_rows(condition, rows), size, sampling,
-                             range(rows.start, rows.stop))
+                             None if numbers is None else numbers[rows])
         for name, array in arrays.items():
             image = getattr(translated, name)
             if translated.masked is not None:

@@ -100,21 +100,25 @@ def translate(translator, images, condition, sampling, batch_size, separate=Fals
         if not np.any(weight > 0):
             which = f" {number}" if len(images) > 1 else ""
             raise ValueError(f"every pixel of the image{which} is masked or not finite")
-    provenance = translator.describe()
+    provenance, numbers = translator.describe(), None
     if sampling is not None:
+        numbers = sampling.numbers(len(images))
         provenance |= {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed,
                        "sampling_steps": sampling.n_steps or translator.network.backbone.sampling_steps}
     translated = [None] * len(images)
     for rows in _batches(cubes, batch_size):
         size = translator.target_size(cubes[rows[0]].shape[1:])
         flux, weight = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
-        result = forward(translator, flux, weight > 0, condition_rows(condition, rows), size, sampling, rows)
+        drawn = None if numbers is None else [numbers[row] for row in rows]
+        result = forward(translator, flux, weight > 0, condition_rows(condition, rows), size, sampling, drawn)
         sigma = result.sigma.cpu().numpy()
         masks = np.zeros(sigma.shape, bool) if result.masked is None else result.masked.cpu().numpy()
         fluxes = result.samples if separate else result.flux[None]
         fluxes = fluxes.cpu().numpy()
         for place, row in enumerate(rows):
             told = {**provenance, **described(translator.conditioning, condition, row)}
+            if numbers is not None:
+                told["sampling_galaxy"] = numbers[row]
             made = []
             for number, flux in enumerate(fluxes):
                 own = {**told, "sample": number} if separate else told

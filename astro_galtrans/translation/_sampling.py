@@ -17,11 +17,21 @@ class Sampling(NamedTuple):
     """Of the noise that they are made from."""
     n_steps: int | None
     """Steps of the sampler; None for the number the backbone was built with."""
+    galaxies: tuple | None = None
+    """Number of each galaxy, which with the seed decides its noise; None for 0, 1, 2 ..."""
+
+    def numbers(self, n_galaxies):
+        """Number of each of some galaxies, a sequence of int."""
+        if self.galaxies is None:
+            return range(n_galaxies)
+        if len(self.galaxies) != n_galaxies:
+            raise ValueError(f"galaxies must be {n_galaxies} numbers, one a galaxy, got {len(self.galaxies)}")
+        return self.galaxies
 
 
-def checked_sampling(translator, n_samples=None, seed=None, n_steps=None):
+def checked_sampling(translator, n_samples=None, seed=None, n_steps=None, galaxies=None):
     """A `Sampling` for a generative translator, None for another."""
-    given = {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}
+    given = {"n_samples": n_samples, "seed": seed, "n_steps": n_steps, "galaxies": galaxies}
     if not translator.network.generative:
         for name, value in given.items():
             if value is not None:
@@ -31,7 +41,12 @@ def checked_sampling(translator, n_samples=None, seed=None, n_steps=None):
     for name, value, low in (("n_samples", n_samples, 1), ("seed", seed, 0), ("n_steps", n_steps, 1)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low):
             raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
-    return Sampling(int(n_samples or 1), int(seed or 0), None if n_steps is None else int(n_steps))
+    if galaxies is not None:
+        galaxies = np.atleast_1d(galaxies)
+        if galaxies.ndim != 1 or galaxies.dtype.kind not in "iu" or np.any(galaxies < 0):
+            raise ValueError(f"galaxies must be ints of at least 0, one a galaxy, got {galaxies!r}")
+        galaxies = tuple(galaxies.tolist())
+    return Sampling(int(n_samples or 1), int(seed or 0), None if n_steps is None else int(n_steps), galaxies)
 
 
 def noise(seed, sample, galaxies, shape):

@@ -36,8 +36,8 @@ def _given(redshift, redshift_error, spectrum):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _sampled(n_samples, seed, n_steps):
-    return {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}
+def _sampled(n_samples, seed, n_steps, galaxies):
+    return {"n_samples": n_samples, "seed": seed, "n_steps": n_steps, "galaxies": galaxies}
 
 
 class Translator:
@@ -158,7 +158,7 @@ class Translator:
         return tuple(matching_size(int(n), *scales) for n in size)
 
     def translate_array(self, flux, *, weight=None, redshift=None, redshift_error=None, spectrum=None, n_samples=None,
-                        seed=None, n_steps=None, batch_size=256, device=None, return_uncertainty=False,
+                        seed=None, n_steps=None, galaxies=None, batch_size=256, device=None, return_uncertainty=False,
                         return_samples=False, progress=False):
         """Translate many galaxies at once.
 
@@ -179,9 +179,11 @@ class Translator:
         n_samples : int, optional
             Images that a generative translator draws of each galaxy, 1 by default; their mean is returned.
         seed : int, optional
-            Of the samples, 0 by default. Those of a galaxy depend on the seed and on its row only.
+            Of the samples, 0 by default. Those of a galaxy depend on the seed and its number only.
         n_steps : int, optional
             Steps of the sampler; by default as many as the backbone was built with.
+        galaxies : array_like of int, optional
+            Number of each galaxy for its samples, by default its row: for who translates galaxies in several calls.
         batch_size : int, optional
             Galaxies a forward pass; at most 16 on a CPU, where more only take memory.
         device : str or torch.device, optional
@@ -204,12 +206,12 @@ class Translator:
         """
         return _arrays.translate(
             self, flux, weight=weight, condition=_given(redshift, redshift_error, spectrum),
-            sampling=_sampled(n_samples, seed, n_steps), batch_size=batch_size, device=device,
+            sampling=_sampled(n_samples, seed, n_steps, galaxies), batch_size=batch_size, device=device,
             return_uncertainty=return_uncertainty, return_samples=return_samples, progress=progress,
         )
 
     def __call__(self, image, *, redshift=None, redshift_error=None, spectrum=None, n_samples=None, seed=None,
-                 n_steps=None):
+                 n_steps=None, galaxies=None):
         """Translate one image, or a list of them.
 
         Parameters
@@ -232,6 +234,8 @@ class Translator:
             Of the samples, 0 by default.
         n_steps : int, optional
             Steps of the sampler; by default as many as the backbone was built with.
+        galaxies : int or sequence of int, optional
+            Number of each galaxy for its samples, by default its place in the list.
 
         Returns
         -------
@@ -247,14 +251,15 @@ class Translator:
         BandMismatchError, SurveyError, ValueError, TypeError
             If bands, survey, unit, WCS or pixel scale do not fit the translator, or if no pixel is usable.
         """
-        return self._translated(image, _given(redshift, redshift_error, spectrum), _sampled(n_samples, seed, n_steps))
+        return self._translated(image, _given(redshift, redshift_error, spectrum), _sampled(n_samples, seed, n_steps, galaxies))
 
-    def samples(self, image, n_samples, *, seed=0, n_steps=None, redshift=None, redshift_error=None, spectrum=None):
+    def samples(self, image, n_samples, *, seed=0, n_steps=None, galaxies=None, redshift=None, redshift_error=None,
+                spectrum=None):
         """Draw several translations of one image, or of a list of them, from a generative translator.
 
         Parameters
         ----------
-        image, seed, n_steps, redshift, redshift_error, spectrum
+        image, seed, n_steps, galaxies, redshift, redshift_error, spectrum
             As when the translator is called.
         n_samples : int
             Images to draw.
@@ -266,7 +271,7 @@ class Translator:
             each is the spread of all.
         """
         return self._translated(image, _given(redshift, redshift_error, spectrum),
-                                {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}, separate=True)
+                                _sampled(n_samples, seed, n_steps, galaxies), separate=True)
 
     def _translated(self, image, condition, sampling, separate=False):
         if separate and not self.network.generative:

@@ -63,11 +63,12 @@ class Sampler:
 
     def __init__(self):
         self.network = SimpleNamespace(generative=True, options={"backbone": "diffusion", "residual": False})
-        self.seeds = []
+        self.drawn = []
 
-    def translate_array(self, flux, weight=None, return_uncertainty=False, n_samples=None, seed=None):
-        self.seeds.append((seed, n_samples))
-        rng = np.random.default_rng(seed)
+    def translate_array(self, flux, weight=None, return_uncertainty=False, n_samples=None, seed=None,
+                        galaxies=None):
+        self.drawn.append((seed, n_samples, tuple(galaxies)))
+        rng = np.random.default_rng([seed, galaxies[0]])
         y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
         profile = np.exp(-0.2 * np.hypot(x, y))
         clean = ((flux * profile).sum((2, 3)) / (profile**2).sum())[..., None, None] * profile
@@ -137,14 +138,15 @@ def test_pairs_that_lack_what_is_needed(conditioning, takes_unknown, test, messa
 
 
 def test_samples_have_noise_of_their_own():
-    """No batch shares its seed with another; the same seed gives the same numbers, and a mean less noise."""
+    """Each galaxy is drawn with its own number; the same seed gives the same images, and a mean less noise."""
     results = {}
     for name, n_samples, seed in (("one", 1, 3), ("again", 1, 3), ("other", 1, 4), ("mean", 20, 3)):
         sampler = Sampler()
         results[name] = evaluate(sampler, make_pairs(), n_bootstrap=0, batch_size=4, n_samples=n_samples, seed=seed)
-        asked = sampler.seeds[1:4]  # after the question whether there is an uncertainty
-        assert len({one for one, _ in asked}) == 3 and {number for _, number in asked} == {n_samples}
-        assert asked[0][0] == seed
+        asked = sampler.drawn[1:4]  # after the question whether there is an uncertainty
+        numbers = [number for _, _, galaxies in asked for number in galaxies]
+        assert numbers == list(range(len(numbers)))
+        assert {one[:2] for one in asked} == {(seed, n_samples)}
     chi2 = {name: result.tables["pixels"] for name, result in results.items()}
     chi2 = {name: np.median(table["chi2"][table["image"] == "sampler"]) for name, table in chi2.items()}
     assert chi2["one"] == chi2["again"] != chi2["other"]
@@ -156,7 +158,9 @@ def test_samples_have_noise_of_their_own():
 def test_training_galaxies_do_not_share_the_noise_of_test_galaxies(judges):
     sampler = Sampler()
     evaluate(sampler, make_pairs(), training=make_pairs(start=50, seed=1), n_bootstrap=0)
-    assert len({seed for seed, _ in sampler.seeds}) == 2
+    numbers = {number for _, _, galaxies in sampler.drawn for number in galaxies}
+    test, training = ({number for number in numbers if (number < 2**32) is side} for side in (True, False))
+    assert test == set(range(len(make_pairs()))) and len(training) == len(make_pairs())
 
 
 def test_spread_of_samples_covers_the_target():

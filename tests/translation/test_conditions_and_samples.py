@@ -136,6 +136,19 @@ def test_samples_depend_on_seed_and_row_alone(generative):
     assert_array_equal(generative.translate_array(FLUX), generative.translate_array(FLUX, seed=0))
 
 
+def test_a_galaxy_keeps_its_number_in_another_call(generative, make_cube):
+    whole = generative.translate_array(FLUX, seed=1)
+    assert_allclose(generative.translate_array(FLUX[2:], seed=1, galaxies=[2]), whole[2:], rtol=1e-3, atol=1e-3)
+    cube = make_cube()
+    both = generative([cube, cube], seed=1)
+    alone = generative(cube, seed=1, galaxies=1)
+    assert_allclose(alone.data, both[1].data, rtol=1e-3, atol=1e-3)
+    assert alone.meta["galtrans"]["sampling_galaxy"] == 1
+    for wrong in ([1, 2], [-1], [0.5]):
+        with pytest.raises(ValueError, match="galaxies must be"):
+            generative(cube, galaxies=wrong)
+
+
 def test_mean_and_spread_of_samples(generative):
     samples = generative.translate_array(FLUX, n_samples=4, seed=1, return_samples=True)
     mean, spread = generative.translate_array(FLUX, n_samples=4, seed=1, return_uncertainty=True)
