@@ -17,10 +17,12 @@ def _plain(values):
 
 def _bins(stack, redshift, weights, edges):
     """Probabilities of the bins, the last of which is everything outside of the edges, of both distributions."""
-    below = _plain(stack.cdf(edges))[0].astype(float)
-    stacked = np.diff(below)
-    counted = np.histogram(redshift, edges, weights=weights)[0] / weights.sum()
-    return [np.append(part, max(0.0, 1 - part.sum())) for part in (stacked, counted)]
+    stacked = np.diff(_plain(stack.cdf(edges))[0].astype(float))
+    beyond = 1 - stacked.sum()
+    counted = np.histogram(redshift, edges, weights=weights)[0]
+    outside = weights[(redshift < edges[0]) | (redshift > edges[-1])].sum()
+    # What rounding leaves of nothing is nothing, or it would have a finite logarithm.
+    return np.append(stacked, beyond if beyond > 1e-9 else 0), np.append(counted, outside) / weights.sum()
 
 
 def _divergence(first, second):

@@ -45,7 +45,7 @@ def ends_of(grid, density):
 def mass_of(grid, density):
     """Probability of each cell, shape ``(n_galaxies, n_grid - 1)``."""
     left, right = ends_of(grid, density)
-    return 0.5 * (right + left) * torch.diff(grid)
+    return torch.add(left, right).mul_(0.5 * torch.diff(grid))
 
 
 def _summed(cells):
@@ -149,14 +149,19 @@ def entropy_of(grid, density):
 
 
 def probability_above(grid, density, threshold):
-    """Probability of the redshifts whose density is at least the threshold of each galaxy."""
-    left, right = ends_of(grid, density)
-    level = threshold[:, None]
-    low, high = torch.minimum(left, right), torch.maximum(left, right)
-    rise = (high - low).clamp(min=torch.finfo(density.dtype).tiny)
-    crossed = (high - level).clamp(min=0) * (high + level) / (2 * rise)
-    mean = torch.where(low >= level, 0.5 * (low + high), torch.where(high > level, crossed, torch.zeros_like(high)))
-    return (torch.diff(grid) * mean).sum(dim=1).clamp(max=1.0)
+    """Probability of the redshifts whose density is at least the threshold of each galaxy.
+
+    In a cell with the density l and r at its ends, and l' and r' the larger of these and the threshold, it is the
+    width times (r'^2 - l'^2) / (2 (r - l)).
+    """
+    level, half = threshold[:, None], 0.5 * torch.diff(grid)
+    if density.shape[1] < grid.numel():
+        return ((density >= level) * density) @ (2 * half)
+    above = torch.maximum(density, level)
+    rise = torch.diff(density, dim=1)
+    share = torch.diff(above, dim=1).div_(rise)
+    share = torch.where(rise == 0, (density[:, 1:] >= level).to(share), share)
+    return ((above[:, 1:] + above[:, :-1]).mul_(share) @ half).clamp(max=1.0)
 
 
 def refined_mode(grid, density, refine):
@@ -188,20 +193,43 @@ def integral_of_square(grid, density):
 
 
 def _integral_of_squared_cumulative(grid, density, cumulative):
-    """Integral of the squared cumulative probability over the grid.
+    """Integral of the squared cumulative probability F over the grid, by the corrected trapezoid rule.
 
-    In a cell of width h the cumulative probability is the chord from F0 to F1 less 4 b u (1 - u) with its sag
-    b = (r - l) h / 8, so that the integral is h [(F0^2 + F0 F1 + F1^2) / 3 - 2 b (F0 + F1) / 3 + 8 b^2 / 15].
+    In a cell of width h with the density l and r at its ends it is exactly
+    h (F0^2 + F1^2) / 2 - h^2 (F1 r - F0 l) / 6 + h^3 (r - l)^2 / 120.
     """
     width = torch.diff(grid)
-    below, above = cumulative[:, :-1], cumulative[:, 1:]
-    both = below + above
-    chord = torch.addcmul(both * both, below, above, value=-1)
-    total = chord @ (width / 3)
-    if density.shape[1] == grid.numel():
-        sag = (density[:, 1:] - density[:, :-1]) * (width / 8)
-        total = total + (sag * (0.8 * sag - both)) @ (width * (2 / 3))
-    return total
+    total = (cumulative * cumulative) @ trapezoid_weights(grid)
+    if density.shape[1] < grid.numel():
+        return total - (density * density) @ (width**3 / 6)
+    rise = torch.diff(density, dim=1)
+    return total - (cumulative * density) @ (_step_of_square(width) / 6) + rise.mul_(rise) @ (width**3 / 120)
+
+
+def _step_of_square(width):
+    """h^2 of the cell below each grid point less that of the cell above it; 0 at both ends of the grid."""
+    zero = torch.zeros_like(width[:1])
+    square = width**2
+    return torch.cat([zero, square]) - torch.cat([square, zero])
+
+
+def _integral_of_cumulative_above(grid, density, cumulative, redshift):
+    """Integral of the cumulative probability from redshifts in the grid to its end.
+
+    Up to each grid point it is the trapezoid rule less h^2 (r - l) / 12 in each cell, summed by parts.
+    """
+    width = torch.diff(grid)
+    linear = density.shape[1] == grid.numel()
+    summed = cumulative * trapezoid_weights(grid)
+    if linear:
+        summed.addcmul_(density, _step_of_square(width), value=-1 / 12)
+    torch.cumsum(summed, dim=1, out=summed)
+    cell = cell_of(grid, redshift[:, None])
+    start, left, slope = line_in_cell(grid, density, cell)
+    step, below, h = redshift[:, None] - start, cumulative.gather(1, cell), width[cell]
+    up_to = summed.gather(1, cell) - h * (0.5 * below + linear * h * left / 12)
+    up_to = up_to + step * (below + step * (left / 2 + slope * step / 6))
+    return summed[:, -1] - up_to[:, 0]
 
 
 def crps_of(grid, density, cumulative, redshift):
@@ -211,11 +239,6 @@ def crps_of(grid, density, cumulative, redshift):
     outside of the grid adds its distance.
     """
     inside = redshift.clamp(grid[0], grid[-1])
-    second = second_cumulative_of(grid, density, cumulative)
-    cell = cell_of(grid, inside[:, None])
-    start, left, slope = line_in_cell(grid, density, cell)
-    step = inside[:, None] - start
-    up_to = second.gather(1, cell) + step * (cumulative.gather(1, cell) + step * (left / 2 + slope * step / 6))
-    above = second[:, -1] - up_to[:, 0]
     square = _integral_of_squared_cumulative(grid, density, cumulative)
+    above = _integral_of_cumulative_above(grid, density, cumulative, inside)
     return (square - 2 * above + (grid[-1] - inside)).clamp(min=0) + (redshift - inside).abs()

@@ -69,9 +69,9 @@ class Reshaping:
         return points
 
     def _reshaped(self, density, grid):
-        """The densities on another grid; a row that has lost everything is masked."""
+        """The densities on another grid; a row that has lost everything, but for rounding, is masked."""
         integral = density @ _piecewise.measure_of(grid, density.shape[1])
-        valid = self._valid & (integral > 0)
+        valid = self._valid & (integral > 1e-6)
         newly_masked = int((self._valid & ~valid).sum())
         if newly_masked:
             warnings.warn(f"{newly_masked} of {len(self)} redshift densities have no probability on the new grid and "
@@ -87,7 +87,8 @@ class Reshaping:
             Edges of the bins, shape ``(n_bins + 1,)``.
         outside : {"raise", "drop"}, optional
             Whether it is an error that a density has more than 0.1 % of its probability outside of the edges, or
-            that part is left out and the rest normalised again, with a warning that counts the densities.
+            that part is left out and the rest normalised again, with a warning that counts the densities. Those
+            that have no more than 1e-6 inside are masked then.
 
         Returns
         -------
