@@ -73,7 +73,8 @@ def binned_point_metrics(z_phot, z_spec, by, edges=10, *, binning="width", weigh
         What to bin in, shape ``(n_galaxies,)``. Text and bools make one bin of each value.
     edges : int or array_like, optional
         The number of bins between the smallest and the largest value, or their edges, increasing, in the unit of
-        ``by`` or a Quantity. A bin holds its lower edge and not its upper one, but the last holds both. Unused for text and bools.
+        ``by`` or a Quantity. A bin holds its lower edge and not its upper one, but the last holds both. Unused for
+        text and bools.
     binning : {"width", "count"}, optional
         Whether a number of bins makes them equally wide or, up to ties, equally full.
     weights, n_bootstrap, seed, confidence, on_invalid

@@ -94,5 +94,6 @@ class ColumnEncoder(nn.Module):
         low, centre, high = np.nanpercentile(values, [16, 50, 84], axis=0)
         width, spread = 0.5 * (high - low), np.nanstd(values, axis=0)
         scale = np.where(width > 1e-9, width, np.where(spread > 1e-9, spread, 1.0))
-        for buffer, value in ((self.centre, centre), (self.scale, scale), (self.can_miss, np.isnan(values).any(axis=0))):
+        missing = np.isnan(values).any(axis=0)
+        for buffer, value in ((self.centre, centre), (self.scale, scale), (self.can_miss, missing)):
             buffer.copy_(torch.as_tensor(value))

@@ -1,4 +1,4 @@
-"""What all redshift estimators share: members, history, prediction in batches, and the form in which they are stored."""
+"""What all redshift estimators share: members, history, prediction in batches, and their form in files."""
 
 import numpy as np
 import torch

@@ -155,6 +155,13 @@ class PITCalibrationConverter(_StateConverter):
     path = "astro_galtrans.photoz._calibration.PITCalibration"
 
 
+class CatalogEstimatorConverter(_StateConverter):
+    """`astro_galtrans.photoz.CatalogEstimator`."""
+
+    name, key = "catalog_estimator", "catalog_estimator"
+    path = "astro_galtrans.photoz._catalog.CatalogEstimator"
+
+
 class BandCubeConverter(_OwnConverter):
     """`astro_galtrans.images.BandCube`, nothing left out.
 
@@ -224,7 +231,7 @@ def _restore_headers(value):
 _HEADER_KEY = "fits_header_cards"
 CONVERTERS = [
     BandConverter(), SurveyConverter(), BandCubeConverter(), RedshiftPDFConverter(), TranslatorConverter(),
-    RedshiftEstimatorConverter(), PITCalibrationConverter(),
+    RedshiftEstimatorConverter(), CatalogEstimatorConverter(), PITCalibrationConverter(),
 ]
 KEYS = {converter.path: converter.key for converter in CONVERTERS}
 TAGS = frozenset(tag for converter in CONVERTERS for tag in converter.tags)
