@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from astro_galtrans import __version__
 from astro_galtrans.cli._evaluate import add_evaluate, evaluate
+from astro_galtrans.cli._photoz import add_photoz, photoz
 from astro_galtrans.cli._simulate import add_demo, add_simulate, demo, simulate
 from astro_galtrans.cli._train import add_train, train
 from astro_galtrans.cli._translate import add_translate, translate
@@ -134,7 +135,9 @@ def _parser():
             ("translate", add_translate, translate, "translate cubes, or every galaxy of a field",
              "t.asdf --frames sdss-field --detect --out field"),
             ("evaluate", add_evaluate, evaluate, "judge translators on pairs and write a report",
-             "t.asdf test.zarr --training train.zarr --out report.html")):
+             "t.asdf test.zarr --training train.zarr --out report.html"),
+            ("photoz", add_photoz, photoz, "judge redshift densities in a table against true redshifts",
+             "densities.fits --z-spec z_spec --bins r_mag --out judged")):
         verb = verbs.add_parser(
             name, help=summary, parents=[common], description=summary[0].upper() + summary[1:] + ".",
             epilog=f"example: galtrans {name} {example}")

@@ -181,7 +181,7 @@ class PITCalibration:
             made = _calibrated(basis, masses if len(masses) == 1 else masses[rows], grid, torch.nan_to_num(part))
             result[rows] = torch.where(torch.isnan(part), part, made).to(result.dtype)
         result = result if isinstance(density, torch.Tensor) else result.numpy()
-        return RedshiftPDF(pdf.grid, result, on_invalid="mask", tolerance=np.inf)
+        return RedshiftPDF(pdf.grid, result, on_invalid="mask", tolerance=np.inf, interpolation=pdf.interpolation)
 
     def pit_density(self, pit, features=None):
         """The PIT density r.
@@ -311,24 +311,32 @@ def _usable(pdf, z_spec, weights):
     return z_spec, weights, good
 
 
-def _calibrated(basis, masses, grid, density):
-    """Densities at the grid points for which each cell has the probability R(F) has it.
-
-    p r(F) at the grid points alone would miss it where the grid is coarse, as r changes within a cell. What is missing
-    is shared among the grid points by their part in the cell, which keeps densities positive and one that needs no
-    calibration as it is (expectation and maximisation, known as Richardson and Lucy's iteration).
-    """
-    width = torch.diff(grid)
-    left, right = torch.nn.functional.pad(width, (1, 0)), torch.nn.functional.pad(width, (0, 1))
-    cells = 0.5 * width * (density[:, 1:] + density[:, :-1])
+def _wanted(basis, masses, cells):
+    """Probabilities of the cells after calibration, R(F) at their end less R(F) at their start; and r(F)."""
     below = torch.nn.functional.pad(torch.cumsum(cells, dim=1), (1, 0))
     total = below[:, -1:].clamp(min=torch.finfo(below.dtype).tiny)
-    wanted = torch.diff(basis.cumulative(masses, (below / total).clamp(max=1)), dim=1) * total
+    below = (below / total).clamp(max=1)
+    wanted = torch.diff(basis.cumulative(masses, below), dim=1) * total
     # Below this the difference of cumulative probabilities has lost its digits.
     exact = cells > torch.finfo(cells.dtype).eps ** 0.5
-    ratio = basis.density(masses, (below / total).clamp(max=1))
+    ratio = basis.density(masses, below)
     middle = 0.5 * (ratio[:, 1:] + ratio[:, :-1])
-    wanted = torch.where(exact, wanted, middle * cells)
+    return torch.where(exact, wanted, middle * cells), ratio
+
+
+def _calibrated(basis, masses, grid, density):
+    """Densities with which each cell has the probability that R(F) has in it.
+
+    Bins are simply given it. With straight lines p r(F) at the grid points alone would miss it where the grid is
+    coarse, as r changes within a cell. What is missing is shared among the grid points by their part in the cell,
+    which keeps densities positive and one that needs no calibration as it is (expectation and maximisation, known as
+    Richardson and Lucy's iteration).
+    """
+    width = torch.diff(grid)
+    if density.shape[1] < len(grid):
+        return _wanted(basis, masses, density * width)[0] / width
+    left, right = torch.nn.functional.pad(width, (1, 0)), torch.nn.functional.pad(width, (0, 1))
+    wanted, ratio = _wanted(basis, masses, 0.5 * width * (density[:, 1:] + density[:, :-1]))
     result = density * ratio
     for _ in range(_N_ITERATIONS):
         found = 0.5 * width * (result[:, 1:] + result[:, :-1])

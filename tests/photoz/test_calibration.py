@@ -125,6 +125,15 @@ def test_coarse_grids_get_the_cumulative_probability_they_should(step):
     assert np.abs(made.cdf(pdf.grid) - wanted).mean() < 1e-3
 
 
+def test_bins_get_the_probability_they_should(galaxies):
+    pdf = galaxies.ensemble("narrow").rebin(np.linspace(0, 1.2, 601))
+    calibration = PITCalibration.fit(pdf.select(FIT), galaxies.z_spec[FIT])
+    made = calibration(pdf)
+    assert made.interpolation == "constant"
+    assert_allclose(made.cdf(0.66), calibration.pit_cdf(pdf.cdf(0.66).clip(0, 1)), atol=1e-8)
+    assert ks(made.select(TEST), galaxies.z_spec[TEST]) < KS_LIMIT
+
+
 def test_monotone_and_normalised(galaxies):
     pdf = galaxies.ensemble("biased")
     calibration = PITCalibration.fit(pdf.select(FIT), galaxies.z_spec[FIT], galaxies.magnitude[FIT], n_neighbors=200)

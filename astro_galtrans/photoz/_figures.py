@@ -1,0 +1,225 @@
+"""Diagnostic figures of redshift estimates, with matplotlib's object interface."""
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["STYLE", "make_figures", "need_matplotlib"]
+
+STYLE = {
+    "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": "#5b6470", "axes.labelcolor": "#2a313b", "xtick.color": "#5b6470", "ytick.color": "#5b6470",
+    "xtick.labelcolor": "#2a313b", "ytick.labelcolor": "#2a313b", "axes.grid": True, "grid.color": "#e3e6ea",
+    "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white",
+}
+# Okabe & Ito's palette, which colour-blind readers can tell apart
+_INK, _SOFT, _FIRST, _SECOND = "#11151a", "#8b939e", "#0072b2", "#d55e00"
+_BAND = "#cfd5dc"
+_PIT_BINS, _FEW = 20, 3000
+
+
+def need_matplotlib():
+    """matplotlib, or an error that names the extra it is in."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError(
+            "matplotlib is needed for figures: python -m pip install 'astro_galtrans[report]'") from error
+    return matplotlib
+
+
+def make_figures(judgement):
+    """All figures of a judgement, by name."""
+    matplotlib = need_matplotlib()
+    with matplotlib.rc_context(STYLE):
+        figures = {"z_density": _z_density(judgement), "pit": _pit(judgement), "qq": _qq(judgement),
+                   "bias": _bias(judgement), "nz": _nz(judgement)}
+        for name in judgement.bins:
+            if name not in ("z_spec", "z_phot"):
+                figures[f"bins_{name}"] = _in_bins(judgement, name)
+    return figures
+
+
+def _figure(width, height):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _note(axis, text, x=0.04, y=0.96):
+    axis.text(x, y, text.replace("-", "\u2212"), transform=axis.transAxes, va="top", fontsize=9, color=_INK,
+              linespacing=1.4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2})
+
+
+def _estimate(judgement):
+    """How the point estimate is called."""
+    name = judgement.metrics.meta["z_phot"]
+    return f"{name} of the density" if name in ("median", "mean", "mode") else str(name)
+
+
+def _cloud(axis, x, y, x_range, y_range, height=1.0):
+    """Points where they are few, else how many there are."""
+    from matplotlib.colors import LogNorm
+
+    if len(x) <= _FEW:
+        axis.plot(x, y, ".", ms=4, mew=0, alpha=0.5, color=_FIRST, rasterized=True)
+        return None
+    n = int(np.clip(np.sqrt(len(x)), 60, 180))
+    counts, x_edges, y_edges = np.histogram2d(x, y, (n, max(1, int(n * height))), range=[x_range, y_range])
+    return axis.pcolormesh(x_edges, y_edges, np.where(counts > 0, counts, np.nan).T, cmap="viridis_r",
+                           norm=LogNorm(1, max(10, counts.max())), rasterized=True)
+
+
+def _z_density(judgement):
+    """Estimated against true redshift, and the difference."""
+    good = np.isfinite(judgement.z_phot)
+    z_spec, z_phot = judgement.z_spec[good], judgement.z_phot[good]
+    dz = (z_phot - z_spec) / (1 + z_spec)
+    figure = _figure(6, 7.6)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    low, high = min(z_spec.min(), z_phot.min()), max(z_spec.max(), z_phot.max())
+    edge = np.array([low - 0.02 * (high - low), high + 0.02 * (high - low)])
+    reach = 1.2 * max(0.06, 3 * judgement["sigma_iqr"], np.percentile(np.abs(dz), 99) if len(dz) else 0)
+    image = _cloud(top, z_spec, z_phot, edge, edge)
+    _cloud(bottom, z_spec, dz, edge, (-reach, reach), 0.35)
+    top.plot(edge, edge, color=_INK, lw=0.9)
+    bottom.axhline(0, color=_INK, lw=0.9)
+    for size, style in ((0.05, "--"), (0.15, ":")):
+        for sign in (-1, 1):
+            top.plot(edge, edge + sign * size * (1 + edge), color=_SOFT, lw=0.9, ls=style,
+                     label=f"off by {size} (1 + z)" if sign > 0 else None)
+            if size < reach:
+                bottom.axhline(sign * size, color=_SOFT, lw=0.9, ls=style)
+    top.set(xlim=edge, ylim=edge, ylabel=f"estimated redshift ({_estimate(judgement)})")
+    bottom.set(ylim=(-reach, reach), xlabel="true redshift", ylabel="$\\Delta z\\,/\\,(1 + z)$")
+    top.legend(loc="lower right", fontsize=9)
+    beyond = int((np.abs(dz) > reach).sum())
+    if beyond:
+        bottom.set_title(f"{beyond} of {len(dz)} galaxies are beyond this range", fontsize=9, loc="left", color=_SOFT)
+    _note(top, f"{len(dz):,} galaxies\nNMAD {judgement['nmad']:.4f}\nbias {judgement['bias_median']:+.4f} (median)\n"
+          f"off by more than 0.05: {100 * judgement['outlier_005']:.2f} %\n"
+          f"off by more than 0.15: {100 * judgement['outlier_015']:.2f} %")
+    if image is not None:
+        figure.colorbar(image, ax=top, label="galaxies", pad=0.02, shrink=0.8)
+    return figure
+
+
+def _pit(judgement):
+    """Histogram of the PIT with the scatter that chance gives a uniform one."""
+    n = len(judgement.pit)
+    figure = _figure(6.4, 4.2)
+    axis = figure.subplots()
+    counts, edges = np.histogram(judgement.pit, _PIT_BINS, range=(0, 1))
+    scale = _PIT_BINS / n
+    for probability, shade in ((0.95, "#e6e9ed"), (0.68, _BAND)):
+        low, high = stats.binom.interval(probability, n, 1 / _PIT_BINS)
+        axis.axhspan(scale * low, scale * high, color=shade, lw=0, zorder=0,
+                     label=f"{100 * probability:.0f} % of chance")
+    axis.stairs(scale * counts, edges, color=_FIRST, lw=1.8, fill=False)
+    axis.stairs(scale * counts, edges, color=_FIRST, alpha=0.18, fill=True)
+    axis.axhline(1, color=_INK, lw=0.9)
+    top = max(1.6, 1.4 * scale * counts.max())
+    axis.set(xlim=(0, 1), ylim=(0, top), xlabel="PIT, cumulative probability at the true redshift", ylabel="density")
+    axis.grid(False)
+    _note(axis, f"KS {judgement['pit_ks']:.4f}, by chance with p = {judgement['pit_ks_p_value']:.2g}\n"
+          f"outside 0.0001 to 0.9999: {100 * judgement['pit_outlier_rate']:.2f} %\n"
+          f"in the central 68 %: {100 * judgement['coverage_68']:.1f} %, 95 %: {100 * judgement['coverage_95']:.1f} %",
+          x=0.03)
+    axis.legend(loc="upper right", fontsize=9)
+    return figure
+
+
+def _qq(judgement):
+    """Quantiles of the PIT against those of a uniform distribution."""
+    n = len(judgement.pit)
+    level = np.linspace(0, 1, 401)
+    found = np.searchsorted(np.sort(judgement.pit), level, side="right") / n
+    low, high = (stats.binom.ppf(tail, n, level) / n for tail in (0.025, 0.975))
+    low[[0, -1]], high[[0, -1]] = (0, 1), (0, 1)
+    figure = _figure(5.2, 6.6)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+    top.fill_between(level, low, high, color=_BAND, lw=0, label="95 % of chance, at each level")
+    top.plot([0, 1], [0, 1], color=_INK, lw=0.9)
+    top.plot(level, found, color=_FIRST, lw=1.8, label=f"{n:,} galaxies")
+    bottom.fill_between(level, low - level, high - level, color=_BAND, lw=0)
+    bottom.axhline(0, color=_INK, lw=0.9)
+    bottom.plot(level, found - level, color=_FIRST, lw=1.8)
+    reach = 1.25 * max(np.abs(found - level).max(), np.abs(high - level).max())
+    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction of galaxies with a PIT up to it")
+    bottom.set(ylim=(-reach, reach), xlabel="cumulative probability", ylabel="difference")
+    top.legend(loc="upper left", fontsize=9)
+    return figure
+
+
+def _series(axis, table, name, shift, **style):
+    """A metric in bins with its interval; shift, a part of the axis, keeps two series apart."""
+    good = np.isfinite(table[name]) & (table["count"] > 0)
+    x, value = np.asarray(table["mean"], float)[good], np.asarray(table[name], float)[good]
+    x = x + shift * (float(table["high"][-1]) - float(table["low"][0]))
+    errors = None
+    if f"{name}_low" in table.colnames:
+        errors = np.abs(np.stack([value - table[f"{name}_low"][good], table[f"{name}_high"][good] - value]))
+    axis.errorbar(x, value, yerr=errors, lw=1.3, ms=5.5, **style)
+
+
+def _bias(judgement):
+    """Bias, scatter and outliers against redshift."""
+    figure = _figure(6.4, 7.4)
+    panels = figure.subplots(3, 1, sharex=True)
+    styles = {"z_spec": {"color": _FIRST, "marker": "o", "label": "in bins of the true redshift"},
+              "z_phot": {"color": _SECOND, "marker": "s", "mfc": "white", "label": "in bins of the estimated redshift"}}
+    for axis, name, label in zip(panels, ("bias_median", "nmad", "outlier_015"), (
+            "median of $\\Delta z\\,/\\,(1+z)$", "NMAD", "fraction off by more than 0.15")):
+        for shift, (by, style) in zip((-0.004, 0.004), styles.items()):
+            _series(axis, judgement.bins[by], name, shift, **style)
+        axis.set_ylabel(label)
+    panels[0].axhline(0, color=_INK, lw=0.9)
+    for axis in panels[1:]:
+        axis.set_ylim(bottom=0)
+    panels[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9, borderaxespad=0)
+    panels[-1].set_xlabel("mean redshift of the bin")
+    return figure
+
+
+def _nz(judgement):
+    """Stacked densities against the distribution of the true redshifts."""
+    grid, stacked = np.asarray(judgement.nz["redshift"]), np.asarray(judgement.nz["stacked"])
+    z_spec = judgement.z_spec
+    inside = np.flatnonzero(stacked > 1e-3 * stacked.max())
+    low = min(grid[inside[0]], z_spec.min())
+    high = max(grid[inside[-1]], z_spec.max())
+    n_bins = int(np.clip(np.sqrt(len(z_spec)), 8, 40))
+    counts, edges = np.histogram(z_spec, np.linspace(low, high, n_bins + 1))
+    scale = 1 / (len(z_spec) * np.diff(edges))
+    figure = _figure(6.4, 4.2)
+    axis = figure.subplots()
+    axis.stairs(scale * counts, edges, color=_BAND, fill=True, label=f"true redshifts of {len(z_spec):,} galaxies")
+    centre = 0.5 * (edges[1:] + edges[:-1])
+    axis.errorbar(centre, scale * counts, yerr=scale * np.sqrt(counts), ls="none", color=_SOFT, lw=1.2)
+    axis.plot(grid, stacked, color=_FIRST, lw=1.8, label="mean of the densities")
+    axis.set(xlim=(low, high), xlabel="redshift", ylabel="n(z)")
+    axis.set_ylim(0, 1.5 * max(stacked.max(), (scale * counts).max()))
+    axis.legend(loc="upper right", fontsize=9)
+    _note(axis, f"difference of the means {judgement['nz_mean_difference']:+.4f}\nof the widths "
+          f"{judgement['nz_std_difference']:+.4f}\nKS {judgement['nz_ks']:.4f}", x=0.03)
+    return figure
+
+
+def _in_bins(judgement, name):
+    """Metrics against another quantity."""
+    table = judgement.bins[name]
+    figure = _figure(9, 5.2)
+    panels = figure.subplots(2, 3, sharex=True)
+    for axis, metric, label in zip(
+            panels.flat, ("bias_median", "nmad", "outlier_015", "crps", "pit_ks", "coverage_68"),
+            ("median of $\\Delta z\\,/\\,(1+z)$", "NMAD", "fraction off by more than 0.15", "CRPS",
+             "KS distance of the PIT", "fraction in the central 68 %")):
+        _series(axis, table, metric, 0, color=_FIRST, marker="o")
+        axis.set_title(label)
+        if metric in ("nmad", "outlier_015", "crps", "pit_ks"):
+            axis.set_ylim(bottom=0)
+    panels[0, 0].axhline(0, color=_INK, lw=0.9)
+    panels[1, 2].axhline(0.68, color=_INK, lw=0.9)
+    unit = f" ({table['low'].unit})" if table["low"].unit is not None else ""
+    for axis in panels[1]:
+        axis.set_xlabel(f"{name}{unit}")
+    return figure

@@ -1,0 +1,168 @@
+"""Redshift densities and what belongs to them from a table."""
+
+from fnmatch import fnmatchcase
+
+import numpy as np
+from astropy.table import Table
+
+from astro_galtrans.photoz._pdf import RedshiftPDF
+from astro_galtrans.photoz._sources import open_source, ragged
+
+__all__ = ["read_pdf_table"]
+
+_PDF_NAMES = ("pdf", "density", "pdfs", "pz", "yvals", "data/yvals", "data/pdfs")
+_GRID_NAMES = ("redshift_grid", "grid", "z_grid", "zgrid", "xvals", "meta/xvals", "bins", "meta/bins")
+
+
+def read_pdf_table(source, *, columns=(), pdf=None, grid=None, table=None, format=None, interpolation=None,
+                   device=None):
+    """Redshift densities from a table in a FITS, HDF5, Parquet or text file.
+
+    Parameters
+    ----------
+    source : str, path-like or `~astropy.table.Table`
+        The table. HDF5 files may hold it as `astropy.table.Table.write` does, or as one dataset a column, also in
+        groups, whose names are then paths as ``"data/yvals"``: files of qp are read like that.
+    columns : sequence of str, optional
+        Names of other columns wanted.
+    pdf : str, optional
+        The column of densities, a vector column; with a ``*`` the columns of numbers whose names match, in the order
+        of the table. By default the first of pdf, density, pdfs, pz, yvals that is there.
+    grid : str or array_like, optional
+        The redshifts of the densities: values; ``"first:last:n"``; or the name of an entry of the table's meta data,
+        of a vector column that is the same in each row, of another HDU, or of a dataset of the HDF5 file. By default
+        the first of redshift_grid, grid, z_grid, zgrid, xvals, bins that is there. One more value than densities are
+        taken as the edges of bins.
+    table : str or int, optional
+        Which HDU of a FITS file, or which dataset or group of an HDF5 file; by default the first table.
+    format : str, optional
+        ``"fits"``, ``"hdf5"``, ``"parquet"`` or a format of `astropy.table.Table.read`; by the name of the file.
+    interpolation : {"linear", "constant"}, optional
+        As of `RedshiftPDF`, where the table does not tell.
+    device : str or `torch.device`, optional
+        Where to put the densities, as tensors; by default they are NumPy arrays.
+
+    Returns
+    -------
+    RedshiftPDF
+        Rows that are masked, of another length, or no densities are masked, with a warning that counts them.
+    `~astropy.table.Table`
+        The other columns.
+
+    Raises
+    ------
+    ImportError
+        If the package that reads the format is missing: h5py, or pyarrow.
+    FileFormatError
+        If the file cannot be read as a table.
+    ValueError
+        If there is no such column, or no grid that fits; the message has the names that are there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from astro_galtrans.photoz import read_pdf_table
+    >>> table = Table({"z_spec": [0.2, 0.7], "pdf": np.ones((2, 11))})
+    >>> read_pdf_table(table, columns=["z_spec"], grid="0:1:11")
+    (<RedshiftPDF: 2 galaxies, 11 points from 0 to 1>, <Table length=2>
+     z_spec
+    float64
+    -------
+        0.2
+        0.7)
+    """
+    opened = open_source(source, table, format)
+    density, chosen = _density(opened, pdf)
+    redshifts = _grid(opened, grid)
+    if len(redshifts) not in (density.shape[1], density.shape[1] + 1):
+        raise ValueError(f"grid has {len(redshifts)} redshifts, {chosen} of {opened.name} {density.shape[1]} values a "
+                         "galaxy: they must be as many, or one less where the grid is the edges of bins")
+    known = "linear" if len(redshifts) == density.shape[1] else "constant"
+    if interpolation not in (None, known):
+        raise ValueError(f"interpolation must be {known!r} for {len(redshifts)} redshifts and {density.shape[1]} "
+                         f"values, got {interpolation!r}")
+    others = Table({name: _column(opened, name) for name in columns})
+    if columns and len(others) != len(density):
+        raise ValueError(f"{opened.name} has {len(density)} densities and {len(others)} rows in its other columns")
+    if device is not None:
+        import torch
+
+        density, redshifts = (torch.from_numpy(values).to(device) for values in (density, redshifts))
+    return RedshiftPDF(redshifts, density, on_invalid="mask", interpolation=known), others
+
+
+def _names(opened):
+    shown = ", ".join(opened.columns[:30])
+    return shown + (f" and {len(opened.columns) - 30} more" if len(opened.columns) > 30 else "")
+
+
+def _column(opened, name):
+    if name not in opened.columns:
+        raise ValueError(f"{opened.name} has no column {name!r}; it has {_names(opened)}")
+    return opened.column(name)
+
+
+def _density(opened, name):
+    """The densities, NaN where masked, and how their column is called."""
+    if name is None:
+        name = next((known for known in _PDF_NAMES if known in opened.columns), None)
+        if name is None:
+            raise ValueError(f"{opened.name} has no column {', '.join(_PDF_NAMES[:4])}: name that of the densities; "
+                             f"it has {_names(opened)}")
+    if "*" in name:
+        matching = [column for column in opened.columns if fnmatchcase(column, name)]
+        if not matching:
+            raise ValueError(f"{opened.name} has no column that matches {name!r}; it has {_names(opened)}")
+        values = np.stack([_numbers(opened.column(column), column) for column in matching], axis=-1)
+    else:
+        values = _column(opened, name)
+        if getattr(values, "dtype", None) == object:
+            values = ragged([None if np.ma.is_masked(row) else row for row in values])
+        values = _numbers(values, name)
+    if values.ndim != 2 or not values.shape[1]:
+        raise ValueError(f"{name} must be a vector column, shape (n_galaxies, n_grid), got {values.shape}")
+    return values, name
+
+
+def _numbers(values, name):
+    values = np.ma.asarray(getattr(values, "value", values))
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold numbers, got dtype {values.dtype}")
+    return np.ma.filled(values.astype(float), np.nan)
+
+
+def _grid(opened, grid):
+    """The redshifts of the densities."""
+    if grid is not None and not isinstance(grid, str):
+        return np.asarray(grid, dtype=float)
+    if grid is not None and grid.count(":") == 2:
+        try:
+            first, last, n = (kind(part) for kind, part in zip((float, float, int), grid.split(":")))
+            return np.linspace(first, last, n)
+        except ValueError:
+            raise ValueError(f"grid must be first:last:n, as 0:2:201, got {grid!r}") from None
+    for name in _GRID_NAMES if grid is None else (grid,):
+        values = _named_grid(opened, name)
+        if values is not None:
+            return values
+    if grid is None:
+        raise ValueError(f"{opened.name} does not tell the redshifts of its densities: give grid as first:last:n, or "
+                         f"the name of a column, of another HDU or dataset; its columns are {_names(opened)}")
+    raise ValueError(f"{opened.name} has no {grid!r} that could be the grid, in its meta data, its columns "
+                     f"({_names(opened)}) or beside the table")
+
+
+def _named_grid(opened, name):
+    found = next((opened.meta[key] for key in opened.meta if key.lower() == name.lower()), None)
+    if found is not None:
+        return np.ravel(np.asarray(found, dtype=float))
+    if name in opened.columns:
+        values = np.asarray(opened.column(name), dtype=float)
+        if values.ndim == 2 and len(values) and np.all(values == values[0]):
+            return values[0]
+        if values.ndim == 2 and len(values):
+            raise ValueError(f"the column {name!r} of {opened.name} is not the same grid in each row; RedshiftPDF has "
+                             "one for all galaxies")
+    found = opened.other(name)
+    return None if found is None else np.ravel(found).astype(float)
