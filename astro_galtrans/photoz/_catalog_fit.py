@@ -100,7 +100,7 @@ def fit_catalog_estimator(magnitudes, redshift, *, errors=None, features=None, c
     nowhere in training must not be missing in `CatalogEstimator.predict`: such a galaxy is masked.
 
     As point estimate take the median of the densities, ``predict(...).median()``: it minimises the expected absolute
-    error, and the NMAD is a median absolute error. The mode scatters more, for the top of a broad density is flat.
+    error, and the NMAD is a median absolute error. The mode of "bins" scatters more: its top is uneven.
 
     The state of the global random number generators is left as it was. On one device, with one number of threads, the
     same seed gives the same estimator.

@@ -128,6 +128,11 @@ class CatalogConfig(CheckedSettings):
         As in `EstimatorConfig`.
     n_members : int
         Number of estimators with different seeds whose densities are averaged.
+
+    Notes
+    -----
+    The default is the flow: on the SDSS main galaxy sample it has the better log score, CRPS and CDE loss, with the
+    NMAD of "bins".
     """
 
     _least: ClassVar[dict] = {**_LEAST, "depth": 0}
@@ -136,7 +141,7 @@ class CatalogConfig(CheckedSettings):
     n_bins: int = 150
     width: int = 128
     depth: int = 2
-    epochs: int = 40
+    epochs: int = 30
     batch_size: int = 128
     learning_rate: float = 3e-3
     warmup: float = 0.1
@@ -150,6 +155,6 @@ class CatalogConfig(CheckedSettings):
     n_reductions: int = 3
     validation_fraction: float = 0.1
     calibrate: bool = True
-    output: str = "bins"
-    n_members: int = 5
+    output: str = "density"
+    n_members: int = 3
     seed: int = 0

@@ -9,6 +9,7 @@ from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["StoredEstimator"]
 
+_HISTORY = ("member", "epoch", "training_loss", "validation_loss")
 # Format 1 has the arrays of one member as "state"; format 2 a list of them.
 _FORMATS = (1, 2)
 
@@ -44,7 +45,8 @@ class StoredEstimator:
         self.config = config
         self.grid = np.array(grid, dtype=float)
         self._description = _copied(description)
-        self._history = {} if history is None else {name: list(column) for name, column in history.items()}
+        history = history or {}  # of a file with its columns in any order
+        self._history = {name: list(history[name]) for name in _HISTORY if name in history}
         self._models = models or [self._build(self._description, self.grid, config) for _ in range(config.n_members)]
         for model in self._models:
             model.eval()
