@@ -3,8 +3,8 @@
     python benchmarks/photoz_metrics.py --galaxies 1000000 --threads 2 --out photoz_metrics.ecsv
     python benchmarks/photoz_metrics.py --galaxies 1000000 --device cuda --out photoz_metrics_gpu.ecsv
 
-Each takes the same chunks of the same made-up densities, in a process of its own, whose peak memory is given. Making the
-densities (and bringing them to the device) is not part of the time; making the object that holds them, with its
+Each takes the same chunks of the same made-up densities, in a process of its own, whose peak memory is given. Making
+the densities (and bringing them to the device) is not part of the time; making the object that holds them, with its
 checks and its normalisation, is a stage of its own. The numbers that come out are in the table too.
 """
 

@@ -83,8 +83,9 @@ class Conversions:
         """The densities as an ensemble of qp (extra ``qp``).
 
         Lines become ``qp.interp``, constants ``qp.hist``, in float64, with the values as they are (``norm=False``).
-        qp integrates lines in its own way: its cumulative probability begins with half a cell of the first value and
-        is a chord between the grid points, so that its cdf and quantiles differ slightly from those here.
+        qp integrates lines in its own way: its cumulative probability is a chord between the grid points, and at the
+        first of them half a cell of the first value and not 0, so that its cdf and quantiles differ slightly from
+        those here.
 
         Parameters
         ----------

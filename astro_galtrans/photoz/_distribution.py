@@ -238,14 +238,15 @@ def distribution_metrics(pdf, z_spec, metrics=None, *, brier_edges=None):
     -----
     qp 1.1 and RAIL differ as follows; `desc_metrics` gives their numbers.
 
-    - Their cumulative probability starts with half a cell of the first value and is a chord between the grid points,
-      where that of a linear density is a parabola: their PIT, KS and CvM differ a little, on coarse grids more.
+    - Their cumulative probability is a chord between the grid points, where that of a linear density is a parabola, and
+      at the first point half a cell of the first value and not 0: their PIT, KS and CvM differ a little, on coarse
+      grids more.
     - ``pit_ad`` is a two-sample statistic there, of the PIT and a regular sequence of as many values (Scholz & Stephens
       1987), standardised: another number.
     - A density with NaN gets a PIT of 0 there without an error: it counts as an outlier in each statistic. Here it is
       refused, or masked and counted.
-    - ``pit_outlier_rate`` is read there off a distribution through 100 quantiles of the PIT, of which those at exactly
-      0 and 1 are removed.
+    - ``pit_outlier_rate`` is read there off a distribution through 100 quantiles of the PIT, and so only nearly the
+      fraction of galaxies.
     - ``cde_loss`` takes p at the point nearest to z_spec and the integral by the trapezoid rule over p^2, by default on
       301 points from 0 to 2.5, whatever the grid of the density is.
     - ``brier`` sums (density - [z_spec in bin])^2 there, densities in the place of probabilities: it grows without

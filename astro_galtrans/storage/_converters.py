@@ -105,8 +105,7 @@ class RedshiftPDFConverter(_OwnConverter):
             import torch
 
             density = torch.from_numpy(density)
-        return self.create(
-            node["grid"], density, on_invalid="mask", interpolation=node.get("interpolation", "linear"))
+        return self.create(node["grid"], density, on_invalid="mask", interpolation=node["interpolation"])
 
 
 class _StateConverter(_OwnConverter):

@@ -56,7 +56,8 @@ def test_samples_that_do_not_fit():
         with pytest.raises(ValueError, match=r"1 of 2 .*\[1\]"):
             RedshiftPDF.from_samples([[0.1, 0.2], [np.nan, 0.3]], GRID, method=method)
         with pytest.warns(GaltransWarning, match="1 of 2 .* masked"):
-            masked = RedshiftPDF.from_samples([[0.3, 0.7], [np.nan, 0.3]], GRID, method=method, on_invalid="mask")
+            masked = RedshiftPDF.from_samples([[0.3, 0.7], [np.nan, 0.3]], GRID, method=method, bandwidth=0.05,
+                                              on_invalid="mask")
         assert masked.valid.tolist() == [True, False]
     assert RedshiftPDF.from_samples([[1.0]], [0.0, 0.5, 1.0]).density.tolist() == [[0, 2]]
     with pytest.raises(ValueError, match="method must be"):
