@@ -10,10 +10,12 @@ checks and its normalisation, is a stage of its own. The numbers that come out a
 
 import argparse
 import logging
+import os
 import resource
 import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import get_context
 
@@ -103,8 +105,6 @@ class Package:
 class Plain:
     """NumPy and SciPy, as one would write it for a grid."""
 
-    crps_is_known = True
-
     def __init__(self, grid, options):
         self.grid, self.values = grid, defaultdict(list)
 
@@ -150,9 +150,8 @@ class Plain:
     def finish_point(self):
         dz = np.concatenate(self.values["point"])
         low, middle, high = np.percentile(dz, [25, 50, 75])
-        nmad = 1.4826 * np.median(np.abs(dz - middle))
-        sigma = (high - low) / 1.349
-        return [nmad, middle, sigma, np.mean(np.abs(dz) > max(0.06, 3 * sigma))][0]
+        np.mean(np.abs(dz) > max(0.06, 3 * (high - low) / 1.349))
+        return 1.4826 * np.median(np.abs(dz - middle))
 
     def finish_pit(self):
         ordered = np.sort(np.concatenate(self.values["pit"]))
@@ -172,8 +171,6 @@ class Plain:
 
 class Qp(Plain):
     """qp: `qp.interp` ensembles, its PIT with all its statistics, its CDE loss on the grid of the densities."""
-
-    crps_is_known = False
 
     def __init__(self, grid, options):
         import warnings
@@ -266,7 +263,13 @@ def main():
     parser.add_argument("--out", help="ECSV file for the table")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Not above, for each process of its own would import it, and all that it needs, into the memory that is measured.
+    import torch
+    from training_rate import machine
+
     names = options.only or [name for name in _KINDS if name != "qp" or find_spec("qp")]
+    # Threads that wait for each other take no time from what else the machine does, nor from each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     rows = []
     for name in names:
         n_galaxies = options.qp_galaxies if name == "qp" and options.qp_galaxies else options.galaxies
@@ -281,6 +284,8 @@ def main():
         table[name].info.format = form
     table["seconds"].unit, table["peak_memory"].unit, table["device_memory"].unit = "s", "MiB", "MiB"
     table.meta = {name: getattr(options, name) for name in ("points", "chunk", "threads", "device", "dtype")}
+    table.meta.update(machine=machine(torch.device(options.device)), **{
+        name: version(name) for name in ("torch", "numpy", "qp-prob") if name != "qp-prob" or "qp" in names})
     log.info("%s\n%s", table.meta, "\n".join(table.pformat(max_width=-1, max_lines=-1)))
     if options.out:
         table.write(options.out, format="ascii.ecsv", overwrite=True)

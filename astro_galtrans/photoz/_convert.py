@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.table import Table
 
-__all__ = ["Conversions"]
+__all__ = ["from_qp", "from_table", "to_qp", "to_table"]
 
 
 def _require_qp():
@@ -18,132 +18,130 @@ def _array(values):
     return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
 
 
-class Conversions:
-    """The part of `RedshiftPDF` that converts."""
+def to_table(pdf, ids=None):
+    """A table with one row a galaxy.
 
-    def to_table(self, ids=None):
-        """A table with one row a galaxy.
+    Parameters
+    ----------
+    ids : array_like, optional
+        Put into a first column ``id``.
 
-        Parameters
-        ----------
-        ids : array_like, optional
-            Put into a first column ``id``.
+    Returns
+    -------
+    `~astropy.table.Table`
+        Columns ``z_mode``, ``z_mean``, ``z_median`` and ``density`` (a vector column). ``meta`` holds the grid as
+        a list in ``redshift_grid``, so that ECSV files hold all of it, the ``interpolation``, and the `counts`.
+    """
+    table = Table(meta={"redshift_grid": pdf._grid.cpu().tolist(), "interpolation": pdf.interpolation,
+                        **pdf.counts})
+    if ids is not None:
+        table["id"] = np.asarray(ids)
+    for name, values in (("z_mode", pdf.mode()), ("z_mean", pdf.mean()), ("z_median", pdf.median()),
+                         ("density", pdf.density)):
+        table[name] = _array(values)
+    return table
 
-        Returns
-        -------
-        `~astropy.table.Table`
-            Columns ``z_mode``, ``z_mean``, ``z_median`` and ``density`` (a vector column). ``meta`` holds the grid as
-            a list in ``redshift_grid``, so that ECSV files hold all of it, the ``interpolation``, and the `counts`.
-        """
-        table = Table(meta={"redshift_grid": self._grid.cpu().tolist(), "interpolation": self.interpolation,
-                            **self.counts})
-        if ids is not None:
-            table["id"] = np.asarray(ids)
-        for name, values in (("z_mode", self.mode()), ("z_mean", self.mean()), ("z_median", self.median()),
-                             ("density", self.density)):
-            table[name] = _array(values)
-        return table
 
-    @classmethod
-    def from_table(cls, table, *, grid=None, column="density", interpolation=None, on_invalid="mask"):
-        """The densities in a vector column of a table, with NumPy arrays inside; rows masked there stay masked.
+def from_table(cls, table, *, grid=None, column="density", interpolation=None, on_invalid="mask"):
+    """The densities in a vector column of a table, with NumPy arrays inside; rows masked there stay masked.
 
-        Parameters
-        ----------
-        table : `~astropy.table.Table`
-            As of `to_table`, or any other with a column of densities.
-        grid : array_like, optional
-            Redshifts of the columns of the densities; ``meta["redshift_grid"]`` by default.
-        column : str, optional
-            Name of the vector column.
-        interpolation : {"linear", "constant"}, optional
-            As of `RedshiftPDF`; ``meta["interpolation"]`` by default, and else ``"linear"``.
-        on_invalid : {"mask", "raise"}, optional
-            As of `RedshiftPDF`.
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        As of `to_table`, or any other with a column of densities.
+    grid : array_like, optional
+        Redshifts of the columns of the densities; ``meta["redshift_grid"]`` by default.
+    column : str, optional
+        Name of the vector column.
+    interpolation : {"linear", "constant"}, optional
+        As of `RedshiftPDF`; ``meta["interpolation"]`` by default, and else ``"linear"``.
+    on_invalid : {"mask", "raise"}, optional
+        As of `RedshiftPDF`.
 
-        Returns
-        -------
-        RedshiftPDF
+    Returns
+    -------
+    RedshiftPDF
 
-        Raises
-        ------
-        ValueError
-            If the table has no such column, or no grid is known.
-        """
-        grid = table.meta.get("redshift_grid") if grid is None else grid
-        if grid is None or column not in table.colnames:
-            raise ValueError(
-                f'table must have a column "{column}" and meta["redshift_grid"] (or grid be given), as '
-                f"RedshiftPDF.to_table writes; got the columns {table.colnames}")
-        density = np.ma.filled(np.ma.asarray(table[column], dtype=float), np.nan)
-        interpolation = table.meta.get("interpolation", "linear") if interpolation is None else interpolation
-        return cls(grid, density, on_invalid=on_invalid, interpolation=interpolation)
+    Raises
+    ------
+    ValueError
+        If the table has no such column, or no grid is known.
+    """
+    grid = table.meta.get("redshift_grid") if grid is None else grid
+    if grid is None or column not in table.colnames:
+        raise ValueError(
+            f'table must have a column "{column}" and meta["redshift_grid"] (or grid be given), as '
+            f"RedshiftPDF.to_table writes; got the columns {table.colnames}")
+    density = np.ma.filled(np.ma.asarray(table[column], dtype=float), np.nan)
+    interpolation = table.meta.get("interpolation", "linear") if interpolation is None else interpolation
+    return cls(grid, density, on_invalid=on_invalid, interpolation=interpolation)
 
-    def to_qp(self, on_masked="raise"):
-        """The densities as an ensemble of qp (extra ``qp``).
 
-        Lines become ``qp.interp``, constants ``qp.hist``, in float64, with the values as they are (``norm=False``).
-        qp integrates lines in its own way: its cumulative probability is a chord between the grid points, and at the
-        first of them half a cell of the first value and not 0, so that its cdf and quantiles differ slightly from
-        those here.
+def to_qp(pdf, on_masked="raise"):
+    """The densities as an ensemble of qp (extra ``qp``).
 
-        Parameters
-        ----------
-        on_masked : {"raise", "drop"}, optional
-            Whether masked rows are refused or left out. qp has no masked rows, and takes a NaN for a PIT of 0.
+    Lines become ``qp.interp``, constants ``qp.hist``, in float64, with the values as they are (``norm=False``).
+    qp integrates lines in its own way: its cumulative probability is a chord between the grid points, and at the
+    first of them half a cell of the first value and not 0, so that its cdf and quantiles differ slightly from
+    those here.
 
-        Returns
-        -------
-        `qp.Ensemble`
+    Parameters
+    ----------
+    on_masked : {"raise", "drop"}, optional
+        Whether masked rows are refused or left out. qp has no masked rows, and takes a NaN for a PIT of 0.
 
-        Raises
-        ------
-        ImportError
-            Without qp.
-        ValueError
-            For masked rows under ``on_masked="raise"``.
-        """
-        qp = _require_qp()
-        if on_masked not in ("raise", "drop"):
-            raise ValueError(f"on_masked must be 'raise' or 'drop', got {on_masked!r}")
-        if self.n_masked and on_masked == "raise":
-            raise ValueError(f'{self.n_masked} of {len(self)} densities are masked; on_masked="drop" leaves them out')
-        grid = self._grid.cpu().numpy().astype(float)
-        density = self._density[self._valid].cpu().numpy().astype(float)
-        if self.interpolation == "linear":
-            return qp.Ensemble(qp.interp, data={"xvals": grid, "yvals": density, "norm": False})
-        return qp.Ensemble(qp.hist, data={"bins": grid, "pdfs": density, "norm": False})
+    Returns
+    -------
+    ``qp.Ensemble``
 
-    @classmethod
-    def from_qp(cls, ensemble, grid=None, *, on_invalid="raise"):
-        """The densities of a qp ensemble, with NumPy arrays inside.
+    Raises
+    ------
+    ImportError
+        Without qp.
+    ValueError
+        For masked rows under ``on_masked="raise"``.
+    """
+    qp = _require_qp()
+    if on_masked not in ("raise", "drop"):
+        raise ValueError(f"on_masked must be 'raise' or 'drop', got {on_masked!r}")
+    if pdf.n_masked and on_masked == "raise":
+        raise ValueError(f'{pdf.n_masked} of {len(pdf)} densities are masked; on_masked="drop" leaves them out')
+    grid = pdf._grid.cpu().numpy().astype(float)
+    density = pdf._density[pdf._valid].cpu().numpy().astype(float)
+    if pdf.interpolation == "linear":
+        return qp.Ensemble(qp.interp, data={"xvals": grid, "yvals": density, "norm": False})
+    return qp.Ensemble(qp.hist, data={"bins": grid, "pdfs": density, "norm": False})
 
-        Parameters
-        ----------
-        ensemble : `qp.Ensemble`
-            Of any kind. The values of ``interp`` and ``hist`` ensembles are taken as they are; others, or all of them
-            where ``grid`` is given, are evaluated at the grid points and linear between them.
-        grid : array_like, optional
-            Redshifts; needed for ensembles that have none.
-        on_invalid : {"raise", "mask"}, optional
-            As of `RedshiftPDF`.
 
-        Returns
-        -------
-        RedshiftPDF
+def from_qp(cls, ensemble, grid=None, *, on_invalid="raise"):
+    """The densities of a qp ensemble, with NumPy arrays inside.
 
-        Raises
-        ------
-        ValueError
-            If the ensemble has no grid of its own and none is given.
-        """
-        kind = ensemble.gen_class.name
-        if grid is None and kind == "interp":
-            grid = np.ravel(ensemble.metadata["xvals"])
-            return cls(grid, np.atleast_2d(ensemble.objdata["yvals"]), on_invalid=on_invalid)
-        if grid is None and kind == "hist":
-            return cls(np.ravel(ensemble.metadata["bins"]), np.atleast_2d(ensemble.objdata["pdfs"]),
-                       on_invalid=on_invalid, interpolation="constant")
-        if grid is None:
-            raise ValueError(f"a qp ensemble of the kind {kind!r} needs the redshifts to evaluate it at: grid")
-        return cls(grid, np.atleast_2d(ensemble.pdf(np.asarray(grid, dtype=float))), on_invalid=on_invalid)
+    Parameters
+    ----------
+    ensemble : qp.Ensemble
+        Of any kind. The values of ``interp`` and ``hist`` ensembles are taken as they are; others, or all of them
+        where ``grid`` is given, are evaluated at the grid points and linear between them.
+    grid : array_like, optional
+        Redshifts; needed for ensembles that have none.
+    on_invalid : {"raise", "mask"}, optional
+        As of `RedshiftPDF`.
+
+    Returns
+    -------
+    RedshiftPDF
+
+    Raises
+    ------
+    ValueError
+        If the ensemble has no grid of its own and none is given.
+    """
+    kind = ensemble.gen_class.name
+    if grid is None and kind == "interp":
+        grid = np.ravel(ensemble.metadata["xvals"])
+        return cls(grid, np.atleast_2d(ensemble.objdata["yvals"]), on_invalid=on_invalid)
+    if grid is None and kind == "hist":
+        return cls(np.ravel(ensemble.metadata["bins"]), np.atleast_2d(ensemble.objdata["pdfs"]),
+                   on_invalid=on_invalid, interpolation="constant")
+    if grid is None:
+        raise ValueError(f"a qp ensemble of the kind {kind!r} needs the redshifts to evaluate it at: grid")
+    return cls(grid, np.atleast_2d(ensemble.pdf(np.asarray(grid, dtype=float))), on_invalid=on_invalid)

@@ -47,19 +47,19 @@ def nz_metrics(pdf, z_spec, *, weights=None, edges=None):
     With n(z) the mean of the densities (`RedshiftPDF.stack`), N(z) its cumulative probability, S(z) the fraction of the
     true redshifts up to z, and n_b, s_b the probabilities of bins:
 
-    ====================  ========================================================================================
-    ``mean_difference``   mean of n(z) - mean of z_spec, what weak lensing asks for (Ma, Hu & Huterer 2006, ApJ 636,
-                          21)
-    ``std_difference``    standard deviation of n(z) - that of z_spec (with 1/n)
-    ``median_difference`` median of n(z) - median of z_spec
-    ``ks``                largest \\|N(z) - S(z)\\| over all z, exact (Kolmogorov-Smirnov distance)
-    ``l1``                sum over bins of \\|n_b - s_b\\|, from 0 to 2; half of it is the fraction of galaxies in
-                          the wrong bin (total variation)
-    ``kl``                sum over bins of s_b ln(s_b / n_b), in nats (Kullback & Leibler 1951, Ann. Math. Stat. 22,
-                          79); infinite where redshifts are observed in a bin without probability
-    ``js``                Jensen-Shannon divergence, the mean of the Kullback-Leibler divergences of n_b and s_b
-                          from their mean, from 0 to ln 2 (Lin 1991, IEEE Trans. Inf. Theory 37, 145)
-    ====================  ========================================================================================
+    =====================  =======================================================================================
+    ``mean_difference``    mean of n(z) - mean of z_spec, what weak lensing asks for (Ma, Hu & Huterer 2006, ApJ
+                           636, 21)
+    ``std_difference``     standard deviation of n(z) - that of z_spec (with 1/n)
+    ``median_difference``  median of n(z) - median of z_spec
+    ``ks``                 largest \\|N(z) - S(z)\\| over all z, exact (Kolmogorov-Smirnov distance)
+    ``l1``                 sum over bins of \\|n_b - s_b\\|, from 0 to 2; half of it is the fraction of galaxies in
+                           the wrong bin (total variation)
+    ``kl``                 sum over bins of s_b ln(s_b / n_b), in nats (Kullback & Leibler 1951, Ann. Math. Stat.
+                           22, 79); infinite where redshifts are observed in a bin without probability
+    ``js``                 Jensen-Shannon divergence, the mean of the Kullback-Leibler divergences of n_b and s_b
+                           from their mean, from 0 to ln 2 (Lin 1991, IEEE Trans. Inf. Theory 37, 145)
+    =====================  =======================================================================================
 
     Parameters
     ----------

@@ -6,10 +6,7 @@ import numpy as np
 import torch
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.photoz import _piecewise
-from astro_galtrans.photoz._construct import Constructors
-from astro_galtrans.photoz._convert import Conversions
-from astro_galtrans.photoz._regrid import Reshaping
+from astro_galtrans.photoz import _construct, _convert, _piecewise, _regrid
 
 __all__ = ["RedshiftPDF"]
 
@@ -48,7 +45,7 @@ def _check_columns(values, grid, interpolation):
         raise ValueError(f"density has {values.shape[1]} bins a galaxy, grid has edges for {grid.numel() - 1}")
 
 
-class RedshiftPDF(Constructors, Conversions, Reshaping):
+class RedshiftPDF:
     """Redshift probability densities of an ensemble of galaxies on a shared grid.
 
     Between the grid points the densities are straight lines, or constant where they come from histograms; outside
@@ -92,6 +89,14 @@ class RedshiftPDF(Constructors, Conversions, Reshaping):
     array([[0.16, 0.84],
            [0.16, 0.84]])
     """
+
+    from_histogram = classmethod(_construct.from_histogram)
+    from_samples = classmethod(_construct.from_samples)
+    from_gaussian_mixture = classmethod(_construct.from_gaussian_mixture)
+    from_table = classmethod(_convert.from_table)
+    from_qp = classmethod(_convert.from_qp)
+    to_table, to_qp = _convert.to_table, _convert.to_qp
+    rebin, regrid, stack = _regrid.rebin, _regrid.regrid, _regrid.stack
 
     def __init__(self, grid, density, *, on_invalid="raise", tolerance=1e-3, interpolation="linear"):
         if on_invalid not in ("raise", "mask"):

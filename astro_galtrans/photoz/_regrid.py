@@ -8,7 +8,7 @@ import torch
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
 
-__all__ = ["Reshaping"]
+__all__ = ["rebin", "regrid", "stack"]
 
 
 def _integrals_at(grid, density, redshift):
@@ -48,141 +48,142 @@ def _projected(grid, density, points):
     return (smooth + (pad(flow, (0, 1)) - pad(flow, (1, 0))) / weights).clamp(min=0)
 
 
-class Reshaping:
-    """The part of `RedshiftPDF` that puts densities on other grids."""
+def _new_grid(pdf, grid, name, outside):
+    if outside not in ("raise", "drop"):
+        raise ValueError(f"outside must be 'raise' or 'drop', got {outside!r}")
+    points = pdf._in(grid, name)
+    if points.ndim != 1 or points.numel() < 2 or not bool((torch.diff(points) > 0).all()):
+        raise ValueError(f"{name} must be at least 2 increasing redshifts, got the shape {tuple(points.shape)}")
+    lost = torch.as_tensor(1 - np.diff(_numpy(pdf.cdf(_numpy(points)[[0, -1]])), axis=1)[:, 0])
+    count = int((lost > 1e-3).sum())
+    if count and outside == "raise":
+        raise ValueError(
+            f"{count} of {len(pdf)} densities have more than 0.1 % of their probability outside of {name} "
+            f'({float(points[0]):.4g} to {float(points[-1]):.4g}); outside="drop" leaves it out')
+    if count:
+        warnings.warn(f"{count} of {len(pdf)} redshift densities lose probability outside of {name} and are "
+                      "normalised again", GaltransWarning, 3)
+    return points
 
-    def _new_grid(self, grid, name, outside):
-        if outside not in ("raise", "drop"):
-            raise ValueError(f"outside must be 'raise' or 'drop', got {outside!r}")
-        points = self._in(grid, name)
-        if points.ndim != 1 or points.numel() < 2 or not bool((torch.diff(points) > 0).all()):
-            raise ValueError(f"{name} must be at least 2 increasing redshifts, got the shape {tuple(points.shape)}")
-        lost = torch.as_tensor(1 - np.diff(_numpy(self.cdf(_numpy(points)[[0, -1]])), axis=1)[:, 0])
-        count = int((lost > 1e-3).sum())
-        if count and outside == "raise":
-            raise ValueError(
-                f"{count} of {len(self)} densities have more than 0.1 % of their probability outside of {name} "
-                f'({float(points[0]):.4g} to {float(points[-1]):.4g}); outside="drop" leaves it out')
-        if count:
-            warnings.warn(f"{count} of {len(self)} redshift densities lose probability outside of {name} and are "
-                          "normalised again", GaltransWarning, 3)
-        return points
 
-    def _reshaped(self, density, grid):
-        """The densities on another grid; a row that has lost everything, but for rounding, is masked."""
-        integral = density @ _piecewise.measure_of(grid, density.shape[1])
-        valid = self._valid & (integral > 1e-6)
-        newly_masked = int((self._valid & ~valid).sum())
-        if newly_masked:
-            warnings.warn(f"{newly_masked} of {len(self)} redshift densities have no probability on the new grid and "
-                          "are masked", GaltransWarning, 3)
-        return self._like(torch.where(valid[:, None], density / integral[:, None], float("nan")), valid, grid=grid)
+def _reshaped(pdf, density, grid):
+    """The densities on another grid; a row that has lost everything, but for rounding, is masked."""
+    integral = density @ _piecewise.measure_of(grid, density.shape[1])
+    valid = pdf._valid & (integral > 1e-6)
+    newly_masked = int((pdf._valid & ~valid).sum())
+    if newly_masked:
+        warnings.warn(f"{newly_masked} of {len(pdf)} redshift densities have no probability on the new grid and "
+                      "are masked", GaltransWarning, 3)
+    return pdf._like(torch.where(valid[:, None], density / integral[:, None], float("nan")), valid, grid=grid)
 
-    def rebin(self, edges, *, outside="raise"):
-        """The densities in bins, each of which keeps its exact probability.
 
-        Parameters
-        ----------
-        edges : array_like
-            Edges of the bins, shape ``(n_bins + 1,)``.
-        outside : {"raise", "drop"}, optional
-            Whether it is an error that a density has more than 0.1 % of its probability outside of the edges, or
-            that part is left out and the rest normalised again, with a warning that counts the densities. Those
-            that have no more than 1e-6 inside are masked then.
+def rebin(pdf, edges, *, outside="raise"):
+    """The densities in bins, each of which keeps its exact probability.
 
-        Returns
-        -------
-        RedshiftPDF
-            With ``interpolation="constant"``.
+    Parameters
+    ----------
+    edges : array_like
+        Edges of the bins, shape ``(n_bins + 1,)``.
+    outside : {"raise", "drop"}, optional
+        Whether it is an error that a density has more than 0.1 % of its probability outside of the edges, or
+        that part is left out and the rest normalised again, with a warning that counts the densities. Those
+        that have no more than 1e-6 inside are masked then.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from astro_galtrans.photoz import RedshiftPDF
-        >>> pdf = RedshiftPDF([0.0, 1.0], [[0.0, 2.0]])
-        >>> pdf.rebin([0.0, 0.5, 1.0]).density
-        array([[0.5, 1.5]])
-        """
-        edges = self._new_grid(edges, "edges", outside)
+    Returns
+    -------
+    RedshiftPDF
+        With ``interpolation="constant"``.
 
-        def rows(grid, density):
-            below = _piecewise.probability_below(
-                grid, density, _piecewise.cumulative_of(grid, density), edges.expand(len(density), -1).contiguous())
-            return torch.diff(below, dim=1).clamp(min=0) / torch.diff(edges)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.photoz import RedshiftPDF
+    >>> pdf = RedshiftPDF([0.0, 1.0], [[0.0, 2.0]])
+    >>> pdf.rebin([0.0, 0.5, 1.0]).density
+    array([[0.5, 1.5]])
+    """
+    edges = _new_grid(pdf, edges, "edges", outside)
 
-        return self._reshaped(self._rowwise(rows), edges)
+    def rows(grid, density):
+        below = _piecewise.probability_below(
+            grid, density, _piecewise.cumulative_of(grid, density), edges.expand(len(density), -1).contiguous())
+        return torch.diff(below, dim=1).clamp(min=0) / torch.diff(edges)
 
-    def regrid(self, grid, *, outside="raise"):
-        """The densities as lines between the points of another grid, with probability and mean kept.
+    return _reshaped(pdf, pdf._rowwise(rows), edges)
 
-        The values are those of the L2 projection on lines between the new points, which has the integral of the
-        density with each hat function, and so its probability and its mean, and leaves a density that is such a line
-        as it is. Where that would swing below zero, beside peaks sharper than the new grid can hold, it stays closer
-        to the positive projection of the diagonal (lumped) mass matrix: the flow of probability between neighbouring
-        points that leads from one to the other is limited (Zalesak 1979, J. Comput. Phys. 31, 335), which keeps
-        the probability of each neighbourhood. Values taken at the new points, as in ``convert_to`` of qp, keep neither
-        probability nor mean.
 
-        Parameters
-        ----------
-        grid : array_like
-            The new points, shape ``(n_new,)``.
-        outside : {"raise", "drop"}, optional
-            As of `rebin`.
+def regrid(pdf, grid, *, outside="raise"):
+    """The densities as lines between the points of another grid, with probability and mean kept.
 
-        Returns
-        -------
-        RedshiftPDF
-            With ``interpolation="linear"``.
-        """
-        points = self._new_grid(grid, "grid", outside)
-        return self._reshaped(self._rowwise(lambda old, density: _projected(old, density, points)), points)
+    The values are those of the L2 projection on lines between the new points, which has the integral of the
+    density with each hat function, and so its probability and its mean, and leaves a density that is such a line
+    as it is. Where that would swing below zero, beside peaks sharper than the new grid can hold, it stays closer
+    to the positive projection of the diagonal (lumped) mass matrix: the flow of probability between neighbouring
+    points that leads from one to the other is limited (Zalesak 1979, J. Comput. Phys. 31, 335), which keeps
+    the probability of each neighbourhood. Values taken at the new points, as in ``convert_to`` of qp, keep neither
+    probability nor mean.
 
-    def stack(self, weights=None):
-        """The redshift distribution n(z) as the mean of the densities.
+    Parameters
+    ----------
+    grid : array_like
+        The new points, shape ``(n_new,)``.
+    outside : {"raise", "drop"}, optional
+        As of `rebin`.
 
-        The sum of the densities is what surveys stack; it is the distribution of the redshifts only where the
-        densities are calibrated and their priors fit the sample (Malz & Hogg 2022, ApJ 928, 127).
+    Returns
+    -------
+    RedshiftPDF
+        With ``interpolation="linear"``.
+    """
+    points = _new_grid(pdf, grid, "grid", outside)
+    return _reshaped(pdf, pdf._rowwise(lambda old, density: _projected(old, density, points)), points)
 
-        Parameters
-        ----------
-        weights : array_like, optional
-            Weight of each galaxy, shape ``(n_galaxies,)``, not negative.
 
-        Returns
-        -------
-        RedshiftPDF
-            Of one row, exact. Masked rows are left out, with a warning; `counts` is that of this ensemble.
+def stack(pdf, weights=None):
+    """The redshift distribution n(z) as the mean of the densities.
 
-        Examples
-        --------
-        >>> from astro_galtrans.photoz import RedshiftPDF
-        >>> pdf = RedshiftPDF([0.0, 1.0, 2.0], [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], tolerance=1)
-        >>> pdf.stack().density.round(4)
-        array([[0.3333, 0.6667, 0.3333]])
-        """
-        used = self._valid.to(self._density.dtype)
-        if weights is not None:
-            weights = self._in(weights, "weights")
-            if weights.shape != (len(self),):
-                raise ValueError(f"weights must have the shape ({len(self)},), got {tuple(weights.shape)}")
-            if not bool(((weights >= 0) & torch.isfinite(weights)).all()):
-                raise ValueError("weights must be finite and not negative")
-            used = used * weights
-        if not bool(used.sum() > 0):
-            raise ValueError("there is no galaxy to stack: all are masked or have no weight")
-        if self.n_masked:
-            warnings.warn(f"{self.n_masked} of {len(self)} masked redshift densities are left out of the stack",
-                          GaltransWarning, 2)
-        total = torch.zeros_like(self._density[:1], dtype=torch.float64 if self.device.type != "mps" else None)
-        for rows in _piecewise.blocks(len(self), self._density.shape[1], self.device):
-            part = torch.nan_to_num(self._density[rows]) if self.n_masked else self._density[rows]
-            total += used[None, rows] @ part
-        density = (total / used.sum().to(total)).to(self._density)
-        one = torch.ones(1, dtype=torch.bool, device=self.device)
-        result = self._like(density, one, ~one)
-        result._source_counts = self.counts
-        return result
+    The sum of the densities is what surveys stack; it is the distribution of the redshifts only where the
+    densities are calibrated and their priors fit the sample (Malz & Hogg 2022, ApJ 928, 127).
+
+    Parameters
+    ----------
+    weights : array_like, optional
+        Weight of each galaxy, shape ``(n_galaxies,)``, not negative.
+
+    Returns
+    -------
+    RedshiftPDF
+        Of one row, exact. Masked rows are left out, with a warning; `counts` is that of this ensemble.
+
+    Examples
+    --------
+    >>> from astro_galtrans.photoz import RedshiftPDF
+    >>> pdf = RedshiftPDF([0.0, 1.0, 2.0], [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], tolerance=1)
+    >>> pdf.stack().density.round(4)
+    array([[0.3333, 0.6667, 0.3333]])
+    """
+    used = pdf._valid.to(pdf._density.dtype)
+    if weights is not None:
+        weights = pdf._in(weights, "weights")
+        if weights.shape != (len(pdf),):
+            raise ValueError(f"weights must have the shape ({len(pdf)},), got {tuple(weights.shape)}")
+        if not bool(((weights >= 0) & torch.isfinite(weights)).all()):
+            raise ValueError("weights must be finite and not negative")
+        used = used * weights
+    if not bool(used.sum() > 0):
+        raise ValueError("there is no galaxy to stack: all are masked or have no weight")
+    if pdf.n_masked:
+        warnings.warn(f"{pdf.n_masked} of {len(pdf)} masked redshift densities are left out of the stack",
+                      GaltransWarning, 2)
+    total = torch.zeros_like(pdf._density[:1], dtype=torch.float64 if pdf.device.type != "mps" else None)
+    for rows in _piecewise.blocks(len(pdf), pdf._density.shape[1], pdf.device):
+        part = torch.nan_to_num(pdf._density[rows]) if pdf.n_masked else pdf._density[rows]
+        total += used[None, rows] @ part
+    density = (total / used.sum().to(total)).to(pdf._density)
+    one = torch.ones(1, dtype=torch.bool, device=pdf.device)
+    result = pdf._like(density, one, ~one)
+    result._source_counts = pdf.counts
+    return result
 
 
 def _numpy(values):
