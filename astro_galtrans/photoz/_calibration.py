@@ -22,7 +22,7 @@ _BLOCK = 1_000_000
 
 
 class PITCalibration:
-    """Makes the PIT of redshift densities uniform; made by `fit` from galaxies of known redshift.
+    """Makes the PIT of redshift densities uniform; made by `PITCalibration.fit` from galaxies of known redshift.
 
     With F(z) the cumulative probability of a galaxy and r(u) the density of the PIT ``u = F(z_spec)`` among the
     galaxies of the fit, the calibrated density is ::
@@ -191,7 +191,7 @@ class PITCalibration:
         pit : array_like
             From 0 to 1, shape ``(k,)``.
         features : optional
-            Of m galaxies, as in `fit`; needed for a local calibration.
+            Of m galaxies, as in `PITCalibration.fit`; needed for a local calibration.
 
         Returns
         -------
@@ -201,7 +201,10 @@ class PITCalibration:
         return self._evaluate("density", pit, features)
 
     def pit_cdf(self, pit, features=None):
-        """The cumulative probability R of the PIT, the PIT that calibrated densities have; as `pit_density`."""
+        """The cumulative probability R of the PIT, the PIT that calibrated densities have.
+
+        Parameters and results are those of `PITCalibration.pit_density`.
+        """
         return self._evaluate("cumulative", pit, features)
 
     def _evaluate(self, name, pit, features):
@@ -239,7 +242,7 @@ class PITCalibration:
         return result
 
     def to_tree(self):
-        """Plain values and arrays, from which `from_tree` makes the same calibration.
+        """Plain values and arrays, from which `PITCalibration.from_tree` makes the same calibration.
 
         Returns
         -------
@@ -252,7 +255,7 @@ class PITCalibration:
 
     @classmethod
     def from_tree(cls, tree):
-        """The calibration that was taken apart by `to_tree`.
+        """The calibration that was taken apart by `PITCalibration.to_tree`.
 
         Parameters
         ----------

@@ -63,7 +63,7 @@ def _cloud(axis, x, y, x_range, y_range, height=1.0):
     if len(x) <= _FEW:
         axis.plot(x, y, ".", ms=4, mew=0, alpha=0.5, color=_FIRST, rasterized=True)
         return None
-    n = int(np.clip(np.sqrt(len(x)), 60, 180))
+    n = int(np.clip(1.5 * np.sqrt(len(x)), 100, 200))
     counts, x_edges, y_edges = np.histogram2d(x, y, (n, max(1, int(n * height))), range=[x_range, y_range])
     return axis.pcolormesh(x_edges, y_edges, np.where(counts > 0, counts, np.nan).T, cmap="viridis_r",
                            norm=LogNorm(1, max(10, counts.max())), rasterized=True)
