@@ -9,7 +9,6 @@ __all__ = ["Swin"]
 
 # Of the encoder, as MONAI has it; each halves the grid, and the patches of 2 x 2 pixels have halved it before.
 _N_STAGES = 4
-_COARSEST = 2 ** (_N_STAGES + 1)
 _NORMS = {"group": ("group", {"num_groups": 4}), "instance": "instance", "none": ""}
 
 
@@ -42,9 +41,11 @@ class Swin(Backbone):
         Channels of the feature maps on the target grid.
     """
 
+    multiple = 2 ** (_N_STAGES + 1)
+    """What MONAI asks that rows and columns are a multiple of."""
     sizes = {
         "tiny": {"feature_size": 12, "depths": [2, 2, 2, 2], "n_heads": 1, "window": 4, "n_features": 8},
-        "base": {"feature_size": 48, "depths": [2, 2, 6, 2], "n_heads": 3, "window": 4, "n_features": 16},
+        "base": {"feature_size": 72, "depths": [2, 2, 6, 2], "n_heads": 3, "window": 4, "n_features": 8},
     }
 
     def __init__(self, n_planes, n_hints, n_condition=0, *, step, feature_size=12, depths=(2, 2, 2, 2), n_heads=1,
@@ -54,20 +55,21 @@ class Swin(Backbone):
         self.step, self.n_features, self.n_embedding = step, n_features, 2**_N_STAGES * feature_size
         self.condition = ConditionPlanes(n_condition)
         # No dropout and no stochastic depth: training and evaluation agree.
-        self.unetr = _swin_unetr()(
-            in_channels=n_planes + self.condition.n_planes, out_channels=1, spatial_dims=2, feature_size=feature_size,
-            depths=tuple(depths), num_heads=tuple(n_heads * 2**stage for stage in range(_N_STAGES)),
-            window_size=window, norm_name=_NORMS[norm],
-        )
+        self.monai_options = {
+            "in_channels": n_planes + self.condition.n_planes, "out_channels": n_hints, "spatial_dims": 2,
+            "feature_size": feature_size, "depths": tuple(depths), "window_size": window, "norm_name": _NORMS[norm],
+            "num_heads": tuple(n_heads * 2**stage for stage in range(_N_STAGES)),
+        }
+        self.unetr = _swin_unetr()(**self.monai_options)
         del self.unetr.out
         # By channel there is nothing to normalise where the coarsest level is a single place.
-        self.smallest = max(_COARSEST // 2 * window, 2 * _COARSEST if norm == "instance" else 0)
+        self.smallest = max(self.multiple // 2 * window, 2 * self.multiple if norm == "instance" else 0)
         self.painter = Painter(feature_size, n_features, n_hints, n_condition)
 
     def forward(self, planes, hints, size, condition=None):
         """Feature maps on the target grid; see `Backbone`."""
         # Padded first: on CUDA the padding has no reproducible gradient, and the planes of the condition need one.
-        planes, inside = pad_to_multiple(planes, _COARSEST, self.smallest)
+        planes, inside = pad_to_multiple(planes, self.multiple, self.smallest)
         maps, deepest = self.encode_decode(self.condition(planes, condition))
         return Features(self.painter(maps[inside], hints, size, self.step, condition), deepest.mean((-2, -1)))
 

@@ -23,11 +23,8 @@ def test_forward_is_that_of_monai_on_the_same_weights(randn, norm):
     from monai.networks.nets.swin_unetr import SwinUNETR
 
     ours = swin(norm=norm, depths=[2, 1, 2, 1])
-    norm = {"group": ("group", {"num_groups": 4}), "none": ""}.get(norm, norm)
     with torch.random.fork_rng(devices=[]):
-        bare = SwinUNETR(
-            in_channels=3, out_channels=12, spatial_dims=2, feature_size=12, depths=(2, 1, 2, 1),
-            num_heads=(1, 2, 4, 8), window_size=4, norm_name=norm)
+        bare = SwinUNETR(**ours.monai_options | {"out_channels": 12})
     missing = bare.load_state_dict(ours.unetr.state_dict(), strict=False)
     assert missing.missing_keys == ["out.conv.conv.weight", "out.conv.conv.bias"] and not missing.unexpected_keys
     bare.out.conv.conv.weight.copy_(torch.eye(12)[:, :, None, None])
