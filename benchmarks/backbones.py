@@ -30,7 +30,7 @@ from training_rate import machine, make_pairs, synchronize
 from astro_galtrans.backbones import available_backbones
 from astro_galtrans.backbones.blocks import pad_to_multiple
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._fit import _build
+from astro_galtrans.training._build import build_module
 
 log = logging.getLogger("backbones")
 
@@ -50,9 +50,10 @@ def measure(backbone, size, options):
     warnings.filterwarnings("ignore", message="mode collapse")
     row, before = {"backbone": backbone, "size": size}, peak_memory(device)
     for objective in ("conventional", "gradient"):
+        with_critic = backbone == "srgan" and objective == "conventional"
         config = TrainConfig(backbone=backbone, size=size, objective=objective, epochs=2, learning_rate=1e-4,
                              batch_size=options.batch_size, precision=options.precision,
-                             objective_options={"warm_up": 0.0} if backbone == "srgan" and objective != "gradient" else {})
+                             objective_options={"warm_up": 0.0} if with_critic else {})
         result = fit(pairs, config, device=options.device)
         row[f"train_{objective}"] = len(pairs) / result.history["seconds"][-1]
         if objective == "conventional":
@@ -97,7 +98,7 @@ def compare(backbone, size, options):
     device = torch.device(options.device)
     pairs = make_pairs(options.batch_size, options.size)
     with torch.random.fork_rng(devices=[]):
-        network = _build(pairs, TrainConfig(backbone=backbone, size=size), 10, {}).network.to(device)
+        network = build_module(pairs, TrainConfig(backbone=backbone, size=size), 10, {}).network.to(device)
         flux, target = (torch.from_numpy(getattr(pairs, name)).to(device) for name in ("input_flux", "target_flux"))
         noisy = network.draw_noisy(flux, target, torch.Generator().manual_seed(1)) if network.generative else None
         planes = torch.asinh(flux / (2 * network.input_noise)).contiguous(memory_format=torch.channels_last)

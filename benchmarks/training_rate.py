@@ -18,7 +18,7 @@ from astropy.table import Table
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey, matching_size
 from astro_galtrans.training import TrainConfig
-from astro_galtrans.training._fit import _build
+from astro_galtrans.training._build import build_module
 
 log = logging.getLogger("training_rate")
 _DTYPES = {"32": None, "bf16": torch.bfloat16}
@@ -45,7 +45,7 @@ class Stepper:
 
     def __init__(self, pairs, objective, precision, device):
         config = TrainConfig(objective=objective, precision=precision, residual=True)
-        self.module = _build(pairs, config, 1000, {}).to(device).train()
+        self.module = build_module(pairs, config, 1000, {}).to(device).train()
         self.optimizer = self.module.configure_optimizers()["optimizer"]
         self.device, self.dtype, self.steps = device, _DTYPES[precision], 0
         self.batch = {

@@ -48,6 +48,7 @@ nitpick_ignore_regex = [
     ("py:.*", rf"({_OTHERS})(\..*)?"),
     ("py:.*", r"(None|True|False|bool|bytes|callable|dict|float|int|iterable|list|object|str|tuple|type)"),
     ("py:.*", r"\w+(Error|Warning)"),
+    ("py:class", r"astro_galtrans\.\w+\._.*"),  # private bases of public classes
 ]
 
 html_theme = "pydata_sphinx_theme"

@@ -1,12 +1,14 @@
 """What several backbones are made of."""
 
+from importlib import import_module
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from astro_galtrans.backbones.resampling import resample
 
-__all__ = ["Block", "ConditionPlanes", "Painter", "pad_to_multiple"]
+__all__ = ["Block", "ConditionPlanes", "Painter", "import_monai", "pad_to_multiple"]
 
 
 class Block(nn.Module):
@@ -83,6 +85,28 @@ class Painter(nn.Module):
         """Maps of shape ``(galaxy, n_in, y, x)``, whose pixels are 1 / ``step`` target pixels wide, to the target."""
         x = resample(self.to_target(x), size, step)
         return self.paint(torch.cat([x, hints.to(x.dtype)], 1), condition)
+
+
+def import_monai(module, backbone):
+    """A module of MONAI, or an ImportError that says which extra brings it.
+
+    Parameters
+    ----------
+    module : str
+        As ``"monai.networks.nets"``.
+    backbone : str
+        Name of the backbone that needs it, for the message.
+
+    Returns
+    -------
+    module
+    """
+    try:
+        import_module("einops")  # MONAI can be imported without it, and fails when its attention is built or called
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f'the {backbone} backbone needs MONAI: pip install "astro_galtrans[backbones]"') from error
 
 
 def pad_to_multiple(images, multiple, smallest=None):

@@ -5,10 +5,10 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from astro_galtrans.backbones.blocks import ConditionPlanes, pad_to_multiple
+from astro_galtrans.backbones.blocks import ConditionPlanes, import_monai, pad_to_multiple
 from astro_galtrans.backbones.contract import Backbone, Features, register_backbone
 from astro_galtrans.backbones.resampling import resample
-from astro_galtrans.backbones.schedule import DiffusionSchedule, import_monai
+from astro_galtrans.backbones.schedule import DiffusionSchedule
 
 __all__ = ["Diffusion"]
 
@@ -72,7 +72,7 @@ class Diffusion(Backbone):
         self.n_features, self.n_embedding = int(n_features), channels[-1]
         self.multiple = 2 ** (len(channels) - 1)
         self.condition = ConditionPlanes(n_condition)
-        self.unet = import_monai("monai.networks.nets").DiffusionModelUNet(
+        self.unet = import_monai("monai.networks.nets", "diffusion").DiffusionModelUNet(
             spatial_dims=2, in_channels=n_planes + 2 * n_hints + self.condition.n_planes, out_channels=self.n_features,
             channels=channels, num_res_blocks=(int(n_blocks),) * len(channels), norm_num_groups=int(n_groups),
             attention_levels=(*[False] * (len(channels) - 1), bool(attention)), num_head_channels=int(head_channels),
@@ -96,7 +96,7 @@ class Diffusion(Backbone):
     def _run(self, x, time):
         """MONAI's forward, which does not give the middle of the network, step by step."""
         unet = self.unet
-        wave = import_monai("monai.networks.nets.diffusion_model_unet").get_timestep_embedding
+        wave = import_monai("monai.networks.nets.diffusion_model_unet", "diffusion").get_timestep_embedding
         time = unet.time_embed(wave(time, unet.block_out_channels[0]).to(x.dtype))
         x = unet.conv_in(x)
         skips = [x]

@@ -39,7 +39,7 @@ class Prediction(NamedTuple):
 
 
 def stretch(flux, noise):
-    """Square-root stretch sgn(f) (sqrt(|f| / s + 1) - 1) of flux f in units of the noise s (arXiv:2101.07389)."""
+    """Square-root stretch ``sgn(f) (sqrt(|f| / s + 1) - 1)`` of flux f in units of the noise s (arXiv:2101.07389)."""
     scaled = flux / noise
     return scaled.sign() * ((scaled.abs() + 1).sqrt() - 1)
 
@@ -60,7 +60,7 @@ class TranslationNetwork(nn.Module):
     step : float
         Target pixel scale over input pixel scale.
     output : {"log", "sqrt"}, optional
-        Space in which the network adds up: softened log flux asinh(f / 2s), or sgn(f) (sqrt(|f| / s + 1) - 1).
+        Space in which the network adds up: softened log flux ``asinh(f / 2s)``, or the `stretch`.
     residual : bool, optional
         Whether the network's output is added to the resampled input.
     conditioning : {None, "redshift", "spectrum"}, optional

@@ -1,27 +1,17 @@
 """How much noise a diffusion adds at each of its times, and how it is taken away again."""
 
-from importlib import import_module
 from numbers import Integral
 
 import torch
 from torch import nn
 
+from astro_galtrans.backbones.blocks import import_monai
 from astro_galtrans.backbones.contract import Noisy
 
 __all__ = ["DiffusionSchedule"]
 
 # Name here to name in MONAI.
 _NOISE_SCHEDULES = {"cosine": "cosine", "linear": "linear_beta", "scaled_linear": "scaled_linear_beta"}
-
-
-def import_monai(module):
-    """A module of MONAI, or an ImportError that says which extra brings it."""
-    try:
-        import_module("einops")  # MONAI can be imported without it, and its attention then not be built
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            'the diffusion backbone needs MONAI: pip install "astro_galtrans[backbones]"') from error
 
 
 def _spread(values, images):
@@ -53,7 +43,7 @@ class DiffusionSchedule(nn.Module):
         if noise_schedule not in _NOISE_SCHEDULES:
             raise ValueError(
                 f"noise_schedule must be one of {', '.join(_NOISE_SCHEDULES)}, got {noise_schedule!r}")
-        schedulers = import_monai("monai.networks.schedulers")
+        schedulers = import_monai("monai.networks.schedulers", "diffusion")
         self.n_train_steps, self.noise_schedule = int(n_train_steps), noise_schedule
         rates = schedulers.DDPMScheduler(self.n_train_steps, _NOISE_SCHEDULES[noise_schedule])
         # Double precision: 1 - signal^2 at the first times would have three digits.

@@ -2,7 +2,7 @@
 
 from numbers import Integral
 
-from astro_galtrans.backbones.blocks import ConditionPlanes, Painter, pad_to_multiple
+from astro_galtrans.backbones.blocks import ConditionPlanes, Painter, import_monai, pad_to_multiple
 from astro_galtrans.backbones.contract import Backbone, Features, register_backbone
 
 __all__ = ["Swin"]
@@ -60,7 +60,7 @@ class Swin(Backbone):
             "feature_size": feature_size, "depths": tuple(depths), "window_size": window, "norm_name": _NORMS[norm],
             "num_heads": tuple(n_heads * 2**stage for stage in range(_N_STAGES)),
         }
-        self.unetr = _swin_unetr()(**self.monai_options)
+        self.unetr = import_monai("monai.networks.nets.swin_unetr", "swin").SwinUNETR(**self.monai_options)
         del self.unetr.out
         # By channel there is nothing to normalise where the coarsest level is a single place.
         self.smallest = max(self.multiple // 2 * window, 2 * self.multiple if norm == "instance" else 0)
@@ -96,16 +96,6 @@ class Swin(Backbone):
         y = net.decoder3(y, net.encoder3(hidden[1]))
         y = net.decoder2(y, net.encoder2(hidden[0]))
         return net.decoder1(y, net.encoder1(x)), deepest
-
-
-def _swin_unetr():
-    """MONAI's class, or an ImportError that says which extra brings it."""
-    try:
-        import einops  # noqa: F401  MONAI can be imported without it, and fails when it is called.
-        from monai.networks.nets.swin_unetr import SwinUNETR
-    except ImportError as error:
-        raise ImportError('the swin backbone needs MONAI: pip install "astro_galtrans[backbones]"') from error
-    return SwinUNETR
 
 
 def _check(feature_size, depths, n_heads, window, norm, n_features):

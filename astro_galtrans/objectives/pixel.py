@@ -14,7 +14,7 @@ def stretched_error(network, prediction, target, valid):
 
 @register_objective("pixel")
 class PixelObjective(Objective):
-    """Mean squared error of the stretched pixel flux, sgn(f) (sqrt(|f| / s + 1) - 1).
+    """Mean squared error of the stretched pixel flux, ``sgn(f) (sqrt(|f| / s + 1) - 1)``.
 
     The stretch is that of Lin et al. (2021, arXiv:2101.07389) with the sky noise s as its unit: nanomaggies per pixel
     of 0.187 arcsec would leave the stretch linear and the loss to the few brightest galaxies.

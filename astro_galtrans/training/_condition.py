@@ -1,4 +1,4 @@
-"""What a conditioned network is given of each galaxy in training: sometimes nothing, sometimes an uncertain redshift."""
+"""What a conditioned network is told of each galaxy in training: at times nothing, or an uncertain redshift."""
 
 import math
 

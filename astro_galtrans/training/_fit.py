@@ -12,28 +12,24 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import astropy.units as u
 import lightning
 import numpy as np
 import torch
 from astropy.table import Table
 
-from astro_galtrans.backbones import TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.objectives import objective_class
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage._checkpoint import load_state
-from astro_galtrans.training._adversarial import AdversarialModule
+from astro_galtrans.training._build import build_module
 from astro_galtrans.training._callbacks import AsdfCheckpointIO, EpochKeeper, StepBar
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.training._data import PairBatches
-from astro_galtrans.training._module import TranslationModule
 from astro_galtrans.translation import Translator
 
 __all__ = ["FitResult", "fit"]
 
 _CHECKPOINT = "checkpoint.asdf"
-_N_CALIBRATION = 64  # pairs
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -110,7 +106,7 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
     n_steps = config.epochs * len(batches)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
         torch.default_generator.manual_seed(config.seed)
-        module = _build(pairs, config, n_steps, _run(pairs, config, validation))
+        module = build_module(pairs, config, n_steps, _run(pairs, config, validation))
         keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).selects)
         # Lightning clips for a module that it drives itself; one with a critic clips for each of its optimisers.
         clip = config.gradient_clip or None if module.automatic_optimization else None
@@ -176,57 +172,6 @@ def _check_condition(config, pairs, key):
         raise ValueError(f"conditioning='spectrum' needs spectra for galaxies of {key}, got none")
 
 
-def _noise(survey, weight):
-    """Noise of one pixel per band, from the weights of up to 256 galaxies or else from the survey."""
-    if weight is None:
-        return survey.sky_noise
-    sample = np.asarray(weight[:256])
-    return np.array([
-        np.median(band[band > 0]) ** -0.5 if np.any(band > 0) else typical
-        for band, typical in zip(np.moveaxis(sample, 1, 0), survey.sky_noise)
-    ])
-
-
-def _build(pairs, config, n_steps, run):
-    """The Lightning module with a new network for the surveys of the pairs."""
-    source, target = pairs.input_survey, pairs.target_survey
-    wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
-    nearest = np.abs(wavelength[1][:, None] - wavelength[0]).argmin(1)
-    ratio = [
-        (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
-        for i, band in zip(nearest, target)
-    ]
-    step = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
-    network = TranslationNetwork(
-        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
-        output=objective_class(config.objective).output, residual=config.uses_residual,
-        conditioning=config.conditioning, backbone_options=config.all_backbone_options,
-        conditioning_options=_conditioning_options(config, pairs),
-    )
-    if network.generative:
-        _calibrate(network, pairs)
-    objective = build_objective(
-        config.objective, n_bands=len(target), n_features=network.backbone.n_features,
-        n_embedding=network.backbone.n_embedding, **config.objective_options,
-    )
-    kind = AdversarialModule if hasattr(objective, "critic") else TranslationModule
-    return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
-
-
-def _conditioning_options(config, pairs):
-    if config.conditioning != "spectrum":
-        return {}
-    return {"grid": pairs.spectrum_grid.to_dict()}
-
-
-def _calibrate(network, pairs):
-    """Measure on some pairs what a generative network's images are divided by."""
-    arrays = pairs.read(slice(0, min(len(pairs), _N_CALIBRATION)), images=("input_flux", "target_flux", "target_weight"))
-    flux, target = (torch.from_numpy(np.nan_to_num(arrays[name])) for name in ("input_flux", "target_flux"))
-    weight = arrays["target_weight"]
-    network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
-
-
 def _run(pairs, config, validation):
     """What tells one training from another: a short text for each thing that decides it."""
     return {"configuration": config.hash, "pairs": _digest(pairs),
@@ -270,9 +215,9 @@ def _checkpoint_to_resume(checkpoint, resume, run):
 
 
 def _provenance(config, pairs, validation, device, keeper, notes):
+    decided = {"residual": config.uses_residual, "backbone_options": config.all_backbone_options}
     return {
-        "config": {**config.to_dict(), "residual": config.uses_residual, "backbone_options": config.all_backbone_options},
-        "config_hash": config.hash,
+        "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),
         "n_validation": 0 if validation is None else len(validation), "best_epoch": keeper.best_epoch,
         "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),

@@ -81,7 +81,8 @@ def _spectra(spectra, grid, n_galaxies):
                              f"spectrum_grid, got {flux.shape} and {weight.shape}")
         weight = np.where(np.isfinite(flux) & np.isfinite(weight), weight, 0)
         return np.where(weight > 0, flux, 0).astype(np.float32), weight.astype(np.float32)
-    if isinstance(spectra, (np.ndarray, Quantity)) or not hasattr(spectra, "__len__") or hasattr(spectra, "spectral_axis"):
+    alone = isinstance(spectra, (np.ndarray, Quantity)) or hasattr(spectra, "spectral_axis")
+    if alone or not hasattr(spectra, "__len__"):
         raise TypeError("spectrum must be a sequence of specutils.Spectrum or None, one a galaxy, or a tuple of the "
                         f"arrays of flux and weight, got {type(spectra).__name__}")
     if len(spectra) != n_galaxies:

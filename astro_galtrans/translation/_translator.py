@@ -251,7 +251,8 @@ class Translator:
         BandMismatchError, SurveyError, ValueError, TypeError
             If bands, survey, unit, WCS or pixel scale do not fit the translator, or if no pixel is usable.
         """
-        return self._translated(image, _given(redshift, redshift_error, spectrum), _sampled(n_samples, seed, n_steps, galaxies))
+        sampling = _sampled(n_samples, seed, n_steps, galaxies)
+        return self._translated(image, _given(redshift, redshift_error, spectrum), sampling)
 
     def samples(self, image, n_samples, *, seed=0, n_steps=None, galaxies=None, redshift=None, redshift_error=None,
                 spectrum=None):

@@ -183,7 +183,8 @@ def test_plain_asdf_never_makes_an_object_of_an_altered_translator(tmp_path, sta
 def test_schema_refuses_what_it_does_not_know(tmp_path, state, kind, change):
     nodes = {
         "translator": {"sha256": "0" * 64, "state": state},
-        "redshift_pdf": {"grid": np.linspace(0, 1, 3), "density": np.ones((1, 3)), "tensor": False},
+        "redshift_pdf": {"grid": np.linspace(0, 1, 3), "density": np.ones((1, 3)), "tensor": False,
+                         "interpolation": "linear"},
     }
     _write_raw(tmp_path / "good.asdf", nodes[kind], kind)
     with pytest.raises(ValidationError):

@@ -1,0 +1,81 @@
+"""A new network and objective for the surveys of some pairs."""
+
+import astropy.units as u
+import numpy as np
+import torch
+
+from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.training._adversarial import AdversarialModule
+from astro_galtrans.training._module import TranslationModule
+
+__all__ = ["build_module"]
+
+_N_CALIBRATION = 64  # pairs
+
+
+def _noise(survey, weight):
+    """Noise of one pixel per band, from the weights of up to 256 galaxies or else from the survey."""
+    if weight is None:
+        return survey.sky_noise
+    sample = np.asarray(weight[:256])
+    return np.array([
+        np.median(band[band > 0]) ** -0.5 if np.any(band > 0) else typical
+        for band, typical in zip(np.moveaxis(sample, 1, 0), survey.sky_noise)
+    ])
+
+
+def build_module(pairs, config, n_steps, run):
+    """The Lightning module with a new network for the surveys of the pairs.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        Training pairs.
+    config : TrainConfig
+    n_steps : int
+        Steps of the whole training.
+    run : dict
+        What tells this training from others.
+
+    Returns
+    -------
+    TranslationModule
+    """
+    source, target = pairs.input_survey, pairs.target_survey
+    wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
+    nearest = np.abs(wavelength[1][:, None] - wavelength[0]).argmin(1)
+    ratio = [
+        (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
+        for i, band in zip(nearest, target)
+    ]
+    step = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
+    network = TranslationNetwork(
+        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
+        output=objective_class(config.objective).output, residual=config.uses_residual,
+        conditioning=config.conditioning, backbone_options=config.all_backbone_options,
+        conditioning_options=_conditioning_options(config, pairs),
+    )
+    if network.generative:
+        _calibrate(network, pairs)
+    objective = build_objective(
+        config.objective, n_bands=len(target), n_features=network.backbone.n_features,
+        n_embedding=network.backbone.n_embedding, **config.objective_options,
+    )
+    kind = AdversarialModule if hasattr(objective, "critic") else TranslationModule
+    return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
+
+
+def _conditioning_options(config, pairs):
+    if config.conditioning != "spectrum":
+        return {}
+    return {"grid": pairs.spectrum_grid.to_dict()}
+
+
+def _calibrate(network, pairs):
+    """Measure on some pairs what a generative network's images are divided by."""
+    rows = slice(0, min(len(pairs), _N_CALIBRATION))
+    arrays = pairs.read(rows, images=("input_flux", "target_flux", "target_weight"))
+    flux, target = (torch.from_numpy(np.nan_to_num(arrays[name])) for name in ("input_flux", "target_flux"))
+    weight = arrays["target_weight"]
+    network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
