@@ -224,7 +224,7 @@ def samples(options):
     """Rows on a diffusion: errors of stretched pixels over the rms of the image, spreads over what they should be."""
     training, test = simulate(512, 100, 16, options)
     rows = []
-    for weighting in ("velocity", "noise"):
+    for weighting in options.weightings:
         translator = train(training, options, "diffusion", "denoising", size="tiny",
                            objective_options={"weighting": weighting}).translator
         judge = Judge(test, translator.network)
@@ -287,6 +287,7 @@ def main():
     parser.add_argument("what", choices=list(STEPS))
     parser.add_argument("--steps", type=int, help="training steps; by default those of the pages")
     parser.add_argument("--samples", type=int, default=8, help="samples of the diffusion")
+    parser.add_argument("--weightings", nargs="+", default=["velocity", "noise"], help="of the diffusion's objective")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", help="ECSV file for the table")
