@@ -191,7 +191,8 @@ def amplitude(options):
         cores = {factor: judge.core_ratio(translator, factor) for factor in (1, 10, 100)}
         rows.append({"backbone": backbone, "seed": seed, "routing_iterations": iterations or 0,
                      "error": judge.error(translator.translate_array(judge.flux)),
-                     **{f"core_{factor}": ratio for factor, (ratio, _) in cores.items()}, "left_out_100": cores[100][1],
+                     **{f"core_{factor}": ratio for factor, (ratio, _) in cores.items()},
+                     **{f"left_out_{factor}": number for factor, (_, number) in cores.items()},
                      **{f"share_{level}": shares[level] if shares else np.nan for level in (0, 1)}})
     return rows
 
