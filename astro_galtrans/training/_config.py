@@ -110,8 +110,10 @@ class TrainConfig:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
             object.__setattr__(self, name, float(value))
-        if isinstance(self.condition_dropout, bool) or not 0 <= self.condition_dropout < 1:
-            raise ValueError(f"condition_dropout must be at least 0 and below 1, got {self.condition_dropout!r}")
+        share = self.condition_dropout
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise ValueError(f"condition_dropout must be at least 0 and below 1, got {share!r}")
+        object.__setattr__(self, "condition_dropout", float(share))
         for name in ("backbone_options", "objective_options"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")

@@ -134,7 +134,7 @@ def test_validation_must_have_the_grid_of_the_pairs(spectroscopic, make_pairs):
         fit(spectroscopic, options(conditioning="spectrum"), validation=other)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0, True])
+@pytest.mark.parametrize("value", [-0.1, 1.0, True, "0.1"])
 def test_condition_dropout_is_checked(value):
     with pytest.raises(ValueError, match="condition_dropout must be at least 0 and below 1"):
         options(condition_dropout=value)
