@@ -456,6 +456,8 @@ def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
     (["train", "missing.zarr", "--out", "x.asdf", "--objective", "pixel", "--objective-option", "n_flow=1"],
      ["objective 'pixel' has no option 'n_flow'; it has none"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--condition-dropout", "0.5"], ["--condition-dropout goes with"]),
+    (["train", "missing.zarr", "--out", "x.asdf", "--conditioning", "spectrum", "--condition-scatter", "0.5"],
+     ["--condition-scatter goes with"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--conditioning", "redshift", "--condition-dropout", "1"],
      ["condition_dropout must be", "got 1.0"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--validation-fraction", "1.5"], ["--validation-fraction", "1.5"]),

@@ -31,6 +31,8 @@ def _add_network(group):
                        help="what the translator is given beside the image (default: %(default)s)")
     group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="of the galaxies whose redshift or "
                        "spectrum is hidden in each step, so that it serves galaxies without too (default: 0.1)")
+    group.add_argument("--condition-scatter", type=float, metavar="SHARE", help="of the redshifts that are scattered "
+                       "in each step by an error that the network is told (default: 0.1)")
     add_direction(group, "trains")
 
 
@@ -82,7 +84,10 @@ def _settings(options):
     """What was asked for, by the names of `TrainConfig`; what was not keeps its default there."""
     if options.condition_dropout is not None and options.conditioning == "none":
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
-    names = ("size", "residual", "condition_dropout", "batch_size", "learning_rate", "precision", "patience")
+    if options.condition_scatter is not None and options.conditioning != "redshift":
+        raise ValueError("--condition-scatter goes with --conditioning redshift")
+    names = ("size", "residual", "condition_dropout", "condition_scatter", "batch_size", "learning_rate", "precision",
+             "patience")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,

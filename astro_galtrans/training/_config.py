@@ -43,6 +43,10 @@ class TrainConfig:
     condition_dropout : float, optional
         Share of the galaxies whose redshift or spectrum is hidden in each step, so that the translator also serves
         galaxies without. With 0 it does so only if the training pairs have such galaxies.
+    condition_scatter : float, optional
+        Share of the redshifts that are scattered in each step by an error of up to 0.1 (1 + z) that the network is
+        told, so that it learns what an uncertain redshift is worth. What is hidden or scattered is missing to what is
+        learned of exact redshifts: a translator that will be given nothing else learns most with both shares at 0.
     residual : bool, optional
         Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
         conventional "pixel" does not.
@@ -79,6 +83,7 @@ class TrainConfig:
     seed: int = 0
     conditioning: str | None = None
     condition_dropout: float = 0.1
+    condition_scatter: float = 0.1
     residual: bool | None = None
     augment: bool = True
     precision: str = "32"
@@ -110,10 +115,11 @@ class TrainConfig:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
             object.__setattr__(self, name, float(value))
-        share = self.condition_dropout
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
-            raise ValueError(f"condition_dropout must be at least 0 and below 1, got {share!r}")
-        object.__setattr__(self, "condition_dropout", float(share))
+        for name in ("condition_dropout", "condition_scatter"):
+            share = getattr(self, name)
+            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {share!r}")
+            object.__setattr__(self, name, float(share))
         for name in ("backbone_options", "objective_options"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")

@@ -89,8 +89,8 @@ class TranslationModule(lightning.LightningModule):
         elif not bool((weight > 0).all()):
             valid = weight > 0
         flux, target = (x.contiguous(memory_format=torch.channels_last) for x in (flux, target))
-        dropout = self.config.condition_dropout if training else None
-        condition = condition_of(batch, self.network.conditioning, dropout, generator)
+        shares = (self.config.condition_dropout, self.config.condition_scatter) if training else None
+        condition = condition_of(batch, self.network.conditioning, shares, generator)
         noisy = None
         if self.network.generative:
             whole = target if valid is None else fill_invalid(target, valid)

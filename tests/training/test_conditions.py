@@ -49,7 +49,7 @@ def batch(n=4000):
 
 def test_some_redshifts_are_hidden_and_some_scattered_by_an_error_that_is_told():
     true = batch()["redshift"]
-    redshift, error = condition_of(batch(), "redshift", 0.2, torch.Generator().manual_seed(1))
+    redshift, error = condition_of(batch(), "redshift", (0.2, 0.25), torch.Generator().manual_seed(1))
     known = redshift.isfinite()
     assert (~known).float().mean() == pytest.approx(0.2, abs=0.02)
     scattered = known & (error > 0)
@@ -71,13 +71,13 @@ def test_the_error_of_the_pairs_is_told():
     own["redshift_error"][7] = torch.nan
     _, error = condition_of(own, "redshift", None, torch.Generator())
     assert error[0] == 0.01 and error[7] == 0
-    _, error = condition_of(own, "redshift", 0.0, torch.Generator().manual_seed(1))
+    _, error = condition_of(own, "redshift", (0.0, 0.25), torch.Generator().manual_seed(1))
     assert error.max() > 0.05 and (error[8:] >= 0.01 - 1e-9).all()
 
 
 def test_some_spectra_are_hidden():
     given = {"spectrum_flux": torch.ones(2000, 4), "spectrum_weight": torch.ones(2000, 4)}
-    _, weight = condition_of(given, "spectrum", 0.1, torch.Generator().manual_seed(1))
+    _, weight = condition_of(given, "spectrum", (0.1, 0.25), torch.Generator().manual_seed(1))
     assert (weight == 0).all(1).float().mean() == pytest.approx(0.1, abs=0.03)
     assert torch.equal(given["spectrum_weight"], torch.ones(2000, 4))
 
@@ -135,6 +135,12 @@ def test_validation_must_have_the_grid_of_the_pairs(spectroscopic, make_pairs):
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, True, "0.1"])
-def test_condition_dropout_is_checked(value):
-    with pytest.raises(ValueError, match="condition_dropout must be at least 0 and below 1"):
-        options(condition_dropout=value)
+@pytest.mark.parametrize("name", ["condition_dropout", "condition_scatter"])
+def test_shares_are_checked(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be at least 0 and below 1"):
+        options(**{name: value})
+
+
+def test_without_hiding_and_scattering_redshifts_stay_as_they_are():
+    redshift, error = condition_of(batch(), "redshift", (0.0, 0.0), torch.Generator().manual_seed(1))
+    assert torch.equal(redshift, batch()["redshift"]) and not error.any()
