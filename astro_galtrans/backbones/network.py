@@ -123,9 +123,7 @@ class TranslationNetwork(nn.Module):
     @torch.no_grad()
     def calibrate(self, flux, target, valid=None):
         """Measure ``value_scale`` on some galaxies; fluxes as of `draw_noisy`, ``valid`` of the target's shape."""
-        value = self.from_flux(target)
-        if self.residual:
-            value = value - self.base(flux, target.shape[-2:])
+        value = self._unscaled(flux, target)
         valid = torch.ones_like(value) if valid is None else valid.to(value.dtype)
         count = valid.sum((0, 2, 3)).clamp_min(1)
         scale = ((value.square() * valid).sum((0, 2, 3)) / count).sqrt().clamp_min(1e-3)
@@ -169,10 +167,7 @@ class TranslationNetwork(nn.Module):
         -------
         Noisy
         """
-        clean = self.from_flux(target)
-        if self.residual:
-            clean = clean - self.base(flux, target.shape[-2:])
-        return self.backbone.schedule.draw(clean / self.value_scale, generator)
+        return self.backbone.schedule.draw(self._unscaled(flux, target) / self.value_scale, generator)
 
     def sample(self, flux, size, condition=None, *, noise, n_steps=None):
         """Draw one target image for each galaxy from a generative network.
@@ -194,16 +189,19 @@ class TranslationNetwork(nn.Module):
             without the target's noise.
         """
         prepared = self._prepare(flux, size, condition)
-        first = None
+        base, first = prepared[1], None
 
         def clean(noisy):
             nonlocal first
-            prediction = self._predict(*prepared, size, noisy)
-            first = prediction if first is None else first
-            return self._to_clean(prediction.value, prepared[1])
+            if first is None:
+                first = self._predict(*prepared, size, noisy)
+                value = first.value
+            else:
+                *_, value = self._values(*prepared, size, noisy)
+            return (value - base if self.residual else value) / self.value_scale
 
         image = self.backbone.schedule.sample(clean, noise, n_steps or self.backbone.sampling_steps)
-        value = self._from_clean(image, prepared[1])
+        value = self._from_clean(image, base)
         return first._replace(flux=self.to_flux(value), value=value)
 
     def _prepare(self, flux, size, condition):
@@ -217,7 +215,8 @@ class TranslationNetwork(nn.Module):
         base = self.base(flux, size)
         return planes.contiguous(memory_format=memory), base.contiguous(memory_format=memory), condition
 
-    def _predict(self, planes, base, condition, size, noisy):
+    def _values(self, planes, base, condition, size, noisy):
+        """Feature maps, embedding and the values in the output space."""
         given = (noisy,) if self.generative else ()
         maps, embedding = self.backbone(planes, base, size, condition, *given)
         # The heads stay in float32 under autocast: the 8 bits of bfloat16 would round a flux by half a per cent.
@@ -228,13 +227,20 @@ class TranslationNetwork(nn.Module):
                 value = self._from_clean(self.backbone.schedule.clean(noisy, value), base)
             elif self.residual:
                 value = value + base
+        return maps, embedding, value
+
+    def _predict(self, planes, base, condition, size, noisy):
+        maps, embedding, value = self._values(planes, base, condition, size, noisy)
+        with torch.autocast(planes.device.type, enabled=False):
             # The size of the error is learned from the features but does not shape them.
             log_sigma = self.sigma_head(torch.cat([maps, value], 1).detach())
         time = noisy.time if self.generative else None
         return Prediction(self.to_flux(value), value, log_sigma, maps, embedding, time)
 
-    def _to_clean(self, value, base):
-        return (value - base if self.residual else value) / self.value_scale
+    def _unscaled(self, flux, target):
+        """What a generative backbone makes, before its scale: the target, less the input where that is added again."""
+        value = self.from_flux(target)
+        return value - self.base(flux, target.shape[-2:]) if self.residual else value
 
     def _from_clean(self, clean, base):
         value = clean * self.value_scale

@@ -4,7 +4,7 @@ import logging
 import warnings
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.training._module import TranslationModule
+from astro_galtrans.training._module import TranslationModule, accumulate, take_means
 
 __all__ = ["AdversarialModule"]
 
@@ -12,6 +12,7 @@ _LOGGER = logging.getLogger(__name__)
 _NAN = float("nan")
 # A long memory of gradients lets critic and generator swing around each other (Radford et al. 2016, arXiv:1511.06434).
 _CRITIC_BETAS = (0.5, 0.999)
+_WATCHED = ("diversity", "critic_loss")  # after the warm-up, to see what goes wrong
 # Columns of the history, also of epochs in which there was nothing to say.
 _COLUMNS = ("diversity", "adversarial", "critic_loss", "critic_real", "critic_fake")
 
@@ -57,7 +58,7 @@ class AdversarialModule(TranslationModule):
             logs |= critic_logs
         self.add("train", logs, n_galaxies)
         if self.objective.heard(progress):
-            self._watch(logs, n_galaxies)
+            accumulate(self.watched, {name: logs[name] for name in _WATCHED if name in logs}, n_galaxies)
         self.steps_done += 1
 
     def _update(self, index, loss):
@@ -73,17 +74,9 @@ class AdversarialModule(TranslationModule):
         """Clip the gradient, which here has its true size also under a loss that was scaled for half precision."""
         self.clip_gradients(optimizer, self.config.gradient_clip, "norm")
 
-    def _watch(self, logs, n_galaxies):
-        for name in ("diversity", "critic_loss"):
-            if name in logs:
-                total = self.watched.setdefault(name, [0.0, 0])
-                total[0] += logs[name] * n_galaxies
-                total[1] += n_galaxies
-
     def take_means(self):
         """Means of the epoch, as of `TranslationModule`, after a look at whether it went wrong."""
-        watched = {name: total / count for name, (total, count) in self.watched.items()}
-        self.watched = {}
+        watched = take_means(self.watched)
         self._judge(watched.get("diversity", _NAN), watched.get("critic_loss", _NAN))
         return {**{f"train_{name}": _NAN for name in _COLUMNS}, **super().take_means()}
 

@@ -9,9 +9,24 @@ from astro_galtrans.backbones import fill_invalid
 from astro_galtrans.objectives import flux_error_nll
 from astro_galtrans.training._condition import condition_of
 
-__all__ = ["TranslationModule"]
+__all__ = ["TranslationModule", "accumulate", "take_means"]
 
 _RISE = 0.05  # share of the steps over which the learning rate rises
+
+
+def accumulate(sums, logs, n_galaxies):
+    """Add what is to log of a batch to sums over galaxies, a dict of ``[total, count]`` by name."""
+    for name, value in logs.items():
+        total = sums.setdefault(name, [0.0, 0])
+        total[0] += value * n_galaxies
+        total[1] += n_galaxies
+
+
+def take_means(sums):
+    """Means over galaxies of what was accumulated, a dict of float; the sums are emptied."""
+    means = {name: total / count for name, (total, count) in sums.items()}
+    sums.clear()
+    return means
 
 
 class TranslationModule(lightning.LightningModule):
@@ -133,13 +148,8 @@ class TranslationModule(lightning.LightningModule):
 
     def add(self, stage, logs, n_galaxies):
         """Add what is to log of a batch to the sums of its stage, "train" or "valid"."""
-        for name, value in logs.items():
-            total = self.sums.setdefault(f"{stage}_{name}", [0.0, 0])
-            total[0] += value * n_galaxies
-            total[1] += n_galaxies
+        accumulate(self.sums, {f"{stage}_{name}": value for name, value in logs.items()}, n_galaxies)
 
     def take_means(self):
         """Means of everything logged since the last call, over galaxies, as a dict of float."""
-        means = {name: total / count for name, (total, count) in self.sums.items()}
-        self.sums = {}
-        return means
+        return take_means(self.sums)
