@@ -151,3 +151,15 @@ def field_sky():
     """Sky positions of the galaxies of the field, the last of which is at its edge."""
     x, y = np.array(GALAXIES)[:, :2].T
     return _wcs(FIELD_CENTRE, FIELD_SHAPE).pixel_to_world(x, y)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command in this process: exit status, and the lines of its two outputs."""
+    from astro_galtrans.cli import main
+
+    def run(*arguments):
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err.splitlines()
+    return run

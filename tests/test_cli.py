@@ -12,7 +12,6 @@ from astropy.io import fits
 from astropy.table import Table
 
 from astro_galtrans import __version__
-from astro_galtrans.cli import main
 from astro_galtrans.backbones import available_backbones
 from astro_galtrans.images import read_cube
 from astro_galtrans.objectives import available_objectives
@@ -28,16 +27,6 @@ def work(tmp_path, small_translator, make_cube, monkeypatch):
     make_cube().write(tmp_path / "cube.fits")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command in this process: exit status, and the lines of its two outputs."""
-    def run(*arguments):
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out.splitlines(), captured.err.splitlines()
-    return run
 
 
 def refused(result, *words):

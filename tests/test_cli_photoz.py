@@ -5,7 +5,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from astro_galtrans.cli import main
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.photoz import RedshiftPDF, judge_redshifts, judge_table, point_metrics, read_pdf_table
 
@@ -27,15 +26,6 @@ def make_table(meta=True):
     if meta:
         table.meta["redshift_grid"] = GRID.tolist()
     return table
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out.splitlines(), captured.err.splitlines()
-    return run
 
 
 def parquet(path, table):
