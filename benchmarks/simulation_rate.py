@@ -33,16 +33,19 @@ def main():
     parser.add_argument("--n", type=int, default=400, help="pairs to make for each line of the table")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 32], help="sides of the input stamps")
+    parser.add_argument("--spectra", action="store_true", help="with and without spectra, in turn")
     parser.add_argument("--out", help="ECSV file for the table")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    log.info("first call: %.1f s, of a processor %.1f s", *timed(1))
+    kinds = (False, True) if options.spectra else (False,)
+    log.info("first call: %.1f s, of a processor %.1f s", *timed(1, spectra=options.spectra))
     rows = []
     for size in options.sizes:
         for workers in options.workers:
-            seconds, cpu = timed(options.n, input_size=size, workers=workers)
-            rows.append((size, workers, options.n, seconds, options.n / seconds, options.n / cpu))
-    names = ("input_size", "workers", "pairs", "seconds", "pairs_per_second", "pairs_per_cpu_second")
+            for spectra in kinds:
+                seconds, cpu = timed(options.n, input_size=size, workers=workers, spectra=spectra)
+                rows.append((size, workers, spectra, options.n, seconds, options.n / seconds, options.n / cpu))
+    names = ("input_size", "workers", "spectra", "pairs", "seconds", "pairs_per_second", "pairs_per_cpu_second")
     table = Table(rows=rows, names=names)
     for name in ("seconds", "pairs_per_second", "pairs_per_cpu_second"):
         table[name].info.format = ".1f"
