@@ -23,7 +23,7 @@ FLOORS = [
     {"storage"},
     {"training"},
     {"evaluation"},
-    {"demo", "field", "catalog"},
+    {"field", "benchmark", "catalog"},
     {"demo"},
     {"cli"},
     {"__main__"},
@@ -32,7 +32,8 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 # Libraries that only some parts may import, wherever in a module the import stands.
 ONLY_IN = {
     "torch": {
-        "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "catalog", "cli",
+        "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "benchmark", "catalog",
+        "cli",
     },
     "lightning": {"training"},
     "nflows": {"objectives"},

@@ -9,6 +9,7 @@ import warnings
 from contextlib import contextmanager
 
 from astro_galtrans import __version__
+from astro_galtrans.cli._benchmark import add_benchmark, benchmark
 from astro_galtrans.cli._evaluate import add_evaluate, evaluate
 from astro_galtrans.cli._photoz import add_photoz, photoz
 from astro_galtrans.cli._simulate import add_demo, add_simulate, demo, simulate
@@ -137,7 +138,9 @@ def _parser():
             ("evaluate", add_evaluate, evaluate, "judge translators on pairs and write a report",
              "t.asdf test.zarr --training train.zarr --out report.html"),
             ("photoz", add_photoz, photoz, "judge redshift densities in a table against true redshifts",
-             "densities.fits --z-spec z_spec --bins r_mag --out judged")):
+             "densities.fits --z-spec z_spec --bins r_mag --out judged"),
+            ("benchmark", add_benchmark, benchmark, "train and judge every backbone with every objective",
+             "--scale small --out headline")):
         verb = verbs.add_parser(
             name, help=summary, parents=[common], description=summary[0].upper() + summary[1:] + ".",
             epilog=f"example: galtrans {name} {example}")

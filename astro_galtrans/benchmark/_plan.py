@@ -1,0 +1,272 @@
+"""What the benchmark consists of: its sizes, its seeds, and every training run by name."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from astro_galtrans.training import TrainConfig
+
+__all__ = ["GROUPS", "SAMPLES", "SCALES", "BenchmarkRun", "BenchmarkScale", "benchmark_runs", "chosen_runs",
+           "scale_named"]
+
+SAMPLES = ("bright", "faint")
+GROUPS = ("matrix", "objective", "ablation", "learning-curve", "scarcity")
+
+# Seeds of the simulation, set before there was any result: of training and judges, and of the test galaxies.
+SEEDS = {"bright": (4101, 4102), "faint": (4201, 4202)}
+
+_CONDITIONED = {"condition_dropout": 0.0, "condition_scatter": 0.0}
+# Objective and network of the four columns of the matrix.
+VARIANTS = {
+    "conventional": {"objective": "conventional"},
+    "gradient": {"objective": "gradient"},
+    "gradient+redshift": {"objective": "gradient", "conditioning": "redshift", **_CONDITIONED},
+    "gradient+spectrum": {"objective": "gradient", "conditioning": "spectrum", **_CONDITIONED},
+}
+# The pixel objective on the network that the gradient objective is trained with.
+PIXEL_ON_OURS = {"pixel+residual": {"objective": "pixel", "residual": True, "photometry": True}}
+# What is left out of, or put in the place of, a part of "gradient". A new line here is a new run.
+ABLATIONS = {
+    "unweighted": {"objective": "gradient-unweighted"},
+    "no-flow": {"objective": "gradient", "objective_options": {"n_flow": 0}},
+    "single-scale": {"objective": "gradient", "objective_options": {"max_scales": 1}},
+    "no-residual-path": {"objective": "gradient", "residual": False},
+    "no-photometry-head": {"objective": "gradient", "photometry": False},
+}
+BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
+BUDGETS = (0.5, 1, 2, 4, 8)
+FRACTIONS = (1, 2, 4, 10, 30)  # of which the inverse is taken
+
+
+@dataclass(frozen=True)
+class BenchmarkScale:
+    """Sizes of a benchmark.
+
+    Parameters
+    ----------
+    name : str
+        "small", "full" or "tiny".
+    input_size : int
+        Side of the input stamps in pixels.
+    n_judge, n_judge_validation : int
+        Galaxies that the judges are trained on, and further ones on which their best epoch is chosen.
+    n_pairs, n_validation : int
+        Those of the ``n_judge`` that are training pairs of the translators, and how many of them choose the best
+        epoch.
+    n_retraining : int
+        Training pairs on whose translations the retrained estimators are trained.
+    n_test : int
+        Galaxies that everything is judged on.
+    epochs, batch_size : int
+        Of the translators.
+    precision : str
+        Of the translators' training.
+    sampling_steps : int
+        In which a diffusion draws an image.
+    backbones : dict
+        Name of a backbone to the fields of `TrainConfig` that give its size.
+    seeds : tuple of int
+        Of the U-Net's runs in the matrix; the other backbones have the first.
+    judge, retrained : dict
+        Settings of `~astro_galtrans.photoz.EstimatorConfig`.
+    n_draws : int
+        Bootstrap values in a row of the results.
+    """
+
+    name: str
+    input_size: int
+    n_judge: int
+    n_judge_validation: int
+    n_pairs: int
+    n_validation: int
+    n_retraining: int
+    n_test: int
+    epochs: int
+    batch_size: int
+    precision: str
+    sampling_steps: int
+    backbones: dict
+    seeds: tuple = (0, 1, 2)
+    judge: dict = field(default_factory=dict)
+    retrained: dict = field(default_factory=dict)
+    n_draws: int = 200
+
+    @property
+    def n_training(self):
+        """Pairs that a translator is trained on where it is given all."""
+        return self.n_pairs - self.n_validation
+
+    def to_dict(self):
+        """The sizes as plain values, a dict."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+_TINY_BACKBONES = {"unet": {"backbone_options": {"widths": [16, 32, 64]}},
+                   **{name: {"size": "tiny"} for name in BACKBONES[1:]}}
+_JUDGE = {"schedule": "plateau", "epochs": 400, "patience": 8, "n_reductions": 3, "batch_size": 64, "n_bins": 400,
+          "autocast": True}
+SCALES = {
+    "small": BenchmarkScale(
+        "small", input_size=32, n_judge=20_000, n_judge_validation=1000, n_pairs=12_000, n_validation=400,
+        n_retraining=3000, n_test=2000, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
+        backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 40, "autocast": True}),
+    "full": BenchmarkScale(
+        "full", input_size=64, n_judge=100_000, n_judge_validation=4000, n_pairs=100_000, n_validation=2000,
+        n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
+        backbones={name: {"size": "base"} for name in BACKBONES}, judge=_JUDGE,
+        retrained={"epochs": 40, "autocast": True}),
+    # Seconds, and no more than that everything works.
+    "tiny": BenchmarkScale(
+        "tiny", input_size=16, n_judge=40, n_judge_validation=8, n_pairs=32, n_validation=8, n_retraining=16,
+        n_test=16, epochs=2, batch_size=8, precision="32", sampling_steps=2,
+        backbones={**_TINY_BACKBONES, "unet": {"backbone_options": {"widths": [4, 8], "n_features": 4}}},
+        seeds=(0, 1), judge={"epochs": 2}, retrained={"epochs": 2}),
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """One training in one group.
+
+    Parameters
+    ----------
+    sample, group : str
+        Simulated sample, and the comparison that the run is part of.
+    name : str
+        As "unet/gradient+redshift/seed0"; runs of one name in one sample are the same training.
+    backbone, variant : str
+        Network, and what it is trained with.
+    seed : int
+        Of the training.
+    config : TrainConfig
+    n_pairs : int
+        Training pairs, those for validation not counted.
+    fraction : float
+        Share of all training pairs.
+    budget : float
+        Optimiser steps over those of the matrix.
+    """
+
+    sample: str
+    group: str
+    name: str
+    backbone: str
+    variant: str
+    seed: int
+    config: TrainConfig
+    n_pairs: int
+    fraction: float = 1.0
+    budget: float = 1.0
+
+    @property
+    def n_steps(self):
+        """Optimiser steps of the training."""
+        return self.config.epochs * -(-self.n_pairs // self.config.batch_size)
+
+    @property
+    def key(self):
+        """What tells the training from all others, hexadecimal; the group has no part in it."""
+        what = {"sample": self.sample, "config": self.config.to_dict(), "n_pairs": self.n_pairs}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def scale_named(scale):
+    """A `BenchmarkScale` from its name, or as it was given."""
+    if isinstance(scale, BenchmarkScale):
+        return scale
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+    return SCALES[scale]
+
+
+def _chosen(argument, chosen, known):
+    if chosen is None:
+        return known
+    chosen = [chosen] if isinstance(chosen, str) else list(chosen)
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"{argument} must be among {', '.join(known)}, got {name!r}")
+    return tuple(name for name in known if name in chosen)
+
+
+def benchmark_runs(scale="small", samples=None, groups=None):
+    """Every run of a benchmark.
+
+    Parameters
+    ----------
+    scale : {"small", "full"} or BenchmarkScale, optional
+    samples, groups : sequence of str, optional
+        Only those of these samples and groups.
+
+    Returns
+    -------
+    list of BenchmarkRun
+        A training that is part of two groups is there twice, with the same ``name`` and ``key``.
+
+    Raises
+    ------
+    ValueError
+        For a scale, sample or group that is not known.
+    """
+    scale = scale_named(scale)
+    make = {"matrix": _matrix, "objective": _objective, "ablation": _ablation, "learning-curve": _learning_curve,
+            "scarcity": _scarcity}
+    samples, groups = _chosen("samples", samples, SAMPLES), _chosen("groups", groups, GROUPS)
+    return [replace(run, sample=sample, group=group)
+            for sample in samples for group in groups for run in make[group](scale)]
+
+
+def chosen_runs(runs, patterns):
+    """Those of some runs whose name matches one of some patterns, all without patterns."""
+    if patterns is None:
+        return list(runs)
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    for pattern in patterns:
+        if not any(fnmatchcase(run.name, pattern) for run in runs):
+            names = list(dict.fromkeys(run.name for run in runs))
+            raise ValueError(f"runs must name a run of these samples and groups, as {', '.join(names[:3])} ... or "
+                             f"'unet/*'; got {pattern!r}")
+    return [run for run in runs if any(fnmatchcase(run.name, pattern) for pattern in patterns)]
+
+
+def _run(scale, backbone, variant, settings, seed=0, *, epochs=None, n_pairs=None, suffix="", **more):
+    n_pairs = scale.n_training if n_pairs is None else n_pairs
+    config = TrainConfig(backbone=backbone, seed=seed, epochs=epochs or scale.epochs, batch_size=scale.batch_size,
+                         precision=scale.precision, **scale.backbones[backbone], **settings)
+    return BenchmarkRun("", "", f"{backbone}/{variant}/seed{seed}{suffix}", backbone, variant, seed, config, n_pairs,
+                        **more)
+
+
+def _matrix(scale):
+    return [_run(scale, backbone, variant, settings, seed) for backbone in BACKBONES
+            for variant, settings in VARIANTS.items() for seed in (scale.seeds if backbone == "unet" else (0,))]
+
+
+def _objective(scale):
+    compared = {**PIXEL_ON_OURS, "gradient": VARIANTS["gradient"]}
+    return [_run(scale, "unet", variant, settings, seed) for variant, settings in compared.items()
+            for seed in scale.seeds]
+
+
+def _ablation(scale):
+    compared = {"gradient": VARIANTS["gradient"], **ABLATIONS, **PIXEL_ON_OURS}
+    return [_run(scale, "unet", variant, settings) for variant, settings in compared.items()]
+
+
+def _learning_curve(scale):
+    return [_run(scale, "unet", variant, VARIANTS[variant], epochs=int(scale.epochs * budget),
+                 budget=budget, suffix="" if budget == 1 else f"/budget-{budget:g}")
+            for variant in ("conventional", "gradient") for budget in BUDGETS]
+
+
+def _scarcity(scale):
+    """The same number of steps on the first pairs, as near as whole epochs come to it."""
+    runs, steps = [], scale.epochs * -(-scale.n_training // scale.batch_size)
+    for variant in ("conventional", "gradient"):
+        for part in FRACTIONS:
+            n_pairs = max(1, scale.n_training // part)
+            epochs = round(steps / -(-n_pairs // scale.batch_size))
+            runs.append(_run(scale, "unet", variant, VARIANTS[variant], epochs=epochs, n_pairs=n_pairs,
+                             fraction=1 / part, suffix="" if part == 1 else f"/pairs-1-{part}"))
+    return runs
