@@ -1,32 +1,45 @@
 """The redshift estimators that judge: on real images, and retrained on translated ones."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from tqdm.auto import tqdm
 
 from astro_galtrans.evaluation._run import INPUT, TARGET, translate
 
-__all__ = ["redshift_predictors"]
+__all__ = ["given_estimators", "redshift_predictors"]
 
 _TRAINING = 2**32  # beyond the number of any test galaxy, so that no training galaxy shares its noise
 
 
-def redshift_predictors(translators, *, estimator, training, options, seed, draws, batch_size, device, progress):
-    """Label -> (kind of images, fitted estimator), in the order of the redshift table."""
-    if hasattr(estimator, "config"):
-        options = {"config": estimator.config, **options}  # the judges differ in what they see, not in their settings
-    fit = _Fit(training, options, seed, device, progress)
-    if estimator is None and training is not None:
-        data = training.read()
-        estimator = fit(data["target_flux"], training.target_survey, data["target_weight"])
-    predictors = {}
+def given_estimators(estimator):
+    """Estimators that are already trained, by the kind of real images that they were trained on."""
     if estimator is None:
-        return predictors
-    predictors[TARGET] = (TARGET, estimator)
-    if training is not None:
-        data = training.read()
-        predictors[INPUT] = (INPUT, fit(data["input_flux"], training.input_survey, data["input_weight"]))
-        del data
-    predictors.update({f"{name}, transfer": (name, estimator) for name in translators})
+        return {}
+    given = dict(estimator) if isinstance(estimator, Mapping) else {TARGET: estimator}
+    unknown = [name for name in given if name not in (INPUT, TARGET)]
+    if unknown:
+        raise ValueError(f"estimator must have the keys {INPUT!r} and {TARGET!r}, got {unknown[0]!r}")
+    for name, one in given.items():
+        if not callable(getattr(one, "predict", None)):
+            raise TypeError(f"the estimator of {name!r} must have predict, got {type(one).__name__}")
+    return given
+
+
+def redshift_predictors(translators, *, given, training, options, seed, draws, batch_size, device, progress):
+    """Label -> (kind of images, fitted estimator), in the order of the redshift table."""
+    config = next((one.config for one in map(given.get, (TARGET, INPUT)) if hasattr(one, "config")), None)
+    if config is not None:
+        options = {"config": config, **options}  # the judges differ in what they see, not in their settings
+    fit, judges = _Fit(training, options, seed, device, progress), dict(given)
+    for kind, side in ((TARGET, "target"), (INPUT, "input")):
+        if training is not None and kind not in judges:
+            data = training.read()
+            judges[kind] = fit(data[f"{side}_flux"], getattr(training, f"{side}_survey"), data[f"{side}_weight"])
+            del data
+    predictors = {kind: (kind, judges[kind]) for kind in (TARGET, INPUT) if kind in judges}
+    if TARGET in judges:
+        predictors.update({f"{name}, transfer": (name, judges[TARGET]) for name in translators})
     if training is not None:
         draws = draws._replace(first=_TRAINING)
         for name, translator in translators.items():

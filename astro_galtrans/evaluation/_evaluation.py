@@ -5,16 +5,17 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
-from astro_galtrans.evaluation._estimators import redshift_predictors
-from astro_galtrans.evaluation._given import Draws, check_given, conditions, is_generative
-from astro_galtrans.evaluation._run import measure, translate
+from astro_galtrans.evaluation import _tables_physics as physics
+from astro_galtrans.evaluation._estimators import given_estimators, redshift_predictors
+from astro_galtrans.evaluation._given import Draws, check_given, is_generative
+from astro_galtrans.evaluation._morphology import measure_morphology, morphology, need_statmorph
+from astro_galtrans.evaluation._run import measure
+from astro_galtrans.evaluation._samples import samples, spread_rows
 from astro_galtrans.evaluation._tables import Tabulator
 
 __all__ = ["Evaluation", "evaluate"]
 
-_PACKAGES = ("astro_galtrans", "numpy", "astropy", "torch", "galsim", "surveycodex")
+_PACKAGES = ("astro_galtrans", "numpy", "astropy", "torch", "galsim", "surveycodex", "statmorph")
 
 
 class Evaluation:
@@ -23,8 +24,9 @@ class Evaluation:
     Attributes
     ----------
     tables : dict of str to `~astropy.table.Table`
-        ``"pixels"``, ``"colors"``, ``"color_profiles"``, ``"color_gradients"`` and, where they could be made,
-        ``"redshift"``, ``"gains"`` and ``"uncertainty"``.
+        ``"pixels"``, ``"apertures"``, ``"peaks"``, ``"colors"``, ``"color_profiles"``, ``"color_gradients"`` and,
+        where they could be made, ``"color_profiles_by_type"``, ``"color_gradients_by_type"``, ``"redshift"``,
+        ``"gains"``, ``"uncertainty"`` and ``"morphology"``.
     names : list of str
         The translators; the first is what the others are compared with.
     redshift : dict of str to ndarray
@@ -88,8 +90,8 @@ class Evaluation:
 
 
 def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=1000, confidence=0.95, seed=0,
-             aperture_radii=(2.0, 4.0), annuli=(0.0, 1.0, 2.0, 3.0, 4.5), batch_size=64, n_shown=6,
-             n_samples=1, estimator_options=None, device=None, progress=False):
+             aperture_radii=(2.0, 4.0), annuli=(0.0, 1.0, 2.0, 3.0, 4.5), snr_min=20.0, batch_size=64, n_shown=6,
+             n_morphology=0, n_samples=1, estimator_options=None, device=None, progress=False):
     """Judge one or more translators on test galaxies.
 
     Parameters
@@ -100,8 +102,10 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
         Galaxies that no translator and no estimator was trained on. Images are compared with the noiseless truth
         where the set has it, with the real target images otherwise. Translators that are conditioned on the redshift
         or on the spectrum are given those of the pairs.
-    estimator : RedshiftEstimator, optional
-        Trained on real target images ("transfer"). Trained here when it is None and there is ``training``.
+    estimator : RedshiftEstimator or mapping of str to RedshiftEstimator, optional
+        Trained on real target images ("transfer"). A mapping may have the keys ``"real target"`` and
+        ``"real input"``, the latter for one trained on real input images. One that is not given is trained here
+        where there is ``training``.
     training : PairSet, optional
         Galaxies to train estimators on: on real input images, on each translator's images ("retrained"), and on
         real target images without ``estimator``. Without both there is no redshift table.
@@ -113,10 +117,16 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
         Of the bootstrap, of the training of the estimators, and of the samples of generative translators.
     aperture_radii, annuli : sequence of float, optional
         Radii of the apertures (colours use the last) and edges of the annuli, in arcsec.
+    snr_min : float, optional
+        The table of aperture fluxes is of galaxies whose flux in that aperture and band is this many times the noise
+        of the target images.
     batch_size : int, optional
         Galaxies at a time; memory grows with it, and samples depend on it.
     n_shown : int, optional
         Galaxies shown in the figures, evenly spread in rank of red flux.
+    n_morphology : int, optional
+        Galaxies whose size and shape are measured, spread in the same way; about 0.1 s for each of their images.
+        A few hundred say something, and 0 is none.
     n_samples : int, optional
         Images that a generative translator draws of each galaxy. Their mean is judged: a single one has noise of its
         own, which counts as error.
@@ -136,30 +146,49 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
     ValueError
         If a translator is between other surveys than the pairs, is conditioned on what they do not have, or gives
         images of another shape.
+    ImportError
+        With ``n_morphology`` but without statmorph, which is in ``astro_galtrans[morphology]``.
     """
     translators = _checked(translators, test, training)
-    _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed)
+    _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology)
+    given = given_estimators(estimator)
+    if n_morphology:
+        need_statmorph()
     draws, predictors = Draws(int(n_samples), int(seed)), {}
+    how = {"draws": draws, "batch_size": batch_size, "device": device, "progress": progress}
     if test.redshift is not None:
-        predictors = redshift_predictors(
-            translators, estimator=estimator, training=training, options=dict(estimator_options or {}), seed=seed,
-            draws=draws, batch_size=batch_size, device=device, progress=progress)
-    measured = measure(translators, test, aperture_radii=aperture_radii, annuli=annuli, predictors=predictors,
-                       draws=draws, batch_size=batch_size, device=device, progress=progress)
+        predictors = redshift_predictors(translators, given=given, training=training,
+                                         options=dict(estimator_options or {}), seed=seed, **how)
+    measured = measure(translators, test, aperture_radii=aperture_radii, annuli=annuli, predictors=predictors, **how)
     make = Tabulator(measured, translators, test, aperture_radii=aperture_radii, annuli=annuli,
                      n_bootstrap=n_bootstrap, seed=seed, confidence=confidence)
-    tables = {name: getattr(make, name)() for name in ("pixels", "colors", "color_profiles", "color_gradients")}
-    if predictors:
+    tables = _tables(make, test, snr_min, bool(predictors))
+    if n_morphology:
+        rows = spread_rows(measured, test.target_survey, n_morphology)
+        tables["morphology"] = morphology(make, measure_morphology(translators, test, rows, seed=seed, **how))
+    meta = _meta(translators, test, training, draws, device=device, seed=seed, n_bootstrap=n_bootstrap,
+                 confidence=confidence, n_morphology=min(n_morphology, len(test)))
+    history = {name: translator.history for name, translator in translators.items()
+               if getattr(translator, "history", None) is not None}
+    shown = samples(translators, test, spread_rows(measured, test.target_survey, n_shown), draws, device)
+    return Evaluation(tables, names=translators, redshift=measured.redshift, z_spec=make.z_spec, history=history,
+                      samples=shown, failed=measured.failed, meta=meta)
+
+
+def _tables(make, test, snr_min, redshift):
+    """All tables that are made of the numbers of the one pass over the galaxies."""
+    tables = {"pixels": make.pixels(), "apertures": physics.apertures(make, snr_min), "peaks": physics.peaks(make),
+              "colors": make.colors(), "color_profiles": make.color_profiles(),
+              "color_gradients": make.color_gradients()}
+    types = physics.galaxy_types(test)
+    if types:
+        tables["color_profiles_by_type"] = physics.color_profiles_by_type(make, types)
+        tables["color_gradients_by_type"] = physics.color_gradients_by_type(make, types)
+    if redshift:
         tables["redshift"] = make.redshift()
     tables.update({name: table for name, table in (("gains", make.gains()), ("uncertainty", make.uncertainty()))
                    if len(table)})
-    meta = _meta(translators, test, training, draws, device=device, seed=seed, n_bootstrap=n_bootstrap,
-                 confidence=confidence)
-    history = {name: translator.history for name, translator in translators.items()
-               if getattr(translator, "history", None) is not None}
-    return Evaluation(
-        tables, names=translators, redshift=measured.redshift, z_spec=make.z_spec, history=history,
-        samples=_samples(translators, test, measured, n_shown, draws, device), failed=measured.failed, meta=meta)
+    return tables
 
 
 def _checked(translators, test, training):
@@ -184,9 +213,9 @@ def _checked(translators, test, training):
     return dict(translators)
 
 
-def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed):
+def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology):
     for name, value, least in (("n_bootstrap", n_bootstrap, 0), ("batch_size", batch_size, 1),
-                               ("n_samples", n_samples, 1), ("seed", seed, 0)):
+                               ("n_samples", n_samples, 1), ("seed", seed, 0), ("n_morphology", n_morphology, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value!r}")
     if not 0 < confidence < 1:
@@ -224,32 +253,3 @@ def _about(name, translator, draws):
 
 def _reference_name(test):
     return "real target images" if test.target_truth is None else "noiseless truth images"
-
-
-def _samples(translators, test, measured, n_shown, draws, device):
-    """Images of galaxies from bright to faint, chosen before anything is known of how well they are translated."""
-    band = len(test.target_survey) // 2
-    flux = np.nan_to_num(measured.values["reference", "aperture"][:, band, -1])
-    order = np.argsort(-flux, kind="stable")
-    n_shown = min(n_shown, len(order))
-    rows = order[np.round(np.linspace(0.02, 0.98, n_shown) * (len(order) - 1)).astype(int)]
-    batch = test.read(np.asarray(rows, dtype=int))
-    samples = {**batch, "rows": rows, "input_survey": test.input_survey, "target_survey": test.target_survey,
-               "translated": {}, "weights": {}}
-    for name, translator in translators.items():
-        samples["translated"][name] = np.asarray(translate(translator, batch, draws, 0, device=device)[0])
-        if hasattr(translator, "gradient_weights"):
-            weights = _flow_weights(translator, batch)
-            if weights:
-                samples["weights"][name] = weights
-    return samples
-
-
-def _flow_weights(translator, batch):
-    """Weights of the gradient elements, or None for a translator whose objective has none."""
-    try:
-        weights = translator.gradient_weights(batch["input_flux"], batch["target_flux"],
-                                              **conditions(translator, batch))
-    except (NotImplementedError, ValueError):
-        return None
-    return None if not weights else {kind: np.asarray(value) for kind, value in weights.items()}

@@ -1,4 +1,4 @@
-"""Optional packages of the report, and files that appear whole or not at all."""
+"""Optional packages, and files that appear whole or not at all."""
 
 import importlib
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 __all__ = ["check_folder", "optional", "write_whole"]
 
 
-def optional(module):
-    """Import a module of the ``report`` extra."""
+def optional(module, extra="report", purpose="figures and reports"):
+    """Import a module of an extra."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         raise ImportError(
-            f"{package} is needed for figures and reports: python -m pip install 'astro_galtrans[report]'") from error
+            f"{package} is needed for {purpose}: python -m pip install 'astro_galtrans[{extra}]'") from error
 
 
 def check_folder(path):

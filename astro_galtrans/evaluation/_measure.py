@@ -5,7 +5,9 @@ import numpy as np
 
 from astro_galtrans.gradients import annulus_weights, aperture_weights, radial_fluxes
 
-__all__ = ["Rulers", "color_pairs", "coverage_counts", "image_measures", "magnitudes", "pixel_measures"]
+__all__ = [
+    "Rulers", "aperture_noise", "color_pairs", "coverage_counts", "image_measures", "magnitudes", "pixel_measures",
+]
 
 
 class Rulers:
@@ -57,6 +59,29 @@ def image_measures(flux, rulers):
         "annulus": radial_fluxes(flux, rulers.annuli),
         "peak": np.where(central, local, -np.inf).max(axis=(2, 3)).astype(float),
     }
+
+
+def aperture_noise(flux, weight, rulers):
+    """Standard deviation of aperture fluxes from the noise of their pixels.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n, band, y, x)
+        Whose noise it is.
+    weight : ndarray or None
+        Its inverse variance; pixels of weight 0 count nowhere. None: the noise of the survey's sky.
+    rulers : Rulers
+        Of its survey.
+
+    Returns
+    -------
+    ndarray of shape (n, band, radius)
+    """
+    if weight is None:
+        sky = rulers.survey.sky_noise[:, None] * np.sqrt((rulers.apertures**2).sum(axis=(1, 2)))
+        return np.broadcast_to(sky, (len(flux), *sky.shape)).astype(float)
+    variance = np.divide(1, weight, out=np.zeros(weight.shape, dtype=np.float32), where=weight > 0)
+    return np.sqrt(radial_fluxes(variance, rulers.apertures**2))
 
 
 def pixel_measures(flux, reference, target, weight):

@@ -4,7 +4,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from astro_galtrans.evaluation._given import conditions, is_generative
-from astro_galtrans.evaluation._measure import Rulers, coverage_counts, image_measures, pixel_measures
+from astro_galtrans.evaluation._measure import Rulers, aperture_noise, coverage_counts, image_measures, pixel_measures
 from astro_galtrans.evaluation._reference import resample_input
 
 __all__ = ["INPUT", "TARGET", "Measured", "gives_uncertainty", "measure", "translate"]
@@ -108,6 +108,7 @@ def _measure_batch(measured, batch, images, test, rulers, samples):
     reference = target if batch["target_truth"] is None else batch["target_truth"]
     used = None if weight is None or (weight > 0).all() else weight > 0
     measured.add("reference", image_measures(_cleared(reference, used), rulers[1]))
+    measured.add("reference", {"aperture_noise": aperture_noise(target, weight, rulers[1])})
     resampled = resample_input(batch["input_flux"], test.input_survey, test.target_survey, target.shape[-2:])
     measured.add("resampled input", image_measures(_cleared(resampled, used), rulers[1]))
     measured.add("resampled input", pixel_measures(resampled, reference, target, weight))

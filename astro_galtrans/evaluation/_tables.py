@@ -5,11 +5,11 @@ import numpy as np
 from astropy.table import Table
 
 from astro_galtrans.evaluation._measure import color_pairs, magnitudes
-from astro_galtrans.evaluation._robust import interval, median, nmad, paired_reduction, resampled
+from astro_galtrans.evaluation._robust import Bootstrap, median, nmad, paired_reduction
 from astro_galtrans.evaluation._run import INPUT, TARGET
 from astro_galtrans.gradients import radial_slopes
 
-__all__ = ["Tabulator", "verdict"]
+__all__ = ["Tabulator", "as_table", "verdict"]
 
 
 def verdict(low, high):
@@ -43,6 +43,7 @@ class Tabulator:
         self.has_truth = test.target_truth is not None
         self.aperture_radii, self.annuli = tuple(aperture_radii), tuple(annuli)
         self.bootstrap = {"n_bootstrap": n_bootstrap, "seed": seed, "confidence": confidence}
+        self.interval = Bootstrap(**self.bootstrap).nmad
         self.n = len(test)
 
     def images(self, reference):
@@ -52,19 +53,14 @@ class Tabulator:
     def get(self, image, name):
         return self.measured.values[image, name]
 
-    def _interval(self, values):
-        draws = resampled(nmad, [values], self.bootstrap["n_bootstrap"], self.bootstrap["seed"])
-        return interval(draws.ravel(), self.bootstrap["confidence"])
-
     # pixels ------------------------------------------------------------------------------------------------------
 
     def pixels(self):
         truth = magnitudes(self.get("reference", "aperture"), self.target_survey)
-        peak = magnitudes(self.get("reference", "peak"), self.target_survey)
         rows = []
         for image in self.images("resampled input"):
             apertures = magnitudes(self.get(image, "aperture"), self.target_survey) - truth
-            peaks = magnitudes(self.get(image, "peak"), self.target_survey) - peak
+            peaks = self.peak_errors(image)
             for band, name in enumerate(self.target_survey.band_names):
                 row = {"image": image, "band": name, "n": int(np.isfinite(self.get(image, "residual")[:, band]).sum()),
                        "relative_residual": median(self.get(image, "residual")[:, band]),
@@ -74,17 +70,26 @@ class Tabulator:
                 for index, radius in enumerate(self.aperture_radii):
                     row[f"aperture_bias_{radius:g}"] = median(apertures[:, band, index]) * u.mag
                     row[f"aperture_scatter_{radius:g}"] = nmad(apertures[:, band, index]) * u.mag
-                row.update(peak_bias=median(peaks[:, band]) * u.mag, peak_scatter=nmad(peaks[:, band]) * u.mag)
+                row.update(peak_bias=median(peaks[name]) * u.mag, peak_scatter=nmad(peaks[name]) * u.mag)
                 rows.append(row)
-        return _table(rows)
+        return as_table(rows)
+
+    def peak_errors(self, image):
+        """Magnitude of the peak minus that of the reference, (galaxy,), by band; without bands that it lacks."""
+        survey = self.survey_of(image)
+        own = magnitudes(self.get(image, "peak"), survey)
+        reference = magnitudes(self.get("reference", "peak"), self.target_survey)
+        return {name: own[:, survey.band_names.index(name)] - reference[:, band]
+                for band, name in enumerate(self.target_survey.band_names) if name in survey.band_names}
 
     # colours -----------------------------------------------------------------------------------------------------
 
-    def _survey_of(self, image):
+    def survey_of(self, image):
+        """The survey in whose bands and unit a kind of images is."""
         return self.input_survey if image == INPUT else self.target_survey
 
     def _colors(self, image, measure, pair, index):
-        survey = self._survey_of(image)
+        survey = self.survey_of(image)
         if any(band not in survey.band_names for band in pair):
             return None
         flux = self.get(image, measure)[..., index]
@@ -104,39 +109,40 @@ class Tabulator:
                 error = self.color_errors(image, pair)
                 if error is None:
                     continue
-                low, high = self._interval(error)
+                low, high = self.interval(error)
                 rows.append({
                     "image": image, "color": "-".join(pair), "radius": self.aperture_radii[-1] * u.arcsec,
                     "bias": median(error) * u.mag, "scatter": nmad(error) * u.mag, "scatter_low": low * u.mag,
                     "scatter_high": high * u.mag, "n": int(np.isfinite(error).sum())})
-        return _table(rows)
+        return as_table(rows)
 
     # colour gradients ----------------------------------------------------------------------------------------------
 
-    def _profiles(self, image, pair):
+    def profiles(self, image, pair):
+        """Colours in the annuli, (galaxy, annulus), or None without the bands."""
         return self._colors(image, "annulus", pair, slice(None))
 
     def slope_errors(self, image, pair):
         """Slope of colour with log radius minus that of the reference, (galaxy,), or None without the bands."""
-        own = self._profiles(image, pair)
+        own = self.profiles(image, pair)
         if own is None:
             return None
-        return radial_slopes(own, self.annuli) - radial_slopes(self._profiles("reference", pair), self.annuli)
+        return radial_slopes(own, self.annuli) - radial_slopes(self.profiles("reference", pair), self.annuli)
 
     def color_profiles(self):
         rows = []
         for image in self.images(INPUT):
             for pair in color_pairs(self.target_survey):
-                own = self._profiles(image, pair)
+                own = self.profiles(image, pair)
                 if own is None:
                     continue
-                error = own - self._profiles("reference", pair)
+                error = own - self.profiles("reference", pair)
                 for index, (inner, outer) in enumerate(zip(self.annuli, self.annuli[1:])):
                     rows.append({
                         "image": image, "color": "-".join(pair), "radius_in": inner * u.arcsec,
                         "radius_out": outer * u.arcsec, "bias": median(error[:, index]) * u.mag,
                         "scatter": nmad(error[:, index]) * u.mag, "n": int(np.isfinite(error[:, index]).sum())})
-        return _table(rows)
+        return as_table(rows)
 
     def color_gradients(self):
         unit = u.mag / u.dex
@@ -146,12 +152,12 @@ class Tabulator:
                 error = self.slope_errors(image, pair)
                 if error is None:
                     continue
-                low, high = self._interval(error)
+                low, high = self.interval(error)
                 rows.append({
                     "image": image, "color": "-".join(pair), "slope_bias": median(error) * unit,
                     "slope_scatter": nmad(error) * unit, "slope_scatter_low": low * unit,
                     "slope_scatter_high": high * unit, "n": int(np.isfinite(error).sum())})
-        return _table(rows)
+        return as_table(rows)
 
     # redshifts -----------------------------------------------------------------------------------------------------
 
@@ -167,7 +173,7 @@ class Tabulator:
                          "nmad_high": high, **{name: result[name] for name in
                                                ("bias_mean", "bias_median", "outlier_005", "outlier_015")},
                          "n": int(result["n"]), "n_left_out": int(result["n_masked"])})
-        return _table(rows)
+        return as_table(rows)
 
     # comparison ----------------------------------------------------------------------------------------------------
 
@@ -183,7 +189,7 @@ class Tabulator:
                     gain, low, high = paired_reduction(first, own, **self.bootstrap)
                     rows.append(_gain_row(f"{what} {'-'.join(pair)}", self.names[0], other, nmad(first), nmad(own),
                                           (gain, low, high), 3 * (np.nan,)))
-        return _table(rows)
+        return as_table(rows)
 
     def _redshift_gains(self, first, other):
         from astro_galtrans.photoz import paired_bootstrap
@@ -211,7 +217,7 @@ class Tabulator:
                         rows.append({"image": image, "band": name, "region": region, "n_pixels": int(n),
                                      "coverage_68": in68 / n, "coverage_95": in95 / n, "pull_mean": pull / n,
                                      "pull_std": np.sqrt(max(square / n - (pull / n)**2, 0.0))})
-        return _table(rows)
+        return as_table(rows)
 
 
 def _gain_row(measure, first, other, first_value, other_value, reduction, preservation):
@@ -222,7 +228,7 @@ def _gain_row(measure, first, other, first_value, other_value, reduction, preser
         "preservation_gain_high": preservation[2], "verdict": verdict(reduction[1], reduction[2])}
 
 
-def _table(rows):
+def as_table(rows):
     """A Table with a unit per column, from rows that hold Quantities."""
     if not rows:
         return Table()

@@ -1,0 +1,186 @@
+"""Sizes and shapes of galaxies on translated and real images, measured by statmorph.
+
+All images of a galaxy are measured with the segmentation of the reference: which pixels belong to it and which to its
+neighbours is not for the image under test to say.
+"""
+
+import warnings
+from functools import cache
+
+import astropy.units as u
+import numpy as np
+from tqdm.auto import tqdm
+
+from astro_galtrans.evaluation._extras import optional
+from astro_galtrans.evaluation._given import is_generative
+from astro_galtrans.evaluation._reference import resample_input
+from astro_galtrans.evaluation._robust import median, nmad
+from astro_galtrans.evaluation._run import TARGET, translate
+from astro_galtrans.evaluation._tables import as_table
+
+__all__ = ["MEASURES", "measure_galaxy", "measure_morphology", "morphology", "need_statmorph", "segment"]
+
+# name -> attribute of statmorph, and whether its error is relative
+MEASURES = {"half_light_radius": ("rhalf_circ", True), "concentration": ("concentration", False),
+            "asymmetry": ("asymmetry", False), "sersic_index": ("sersic_n", True)}
+_REFERENCE, _RESAMPLED = "reference", "resampled input"
+_ISOPHOTE = 1.5  # in units of the noise of one target pixel
+_SMOOTHING = 0.4 * u.arcsec
+_INVALID = -99.0  # what statmorph gives where it has no value
+_BAD_FLAG, _BAD_FIT = 4, 2
+
+
+def need_statmorph():
+    """statmorph, or an error that names the extra it is in."""
+    return optional("statmorph", "morphology", "the morphology of galaxies")
+
+
+@cache
+def _few_measures():
+    """SourceMorphology without the measures that are not asked for, which take a third of its time."""
+
+    class FewMeasures(need_statmorph().SourceMorphology):
+        def _calculate_morphology(self):
+            for attribute, _ in MEASURES.values():
+                getattr(self, attribute)
+
+        def _check_segmaps(self):
+            pass
+
+    return FewMeasures
+
+
+def segment(image, sigma, pixel_scale):
+    """The galaxy in the middle of an image and its neighbours.
+
+    Parameters
+    ----------
+    image : ndarray of shape (y, x)
+    sigma : float
+        Noise of a pixel; the edge is where the smoothed image is 1.5 times as bright.
+    pixel_scale : `~astropy.units.Quantity`
+
+    Returns
+    -------
+    ndarray of int, or None
+        1 for the galaxy, 2 for all others; None where nothing in the middle is bright enough.
+    """
+    from scipy.ndimage import gaussian_filter, label
+
+    smooth = gaussian_filter(image, (_SMOOTHING / pixel_scale).to_value(u.dimensionless_unscaled))
+    labels, _ = label(smooth > _ISOPHOTE * sigma)
+    own = labels[labels.shape[0] // 2, labels.shape[1] // 2]
+    return np.where(labels == own, 1, np.where(labels > 0, 2, 0)) if own else None
+
+
+def measure_galaxy(image, segmentation, sigma, mask=None):
+    """Measures of one galaxy in one band.
+
+    Parameters
+    ----------
+    image : ndarray of shape (y, x)
+    segmentation : ndarray of int of the same shape, or None
+        As `segment` gives.
+    sigma : ndarray of the same shape
+        Standard deviation of the pixels; the Sersic fit is weighted by it.
+    mask : ndarray of bool, optional
+        Pixels that do not count.
+
+    Returns
+    -------
+    ndarray of shape (4,)
+        In the order of ``MEASURES``, lengths in pixels; NaN where a measure failed.
+    """
+    if segmentation is None or not np.isfinite(image).all():
+        return np.full(len(MEASURES), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # statmorph warns of what its flags say
+        try:
+            found = _few_measures()(np.asarray(image, dtype=float), segmentation, 1, weightmap=sigma, mask=mask,
+                                    sersic_maxiter=500)
+        except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError):  # galaxies it cannot handle
+            return np.full(len(MEASURES), np.nan)
+    values = np.array([getattr(found, attribute) for attribute, _ in MEASURES.values()], dtype=float)
+    values[(values == _INVALID) | ~np.isfinite(values) | (found.flag >= _BAD_FLAG)] = np.nan
+    if found.flag_sersic >= _BAD_FIT:
+        values[list(MEASURES).index("sersic_index")] = np.nan
+    return values
+
+
+def measure_morphology(translators, test, rows, *, draws, batch_size, seed, device, progress):
+    """Measures of some galaxies on all kinds of images.
+
+    Where the reference is a noisy image, translated images are given noise of the target first, so that both sides
+    of the comparison have it; a single sample of a generative translator has noise of its own.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (galaxy, 4)
+        By kind of images, with ``"reference"``.
+    """
+    survey = test.target_survey
+    band = survey.band_names.index("r") if "r" in survey.band_names else len(survey) // 2
+    noisy = {name for name, translator in translators.items()
+             if test.target_truth is None and not (is_generative(translator) and draws.n_samples == 1)}
+    found = {}
+    with tqdm(total=len(rows), desc="morphology", unit="galaxy", disable=not progress) as bar:
+        for start in range(0, len(rows), batch_size):
+            part = np.asarray(rows[start:start + batch_size], dtype=int)
+            batch = test.read(part)
+            images = _band_images(translators, test, batch, band, draws, start, device)
+            for index, row in enumerate(part):
+                one = {name: flux[index] for name, flux in images.items()}
+                weight = None if batch["target_weight"] is None else batch["target_weight"][index, band]
+                rng = np.random.default_rng([seed, int(row)])
+                for name, values in _measure_images(one, weight, survey, band, noisy, rng).items():
+                    found.setdefault(name, []).append(values)
+                bar.update()
+    return {name: np.stack(values) for name, values in found.items()}
+
+
+def _band_images(translators, test, batch, band, draws, start, device):
+    target = batch["target_flux"]
+    images = {_REFERENCE: target if batch["target_truth"] is None else batch["target_truth"],
+              _RESAMPLED: resample_input(batch["input_flux"], test.input_survey, test.target_survey,
+                                         target.shape[-2:]), TARGET: target}
+    if batch["target_truth"] is None:
+        del images[TARGET]
+    images.update({name: translate(translator, batch, draws, start, device=device)[0]
+                   for name, translator in translators.items()})
+    return {name: np.asarray(flux[:, band], dtype=float) for name, flux in images.items()}
+
+
+def _measure_images(images, weight, survey, band, noisy, rng):
+    """Measures of one galaxy on each of its images."""
+    sky = float(survey.sky_noise[band])
+    shape = images[_REFERENCE].shape
+    used = np.ones(shape, dtype=bool) if weight is None else weight > 0
+    sigma = np.full(shape, sky)
+    if weight is not None:
+        sigma[used] = weight[used]**-0.5
+    images = {name: np.where(used, image, 0) for name, image in images.items()}
+    segmentation = segment(images[_REFERENCE], sky if not used.any() else float(np.median(sigma[used])),
+                           survey.pixel_scale)
+    noise = np.where(used, sigma, 0) * rng.normal(size=shape)
+    mask = None if used.all() else ~used
+    return {name: measure_galaxy(image + noise if name in noisy else image, segmentation, sigma, mask)
+            for name, image in images.items()}
+
+
+def morphology(make, found):
+    """The table: error of each measure against the reference."""
+    band = "r" if "r" in make.target_survey.band_names else make.target_survey.band_names[len(make.target_survey) // 2]
+    rows = []
+    for image in (name for name in make.images(_RESAMPLED) if name in found):
+        for index, (measure, (_, relative)) in enumerate(MEASURES.items()):
+            own, reference = found[image][:, index], found[_REFERENCE][:, index]
+            error = own - reference
+            if relative:
+                error = np.divide(error, reference, out=np.full(error.shape, np.nan), where=reference > 0)
+            low, high = make.interval(error)
+            n = int(np.isfinite(error).sum())
+            rows.append({"image": image, "band": band, "measure": measure,
+                         "error": "relative" if relative else "difference", "bias": median(error),
+                         "scatter": nmad(error), "scatter_low": low, "scatter_high": high, "n": n,
+                         "n_failed": len(error) - n})
+    return as_table(rows)
