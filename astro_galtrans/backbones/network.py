@@ -7,6 +7,7 @@ from torch import nn
 
 from astro_galtrans.backbones.conditioning import build_embedding
 from astro_galtrans.backbones.contract import build_backbone
+from astro_galtrans.backbones.photometry import PhotometryHead
 from astro_galtrans.backbones.resampling import resample
 
 __all__ = ["Prediction", "TranslationNetwork", "stretch"]
@@ -15,6 +16,8 @@ _CONDITION_LENGTH = 32
 # Side, in input pixels, of the square over which the input is averaged where the target's pixels are finer: 5 target
 # pixels from SDSS to CFHTLS.
 _BASE_SMOOTHING = 2.36
+# Softened log flux of 5e8 times the noise; the first steps of a fast training overshoot to where sinh is infinite.
+_BRIGHTEST = 20.0
 
 
 class Prediction(NamedTuple):
@@ -63,6 +66,8 @@ class TranslationNetwork(nn.Module):
         Space in which the network adds up: softened log flux ``asinh(f / 2s)``, or the `stretch`.
     residual : bool, optional
         Whether the network's output is added to the resampled input.
+    photometry : bool, optional
+        Whether a `PhotometryHead` predicts the aperture fluxes of the target, with which the image is brought to agree.
     conditioning : {None, "redshift", "spectrum"}, optional
         What else the network is given.
     value_scale : sequence of float, optional
@@ -73,7 +78,8 @@ class TranslationNetwork(nn.Module):
     """
 
     def __init__(self, backbone, input_noise, target_noise, unit_ratio, nearest_band, step, *, output="log",
-                 residual=True, conditioning=None, value_scale=None, backbone_options=None, conditioning_options=None):
+                 residual=True, photometry=False, conditioning=None, value_scale=None, backbone_options=None,
+                 conditioning_options=None):
         super().__init__()
         if output not in ("log", "sqrt"):
             raise ValueError(f"output must be 'log' or 'sqrt', got {output!r}")
@@ -82,7 +88,8 @@ class TranslationNetwork(nn.Module):
             "backbone": backbone, "input_noise": [float(x) for x in input_noise],
             "target_noise": [float(x) for x in target_noise], "unit_ratio": [float(x) for x in unit_ratio],
             "nearest_band": [int(x) for x in nearest_band], "step": float(step), "output": output,
-            "residual": bool(residual), "conditioning": conditioning, "value_scale": [float(x) for x in value_scale],
+            "residual": bool(residual), "photometry": bool(photometry), "conditioning": conditioning,
+            "value_scale": [float(x) for x in value_scale],
             "backbone_options": dict(backbone_options or {}), "conditioning_options": dict(conditioning_options or {}),
         }
         self.step, self.output, self.residual, self.conditioning = float(step), output, bool(residual), conditioning
@@ -90,12 +97,19 @@ class TranslationNetwork(nn.Module):
             self.register_buffer(name, torch.tensor(self.options[name])[:, None, None], persistent=False)
         self.nearest_band = self.options["nearest_band"]
         n_target = len(self.nearest_band)
+        n_condition = _CONDITION_LENGTH if conditioning else 0
         self.condition = build_embedding(conditioning, _CONDITION_LENGTH, **self.options["conditioning_options"])
         self.backbone = build_backbone(
             backbone, n_planes=len(self.options["input_noise"]), n_hints=n_target,
-            n_condition=_CONDITION_LENGTH if conditioning else 0, step=self.step, **self.options["backbone_options"],
+            n_condition=n_condition, step=self.step, **self.options["backbone_options"],
         )
         n_features = self.backbone.n_features
+        self.photometry = None
+        if photometry:
+            # A generative backbone sees a noisy target, and its embedding would tell of it.
+            n_embedding = 0 if self.generative else self.backbone.n_embedding
+            self.photometry = PhotometryHead(
+                len(self.options["input_noise"]), n_target, n_embedding + n_condition, self.step)
         self.image_head = nn.Conv2d(n_features, n_target, 3, padding=1)
         self.sigma_head = nn.Conv2d(n_features + n_target, n_target, 1)
         with torch.no_grad():
@@ -150,7 +164,8 @@ class TranslationNetwork(nn.Module):
         -------
         Prediction
         """
-        return self._predict(*self._prepare(flux, size, condition), size, noisy)
+        prepared = self._prepare(flux, size, condition)
+        return self._with_photometry(self._predict(*prepared, size, noisy), flux, prepared[2])
 
     def draw_noisy(self, flux, target, generator):
         """Target images with the noise of a diffusion of random strength, which a generative network is trained on.
@@ -202,7 +217,7 @@ class TranslationNetwork(nn.Module):
 
         image = self.backbone.schedule.sample(clean, noise, n_steps or self.backbone.sampling_steps)
         value = self._from_clean(image, base)
-        return first._replace(flux=self.to_flux(value), value=value)
+        return self._with_photometry(first._replace(flux=self.to_flux(value), value=value), flux, prepared[2])
 
     def _prepare(self, flux, size, condition):
         """What the backbone is given: planes, hints and the embedded condition."""
@@ -237,6 +252,18 @@ class TranslationNetwork(nn.Module):
         time = noisy.time if self.generative else None
         return Prediction(self.to_flux(value), value, log_sigma, maps, embedding, time)
 
+    def _with_photometry(self, prediction, flux, condition):
+        """The prediction with the aperture fluxes that the photometry head reads off the input."""
+        if self.photometry is None:
+            return prediction
+        with torch.autocast(flux.device.type, enabled=False):
+            extra = [] if self.generative else [prediction.embedding]
+            extra += [] if condition is None else [condition.float()]
+            extra = torch.cat(extra, 1) if extra else flux.new_zeros(len(flux), 0)
+            levels = self.photometry(flux, self.input_noise, extra)
+            image = self.photometry.apply_to(prediction.flux, levels, self.target_noise)
+            return prediction._replace(flux=image, value=self.from_flux(image))
+
     def _unscaled(self, flux, target):
         """What a generative backbone makes, before its scale: the target, less the input where that is added again."""
         value = self.from_flux(target)
@@ -249,7 +276,7 @@ class TranslationNetwork(nn.Module):
     def to_flux(self, value):
         """Flux in the target unit of values in the output space, and so the inverse of `from_flux`."""
         if self.output == "log":
-            return 2 * self.target_noise * torch.sinh(value)
+            return 2 * self.target_noise * torch.sinh(value.clamp(-_BRIGHTEST, _BRIGHTEST))
         return self.target_noise * value * (value.abs() + 2)
 
     def from_flux(self, flux):

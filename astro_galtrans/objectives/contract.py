@@ -11,7 +11,7 @@ _registry = {}
 class Objective(nn.Module):
     """Base class: a prediction against target images to a loss.
 
-    A subclass sets ``output`` and ``residual``, the network it is usually trained with, and implements
+    A subclass sets ``output``, ``residual`` and ``photometry``, the network it is usually trained with, and implements
     ``forward(network, prediction, target, valid, generator, progress)``:
 
     - ``target``: target flux, finite, shape ``(galaxy, band, Y, X)``;
@@ -25,6 +25,7 @@ class Objective(nn.Module):
 
     output = "log"
     residual = True
+    photometry = False
     selects = True
     """Whether the epoch of the smallest validation loss is the best one; otherwise the last is."""
 

@@ -70,10 +70,6 @@ class AdversarialModule(TranslationModule):
         optimizer.step()
         schedule.step()
 
-    def on_before_optimizer_step(self, optimizer):
-        """Clip the gradient, which here has its true size also under a loss that was scaled for half precision."""
-        self.clip_gradients(optimizer, self.config.gradient_clip, "norm")
-
     def take_means(self):
         """Means of the epoch, as of `TranslationModule`, after a look at whether it went wrong."""
         watched = take_means(self.watched)

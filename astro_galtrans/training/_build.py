@@ -4,14 +4,14 @@ import astropy.units as u
 import numpy as np
 import torch
 
-from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.backbones import TranslationNetwork, fill_invalid
 from astro_galtrans.objectives import build_objective, objective_class
 from astro_galtrans.training._adversarial import AdversarialModule
 from astro_galtrans.training._module import TranslationModule
 
 __all__ = ["build_module"]
 
-_N_CALIBRATION = 64  # pairs
+_N_CALIBRATION = 512  # pairs
 
 
 def _noise(survey, weight):
@@ -53,10 +53,10 @@ def build_module(pairs, config, n_steps, run):
     network = TranslationNetwork(
         config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
         output=objective_class(config.objective).output, residual=config.uses_residual,
-        conditioning=config.conditioning, backbone_options=config.all_backbone_options,
-        conditioning_options=_conditioning_options(config, pairs),
+        photometry=config.uses_photometry, conditioning=config.conditioning,
+        backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
     )
-    if network.generative:
+    if network.generative or network.photometry is not None:
         _calibrate(network, pairs)
     objective = build_objective(
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
@@ -73,9 +73,17 @@ def _conditioning_options(config, pairs):
 
 
 def _calibrate(network, pairs):
-    """Measure on some pairs what a generative network's images are divided by."""
+    """Measure on some pairs what a generative network's images, and what its photometry head reads, are divided by."""
     rows = slice(0, min(len(pairs), _N_CALIBRATION))
-    arrays = pairs.read(rows, images=("input_flux", "target_flux", "target_weight"))
-    flux, target = (torch.from_numpy(np.nan_to_num(arrays[name])) for name in ("input_flux", "target_flux"))
+    arrays = pairs.read(rows, images=("input_flux", "input_weight", "target_flux", "target_weight"))
+    flux, target = (_filled(arrays[f"{side}_flux"], arrays[f"{side}_weight"]) for side in ("input", "target"))
     weight = arrays["target_weight"]
-    network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
+    if network.generative:
+        network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
+    if network.photometry is not None:
+        network.photometry.standardise(flux, network.input_noise, target, network.target_noise)
+
+
+def _filled(flux, weight):
+    flux = torch.from_numpy(np.nan_to_num(flux))
+    return flux if weight is None else fill_invalid(flux, torch.from_numpy(np.asarray(weight) > 0))

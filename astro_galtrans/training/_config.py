@@ -50,6 +50,9 @@ class TrainConfig:
     residual : bool, optional
         Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
         conventional "pixel" does not.
+    photometry : bool, optional
+        Whether a head predicts the fluxes of the target in apertures from those of the input, and the image is brought
+        to agree with them. By default as the objective has it: "gradient" does, the conventional ones do not.
     augment : bool, optional
         Whether to turn each batch by a random multiple of 90 degrees and flip it.
     precision : {"32", "bf16", "16"}, optional
@@ -85,6 +88,7 @@ class TrainConfig:
     condition_dropout: float = 0.1
     condition_scatter: float = 0.1
     residual: bool | None = None
+    photometry: bool | None = None
     augment: bool = True
     precision: str = "32"
     size: str | None = None
@@ -104,6 +108,7 @@ class TrainConfig:
         self._one_of("size", (None, *backbone_class(self.backbone).sizes))
         self._one_of("precision", _PRECISIONS)
         self._one_of("residual", (None, True, False))
+        self._one_of("photometry", (None, True, False))
         for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1)):
             value = getattr(self, name)
             if value is None and name == "patience":
@@ -140,6 +145,11 @@ class TrainConfig:
     def uses_residual(self):
         """Whether the network adds to the resampled input, with the objective's default filled in."""
         return objective_class(self.objective).residual if self.residual is None else self.residual
+
+    @property
+    def uses_photometry(self):
+        """Whether the network has a photometry head, with the objective's default filled in."""
+        return objective_class(self.objective).photometry if self.photometry is None else self.photometry
 
     @property
     def all_backbone_options(self):

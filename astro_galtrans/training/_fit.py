@@ -108,10 +108,8 @@ def fit(pairs, config=None, *, validation=None, directory=None, resume=False, de
         torch.default_generator.manual_seed(config.seed)
         module = build_module(pairs, config, n_steps, _run(pairs, config, validation))
         keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).selects)
-        # Lightning clips for a module that it drives itself; one with a critic clips for each of its optimisers.
-        clip = config.gradient_clip or None if module.automatic_optimization else None
         callbacks = [*([StepBar(n_steps, config.objective)] if progress else []), keeper]
-        trainer = _trainer(config, device, clip, callbacks)
+        trainer = _trainer(config, device, callbacks)
         with _interrupts(trainer, checkpoint):
             trainer.fit(
                 module, _loader(batches),
@@ -188,14 +186,14 @@ def _loader(batches):
     return torch.utils.data.DataLoader(batches, batch_size=None)
 
 
-def _trainer(config, device, clip, callbacks):
+def _trainer(config, device, callbacks):
     if device.type == "cuda":
         where = {"accelerator": "gpu", "devices": [device.index or 0]}
     else:
         where = {"accelerator": device.type, "devices": 1}
     return lightning.Trainer(
         **where, max_epochs=config.epochs, precision=_PRECISION[config.precision], callbacks=callbacks,
-        plugins=[AsdfCheckpointIO()], gradient_clip_val=clip, logger=False,
+        plugins=[AsdfCheckpointIO()], logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
@@ -215,7 +213,8 @@ def _checkpoint_to_resume(checkpoint, resume, run):
 
 
 def _provenance(config, pairs, validation, device, keeper, notes):
-    decided = {"residual": config.uses_residual, "backbone_options": config.all_backbone_options}
+    decided = {"residual": config.uses_residual, "photometry": config.uses_photometry,
+               "backbone_options": config.all_backbone_options}
     return {
         "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),

@@ -132,6 +132,18 @@ class TranslationModule(lightning.LightningModule):
         self.add("train", logs, len(batch["input_flux"]))
         return loss
 
+    def on_before_optimizer_step(self, optimizer):
+        """Clip the gradient, which here has its true size also under a loss that was scaled for half precision.
+
+        The photometry head is clipped apart from the rest, beside whose gradient its own would vanish.
+        """
+        if not self.config.gradient_clip:
+            return
+        head = set() if self.network.photometry is None else set(self.network.photometry.parameters())
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for part in ([p for p in parameters if p not in head], [p for p in parameters if p in head]):
+            torch.nn.utils.clip_grad_norm_(part, self.config.gradient_clip)
+
     def check(self, loss):
         """Raise a FloatingPointError if a loss is not finite."""
         if not math.isfinite(float(loss.detach())):

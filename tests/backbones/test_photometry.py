@@ -1,0 +1,98 @@
+"""The photometry head: aperture fluxes in, aperture fluxes out."""
+
+import numpy as np
+import pytest
+import torch
+
+from astro_galtrans.backbones.photometry import PhotometryHead, aperture_fluxes, aperture_radii, log_apertures
+
+STEP = 0.187 / 0.396
+NOISE = torch.tensor([2.0, 1.0, 3.0])[:, None, None]
+
+
+def galaxies(n, size, width, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    y, x = (torch.arange(size) - (size - 1) / 2 for _ in range(2))
+    light = torch.exp(-torch.hypot(y[:, None], x[None]) / width)
+    return light * (200 + 400 * torch.rand(n, 3, 1, 1, generator=generator))
+
+
+@pytest.fixture
+def head():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return PhotometryHead(3, 3, 0, STEP)
+
+
+def test_apertures_measure_the_area_of_a_circle():
+    for radius in (3.0, 7.3):
+        fluxes, areas = aperture_fluxes(torch.ones(1, 1, 32, 33), (radius,))
+        assert fluxes.item() == pytest.approx(np.pi * radius**2, rel=2e-2)
+        assert areas.item() == pytest.approx(fluxes.item())
+
+
+def test_apertures_are_wide_in_both_directions_of_a_translation():
+    # the same circles on the sky whichever survey is the target
+    forth, back = aperture_radii(STEP), aperture_radii(1 / STEP)
+    np.testing.assert_allclose(np.array(forth) * 0.187, np.array(back) * 0.396, rtol=1e-6)
+
+
+def test_images_agree_with_the_predicted_fluxes(head):
+    image, other = galaxies(4, 68, 6.0), galaxies(4, 68, 7.0, seed=1)
+    levels = log_apertures(other, NOISE, head.radii)
+    changed = log_apertures(head.apply_to(image, levels, NOISE), NOISE, head.radii)
+    before = (log_apertures(image, NOISE, head.radii) - levels).abs()
+    after = (changed - levels).abs()
+    assert after[..., 0].max() < 2e-3
+    assert after.mean() < 0.25 * before.mean()
+
+
+def test_an_image_that_agrees_is_left_alone(head):
+    image = galaxies(2, 68, 6.0)
+    same = head.apply_to(image, log_apertures(image, NOISE, head.radii), NOISE)
+    torch.testing.assert_close(same, image, rtol=1e-5, atol=1e-5)
+
+
+def test_dark_images_give_no_nan(head):
+    image = torch.zeros(2, 3, 68, 68, requires_grad=True)
+    result = head.apply_to(image, torch.full((2, 3, 3), 5.0), NOISE)
+    result.sum().backward()
+    assert torch.isfinite(result).all() and torch.isfinite(image.grad).all()
+
+
+def test_what_is_read_and_predicted_is_standardised(head):
+    flux, target = galaxies(200, 32, 3.0), galaxies(200, 68, 6.0, seed=2)
+    head.standardise(flux, NOISE, target, NOISE)
+    levels = head(flux, NOISE, torch.zeros(200, 0))
+    truth = log_apertures(target, NOISE, head.radii)
+    # a new head says the mean of the target, within the width of what it will learn
+    assert ((levels - truth.mean(0)).abs() < 1.5 * head.level_spread).all()
+    np.testing.assert_allclose(head.level_mean, truth.mean(0), rtol=1e-5)
+
+
+def test_every_parameter_of_the_head_gets_a_gradient(make_network):
+    net = make_network(photometry=True)
+    flux, target = galaxies(3, 32, 3.0) * 0.01, galaxies(3, 68, 6.0)
+    net.photometry.standardise(flux, net.input_noise, target, net.target_noise)
+    prediction = net(flux, (68, 68))
+    log_apertures(prediction.flux, net.target_noise, net.photometry.radii).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.photometry.parameters())
+
+
+@pytest.mark.parametrize("output", ["log", "sqrt"])
+def test_value_and_flux_stay_one(make_network, output):
+    net = make_network(photometry=True, output=output)
+    prediction = net(galaxies(2, 32, 3.0) * 0.01, (68, 68))
+    torch.testing.assert_close(net.to_flux(prediction.value), prediction.flux, rtol=1e-3, atol=1e-3)
+
+
+def test_samples_of_a_galaxy_share_its_fluxes(make_network):
+    # the embedding of a generative backbone has seen a noisy target, and is not read
+    net = make_network("diffusion", photometry=True, value_scale=[0.02] * 3)
+    flux, radii = galaxies(2, 32, 3.0) * 0.01, net.photometry.radii
+    net.photometry.level_mean.copy_(log_apertures(net.to_flux(net.base(flux, (68, 68))), net.target_noise, radii)[0])
+    images = [net.sample(flux, (68, 68), n_steps=2, noise=torch.randn(
+        2, 3, 68, 68, generator=torch.Generator().manual_seed(seed))).flux for seed in range(2)]
+    assert (images[0] - images[1]).abs().max() > 0.1
+    levels = [log_apertures(image, net.target_noise, radii[:1]) for image in images]
+    torch.testing.assert_close(levels[0], levels[1], rtol=1e-4, atol=1e-4)
