@@ -6,11 +6,11 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-__all__ = ["PhotometryHead", "aperture_fluxes", "aperture_radii", "log_apertures"]
+__all__ = ["N_APERTURES", "PhotometryHead", "aperture_fluxes", "aperture_radii", "log_apertures"]
 
 # Radii in pixels of the coarser survey; 4.2, 2.1 and 1.1 arcsec between SDSS and CFHTLS.
 _OUTER_RADIUS = 10.7
-_N_OUTPUT = 3
+N_APERTURES = 3
 _N_INPUT = 6
 _INNERMOST, _OUTERMOST = 1.5, 15.5
 _OVERSAMPLING = 5
@@ -27,7 +27,7 @@ def aperture_radii(step):
         Target pixel scale over input pixel scale.
     """
     coarser = max(1.0, 1 / step)
-    return tuple(_OUTER_RADIUS * coarser / 2**k for k in range(_N_OUTPUT))
+    return tuple(_OUTER_RADIUS * coarser / 2**k for k in range(N_APERTURES))
 
 
 # Not in inference mode, where the masks would be kept in a form that a training later on could not use.

@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from astro_galtrans.backbones.photometry import N_APERTURES, aperture_radii, log_apertures
 from astro_galtrans.objectives.contract import Objective, masked_mean, register_objective
 from astro_galtrans.objectives.flow import ResidualFlow, student_t_nll
-from astro_galtrans.objectives.gradient_space import gradient_residuals, n_scales_of, pool_scales
+from astro_galtrans.objectives.gradient_space import gradient_residuals, n_elements, n_scales_of, pool_scales
 from astro_galtrans.objectives.pixel import stretched_error
 
 __all__ = ["GradientObjective", "UnweightedGradientObjective"]
@@ -18,6 +19,8 @@ _SCALE_POWER = 0.5
 _SKY_COUNTS = 0.05  # what a pixel of sky counts; one of 10 times its noise counts ln 10
 # ln 2: the smallest scale of a residual is half the sky noise of its element, so that the likelihood is bounded.
 _FLOOR = 0.6931
+_APERTURE_START = -3.0  # log of the scale of an aperture's log flux before training, 0.05
+_APERTURE_WEIGHT = 0.1
 
 
 def _share(level):
@@ -35,13 +38,16 @@ def _light(scale):
 
 
 class _GradientScales(Objective):
-    """The pyramid that both gradient objectives share, with the anchor on total flux at its top."""
+    """The pyramid that both gradient objectives share, with aperture fluxes and colours beside it."""
 
-    def __init__(self, n_bands, n_features, n_embedding, max_scales=_MAX_SCALES):
+    photometry = True
+
+    def __init__(self, n_bands, n_features, n_embedding, max_scales=_MAX_SCALES, elements="gradients"):
         super().__init__()
         if not 1 <= max_scales <= _MAX_SCALES:
             raise ValueError(f"max_scales must be 1 to {_MAX_SCALES}, got {max_scales}")
-        self.n_bands, self.max_scales = n_bands, max_scales
+        self.n_bands, self.max_scales, self.elements = n_bands, max_scales, elements
+        self.n_elements = n_elements(elements, n_bands)
 
     def n_scales(self, target):
         """Number of scales that take part for images of the size of ``target``."""
@@ -53,20 +59,24 @@ class _GradientScales(Objective):
         for level, (scale, *tensors) in enumerate(pyramid):
             # A quarter of the finest vectors, another quarter in each step, costs as little as the next scale.
             phase = torch.randint(2, (2,), generator=generator).tolist() if scale == 1 else None
-            yield level, gradient_residuals(*tensors, network.target_noise, scale, phase)
+            yield level, gradient_residuals(*tensors, network.target_noise, scale, phase, self.elements)
 
-    def _anchor(self, network, prediction, target, valid):
-        """Residual of log total flux and of total colours, and its log noise, shape ``(galaxy, 2 * n_bands - 1)``."""
-        flux = prediction.flux
+    @staticmethod
+    def _apertures(network, prediction, target, valid):
+        """Residuals of log flux and of colours in apertures and their log noise, ``(galaxy, 2 * n_bands - 1, radius)``.
+
+        Gradients leave one constant per image free. This is it, with the passband gradients of the whole galaxy, which
+        hold most of what is known of its redshift.
+        """
+        flux, noise = prediction.flux, network.target_noise
         if valid is not None:
             fixed = prediction.flux.detach()
             target, flux = torch.where(valid, target, fixed), torch.where(valid, flux, fixed)
-        side = (target.shape[-2] * target.shape[-1]) ** 0.5
-        softening = 2 * network.target_noise.flatten() / side
-        scaled = flux.mean((-2, -1)) / softening
-        d = torch.asinh(target.mean((-2, -1)) / softening) - torch.asinh(scaled)
+        radii = aperture_radii(network.step)
+        log_flux = log_apertures(flux, noise, radii)
+        d = log_apertures(target, noise, radii) - log_flux
         with torch.no_grad():
-            variance = 0.25 / (1 + scaled.square())
+            variance = 0.25 / log_flux.cosh().square()
             log_noise = 0.5 * torch.cat([variance, variance[:, 1:] + variance[:, :-1]], 1).log()
         return torch.cat([d, d[:, 1:] - d[:, :-1]], 1), log_noise
 
@@ -81,11 +91,13 @@ class UnweightedGradientObjective(_GradientScales):
         Of the network.
     max_scales : int, optional
         How many of the scales 1, 2, 4, ... pixels take part.
+    elements : str, optional
+        What is compared at each pixel, see `GradientObjective`.
     """
 
     def forward(self, network, prediction, target, valid, generator, progress=1.0):
         """Loss and an empty dict; see `Objective`."""
-        loss = self._anchor(network, prediction, target, valid)[0].square().mean() * _share(self.n_scales(target))
+        loss = self._apertures(network, prediction, target, valid)[0].square().mean()
         for level, scale in self._scales(network, prediction, target, valid, generator):
             loss = loss + masked_mean(scale.residual.square(), scale.valid) * _share(level)
         return loss, {}
@@ -101,6 +113,9 @@ class GradientObjective(_GradientScales):
     between the flow's and Student's t likelihood (a control variate). The weight of an element is
     -(d log p / d r) / r.
 
+    The log fluxes and colours of the whole galaxy in three apertures have a Student's t likelihood of their own, with
+    scales predicted from the galaxy's embedding.
+
     Parameters
     ----------
     n_bands, n_features, n_embedding : int
@@ -112,37 +127,47 @@ class GradientObjective(_GradientScales):
     pixel_share : float, optional
         Share of the training, at its start, in which the network follows the squared error of stretched pixels while
         scales and flow learn from its residuals. Free scales would otherwise explain an image that is still
-        blurred as noise, and weigh down just what sharpens it.
+        blurred as noise, and weigh down just what sharpens it. Apertures count from the beginning.
+    elements : str, optional
+        What is compared at each pixel: ``"gradients"`` along x, y and passband; to compare with, ``"spatial"`` or
+        ``"passband"`` gradients alone, or the ``"log flux"`` itself.
+    gaussian : bool, optional
+        Whether elements are weighted by a Gaussian of the predicted scale, in place of Student's t and the flow.
+    aperture_weight : float, optional
+        What the likelihood of an aperture's log flux or colour counts beside that of a gradient.
     """
 
-    def __init__(self, n_bands, n_features, n_embedding, n_flow=256, max_scales=_MAX_SCALES, pixel_share=0.3):
-        super().__init__(n_bands, n_features, n_embedding, max_scales)
+    def __init__(self, n_bands, n_features, n_embedding, n_flow=256, max_scales=_MAX_SCALES, pixel_share=0.3,
+                 elements="gradients", gaussian=False, aperture_weight=_APERTURE_WEIGHT):
+        super().__init__(n_bands, n_features, n_embedding, max_scales, elements)
         if n_flow < 0 or not 0 <= pixel_share < 1:
             raise ValueError(f"n_flow must be at least 0 and pixel_share in [0, 1), got {n_flow} and {pixel_share}")
-        n_vector, n_context = 3 * n_bands - 1, 8
-        self.n_flow, self.pixel_share = n_flow, pixel_share
+        if not 0 <= aperture_weight < float("inf"):
+            raise ValueError(f"aperture_weight must be a finite number of at least 0, got {aperture_weight}")
+        n_vector, n_context = self.n_elements, 8
+        self.n_flow, self.pixel_share = 0 if gaussian else n_flow, pixel_share
+        self.gaussian, self.aperture_weight = bool(gaussian), aperture_weight
         self.scale_heads = nn.ModuleList(nn.Conv2d(n_features + n_bands, n_vector, 1) for _ in range(max_scales))
         self.scale_shifts = nn.ModuleList(nn.Linear(n_embedding, n_vector) for _ in range(max_scales))
-        self.anchor_head = nn.Linear(n_embedding, 2 * n_bands - 1)
-        for layer in (*self.scale_heads, *self.scale_shifts, self.anchor_head):
+        self.aperture_head = nn.Linear(n_embedding, (2 * n_bands - 1) * N_APERTURES)
+        for layer in (*self.scale_heads, *self.scale_shifts, self.aperture_head):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.context = nn.Linear(n_embedding, n_context)
         self.flow = ResidualFlow(n_vector, n_bands + n_context + 2)
 
     def forward(self, network, prediction, target, valid, generator, progress=1.0):
-        """Loss and the gain in likelihood that the flow brings, per element; see `Objective`."""
-        if progress >= self.pixel_share:
-            return self._likelihood(network, prediction, target, valid, generator)
-        loss, logs = self._likelihood(network, prediction.detach(), target, valid, generator)
-        return loss + stretched_error(network, prediction, target, valid), logs
+        """Loss, the gain in likelihood that the flow brings per element, and that of apertures; see `Objective`."""
+        apertures = self._aperture_nll(network, prediction, target, valid)
+        start = progress < self.pixel_share
+        loss, logs = self._likelihood(
+            network, prediction.detach() if start else prediction, target, valid, generator)
+        if start:
+            loss = loss + stretched_error(network, prediction, target, valid)
+        return loss + self.aperture_weight * apertures, {**logs, "aperture_nll": float(apertures.detach())}
 
     def _likelihood(self, network, prediction, target, valid, generator):
-        n_scales = self.n_scales(target)
-        residual, log_noise = self._anchor(network, prediction, target, valid)
-        anchor = self._dense(residual, log_noise, self.anchor_head(prediction.embedding))[1].mean()
-        loss = anchor * _share(n_scales)
-        parts = []
+        n_scales, loss, parts = self.n_scales(target), 0.0, []
         for level, scale in self._scales(network, prediction, target, valid, generator):
             u, nll = self._dense(scale.residual, scale.log_noise, self._raw(level, scale, prediction.embedding))
             light = _light(scale) * _share(level)
@@ -151,12 +176,22 @@ class GradientObjective(_GradientScales):
         gain = self._flow_gain(*(torch.cat(part) for part in zip(*parts)))
         return loss - n_scales * gain, {"flow_gain": float(gain.detach())}
 
-    @staticmethod
-    def _dense(residual, log_noise, raw):
-        """u = r / sigma and its Student's t negative log-likelihood, in units of the sky noise of the element."""
+    def _aperture_nll(self, network, prediction, target, valid):
+        """Mean negative log-likelihood of log fluxes and colours in apertures, a scalar tensor."""
+        residual, log_noise = self._apertures(network, prediction, target, valid)
+        raw = self.aperture_head(prediction.embedding).unflatten(1, residual.shape[1:])
+        # As in `_dense` no scale is below half the noise; here they start from what a network learns in a few steps.
+        log_sigma = torch.logaddexp(raw + _APERTURE_START, log_noise - _FLOOR)
+        return (self._element_nll(residual * (-log_sigma).exp()) + log_sigma).mean()
+
+    def _element_nll(self, u):
+        return 0.5 * u.square() if self.gaussian else student_t_nll(u)
+
+    def _dense(self, residual, log_noise, raw):
+        """u = r / sigma and its negative log-likelihood, in units of the sky noise of the element."""
         log_sigma = functional.softplus(raw) - _FLOOR
         u = residual * (-log_noise - log_sigma).exp()
-        return u, student_t_nll(u) + log_sigma
+        return u, self._element_nll(u) + log_sigma
 
     def _raw(self, level, scale, embedding):
         """What the features say of the scale of each residual, before the floor."""
@@ -201,15 +236,15 @@ class GradientObjective(_GradientScales):
         Returns
         -------
         torch.Tensor
-            Shape ``(galaxy, 3 * n_bands - 1, h, w)`` with h and w one less than the image at that scale; invalid
-            elements have weight 0.
+            Shape ``(galaxy, n_elements, h, w)``, of x, y and passband gradients, with h and w one less than the image
+            at that scale; invalid elements have weight 0.
         """
         level = scale.bit_length() - 1
         if scale != 2**level or level >= self.n_scales(target):
             raise ValueError(f"scale must be a power of 2 below the image and the objective's scales, got {scale}")
         with torch.no_grad():
             *_, (_, *tensors) = pool_scales(target, prediction.flux, prediction.maps, valid, level + 1)
-            part = gradient_residuals(*tensors, network.target_noise, scale)
+            part = gradient_residuals(*tensors, network.target_noise, scale, elements=self.elements)
             raw = self._raw(level, part, prediction.embedding)
             u, _ = self._dense(part.residual, part.log_noise, raw)
             sigma = (part.log_noise + functional.softplus(raw) - _FLOOR).exp()
@@ -217,8 +252,10 @@ class GradientObjective(_GradientScales):
             galaxy = torch.arange(n_galaxies, device=u.device).repeat_interleave(height * width)
             log_flux = part.log_flux.flatten(2).transpose(1, 2).flatten(0, 1)
             context = self._contexts(galaxy, log_flux, prediction.embedding, level)
-        flat = u.flatten(2).transpose(1, 2).flatten(0, 1)
-        weight = torch.cat([self.flow.weights(*pair) for pair in zip(flat.split(chunk), context.split(chunk))])
-        weight = weight.unflatten(0, (n_galaxies, height * width)).transpose(1, 2).unflatten(2, (height, width))
+        weight = torch.ones_like(u)
+        if not self.gaussian:
+            flat = u.flatten(2).transpose(1, 2).flatten(0, 1)
+            weight = torch.cat([self.flow.weights(*pair) for pair in zip(flat.split(chunk), context.split(chunk))])
+            weight = weight.unflatten(0, (n_galaxies, height * width)).transpose(1, 2).unflatten(2, (height, width))
         weight = weight / sigma.square()
         return weight if part.valid is None else torch.where(part.valid[:, None], weight, 0)

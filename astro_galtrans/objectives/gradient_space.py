@@ -5,14 +5,17 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-__all__ = ["GradientResiduals", "gradient_residuals", "n_scales_of", "pool_scales"]
+__all__ = ["ELEMENTS", "GradientResiduals", "gradient_residuals", "n_elements", "n_scales_of", "pool_scales"]
+
+# What the vector of a pixel holds; all but the first are there to be compared with it.
+ELEMENTS = ("gradients", "spatial", "passband", "log flux")
 
 
 class GradientResiduals(NamedTuple):
     """Residuals of the gradient vector of each pixel at one scale."""
 
     residual: torch.Tensor
-    """Target minus prediction, shape ``(galaxy, 3 * n_bands - 1, h, w)``: x, y and passband gradients."""
+    """Target minus prediction, shape ``(galaxy, n_elements, h, w)``: x, y and passband gradients, or some of them."""
     log_noise: torch.Tensor
     """Log of the noise of each element from the sky alone, same shape, without autograd."""
     log_flux: torch.Tensor
@@ -21,6 +24,13 @@ class GradientResiduals(NamedTuple):
     """Feature maps at the pixel, shape ``(galaxy, n_features, h, w)``."""
     valid: torch.Tensor
     """Whether the whole vector is valid, bool of shape ``(galaxy, h, w)``, or None if all are."""
+
+
+def n_elements(elements, n_bands):
+    """Length of the vector of a pixel whose parts have a name from `ELEMENTS`."""
+    if elements not in ELEMENTS:
+        raise ValueError(f"elements must be one of {', '.join(ELEMENTS)}, got {elements!r}")
+    return {"gradients": 3 * n_bands - 1, "spatial": 2 * n_bands, "passband": n_bands - 1, "log flux": n_bands}[elements]
 
 
 def n_scales_of(size):
@@ -84,7 +94,7 @@ def _log_flux_residual(target, prediction_flux, noise, scale):
     return torch.asinh(target / softening) - log_flux, variance, log_flux.detach()
 
 
-def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase=None):
+def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase=None, elements="gradients"):
     """Residuals of the log-flux gradients of images already averaged over ``scale`` pixels a side.
 
     The softened log flux is asinh(f / 2s) (Lupton, Gunn & Szalay 1999) with s the noise at that scale.
@@ -99,6 +109,9 @@ def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase
         Pixels a side that were averaged.
     phase : tuple of int, optional
         Row and column, 0 or 1, of a lattice of every second pixel to which the vectors are restricted.
+    elements : str, optional
+        What the vector of a pixel holds: ``"gradients"`` along x, y and passband; ``"spatial"`` or ``"passband"``
+        ones alone; or the ``"log flux"`` of the pixel itself.
 
     Returns
     -------
@@ -117,9 +130,19 @@ def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase
     else:
         parts = [_log_flux_residual(target[place], prediction_flux[place], noise, scale) for place in places]
     (d, v, log_flux), (d_right, v_right, _), (d_below, v_below, _) = parts
-    residual = torch.cat([d_right - d, d_below - d, d[:, 1:] - d[:, :-1]], 1)
+    residual, variance = [], []
+    if elements in ("gradients", "spatial"):
+        residual += [d_right - d, d_below - d]
+        variance += [v_right + v, v_below + v]
+    if elements in ("gradients", "passband"):
+        residual.append(d[:, 1:] - d[:, :-1])
+        variance.append(v[:, 1:] + v[:, :-1])
+    if elements == "log flux":
+        residual.append(d)
+        variance.append(v)
+    residual = torch.cat(residual, 1)
     with torch.no_grad():
-        log_noise = 0.5 * torch.cat([v_right + v, v_below + v, v[:, 1:] + v[:, :-1]], 1).log()
+        log_noise = 0.5 * torch.cat(variance, 1).log()
         valid = None
         if share is not None:
             enough = 1.0 if scale == 1 else 0.5

@@ -185,6 +185,9 @@ def gradient_weights(translator, input_flux, target_flux, condition, target_weig
         raise ValueError(f"target_flux must have {size[0]} x {size[1]} pixels for input_flux of "
                          f"{flux.shape[2]} x {flux.shape[3]}, got {target.shape[2]} x {target.shape[3]}")
     n_bands = len(translator.target_survey)
+    elements = translator.objective.elements
+    if elements != "gradients":
+        raise ValueError(f"gradient weights need a translator trained on elements='gradients', got {elements!r}")
     valid = np.isfinite(target)
     if target_weight is not None:
         if np.shape(target_weight) != target.shape:

@@ -80,8 +80,8 @@ def test_flow_and_context_get_gradients_after_the_first_step(make_network, make_
 
 
 def test_network_follows_stretched_pixels_at_the_start(make_network, make_objective, galaxies, predict, loss_of):
-    """In that share the image feels the pixel objective alone, and scales and flow learn all the same."""
-    network, objective = make_network(), make_objective("gradient", pixel_share=0.5)
+    """In that share the image feels pixels in place of gradients, and scales and flow learn all the same."""
+    network, objective = make_network(), make_objective("gradient", pixel_share=0.5, aperture_weight=0.0)
     target, grads = galaxies(), {}
     runs = ("start", objective, 0.49), ("end", objective, 0.5), ("pixel", make_objective("pixel"), 0.0)
     for key, part, progress in runs:
@@ -112,7 +112,7 @@ def test_network_feels_the_flow(make_network, make_objective, galaxies, predict,
 
 def test_flow_estimate_is_unbiased(make_network, make_objective, galaxies, predict):
     """The mean over draws is the likelihood under the flow of all vectors."""
-    network, objective = make_network(), make_objective("gradient", max_scales=1, n_flow=256)
+    network, objective = make_network(), make_objective("gradient", max_scales=1, n_flow=256, aperture_weight=0.0)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(5)
         for parameter in objective.flow.parameters():
@@ -121,15 +121,13 @@ def test_flow_estimate_is_unbiased(make_network, make_objective, galaxies, predi
         drawn = torch.stack([
             objective(network, prediction, target, None, torch.Generator().manual_seed(seed), 1.0)[0]
             for seed in range(150)])
-        residual, log_noise = objective._anchor(network, prediction, target, None)
-        anchor = objective._dense(residual, log_noise, objective.anchor_head(prediction.embedding))[1].mean()
         exact = []
         for y in range(2):
             for x in range(2):
                 part = _one_phase(objective, network, prediction, target, (y, x))
                 exact.append(part)
     error = drawn.std() / len(drawn)**0.5
-    assert abs(drawn.mean() - 0.5**0.5 * anchor - torch.stack(exact).mean()) < 4 * error
+    assert abs(drawn.mean() - torch.stack(exact).mean()) < 4 * error
     assert error < 0.02
 
 
@@ -315,3 +313,43 @@ def test_error_of_the_flux_reads_no_masked_pixel_and_moves_no_flux(make_network,
     results[0].backward()
     assert prediction.flux.grad is None
     assert (prediction.log_sigma.grad[:, :, 3:12] == 0).all() and prediction.log_sigma.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["gradient", "gradient-unweighted"])
+def test_a_color_of_the_whole_galaxy_is_an_error(make_network, make_objective, galaxies, predict, loss_of, name):
+    """Half a magnitude in one band, in apertures alone, since one scale of spatial gradients feels none of it."""
+    network, losses = make_network(), {}
+    target = galaxies(noise=0.0)
+    options = {"max_scales": 1, "elements": "spatial"} | ({"aperture_weight": 1.0} if name == "gradient" else {})
+    objective = make_objective(name, **options)
+    for change in (1.0, 0.6):
+        flux = target * torch.tensor([1.0, change, 1.0])[:, None, None]
+        losses[change] = loss_of(objective, network, predict(network, flux), target).item()
+    assert losses[0.6] > losses[1.0] + 0.01
+
+
+@pytest.mark.parametrize("elements", ["spatial", "passband", "gradients", "log flux"])
+def test_what_is_compared(make_network, make_objective, galaxies, predict, elements):
+    """Gradient vectors of each kind have their length, and a translation without error has residuals of 0."""
+    network, target = make_network(), galaxies()
+    objective = make_objective("gradient", elements=elements)
+    with torch.no_grad():
+        scales = list(objective._scales(network, predict(network, target), target, None, torch.Generator()))
+    lengths = {"spatial": 2 * 3, "passband": 2, "gradients": 3 * 3 - 1, "log flux": 3}
+    assert {part.residual.shape[1] for _, part in scales} == {lengths[elements]}
+    assert all(float(part.residual.abs().max()) == 0 for _, part in scales)
+
+
+def test_gaussian_weights_are_inverse_variances(make_network, make_objective, galaxies, predict):
+    network, target = make_network(), galaxies()
+    objective = make_objective("gradient", gaussian=True)
+    prediction = predict(network, galaxies(seed=2))
+    near, far = (objective.weights(network, prediction, target + change) for change in (0.0, 3.0))
+    torch.testing.assert_close(near, far)
+    assert objective.n_flow == 0
+
+
+@pytest.mark.parametrize("options", [{"elements": "colours"}, {"aperture_weight": -1.0}])
+def test_bad_options_are_named(make_objective, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        make_objective("gradient", **options)
