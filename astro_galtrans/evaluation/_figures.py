@@ -5,7 +5,7 @@ import numpy as np
 from astro_galtrans.evaluation._extras import optional
 from astro_galtrans.evaluation._run import INPUT, TARGET
 
-__all__ = ["STYLE", "make_figures"]
+__all__ = ["PALETTE", "STYLE", "make_figures", "new_figure"]
 
 STYLE = {
     "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
@@ -16,7 +16,7 @@ STYLE = {
 }
 _REAL = {INPUT: "#8b939e", TARGET: "#2a313b"}
 # Okabe & Ito's palette, which colour-blind readers can tell apart
-_PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("s", "o", "^", "D", "v", "P")
 
 
@@ -37,7 +37,7 @@ def make_figures(evaluation):
 
 def color_of(evaluation, image):
     """One colour for each kind of images throughout the report."""
-    return _REAL[image] if image in _REAL else _PALETTE[evaluation.names.index(image) % len(_PALETTE)]
+    return _REAL[image] if image in _REAL else PALETTE[evaluation.names.index(image) % len(PALETTE)]
 
 
 def marker_of(evaluation, image):

@@ -1,0 +1,131 @@
+"""The tables of a benchmark, from its results alone."""
+
+import numpy as np
+
+from astro_galtrans.benchmark import _measures, _studies
+from astro_galtrans.benchmark._bootstrap import ratio
+from astro_galtrans.benchmark._lookup import ESTIMATORS, INPUT, TARGET, VARIANTS, Runs
+from astro_galtrans.benchmark._measures import make_table
+from astro_galtrans.benchmark._studies import gain_columns
+from astro_galtrans.benchmark._targets import targets
+
+__all__ = ["benchmark_tables"]
+
+
+def benchmark_tables(results, sample=None):
+    """What a benchmark found, as tables made from its results alone.
+
+    Parameters
+    ----------
+    results : `~astropy.table.Table`
+        A row for each run, as the benchmark writes it; ``Table.read("results.ecsv")``. Runs, columns and cells may be
+        missing: what depends on them is left out or NaN.
+    sample : str, optional
+        Only this sample.
+
+    Returns
+    -------
+    dict of str to `~astropy.table.Table`
+        ``"headline"``
+            the NMAD of every backbone and variant on transferred and retrained estimators, the reduction and the
+            preservation gain over the conventional translator of the *same* backbone.
+        ``"best"``
+            our best translator, without and with a redshift or a spectrum in its input, against the conventional one
+            of each backbone. It is one backbone for all samples and both estimators, the one of least NMAD in the
+            geometric mean.
+        ``"limits"``
+            each translator beside what the same kind of estimator reaches on real input images.
+        ``"objective"``
+            the gradient objective against the pixel objective, the network and everything else the same.
+        ``"ablation"``, ``"learning_curve"``, ``"scarcity"``
+            parts left out, budgets, numbers of pairs. ``loss`` in the last is the NMAD minus that with all pairs,
+            ``loss_ratio`` ours over the conventional one; the row of fraction 0 is the sum over all fractions.
+        ``"colors"``, ``"color_gradients"``, ``"apertures"``, ``"peaks"``, ``"morphology"``
+            errors of the images. A ``factor`` is the error of the conventional translator of the same backbone over
+            that of the row, each the root of bias squared plus scatter squared, the geometric mean over the colours.
+        ``"targets"``
+            what was aimed for, and what was reached.
+        ``"cost"``
+            parameters and times.
+
+        Columns that end in ``_low`` and ``_high`` are 95 % bootstrap intervals. All numbers of a sample are drawn on
+        the same resampled galaxies, so that differences are paired; where several seeds were trained, numbers are
+        means over them and the seeds are resampled along with the galaxies. Other figures are means over seeds.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sample.
+    """
+    runs = Runs(results, sample)
+    makers = {
+        "headline": headline, "best": best, "limits": limits, "objective": _studies.objective,
+        "ablation": _studies.ablation,
+        "learning_curve": _studies.learning_curve, "scarcity": _studies.scarcity, "colors": _measures.colors,
+        "color_gradients": _measures.color_gradients, "apertures": _measures.apertures, "peaks": _measures.peaks,
+        "morphology": _measures.morphology, "targets": targets, "cost": _measures.cost,
+    }
+    return {name: make(runs) for name, make in makers.items()}
+
+
+def headline(runs):
+    rows = []
+    for sample in runs.samples:
+        for name in (INPUT, TARGET):
+            found = runs.reference_rows(sample, name)
+            if found:
+                rows.append(_headline_row(runs, sample, name, "", found, []))
+        for backbone in runs.backbones(sample):
+            conventional = runs.find(sample, "matrix", backbone, "conventional")
+            there = runs.distinct(sample, "matrix", "variant")
+            for variant in [*VARIANTS, *(name for name in there if name not in VARIANTS)]:
+                found = runs.find(sample, "matrix", backbone, variant)
+                if found:
+                    first = [] if variant == "conventional" else conventional
+                    rows.append(_headline_row(runs, sample, backbone, variant, found, first))
+    return make_table(rows)
+
+
+def _headline_row(runs, sample, name, variant, found, conventional):
+    row = {"sample": sample, "images": name, "variant": variant, "n_seeds": len(found)}
+    for estimator in ESTIMATORS:
+        row.update(runs.nmad(found, estimator).columns(f"nmad_{estimator}"))
+        for what in ("outlier", "bias"):
+            row[f"{what}_{estimator}"] = float(runs.mean(found, f"{what}_{estimator}"))
+    for estimator in ESTIMATORS:
+        row.update(gain_columns(runs, sample, found, conventional, estimator))
+    return row
+
+
+def best(runs):
+    rows = []
+    for variant in VARIANTS[1:]:
+        ours = runs.best(variant)
+        for sample in runs.samples if ours else ():
+            own = runs.find(sample, "matrix", ours, variant)
+            for backbone in runs.backbones(sample) if own else ():
+                other = runs.find(sample, "matrix", backbone, "conventional")
+                if other:
+                    row = {"sample": sample, "images": ours, "variant": variant, "conventional": backbone}
+                    for estimator in ESTIMATORS:
+                        row.update(gain_columns(runs, sample, own, other, estimator))
+                    rows.append(row)
+    return make_table(rows)
+
+
+def limits(runs):
+    rows = []
+    for sample in runs.samples:
+        for backbone in runs.backbones(sample):
+            for variant in VARIANTS:
+                found = runs.find(sample, "matrix", backbone, variant)
+                for estimator in ESTIMATORS if found else ():
+                    own = runs.nmad(found, estimator)
+                    limit, ceiling = (runs.reference(sample, name, estimator) for name in (INPUT, TARGET))
+                    share = ratio(own, limit)
+                    rows.append({
+                        "sample": sample, "images": backbone, "variant": variant, "estimator": estimator,
+                        **own.columns("nmad"), "nmad_real_input": limit.value, "nmad_real_target": ceiling.value,
+                        **share.columns("over_input"), **ratio(own, ceiling).columns("over_target"),
+                        "within_5_percent": "" if np.isnan(share.value) else "yes" if share.value <= 1.05 else "no"})
+    return make_table(rows)

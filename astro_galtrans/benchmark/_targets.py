@@ -1,0 +1,209 @@
+"""What the benchmark was to show, and whether it does."""
+
+import numpy as np
+
+from astro_galtrans.benchmark import _measures, _studies
+from astro_galtrans.benchmark._bootstrap import known, missing, preservation_gain, ratio, reduction
+from astro_galtrans.benchmark._lookup import BACKBONES, ESTIMATORS, INPUT, INPUT_VARIANTS, TARGET
+
+__all__ = ["targets"]
+
+PUBLISHED = BACKBONES[1:]  # the translators of Ruan, Lin et al. (2025); the U-Net is ours
+_FIELDS = ("target", "sample", "estimator", "images", "against", "measure", "value", "low", "high", "interval",
+           "at_least", "at_most", "aim", "verdict", "clear", "aim_reached")
+_PERCENT = 0.01
+# Relative standard deviation of an NMAD of n Gaussian numbers, times sqrt(n)
+_NMAD_ERROR = 1.166
+_MAGNITUDE = 2.5 / np.log(10)
+
+
+def targets(runs):
+    """A row for each target, sample and estimator: what was measured, against what, and the verdict.
+
+    The verdict is that of the figure itself; ``clear`` says whether its whole interval is on the same side. Where four
+    conventional translators have to be beaten, the row is the one that comes off worst, and a target that lacks one of
+    them is at best "not measured".
+    """
+    rows = []
+    for sample in runs.samples:
+        for make in (_product, _limit, _input, _input_colors, _objective, _flow, _slopes, _shapes, _apertures,
+                     _populations, _scarcity):
+            rows += list(make(runs, sample))
+    return _measures.make_table([_complete(row) for row in rows])
+
+
+def _complete(row):
+    row = {"estimator": "", "images": "", "against": "", "at_least": np.nan, "at_most": np.nan, "aim": np.nan, **row}
+    number = row.pop("number")
+    low, high = row.pop("span", None) or number.interval()
+    row.setdefault("interval", "bootstrap" if np.isfinite(low) or np.isfinite(high) else "")
+    whole = row.pop("complete", True)
+    row.update(value=number.value, low=low, high=high)
+    met = [_reaches(value, row["at_least"], row["at_most"]) for value in (number.value, low, high)]
+    row["verdict"] = "met" if met[0] else "missed"
+    if np.isnan(number.value) or (met[0] and not whole):
+        row["verdict"] = "not measured"
+    known = row["verdict"] != "not measured" and not np.isnan([low, high]).any()
+    row["clear"] = "" if not known else "yes" if met[0] == met[1] == met[2] else "no"
+    reached = _reaches(number.value, row["aim"], np.nan)
+    row["aim_reached"] = "" if np.isnan(row["aim"]) or row["verdict"] == "not measured" else "yes" if reached else "no"
+    return {name: row[name] for name in _FIELDS}
+
+
+def _reaches(value, at_least, at_most):
+    return bool((np.isnan(at_least) or value >= at_least) and (np.isnan(at_most) or value <= at_most))
+
+
+def _worst_gain(runs, sample, backbone, variant, estimator):
+    """The least preservation gain over the published translators: (number, against, whether all were measured)."""
+    own = runs.nmad(runs.find(sample, "matrix", backbone, variant) if backbone else [], estimator)
+    target = runs.reference(sample, TARGET, estimator)
+    gains = {}
+    for name in PUBLISHED:
+        other = runs.nmad(runs.find(sample, "matrix", name, "conventional"), estimator)
+        gains[name] = preservation_gain(own, other, target)
+    return _worst(gains, min)
+
+
+def _worst(numbers, pick):
+    there = {name: number for name, number in numbers.items() if np.isfinite(number.value)}
+    if not there:
+        return missing(), "", False
+    name = pick(there, key=lambda key: there[key].value)
+    whole = len(there) == len(numbers)
+    return there[name], name if whole else f"{name} ({len(there)} of {len(numbers)})", whole
+
+
+def _product(runs, sample):
+    best = runs.best("gradient")
+    for estimator in ESTIMATORS:
+        number, against, whole = _worst_gain(runs, sample, best, "gradient", estimator)
+        yield {"target": "best translator", "sample": sample, "estimator": estimator, "images": best or "",
+               "against": against, "measure": "preservation gain", "number": number, "complete": whole,
+               "at_least": 0.4, "aim": 0.6}
+
+
+def _limit(runs, sample):
+    best = runs.best("gradient")
+    for estimator in ESTIMATORS:
+        own = runs.nmad(runs.find(sample, "matrix", best, "gradient") if best else [], estimator)
+        yield {"target": "information limit", "sample": sample, "estimator": estimator, "images": best or "",
+               "against": INPUT, "measure": "NMAD ratio", "at_most": 1.05,
+               "number": ratio(own, runs.reference(sample, INPUT, estimator))}
+
+
+def _input(runs, sample):
+    for variant in INPUT_VARIANTS:
+        best = runs.best(variant)
+        for estimator in ESTIMATORS:
+            number, against, whole = _worst_gain(runs, sample, best, variant, estimator)
+            yield {"target": f"with {variant.partition('+')[2]}", "sample": sample, "estimator": estimator,
+                   "images": best or "", "against": against, "measure": "preservation gain", "number": number,
+                   "complete": whole, "at_least": 0.8, "aim": 0.95}
+
+
+def _input_colors(runs, sample):
+    """Largest ratio over the colours of the error with the further input to that without, on the same backbone."""
+    for variant in INPUT_VARIANTS:
+        best = runs.best(variant)
+        own, other = ([] if best is None else runs.find(sample, "matrix", best, name) for name in (variant, "gradient"))
+        value = _largest(runs.errors(own, "color") / runs.errors(other, "color"))
+        yield {"target": f"colours with {variant.partition('+')[2]}", "sample": sample, "images": best or "",
+               "against": f"{best} without" if best else "", "measure": "largest ratio of colour errors",
+               "at_most": 1.0, **_approximate(runs, value)}
+
+
+def _largest(values):
+    values = np.atleast_1d(values)
+    return float(np.nanmax(values)) if np.isfinite(values).any() else np.nan
+
+
+def _approximate(runs, value):
+    """A ratio of two scatters with the interval that two independent sets of Gaussian errors would have."""
+    width = np.exp(1.96 * np.sqrt(2 / runs.n_test) * _NMAD_ERROR)
+    number = known(value)
+    span = (np.nan, np.nan) if np.isnan(value * width) else (value / width, value * width)
+    return {"number": number, "span": span, "interval": "approximate" if np.isfinite(span[0]) else ""}
+
+
+def _objective(runs, sample):
+    ours, pixel = _studies.objective_rows(runs, sample)
+    for estimator in ESTIMATORS:
+        number = preservation_gain(runs.nmad(ours, estimator), runs.nmad(pixel, estimator),
+                                   runs.reference(sample, TARGET, estimator))
+        yield {"target": "objective alone", "sample": sample, "estimator": estimator, "images": "unet",
+               "against": "pixel, same network", "measure": "preservation gain", "number": number, "at_least": 0.2,
+               "aim": 0.4}
+
+
+def _flow(runs, sample):
+    found = _studies.ablation_rows(runs, sample)
+    for name in [key for key in found if "gauss" in key.lower()] or [key for key in found if "flow" in key] or [""]:
+        for estimator in ESTIMATORS:
+            number = reduction(runs.nmad(found.get("full", []), estimator), runs.nmad(found.get(name, []), estimator))
+            yield {"target": "the flow earns its place", "sample": sample, "estimator": estimator, "images": "unet",
+                   "against": name or "Gaussian weights", "measure": "reduction", "number": number, "at_least": 0.0}
+
+
+def _against_published(runs, sample, compare):
+    """The best translator beside each of the published ones."""
+    best = runs.best("gradient")
+    own = runs.find(sample, "matrix", best, "gradient") if best else []
+    found = {}
+    for name in PUBLISHED:
+        other = runs.find(sample, "matrix", name, "conventional")
+        found[name] = known(compare(own, other) if own and other else np.nan)
+    return best or "", found
+
+
+def _slopes(runs, sample):
+    best, found = _against_published(runs, sample, lambda own, other: _measures.factor(runs, own, other, "slope"))
+    number, against, whole = _worst(found, min)
+    yield {"target": "colour gradients", "sample": sample, "images": best, "against": against,
+           "measure": "factor in slope error", "at_least": 2.0, "complete": whole, **_approximate(runs, number.value)}
+
+
+def _shapes(runs, sample):
+    measures = _measures.morphology_measures(runs)
+
+    def largest(own, other):
+        return _largest([1 / _measures.factor(runs, own, other, f"morphology_{name}") for name in measures] or np.nan)
+
+    best, found = _against_published(runs, sample, largest)
+    number, against, whole = _worst(found, max)
+    yield {"target": "morphology", "sample": sample, "images": best, "against": against, "at_most": 1.0,
+           "measure": "largest ratio of errors", "complete": whole, **_approximate(runs, number.value)}
+
+
+def _apertures(runs, sample):
+    best = runs.best("gradient")
+    own = runs.find(sample, "matrix", best, "gradient") if best else []
+    scale = _MAGNITUDE if str(runs.units.get("aperture_bias") or "") == "mag" else 1.0
+    bias = _largest(np.abs(runs.mean(own, "aperture_bias"))) / scale
+    yield {"target": "aperture flux", "sample": sample, "images": best or "", "measure": "largest median bias",
+           "number": known(bias), "at_most": _PERCENT}
+    scatter = [runs.mean(runs.reference_rows(sample, name), "aperture_scatter") for name in (INPUT, "resampled input")]
+    limit = next((values for values in scatter if np.isfinite(values).any()), np.nan)
+    value = _largest(runs.mean(own, "aperture_scatter") / limit)
+    yield {"target": "aperture flux", "sample": sample, "images": best or "", "against": INPUT, "at_most": 1.0,
+           "measure": "largest ratio of scatters", **_approximate(runs, value)}
+
+
+def _populations(runs, sample):
+    best = runs.best("gradient")
+    values = [runs.number("population_auc", index) for index in runs.find(sample, "matrix", best, "gradient")] \
+        if best else []
+    value = float(np.mean(values)) if values else np.nan
+    yield {"target": "populations", "sample": sample, "images": best or "",
+           "measure": "ROC AUC of early and late types", "number": known(value), "at_least": 0.95}
+
+
+def _scarcity(runs, sample):
+    table = _studies.scarcity(runs)
+    for estimator in ESTIMATORS:
+        key = sample, estimator, 0
+        row = next((row for row in table if (row["sample"], row["estimator"], row["fraction"]) == key), None)
+        number = missing() if row is None else known(float(row["loss_ratio"]))
+        span = {} if row is None else {"span": (row["loss_ratio_low"], row["loss_ratio_high"])}
+        yield {"target": "scarce data", "sample": sample, "estimator": estimator, "images": "unet",
+               "against": "unet conventional", "measure": "ratio of losses", "number": number, "at_most": 0.5, **span}
