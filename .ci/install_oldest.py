@@ -23,7 +23,7 @@ def main(path):
     with open(path, "rb") as stream:
         project = tomllib.load(stream)["project"]
     required = [*project["dependencies"]]
-    for extra in ("simulation", "report", "backbones", "tables"):
+    for extra in ("simulation", "report", "morphology", "backbones", "tables"):
         required += project["optional-dependencies"][extra]
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *oldest(required)], check=True)
 

@@ -1,7 +1,7 @@
 """Sizes and shapes of galaxies on translated and real images, measured by statmorph.
 
-All images of a galaxy are measured with the segmentation of the reference: which pixels belong to it and which to its
-neighbours is not for the image under test to say.
+All images of a galaxy are measured with the segmentation and about the centre of the reference: where it is, and which
+pixels belong to it and which to its neighbours, is not for the image under test to say.
 """
 
 import warnings
@@ -9,6 +9,7 @@ from functools import cache
 
 import astropy.units as u
 import numpy as np
+from astropy.utils import lazyproperty
 from tqdm.auto import tqdm
 
 from astro_galtrans.evaluation._extras import optional
@@ -37,15 +38,25 @@ def need_statmorph():
 
 @cache
 def _few_measures():
-    """SourceMorphology without the measures that are not asked for, which take a third of its time."""
+    """SourceMorphology with a centre that may be given, and without measures that are not asked for: thrice as fast."""
 
     class FewMeasures(need_statmorph().SourceMorphology):
+        def __init__(self, *arguments, center=None, **options):
+            self._given_center = center
+            super().__init__(*arguments, **options)
+
         def _calculate_morphology(self):
             for attribute, _ in MEASURES.values():
                 getattr(self, attribute)
 
         def _check_segmaps(self):
             pass
+
+        @lazyproperty
+        def _asymmetry_center(self):
+            if self._given_center is None:
+                return super()._asymmetry_center
+            return np.subtract(self._given_center, (self.xmin_stamp, self.ymin_stamp))
 
     return FewMeasures
 
@@ -73,7 +84,7 @@ def segment(image, sigma, pixel_scale):
     return np.where(labels == own, 1, np.where(labels > 0, 2, 0)) if own else None
 
 
-def measure_galaxy(image, segmentation, sigma, mask=None):
+def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
     """Measures of one galaxy in one band.
 
     Parameters
@@ -85,26 +96,33 @@ def measure_galaxy(image, segmentation, sigma, mask=None):
         Standard deviation of the pixels; the Sersic fit is weighted by it.
     mask : ndarray of bool, optional
         Pixels that do not count.
+    center : sequence of float, optional
+        ``(x, y)`` in pixels; by default the point about which the image is most symmetric.
 
     Returns
     -------
-    ndarray of shape (4,)
+    values : ndarray of shape (4,)
         In the order of ``MEASURES``, lengths in pixels; NaN where a measure failed.
+    center : tuple of float, or None
+        The centre used; None where nothing could be measured.
     """
+    values = np.full(len(MEASURES), np.nan)
     if segmentation is None or not np.isfinite(image).all():
-        return np.full(len(MEASURES), np.nan)
+        return values, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # statmorph warns of what its flags say
         try:
             found = _few_measures()(np.asarray(image, dtype=float), segmentation, 1, weightmap=sigma, mask=mask,
-                                    sersic_maxiter=500)
+                                    center=center, sersic_maxiter=500)
         except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError):  # galaxies it cannot handle
-            return np.full(len(MEASURES), np.nan)
-    values = np.array([getattr(found, attribute) for attribute, _ in MEASURES.values()], dtype=float)
-    values[(values == _INVALID) | ~np.isfinite(values) | (found.flag >= _BAD_FLAG)] = np.nan
+            return values, None
+    if found.flag >= _BAD_FLAG:
+        return values, None
+    values[:] = [getattr(found, attribute) for attribute, _ in MEASURES.values()]
+    values[(values == _INVALID) | ~np.isfinite(values)] = np.nan
     if found.flag_sersic >= _BAD_FIT:
         values[list(MEASURES).index("sersic_index")] = np.nan
-    return values
+    return values, (found.xc_asymmetry, found.yc_asymmetry)
 
 
 def measure_morphology(translators, test, rows, *, draws, batch_size, seed, device, progress):
@@ -163,8 +181,12 @@ def _measure_images(images, weight, survey, band, noisy, rng):
                            survey.pixel_scale)
     noise = np.where(used, sigma, 0) * rng.normal(size=shape)
     mask = None if used.all() else ~used
-    return {name: measure_galaxy(image + noise if name in noisy else image, segmentation, sigma, mask)
-            for name, image in images.items()}
+    found = {}
+    found[_REFERENCE], center = measure_galaxy(images.pop(_REFERENCE), segmentation, sigma, mask)
+    for name, image in images.items():
+        found[name] = np.full(len(MEASURES), np.nan) if center is None else measure_galaxy(
+            image + noise if name in noisy else image, segmentation, sigma, mask, center)[0]
+    return found
 
 
 def morphology(make, found):
