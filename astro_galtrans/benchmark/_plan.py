@@ -33,6 +33,11 @@ ABLATIONS = {
     "single-scale": {"objective": "gradient", "objective_options": {"max_scales": 1}},
     "no-residual-path": {"objective": "gradient", "residual": False},
     "no-photometry-head": {"objective": "gradient", "photometry": False},
+    "no-apertures": {"objective": "gradient", "objective_options": {"aperture_weight": 0.0}},
+    "gaussian": {"objective": "gradient", "objective_options": {"gaussian": True}},
+    "log-pixels": {"objective": "gradient", "objective_options": {"elements": "log flux"}},
+    "passband-only": {"objective": "gradient", "objective_options": {"elements": "passband"}},
+    "spatial-only": {"objective": "gradient", "objective_options": {"elements": "spatial"}},
 }
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
 BUDGETS = (0.5, 1, 2, 4, 8)
@@ -110,7 +115,7 @@ SCALES = {
     "small": BenchmarkScale(
         "small", input_size=32, n_judge=20_000, n_judge_validation=1000, n_pairs=12_000, n_validation=400,
         n_retraining=3000, n_test=2000, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
-        backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 40, "autocast": True}),
+        backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 20, "autocast": True}),
     "full": BenchmarkScale(
         "full", input_size=64, n_judge=100_000, n_judge_validation=4000, n_pairs=100_000, n_validation=2000,
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
