@@ -17,6 +17,7 @@ _MARKERS = dict(zip(VARIANTS, ("s", "o", "^", "D")))
 _LIMITS = {INPUT: "--", TARGET: "-"}
 _PALE = "#a9cfe8"
 _WIDTH = 9.0
+_STEPS = ((12, (1, 2, 5)), (2.5, (1, 1.5, 2, 3, 5, 7)), (0, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
 _OWN = (INPUT, "resampled input")
 
 
@@ -289,6 +290,7 @@ def pairs_of_errors(table, columns):
         for axis, sample in zip(axes[line], samples):
             _pair_panel(axis, _part(table, sample=sample), stem, names)
             axis.set_title(f"{sample} sample")
+        _logarithmic(axes[line, 0])  # the axis is shared
         axes[line, 0].set_ylabel(label)
     backbones = [name for name in dict.fromkeys(table["images"]) if name not in _OWN]
     _key(figure, [*_variant_key(VARIANTS[:2]), ("the input's own", {"color": _LIGHT, "lw": 2.2})])
@@ -313,15 +315,17 @@ def _pair_panel(axis, part, stem, names):
             for variant, value in values.items():
                 axis.plot(index + shift, value, marker=_MARKERS[variant], color=_COLORS[variant], ms=5.5, ls="none")
     axis.set_xticks(range(len(names)), names)
-    _logarithmic(axis)
     axis.grid(False, axis="x")
 
 
 def _logarithmic(axis):
     """A logarithmic y axis with numbers people can read: on it, equal factors are equal lengths."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    low, high = axis.get_ylim()
+    steps = next(steps for widest, steps in _STEPS if high / low > widest)
+    ticks = np.outer(10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1), steps).ravel()
+    axis.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)]))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:.3g}"))
     axis.yaxis.set_minor_locator(NullLocator())
