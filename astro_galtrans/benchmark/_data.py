@@ -19,8 +19,7 @@ from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import get_survey, matching_size
 
-__all__ = ["JUDGES", "SampleData", "check_space", "locked", "open_sample", "prepare_sample", "retrained_estimator",
-           "write_text"]
+__all__ = ["JUDGES", "SampleData", "check_space", "locked", "prepare_sample", "retrained_estimator", "write_text"]
 
 log = logging.getLogger(__name__)
 
@@ -130,12 +129,6 @@ def prepare_sample(folder, sample, scale, *, device=None, workers=1, progress=Fa
         test = _pairs(folder / "test.zarr", scale.n_test, SEEDS[sample][1], sample, scale, options | {"truth": True})
         judges = {name: _judge(folder / "judges", name, pairs, scale, device, progress) for name in JUDGES}
     return _divided(pairs, test, judges, scale)
-
-
-def open_sample(folder, scale):
-    """What `prepare_sample` made."""
-    judges = {name: load(folder / "judges" / f"{name}.asdf") for name in JUDGES}
-    return _divided(PairSet.open(folder / "pairs.zarr"), PairSet.open(folder / "test.zarr"), judges, scale)
 
 
 def _divided(pairs, test, judges, scale):

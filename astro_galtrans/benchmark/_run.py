@@ -2,21 +2,98 @@
 
 import json
 import logging
+import platform
+import shutil
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from astro_galtrans.benchmark._data import check_space, locked, prepare_sample, write_text
-from astro_galtrans.benchmark._plan import SAMPLES, benchmark_runs, chosen_runs, scale_named
+from astro_galtrans.benchmark._judged import judge_images, judge_references, translate_pairs
+from astro_galtrans.benchmark._plan import benchmark_runs, chosen_runs, scale_named
+from astro_galtrans.benchmark._results import REFERENCE_KEY, REFERENCES, has_row, merge_rows, write_row
+from astro_galtrans.storage import load, save
+from astro_galtrans.training import fit
 
-__all__ = ["prepare_benchmark"]
+__all__ = ["prepare_benchmark", "run_benchmark"]
 
 log = logging.getLogger(__name__)
 
 _MARKER = "benchmark.json"
+_RETRAINING = 2**32  # number of the first training galaxy for a sampler, so that no test galaxy shares its noise
 # Fields of the scale that are no part of a run's own configuration.
 _COMMON = ("input_size", "n_judge", "n_judge_validation", "n_pairs", "n_validation", "n_retraining", "n_test",
            "sampling_steps", "judge", "retrained", "n_draws")
+
+
+def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, device=None, rejudge=False, progress=True,
+                  command=None):
+    """Train, translate and judge whatever of a benchmark is not done yet.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder of the benchmark; made if it does not exist, gone on with if it does. Several processes may work on one
+        folder at the same time: none does what another one is at.
+    scale : {"small", "full", "tiny"} or BenchmarkScale, optional
+        "small" is for two processor cores, "full" for a GPU, "tiny" a test of seconds.
+    samples : sequence of {"bright", "faint"}, optional
+        Simulated samples, both by default.
+    groups : sequence of {"matrix", "objective", "ablation", "learning-curve", "scarcity"}, optional
+        Comparisons, all by default. A training that is part of several is done once.
+    runs : sequence of str, optional
+        Patterns of names of runs, as ``"unet/gradient/*"``; all by default.
+    device : str, optional
+        ``"cpu"`` or ``"cuda"``; by default a GPU if there is one.
+    rejudge : bool, optional
+        Judge runs again that are done, with the translators that were kept.
+    progress : bool, optional
+        Whether to show progress bars.
+    command : str, optional
+        Kept in the table's meta data.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        All rows that there are, those of earlier calls too, as in ``out/results.ecsv``. Its columns have descriptions,
+        its meta data the definitions, sizes and seeds.
+
+    Raises
+    ------
+    ValueError
+        For a scale, sample, group or run that is not known, or a folder with a benchmark of other sizes.
+    OSError
+        If the disk has too little room.
+    KeyboardInterrupt
+        If interrupted. The same call goes on where it was.
+
+    Notes
+    -----
+    ``out/<sample>/translators`` has every translator that was trained.
+    """
+    scale = scale_named(scale)
+    planned = chosen_runs(benchmark_runs(scale, samples, groups), runs)
+    planned = list({(run.sample, run.key): run for run in planned}.values())
+    device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    samples = list(dict.fromkeys(run.sample for run in planned))
+    data = prepare_benchmark(out, scale=scale, samples=samples, device=device, progress=progress)
+    out = Path(out)
+    for sample in samples:
+        _judge_references(out, sample, data[sample], scale, device, rejudge, progress)
+    at_work = _Work(out, scale, data, device, rejudge, progress, command)
+    with tqdm(total=len(planned), desc="benchmark", unit="run", disable=not progress) as bar:
+        elsewhere = []
+        for run in planned:
+            elsewhere += [] if at_work.do(run, wait=False) else [run]
+            bar.update(run not in elsewhere)
+        for run in elsewhere:
+            at_work.do(run, wait=True)
+            bar.update()
+    return merge_rows(out, scale, command)
 
 
 def prepare_benchmark(out, *, scale="small", samples=None, device=None, progress=True):
@@ -36,13 +113,13 @@ def prepare_benchmark(out, *, scale="small", samples=None, device=None, progress
     """
     scale = scale_named(scale)
     samples = list(dict.fromkeys(run.sample for run in benchmark_runs(scale, samples, ["matrix"])))
-    out = open_folder(out, scale)
+    out = _open_folder(out, scale)
     check_space(out, scale, samples)
     return {sample: prepare_sample(out / sample, sample, scale, device=device, workers=torch.get_num_threads(),
                                    progress=progress) for sample in samples}
 
 
-def open_folder(out, scale):
+def _open_folder(out, scale):
     """The folder of a benchmark, made where it does not exist; refused where it is one of other sizes."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -58,3 +135,96 @@ def open_folder(out, scale):
         what = next((name for name in sizes if found.get(name) != sizes[name]), "name")
         raise ValueError(f"out: {out} holds a benchmark with {what} {found.get(what)}, not {sizes[what]}")
     return out
+
+
+def _judge_references(out, sample, data, scale, device, rejudge, progress):
+    """Rows of the images that nobody translated."""
+    with locked(out / sample / ".references.lock"):
+        if rejudge or not all(has_row(out, sample, name, REFERENCE_KEY) for name in REFERENCES):
+            rows = judge_references(data, scale, device=device, progress=progress)
+            for name, row in rows.items():
+                write_row(out, sample, name, REFERENCE_KEY, row)
+            merge_rows(out, scale)
+
+
+class _Work:
+    """Does one run after the other in a folder."""
+
+    def __init__(self, out, scale, data, device, rejudge, progress, command):
+        self.out, self.scale, self.data, self.device = out, scale, data, device
+        self.rejudge, self.progress, self.command = rejudge, progress, command
+
+    def do(self, run, wait):
+        """See to it that a run has its row; False if another process is at it and it is not to be waited for."""
+        place = self.out, run.sample, run.name, run.key
+        if has_row(*place) and not self.rejudge:
+            return True
+        locks = self.out / run.sample / "locks"
+        locks.mkdir(exist_ok=True)
+        with locked(locks / f"{run.key[:12]}.lock", wait=wait) as held:
+            if not held:
+                return False
+            if self.rejudge or not has_row(*place):
+                log.info("%s, %s: %d steps on %d pairs", run.sample, run.name, run.n_steps, run.n_pairs)
+                row = self._row(run)
+                write_row(*place, row)
+                shutil.rmtree(self._checkpoint(run), ignore_errors=True)
+                merge_rows(self.out, self.scale, self.command)
+                log.info("%s, %s: NMAD %.5f and %.5f", run.sample, run.name, row["nmad_transfer"],
+                         row["nmad_retrained"])
+        return True
+
+    def _checkpoint(self, run):
+        return self.out / run.sample / "checkpoints" / run.key[:12]
+
+    def _trained(self, run):
+        """The translator of a run, from its file if it is there."""
+        path = self.out / run.sample / "translators" / f"{run.name.replace('/', '-')}.asdf"
+        if path.exists():
+            translator = load(path)
+            found = translator.provenance.get("config_hash"), translator.provenance.get("n_pairs")
+            if found == (run.config.hash, run.n_pairs):
+                return translator
+            log.warning("%s is of other settings; trained anew", path)
+        path.parent.mkdir(exist_ok=True)
+        data = self.data[run.sample]
+        result = fit(data.training.select(slice(0, run.n_pairs)), run.config, validation=data.validation,
+                     directory=self._checkpoint(run), resume=True, device=self.device, name=run.name,
+                     progress=self.progress)
+        save(path, result.translator, overwrite=True)
+        return result.translator
+
+    def _row(self, run):
+        translator, data, told = self._trained(run), self.data[run.sample], {"device": self.device,
+                                                                              "progress": self.progress}
+        images, seconds = translate_pairs(translator, data.test, self.scale, **told)
+        retraining, _ = translate_pairs(translator, data.retraining, self.scale, first=_RETRAINING, **told)
+        return {
+            "config_hash": run.config.hash, "translator_hash": translator.hash, "precision": run.config.precision,
+            "parameters": sum(parameter.numel() for parameter in translator.network.parameters()),
+            "sampling_steps": self.scale.sampling_steps if translator.network.generative else 0,
+            "device": self.device, "processor": _processor(self.device), "threads": torch.get_num_threads(),
+            "version_astro_galtrans": version("astro_galtrans"), "version_torch": str(torch.__version__),
+            "seconds": round(float(np.sum(translator.history["seconds"])), 2),
+            "translate_seconds": round(1000 * seconds / len(data.test), 3),
+            **judge_images(images, retraining, data, self.scale, **told), "memory": _memory()}
+
+
+def _processor(device):
+    """Name of what computes."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _memory():
+    """Most memory that this process had, in MB; NaN where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (1e6 if sys.platform == "darwin" else 1e3), 0)

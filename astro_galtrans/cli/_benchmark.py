@@ -20,6 +20,7 @@ def add_benchmark(verb):
     what = verb.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="name the runs and whether they are done, and do nothing")
     what.add_argument("--prepare", action="store_true", help="only simulate, and train the estimators that judge")
+    what.add_argument("--rejudge", action="store_true", help="judge again what is done, without training")
     add_device(verb)
 
 
@@ -27,12 +28,47 @@ def benchmark(options):
     """Run the verb."""
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads must be at least 1, got {options.threads}")
-    from astro_galtrans.benchmark import prepare_benchmark
+    from astro_galtrans.benchmark import prepare_benchmark, run_benchmark
 
-    common = {"scale": options.scale, "samples": options.samples}
+    if options.list:
+        _list(options)
+        return
+    common = {"scale": options.scale, "samples": options.samples, "device": device_named(options.device),
+              "progress": not options.quiet}
     with _threads(options.threads):
-        prepare_benchmark(options.out, **common, device=device_named(options.device), progress=not options.quiet)
-    print(options.out)
+        if options.prepare:
+            prepare_benchmark(options.out, **common)
+            print(options.out)
+            return
+        try:
+            table = run_benchmark(options.out, **common, groups=options.groups, runs=options.runs,
+                                  rejudge=options.rejudge, command=_command(options))
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'stopped'}; the same command goes on") from error
+    print(f"{options.out}/results.ecsv: {len(table)} rows")
+
+
+def _list(options):
+    from pathlib import Path
+
+    from astro_galtrans.benchmark import benchmark_runs
+    from astro_galtrans.benchmark._plan import chosen_runs
+    from astro_galtrans.benchmark._results import has_row
+
+    runs = chosen_runs(benchmark_runs(options.scale, options.samples, options.groups), options.runs)
+    for run in runs:
+        done = "done" if has_row(Path(options.out), run.sample, run.name, run.key) else "-"
+        print(f"{run.sample:7} {run.group:15} {run.name:40} {run.n_steps:7} steps  {done}")
+
+
+def _command(options):
+    """What was asked for, without what has no part in the results."""
+    words = ["galtrans benchmark", "--scale", options.scale]
+    for name in ("samples", "groups", "runs"):
+        values = getattr(options, name)
+        words += [f"--{name}", *values] if values else []
+    words += ["--device", options.device] if options.device else []
+    return " ".join([*words, "--out", "DIR"])
 
 
 @contextmanager

@@ -1,0 +1,168 @@
+"""Images of the test galaxies to the numbers of a row."""
+
+import hashlib
+import time
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from astro_galtrans.benchmark._data import retrained_estimator
+from astro_galtrans.benchmark._results import BANDS, COLORS, column_names
+from astro_galtrans.evaluation import evaluate
+from astro_galtrans.evaluation._given import conditions
+from astro_galtrans.evaluation._reference import resample_input
+
+__all__ = ["Known", "judge_images", "judge_references", "redshift_columns", "translate_pairs"]
+
+_BLOCK = 64  # galaxies at a time
+_DRAW_SEED = 20_000
+_IMAGES = "images"
+
+
+def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=False):
+    """Translated images of all pairs, float32, and the seconds they took."""
+    images = np.empty(pairs.target_flux.shape, dtype=np.float32)
+    generative, seconds = translator.network.generative, 0.0
+    for start in tqdm(range(0, len(pairs), _BLOCK), desc="translate", unit="batch", disable=not progress):
+        rows = slice(start, min(start + _BLOCK, len(pairs)))
+        batch = pairs.read(rows, images=("input_flux", "input_weight", "spectrum_flux", "spectrum_weight"))
+        options = conditions(translator, batch)
+        if generative:
+            numbers = range(first + start, first + rows.stop)
+            options |= {"n_samples": 1, "seed": 0, "n_steps": scale.sampling_steps, "galaxies": numbers}
+        started = time.perf_counter()
+        images[rows] = translator.translate_array(batch["input_flux"], weight=batch["input_weight"], device=device,
+                                                  **options)
+        seconds += time.perf_counter() - started
+    return images, seconds
+
+
+def _names(images):
+    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images]
+
+
+class Known:
+    """Images that were made before, in the place of a translator.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        Whose input images they belong to.
+    images : ndarray
+        One for each of the pairs.
+    """
+
+    name, conditioning = _IMAGES, None
+
+    def __init__(self, pairs, images):
+        self.input_survey, self.target_survey, self.images = pairs.input_survey, pairs.target_survey, images
+        self.rows = {}
+        for start in range(0, len(pairs), _BLOCK):
+            flux = pairs.read(slice(start, min(start + _BLOCK, len(pairs))), images=("input_flux",))["input_flux"]
+            self.rows |= {name: start + index for index, name in enumerate(_names(flux))}
+
+    def translate_array(self, flux, *, weight=None, return_uncertainty=False, device=None):
+        """The images that belong to some input images."""
+        if return_uncertainty:
+            raise NotImplementedError("the images have no uncertainty")
+        return self.images[[self.rows[name] for name in _names(flux)]]
+
+
+def judge_images(images, retraining, data, scale, *, device=None, progress=False):
+    """Columns of a row for translated images of the test galaxies and of those for retraining, a dict."""
+    retrained = retrained_estimator(retraining, data.retraining.redshift, data.test.target_survey, scale,
+                                    device=device, progress=progress)
+    evaluation = _evaluated(images, data, device, progress)
+    return {**_image_columns(evaluation.tables, _IMAGES), "n_failed": int(evaluation.failed[_IMAGES]),
+            **redshift_columns(evaluation.redshift[f"{_IMAGES}, transfer"], data.test.redshift, "transfer", scale),
+            **redshift_columns(_estimates(retrained, images, None, device), data.test.redshift, "retrained", scale)}
+
+
+def _evaluated(images, data, device, progress):
+    return evaluate({_IMAGES: Known(data.test, images)}, data.test, estimator=data.judges["judge-target"],
+                    n_bootstrap=0, n_shown=1, device=device, progress=progress)
+
+
+def judge_references(data, scale, *, device=None, progress=False):
+    """Columns of the rows of images that nobody translated, by their names."""
+    resampled, retraining = (_resampled(pairs) for pairs in (data.test, data.retraining))
+    columns = {"resampled input": judge_images(resampled, retraining, data, scale, device=device, progress=progress)}
+    tables = _evaluated(resampled, data, device, progress).tables
+    test = data.test.read(images=("input_flux", "input_weight", "target_flux", "target_weight"))
+    for side in ("input", "target"):
+        columns[f"real {side}"] = _image_columns(tables, f"real {side}")
+        for kind, name in (("transfer", f"judge-{side}"), ("retrained", f"retrained-{side}")):
+            z_phot = _estimates(data.judges[name], test[f"{side}_flux"], test[f"{side}_weight"], device)
+            columns[f"real {side}"] |= redshift_columns(z_phot, data.test.redshift, kind, scale)
+    return columns
+
+
+def _resampled(pairs):
+    size = pairs.target_flux.shape[-2:]
+    return np.concatenate([
+        resample_input(pairs.input_flux[start:start + _BLOCK], pairs.input_survey, pairs.target_survey, size)
+        for start in range(0, len(pairs), _BLOCK)]).astype(np.float32)
+
+
+def _estimates(estimator, flux, weight, device):
+    bad = ~np.isfinite(flux).all(axis=(1, 2, 3))
+    if bad.any():
+        flux = np.where(bad[:, None, None, None], np.float32(0), flux)
+    return np.where(bad, np.nan, np.asarray(estimator.predict(flux, weight=weight, device=device).mean(), dtype=float))
+
+
+def redshift_columns(z_phot, redshift, kind, scale):
+    """Columns on redshifts, a dict; the draws resample the galaxies alike for all estimates of a test set."""
+    dz = (np.asarray(z_phot) - redshift) / (1 + redshift)
+    rows = np.random.default_rng(_DRAW_SEED).integers(len(dz), size=(scale.n_draws, len(dz)))
+    good = np.isfinite(dz)
+    return {f"nmad_{kind}": _nmad(dz), f"outlier_{kind}": _rounded(np.mean(np.abs(dz[good]) > 0.05)),
+            f"bias_{kind}": _rounded(np.median(dz[good])) if good.any() else np.nan,
+            f"nmad_{kind}_draws": [_nmad(dz[row]) for row in rows]}
+
+
+def _nmad(dz):
+    dz = dz[np.isfinite(dz)]
+    return _rounded(1.4826 * np.median(np.abs(dz - np.median(dz)))) if len(dz) else np.nan
+
+
+def _rounded(value):
+    return round(float(value), 7)
+
+
+def _image_columns(tables, image):
+    """Columns on the images themselves, NaN where a table or a line is not there."""
+    look = _Lookup(tables, image)
+    columns = {
+        "relative_rmse": look.each("pixels", "band", BANDS, "relative_rmse"),
+        **{f"color_{what}": look.each("colors", "color", COLORS, what) for what in ("bias", "scatter")}}
+    for what in ("bias", "scatter"):
+        columns |= {
+            f"slope_{what}": look.each("color_gradients", "color", COLORS, f"slope_{what}"),
+            **{f"slope_{what}_{kind}": look.each("color_gradients_by_type", "color", COLORS, f"slope_{what}",
+                                                 galaxies=kind) for kind in ("early", "late")},
+            f"aperture_{what}": look.each("apertures", "band", BANDS, what, radius=4.0),
+            f"peak_{what}": look.each("peaks", "what", BANDS, what),
+            f"peak_color_{what}": look.each("peaks", "what", COLORS, what)}
+    for name in column_names():
+        if name.startswith("morphology_"):
+            measure, _, what = name.removeprefix("morphology_").rpartition("_")
+            columns[name] = look.each("morphology", "band", ("r",), what, measure=measure)[0]
+    return columns
+
+
+class _Lookup:
+    """Cells of the tables of an evaluation, of one kind of images."""
+
+    def __init__(self, tables, image):
+        self.tables, self.image = tables, image
+
+    def each(self, table, key, names, value, **also):
+        """One number for each name in the column ``key``, where the columns ``also`` have their values too."""
+        found = self.tables.get(table)
+        if found is None or not len(found) or value not in found.colnames:
+            return [np.nan] * len(names)
+        wanted = {"image": self.image, **also}
+        rows = {str(row[key]): float(row[value]) for row in found
+                if all(row[name] == expected for name, expected in wanted.items())}
+        return [_rounded(rows.get(name, np.nan)) for name in names]
