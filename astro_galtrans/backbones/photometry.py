@@ -88,9 +88,10 @@ class PhotometryHead(nn.Module):
     """Aperture fluxes of the target from those of the input, and a translation multiplied to agree with them.
 
     A convolutional network sums the errors of a thousand pixels when it paints a galaxy, and its colours are worse than
-    those of the input that it was given. Here the integrated fluxes are one small regression: a perceptron reads log
-    fluxes and colours of the input in six apertures, the backbone's embedding and its condition. Each band of the
-    painted image is then multiplied by a smooth function of radius.
+    those of the input that it was given. Here the integrated fluxes are one small regression: they start from those of
+    the input's nearest band, and a perceptron that reads log fluxes and colours of the input in six apertures, the
+    backbone's embedding and its condition adds to them. Each band of the painted image is then multiplied by a smooth
+    function of radius.
 
     Parameters
     ----------
@@ -123,10 +124,10 @@ class PhotometryHead(nn.Module):
             self.register_buffer(f"{name}_spread", torch.ones(shape))
 
     @torch.no_grad()
-    def standardise(self, flux, noise, target, target_noise):
-        """Measure mean and spread of what is read and of what is predicted, on some galaxies; images as of `forward`."""
-        for name, values, least in (("feature", self._features(flux, noise), 1e-3),
-                                    ("level", log_apertures(target, target_noise, self.radii), 0.1)):
+    def standardise(self, flux, noise, nearest, target, target_noise):
+        """Measure mean and spread of what is read and of what is added, on galaxies; arguments as of `forward`."""
+        added = log_apertures(target, target_noise, self.radii) - self._start(nearest, target_noise)
+        for name, values, least in (("feature", self._features(flux, noise), 1e-3), ("level", added, 1e-2)):
             getattr(self, f"{name}_mean").copy_(values.mean(0))
             getattr(self, f"{name}_spread").copy_(values.std(0, correction=0).clamp_min(least))
 
@@ -134,7 +135,12 @@ class PhotometryHead(nn.Module):
         levels = log_apertures(flux, noise, self.input_radii)
         return torch.cat([levels.flatten(1), (levels[:, 1:] - levels[:, :-1]).flatten(1)], 1)
 
-    def forward(self, flux, noise, extra):
+    def _start(self, nearest, target_noise):
+        """Log fluxes of the input in the apertures of the target, softened alike."""
+        fluxes, areas = aperture_fluxes(nearest, tuple(radius * self.step for radius in self.radii))
+        return torch.asinh(fluxes * self.step / (2 * target_noise[:, 0] * areas.sqrt()))
+
+    def forward(self, flux, noise, nearest, target_noise, extra):
         """Predict log fluxes of the target, as of `log_apertures`.
 
         Parameters
@@ -143,6 +149,11 @@ class PhotometryHead(nn.Module):
             Input flux, shape ``(galaxy, band, y, x)``.
         noise : torch.Tensor
             Sky noise of one input pixel, shape ``(band, 1, 1)``.
+        nearest : torch.Tensor
+            Flux of the input band nearest to each target band, on the input's pixels in the target's unit, shape
+            ``(galaxy, target band, y, x)``.
+        target_noise : torch.Tensor
+            Sky noise of one target pixel, shape ``(target band, 1, 1)``.
         extra : torch.Tensor
             Embedding and condition of each galaxy, shape ``(galaxy, n_extra)``.
 
@@ -152,8 +163,8 @@ class PhotometryHead(nn.Module):
             Shape ``(galaxy, target band, radius)``.
         """
         features = (self._features(flux, noise) - self.feature_mean) / self.feature_spread
-        levels = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), extra], 1)).unflatten(1, self.level_mean.shape)
-        return self.level_mean + self.level_spread * levels
+        added = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), extra], 1)).unflatten(1, self.level_mean.shape)
+        return self._start(nearest, target_noise) + self.level_mean + self.level_spread * added
 
     def apply_to(self, image, levels, noise):
         """Multiply each band of an image by a smooth function of radius so that its aperture fluxes are as predicted.

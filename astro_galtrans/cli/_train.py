@@ -27,6 +27,8 @@ def _add_network(group):
                        "its size; VALUE is JSON or else text, as widths=[16,32]; more than once for more of them")
     group.add_argument("--residual", action=argparse.BooleanOptionalAction,
                        help="whether it adds to the resampled input (default: as is usual with the objective)")
+    group.add_argument("--photometry", action=argparse.BooleanOptionalAction, help="whether a head predicts fluxes in "
+                       "apertures, with which the image is brought to agree (default: as is usual with the objective)")
     group.add_argument("--conditioning", choices=("none", "redshift", "spectrum"), default="none",
                        help="what the translator is given beside the image (default: %(default)s)")
     group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="of the galaxies whose redshift or "
@@ -86,8 +88,8 @@ def _settings(options):
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
     if options.condition_scatter is not None and options.conditioning != "redshift":
         raise ValueError("--condition-scatter goes with --conditioning redshift")
-    names = ("size", "residual", "condition_dropout", "condition_scatter", "batch_size", "learning_rate", "precision",
-             "patience")
+    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "batch_size", "learning_rate",
+             "precision", "patience")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,

@@ -81,7 +81,8 @@ def _calibrate(network, pairs):
     if network.generative:
         network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
     if network.photometry is not None:
-        network.photometry.standardise(flux, network.input_noise, target, network.target_noise)
+        network.photometry.standardise(
+            flux, network.input_noise, network.nearest(flux), target, network.target_noise)
 
 
 def _filled(flux, weight):

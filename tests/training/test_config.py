@@ -13,6 +13,7 @@ from astro_galtrans.training import TrainConfig
     ("conditioning", "mass", "one of None, redshift, spectrum"),
     ("precision", "64", "one of 32, bf16, 16"),
     ("residual", "yes", "one of None, True, False"),
+    ("photometry", 2, "one of None, True, False"),
     ("epochs", 0, "an int of at least 1"),
     ("epochs", 2.5, "an int of at least 1"),
     ("epochs", True, "an int of at least 1"),
@@ -51,11 +52,15 @@ def test_options_are_copied():
     assert config.backbone_options == {"widths": [4, 8]}
 
 
-def test_residual_follows_the_objective_unless_it_is_told():
-    assert TrainConfig(objective="gradient").uses_residual
-    assert not TrainConfig(objective="pixel").uses_residual
-    assert TrainConfig(objective="pixel", residual=True).uses_residual
-    assert not TrainConfig(objective="gradient", residual=False).uses_residual
+@pytest.mark.parametrize("name", ["residual", "photometry"])
+def test_parts_of_the_network_follow_the_objective_unless_they_are_told(name):
+    def used(**fields):
+        return getattr(TrainConfig(**fields), f"uses_{name}")
+
+    assert used(objective="gradient")
+    assert not used(objective="pixel")
+    assert used(objective="pixel", **{name: True})
+    assert not used(objective="gradient", **{name: False})
 
 
 def test_equal_configurations_have_equal_hashes():

@@ -63,11 +63,23 @@ def test_translation_is_nearer_to_the_target_than_before_training(trained, pairs
     assert error(trained.translator) < error(new)
 
 
+def test_a_translator_keeps_the_flux_of_the_input_from_the_first_steps(pairs, validation, config):
+    """These galaxies have the same flux in both surveys: three epochs of four steps do not lose it."""
+    from astro_galtrans.backbones.photometry import log_apertures
+
+    translator = fit(pairs, config(photometry=True)).translator
+    noise = torch.tensor(validation.target_survey.sky_noise)[:, None, None].float()
+    levels = [log_apertures(torch.from_numpy(np.asarray(flux)), noise, (10.0,)) for flux in
+              (translator.translate_array(validation.input_flux), validation.target_flux)]
+    assert float((levels[0] - levels[1]).abs().median()) < 0.03
+
+
 def test_result_and_provenance(trained, pairs, config):
     assert trained.config == config()
     assert trained.seconds > 0
     provenance = trained.translator.provenance
-    assert provenance["config"] == {**config().to_dict(), "residual": config().uses_residual}
+    assert provenance["config"] == {
+        **config().to_dict(), "residual": config().uses_residual, "photometry": config().uses_photometry}
     assert provenance["config_hash"] == config().hash
     assert (provenance["seed"], provenance["n_pairs"], provenance["n_validation"]) == (5, 64, 16)
     assert provenance["input_shape"] == [3, 16, 16]
