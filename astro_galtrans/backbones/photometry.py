@@ -1,6 +1,5 @@
-"""The photometry head: aperture fluxes of the target, read off the input's apertures, and images that agree with them."""
+"""The photometry head: aperture fluxes of the target from those of the input, and images that agree with them."""
 
-import math
 from functools import lru_cache
 
 import torch
