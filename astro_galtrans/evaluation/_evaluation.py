@@ -214,8 +214,8 @@ def _checked(translators, test, training):
 
 
 def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology):
-    for name, value, least in (("n_bootstrap", n_bootstrap, 0), ("batch_size", batch_size, 1),
-                               ("n_samples", n_samples, 1), ("seed", seed, 0), ("n_morphology", n_morphology, 0)):
+    for name, value, least in (("n_bootstrap", n_bootstrap, 0), ("batch_size", batch_size, 1), ("seed", seed, 0),
+                               ("n_samples", n_samples, 1), ("n_morphology", n_morphology, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value!r}")
     if not 0 < confidence < 1:
@@ -234,8 +234,9 @@ def _meta(translators, test, training, draws, **settings):
     about = {name: _about(name, translator, draws) for name, translator in translators.items()}
     return {**settings, "n_test": len(test), "n_training": None if training is None else len(training),
             "input_survey": test.input_survey.name, "target_survey": test.target_survey.name,
-            "bands": list(test.target_survey.band_names), "reference": _reference_name(test), "versions": versions,
-            "translators": about, "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+            "bands": list(test.target_survey.band_names), "reference": _reference_name(test),
+            "noise_added": test.target_truth is None, "versions": versions, "translators": about,
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
 
 
 def _about(name, translator, draws):

@@ -4,17 +4,12 @@ import numpy as np
 
 from astro_galtrans.evaluation._extras import optional
 from astro_galtrans.evaluation._run import INPUT, TARGET
+from astro_galtrans.photoz._figures import STYLE as _SHARED
 
 __all__ = ["PALETTE", "STYLE", "make_figures", "new_figure"]
 
-STYLE = {
-    "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "#5b6470", "axes.labelcolor": "#2a313b", "xtick.color": "#5b6470", "ytick.color": "#5b6470",
-    "xtick.labelcolor": "#2a313b", "ytick.labelcolor": "#2a313b", "axes.grid": True, "grid.color": "#e3e6ea",
-    "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white",
-    "svg.hashsalt": "astro_galtrans", "svg.fonttype": "path",
-}
-_REAL = {INPUT: "#8b939e", TARGET: "#2a313b"}
+STYLE = {**_SHARED, "svg.hashsalt": "astro_galtrans", "svg.fonttype": "path"}
+_REAL = {INPUT: "#8b939e", "resampled input": "#b79f5a", TARGET: "#2a313b"}
 # Okabe & Ito's palette, which colour-blind readers can tell apart
 PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("s", "o", "^", "D", "v", "P")
@@ -23,12 +18,15 @@ _MARKERS = ("s", "o", "^", "D", "v", "P")
 def make_figures(evaluation):
     """All figures that the evaluation has the numbers for, by name."""
     matplotlib = optional("matplotlib")
-    from astro_galtrans.evaluation import _galleries
+    from astro_galtrans.evaluation import _figures_physics, _galleries
 
     makers = {
         "gallery": _galleries.gallery, "redshift": redshift, "redshift_scatter": redshift_scatter,
-        "color_errors": color_errors, "color_gradients": color_gradients, "weights": _galleries.weights,
-        "uncertainty": uncertainty, "training": training,
+        "color_errors": color_errors, "color_gradients": color_gradients,
+        "color_gradients_by_type": _figures_physics.color_gradients_by_type,
+        "slopes_by_type": _figures_physics.slopes_by_type, "weights": _galleries.weights,
+        "peaks": _figures_physics.peaks, "morphology": _figures_physics.morphology, "uncertainty": uncertainty,
+        "training": training,
     }
     with matplotlib.rc_context(STYLE):
         figures = {name: make(evaluation) for name, make in makers.items()}
@@ -41,7 +39,8 @@ def color_of(evaluation, image):
 
 
 def marker_of(evaluation, image):
-    return {INPUT: "x", TARGET: "+"}.get(image) or _MARKERS[evaluation.names.index(image) % len(_MARKERS)]
+    own = {INPUT: "x", "resampled input": "*", TARGET: "+"}.get(image)
+    return own or _MARKERS[evaluation.names.index(image) % len(_MARKERS)]
 
 
 def new_figure(width, height):
@@ -50,7 +49,7 @@ def new_figure(width, height):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _images(table):
+def images_of(table):
     return list(dict.fromkeys(table["image"]))
 
 
@@ -119,37 +118,52 @@ def redshift_scatter(evaluation):
 
 def color_errors(evaluation):
     """Scatter and bias of the colours, for each kind of images."""
-    table = evaluation.tables["colors"]
+    return draw_errors(evaluation, evaluation.tables["colors"], "color", ("Scatter of the colour error", "Median colour error"))
+
+
+def draw_errors(evaluation, table, key, titles, *, times=np.inf):
+    """Scatter and bias in magnitudes of the quantities named in the column ``key``, for each kind of images.
+
+    What is more than so many ``times`` larger than the largest error of a translator may leave the panel.
+    """
     if not len(table):
         return None
-    names, images = list(dict.fromkeys(table["color"])), _images(table)
+    names, images = list(dict.fromkeys(table[key])), images_of(table)
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
-    for offset, image in zip(np.linspace(-0.24, 0.24, len(images)) if len(images) > 1 else [0.0], images):
+    for offset, image in zip(offsets_of(images), images):
         part = table[table["image"] == image]
-        x = np.array([names.index(name) for name in part["color"]]) + offset
+        x = np.array([names.index(name) for name in part[key]]) + offset
         style = {"color": color_of(evaluation, image), "marker": marker_of(evaluation, image), "ls": "none", "ms": 6.5}
-        spread = _errors(part, "scatter")
-        left.errorbar(x, part["scatter"], yerr=spread, label=image, lw=1.4, **style)
+        left.errorbar(x, part["scatter"], yerr=errors_of(part, "scatter"), label=image, lw=1.4, **style)
         right.plot(x, part["bias"], **style)
     right.axhline(0, color="#5b6470", lw=0.9)
     for axis in (left, right):
         axis.set_xticks(range(len(names)), names)
         axis.grid(False, axis="x")
-    left.set_ylim(bottom=0)
-    left.set(title="Scatter of the colour error", ylabel="mag")
-    right.set(title="Median colour error", ylabel="mag")
-    _legend(figure, left)
+    own = table[[image in evaluation.names for image in table["image"]]]
+    left.set_ylim(0, min(left.get_ylim()[1], times * np.nanmax(np.asarray(own["scatter"]), initial=1e-3)))
+    side = times * np.nanmax(np.abs(np.asarray(own["bias"])), initial=1e-3)
+    right.set_ylim(max(right.get_ylim()[0], -side), min(right.get_ylim()[1], side))
+    left.set(title=titles[0], ylabel="mag")
+    right.set(title=titles[1], ylabel="mag")
+    figure_legend(figure, left)
     return figure
 
 
-def _errors(part, name):
+def offsets_of(images):
+    """Places beside each other for the points of each kind of images."""
+    return np.linspace(-0.24, 0.24, len(images)) if len(images) > 1 else [0.0]
+
+
+def errors_of(part, name):
+    """Lengths of the error bars of a column that has an interval, or None."""
     low = np.asarray(part[name]) - np.asarray(part[f"{name}_low"])
     high = np.asarray(part[f"{name}_high"]) - np.asarray(part[name])
     return None if not np.isfinite(low).all() else np.clip([low, high], 0, None)
 
 
-def _legend(figure, axis):
+def figure_legend(figure, axis):
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), fontsize=9)
 
@@ -159,7 +173,7 @@ def color_gradients(evaluation):
     table = evaluation.tables["color_profiles"]
     if not len(table):
         return None
-    names, images = list(dict.fromkeys(table["color"])), _images(table)
+    names, images = list(dict.fromkeys(table["color"])), images_of(table)
     figure = new_figure(max(4.5, 2.3 * len(names)), 4.8)
     axes = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False)
     for column, name in enumerate(names):
@@ -175,7 +189,7 @@ def color_gradients(evaluation):
     axes[0, 0].set_ylabel("scatter (mag)")
     axes[1, 0].set_ylabel("median error (mag)")
     figure.supxlabel("radius (arcsec)", fontsize=10)
-    _legend(figure, axes[0, 0])
+    figure_legend(figure, axes[0, 0])
     return figure
 
 
@@ -193,7 +207,7 @@ def uncertainty(evaluation):
     if "uncertainty" not in evaluation.tables:
         return None
     table = evaluation.tables["uncertainty"]
-    bands, images = list(dict.fromkeys(table["band"])), _images(table)
+    bands, images = list(dict.fromkeys(table["band"])), images_of(table)
     regions = list(dict.fromkeys(table["region"]))
     figure = new_figure(9, 3.4)
     axes = figure.subplots(1, len(regions), sharey=True, squeeze=False)[0]
@@ -213,7 +227,7 @@ def uncertainty(evaluation):
         axis.set(title=region, xlabel="band")
         axis.grid(False)
     axes[0].set(ylabel="pixels within the interval (%)", ylim=(0, 104))
-    _legend(figure, axes[0])
+    figure_legend(figure, axes[0])
     return figure
 
 

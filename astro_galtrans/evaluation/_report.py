@@ -12,6 +12,12 @@ from astro_galtrans.evaluation._texts import COLUMNS, FIGURES, SECTIONS, TABLES
 __all__ = ["write_report"]
 
 _PICTURES = ("gallery", "weights")
+_NOISE = {
+    False: " Translated images have no noise of the sky, and neither has what they are compared with; real target "
+           "images show what noise does to each measure.",
+    True: " Noise of a target image was added to the translated ones, as that which they are compared with has noise; "
+          "it gives scatter to a perfect translation, too.",
+}
 
 
 def write_report(evaluation, path, *, title, extra):
@@ -70,26 +76,28 @@ def _sections(evaluation, figures):
     """The sections for which there is a figure or a table, with their texts filled in."""
     words = {"input": evaluation.meta["input_survey"], "target": evaluation.meta["target_survey"],
              "reference": evaluation.meta["reference"], "confidence": f"{100 * evaluation.meta['confidence']:.0f} %",
-             "first": evaluation.names[0]}
+             "first": evaluation.names[0], "n_morphology": evaluation.meta["n_morphology"],
+             "morphology_noise": _NOISE[evaluation.meta["noise_added"]]}
     sections = []
     for section in SECTIONS:
         shown = [{**figures[name], "name": name, "caption": figures[name]["caption"].format(**words),
                   "alt": figures[name]["alt"].format(**words)} for name in section["figures"] if name in figures]
-        tables = [{**_table(evaluation.tables[name]), "name": name, "caption": TABLES[name].format(**words)}
+        tables = [{**_table(evaluation.tables[name], evaluation.meta["n_test"]), "name": name,
+                   "caption": TABLES[name].format(**words)}
                   for name in section["tables"] if name in evaluation.tables and len(evaluation.tables[name])]
         if shown or tables:
             sections.append({**section, "text": section["text"].format(**words), "figures": shown, "tables": tables})
     return sections
 
 
-def _table(table):
+def _table(table, n_test):
     headers, rows = [], []
     hidden = {"image", "estimator"} if "images" in table.colnames else {"first"}
     named = {}
     if "other" in table.colnames and len(set(table["other"])) == 1:
         hidden.add("other")
         named = {"first_value": f"error of {table['first'][0]}", "other_value": f"error of {table['other'][0]}"}
-    if "n" in table.colnames and len(set(table["n"])) == 1 and "images" not in table.colnames:
+    if "n" in table.colnames and set(table["n"]) == {n_test} and "images" not in table.colnames:
         hidden.add("n")  # all galaxies: said at the top of the page
     columns = [name for name in table.colnames if name not in hidden and not name.endswith(("_low", "_high"))]
     columns = [name for name in columns if table[name].dtype.kind != "f" or np.isfinite(table[name]).any()]
@@ -115,7 +123,7 @@ def _cell(row, name):
     """A value, with its interval where the table has one."""
     value = row[name]
     if isinstance(value, str):
-        return in_words(value)
+        return value.replace("_", " ") if name == "measure" and "_" in value else in_words(value)
     _, pattern = COLUMNS.get(_stem(name), ("", ".4g"))
     text = _number(value, pattern)
     if f"{name}_low" in row.colnames and np.isfinite([value, row[f"{name}_low"]]).all():

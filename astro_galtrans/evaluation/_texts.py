@@ -18,17 +18,26 @@ SECTIONS = (
              "seen "
              "through slightly different filters, so part of their error is an offset that a translation should "
              "remove."},
-    {"id": "gradients", "title": "Are the colour gradients right?", "figures": ("color_gradients",),
-     "tables": ("color_gradients",),
+    {"id": "gradients", "title": "Are the colour gradients right?", "figures": (
+        "color_gradients", "color_gradients_by_type", "slopes_by_type"),
+     "tables": ("color_gradients", "color_gradients_by_type"),
      "text": "Most galaxies are redder in the middle than outside. Here the colour is measured in rings around the "
              "centre, and the slope of the colour with the logarithm of the radius is compared with that of the "
-             "{reference}."},
+             "{reference}. Where the catalogue knows it, early types, with more than half of their light in a bulge, "
+             "and late types are shown apart."},
+    {"id": "morphology", "title": "Are sizes and shapes right?", "figures": ("morphology",), "tables": ("morphology",),
+     "text": "The radius that holds half of the light, how concentrated the light is, how much of it is not symmetric, "
+             "and the index of the Sérsic profile, measured by statmorph on {n_morphology} galaxies. Every image of a "
+             "galaxy is measured about the centre, and with the segmentation, of the {reference}."},
     {"id": "weights", "title": "Where the training looked", "figures": ("weights",), "tables": (),
      "text": "The gradient objective compares log-flux gradients between neighbouring pixels (x, y) and neighbouring "
              "bands. A normalizing flow learns how well each gradient can be known, and weights it accordingly."},
-    {"id": "pixels", "title": "Pixels, apertures and peaks", "figures": (), "tables": ("pixels",),
+    {"id": "pixels", "title": "Pixels, apertures and peaks", "figures": ("peaks",),
+     "tables": ("pixels", "apertures", "peaks"),
      "text": "How close the images are, band by band. The resampled input, interpolated to the {target} pixel grid "
-             "without any network, shows what is gained over doing nothing."},
+             "without any network, shows what is gained over doing nothing. The flux of the brightest spot near the "
+             "centre, its peak, and how it changes from band to band carry much of what an estimator reads as the "
+             "redshift."},
     {"id": "uncertainty", "title": "Does it know what it does not know?", "figures": ("uncertainty",),
      "tables": ("uncertainty",),
      "text": "A translator that states an uncertainty for each pixel can be checked: the real {target} pixel should "
@@ -74,6 +83,30 @@ FIGURES = {
                    "gradient.",
         "alt": "Scatter and median error of ring colours against radius, one column per colour, one line per kind of "
                "images."},
+    "color_gradients_by_type": {
+        "caption": "Median error of the colour in rings against their radius, above for early and below for late "
+                   "types. Their gradients differ; a translator that knows only the average galaxy makes errors of "
+                   "opposite sign in the two rows. The input's own errors, in which the two surveys' filters differ, "
+                   "may run out of the panels.",
+        "alt": "Median error of ring colours against radius, one column per colour, one row per type of galaxy."},
+    "slopes_by_type": {
+        "caption": "Scatter (NMAD) of the error of the slope of the colour with log10 of the radius, with {confidence} "
+                   "intervals, for each type of galaxy; lower is better. What is much worse than the translations may "
+                   "run out of the panels.",
+        "alt": "Scatter of colour-gradient errors by colour for early and late types, for each kind of images."},
+    "peaks": {
+        "caption": "Left: scatter (NMAD) of the peak magnitude in each band, and of the difference of the peak "
+                   "magnitudes in neighbouring bands, with {confidence} intervals; lower is better. Right: their "
+                   "medians. The {input} images have a peak that is less sharp, and so have translations that blur: "
+                   "their peaks are too faint. What is much worse than the translations may run out of the panels.",
+        "alt": "Scatter and median of the errors of peak magnitudes by band and of peak colours, for each kind of "
+               "images."},
+    "morphology": {
+        "caption": "Above: scatter (NMAD) of the error of each measure, with {confidence} intervals; below: median "
+                   "error. Nearer to zero is better. The resampled input has the blur of {input} images, which makes "
+                   "galaxies larger and less concentrated.{morphology_noise}",
+        "alt": "Scatter and median error of half-light radius, concentration, asymmetry and Sersic index, for each "
+               "kind of images."},
     "weights": {
         "caption": "Real {target} galaxies and the weights of their gradients, averaged over the bands, on a "
                    "logarithmic "
@@ -101,6 +134,15 @@ TABLES = {
     "colors": "Error of the colours within the aperture, against the {reference}; scatter is an NMAD with "
               "{confidence} intervals.",
     "color_gradients": "Error of the slope of colour with log10 of the radius, against the {reference}.",
+    "color_gradients_by_type": "The same for early types, with more than half of their light in a bulge, and late "
+                               "types.",
+    "apertures": "Relative error of the flux in circular apertures against the {reference}, of galaxies whose flux "
+                 "there is at least so many times the noise of the {target} image (S/N); scatter is an NMAD with "
+                 "{confidence} intervals. Fluxes of the real input are through its own filters.",
+    "peaks": "Error of the peak magnitude in each band, and of the colour of the peaks, against the {reference}; "
+             "scatter is an NMAD with {confidence} intervals.",
+    "morphology": "Error of sizes and shapes against the {reference}, relative to its value or as a difference; "
+                  "scatter is an NMAD with {confidence} intervals.",
     "pixels": "Per band, medians over the galaxies. Relative residual: sum of the error over sum of the flux. "
               "Relative rmse: "
               "root of the sum of squared errors over that of squared fluxes. Chi2: mean squared error over the noise "
@@ -122,6 +164,7 @@ COLUMNS = {
     "first_value": ("error of first", ".4f"), "other_value": ("error of other", ".4f"),
     "reduction": ("reduction", ".1%"),
     "preservation_gain": ("preservation gain", ".1%"), "n_pixels": ("pixels", "d"),
-    "coverage_68": ("within 68 %", ".1%"),
+    "galaxies": ("type", ""), "what": ("band or colour", ""), "snr_min": ("S/N above", "g"), "error": ("error", ""),
+    "n_failed": ("not measured", "d"), "coverage_68": ("within 68 %", ".1%"),
     "coverage_95": ("within 95 %", ".1%"), "pull_mean": ("mean pull", "+.2f"), "pull_std": ("std of pull", ".2f"),
 }
