@@ -131,12 +131,8 @@ class TranslationNetwork(nn.Module):
 
     def base(self, flux, size):
         """The input flux on the target grid in the output space, shape ``(galaxy, target band, *size)``."""
-        nearest = self.nearest(flux) * self.step**2
+        nearest = flux[:, self.nearest_band] * self.unit_ratio * self.step**2
         return self.from_flux(resample(nearest, size, self.step, self.base_smoothing))
-
-    def nearest(self, flux):
-        """Flux of the input band nearest to each target band, on the input's pixels, in the target's unit."""
-        return flux[:, self.nearest_band] * self.unit_ratio
 
     @torch.no_grad()
     def calibrate(self, flux, target, valid=None):
@@ -264,7 +260,7 @@ class TranslationNetwork(nn.Module):
             extra = [] if self.generative else [prediction.embedding]
             extra += [] if condition is None else [condition.float()]
             extra = torch.cat(extra, 1) if extra else flux.new_zeros(len(flux), 0)
-            levels = self.photometry(flux, self.input_noise, self.nearest(flux), self.target_noise, extra)
+            levels = self.photometry(flux, self.input_noise, extra)
             image = self.photometry.apply_to(prediction.flux, levels, self.target_noise)
             return prediction._replace(flux=image, value=self.from_flux(image))
 

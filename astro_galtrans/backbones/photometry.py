@@ -14,7 +14,8 @@ _N_INPUT = 6
 _INNERMOST, _OUTERMOST = 1.5, 15.5
 _OVERSAMPLING = 5
 _LARGEST_CHANGE = 2.0  # in log flux
-_FAR = 8.0  # standard deviations at which a feature is cut
+_FAR = 8.0  # standard deviations at which what the perceptron reads is cut
+_PENALTY = 1.0  # of the squared slopes, for features of unit variance
 
 
 def aperture_radii(step):
@@ -87,10 +88,10 @@ class PhotometryHead(nn.Module):
     """Aperture fluxes of the target from those of the input, and a translation multiplied to agree with them.
 
     A convolutional network sums the errors of a thousand pixels when it paints a galaxy, and its colours are worse than
-    those of the input that it was given. Here the integrated fluxes are one small regression: they start from those of
-    the input's nearest band, and a perceptron that reads log fluxes and colours of the input in six apertures, the
-    backbone's embedding and its condition adds to them. Each band of the painted image is then multiplied by a smooth
-    function of radius.
+    those of the input that it was given. Here the integrated fluxes are one small regression. It starts as the linear
+    one of log fluxes on those of the input in six apertures, solved before training, which weighs what is measured well
+    against what is noise. A perceptron that reads the same, colours, the backbone's embedding and its condition adds to
+    it. Each band of the painted image is then multiplied by a smooth function of radius.
 
     Parameters
     ----------
@@ -118,28 +119,40 @@ class PhotometryHead(nn.Module):
         )
         with torch.no_grad():
             self.perceptron[-1].bias.zero_()
-        for name, shape in (("feature", (n_features,)), ("level", (n_target, len(self.radii)))):
-            self.register_buffer(f"{name}_mean", torch.zeros(shape))
-            self.register_buffer(f"{name}_spread", torch.ones(shape))
+        self.register_buffer("feature_mean", torch.zeros(n_features))
+        self.register_buffer("feature_spread", torch.ones(n_features))
+        self.register_buffer("slopes", torch.zeros(n_target * N_APERTURES, n_features))
+        for name, value in (("level_mean", 0.0), ("level_spread", 1.0)):
+            self.register_buffer(name, torch.full((n_target, N_APERTURES), value))
 
-    @torch.no_grad()
-    def standardise(self, flux, noise, nearest, target, target_noise):
-        """Measure mean and spread of what is read and of what is added, on galaxies; arguments as of `forward`."""
-        added = log_apertures(target, target_noise, self.radii) - self._start(nearest, target_noise)
-        for name, values, least in (("feature", self._features(flux, noise), 1e-3), ("level", added, 1e-2)):
-            getattr(self, f"{name}_mean").copy_(values.mean(0))
-            getattr(self, f"{name}_spread").copy_(values.std(0, correction=0).clamp_min(least))
-
-    def _features(self, flux, noise):
+    def features(self, flux, noise):
+        """Softened log fluxes of the input in its apertures and their differences between bands, a row a galaxy."""
         levels = log_apertures(flux, noise, self.input_radii)
         return torch.cat([levels.flatten(1), (levels[:, 1:] - levels[:, :-1]).flatten(1)], 1)
 
-    def _start(self, nearest, target_noise):
-        """Log fluxes of the input in the apertures of the target, softened alike."""
-        fluxes, areas = aperture_fluxes(nearest, tuple(radius * self.step for radius in self.radii))
-        return torch.asinh(fluxes * self.step / (2 * target_noise[:, 0] * areas.sqrt()))
+    @torch.no_grad()
+    def solve(self, features, levels):
+        """Set the linear regression and the units of the perceptron.
 
-    def forward(self, flux, noise, nearest, target_noise, extra):
+        Parameters
+        ----------
+        features : torch.Tensor
+            Of training galaxies, as `features` gives them.
+        levels : torch.Tensor
+            Log fluxes of their targets, as of `log_apertures`, shape ``(galaxy, target band, radius)``.
+        """
+        self.feature_mean.copy_(features.mean(0))
+        self.feature_spread.copy_(features.std(0, correction=0).clamp_min(1e-3))
+        self.level_mean.copy_(levels.mean(0))
+        x = ((features - self.feature_mean) / self.feature_spread).double()
+        y = (levels - self.level_mean).flatten(1).double()
+        # Colours are differences of the other features: the penalty makes the solution one.
+        slopes = torch.linalg.solve(x.T @ x + _PENALTY * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
+        self.slopes.copy_(slopes.T)
+        rest = (y - x @ slopes).std(0, correction=0).clamp_min(1e-2)
+        self.level_spread.copy_(rest.view_as(self.level_spread))
+
+    def forward(self, flux, noise, extra):
         """Predict log fluxes of the target, as of `log_apertures`.
 
         Parameters
@@ -148,11 +161,6 @@ class PhotometryHead(nn.Module):
             Input flux, shape ``(galaxy, band, y, x)``.
         noise : torch.Tensor
             Sky noise of one input pixel, shape ``(band, 1, 1)``.
-        nearest : torch.Tensor
-            Flux of the input band nearest to each target band, on the input's pixels in the target's unit, shape
-            ``(galaxy, target band, y, x)``.
-        target_noise : torch.Tensor
-            Sky noise of one target pixel, shape ``(target band, 1, 1)``.
         extra : torch.Tensor
             Embedding and condition of each galaxy, shape ``(galaxy, n_extra)``.
 
@@ -161,9 +169,10 @@ class PhotometryHead(nn.Module):
         torch.Tensor
             Shape ``(galaxy, target band, radius)``.
         """
-        features = (self._features(flux, noise) - self.feature_mean) / self.feature_spread
+        features = (self.features(flux, noise) - self.feature_mean) / self.feature_spread
         added = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), extra], 1)).unflatten(1, self.level_mean.shape)
-        return self._start(nearest, target_noise) + self.level_mean + self.level_spread * added
+        linear = (features @ self.slopes.T).unflatten(1, self.level_mean.shape)
+        return self.level_mean + linear + self.level_spread * added
 
     def apply_to(self, image, levels, noise):
         """Multiply each band of an image by a smooth function of radius so that its aperture fluxes are as predicted.

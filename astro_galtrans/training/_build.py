@@ -5,13 +5,15 @@ import numpy as np
 import torch
 
 from astro_galtrans.backbones import TranslationNetwork, fill_invalid
+from astro_galtrans.backbones.photometry import log_apertures
 from astro_galtrans.objectives import build_objective, objective_class
 from astro_galtrans.training._adversarial import AdversarialModule
 from astro_galtrans.training._module import TranslationModule
 
 __all__ = ["build_module"]
 
-_N_CALIBRATION = 512  # pairs
+_N_CALIBRATION = 64  # pairs
+_N_REGRESSION = 2048
 
 
 def _noise(survey, weight):
@@ -56,8 +58,10 @@ def build_module(pairs, config, n_steps, run):
         photometry=config.uses_photometry, conditioning=config.conditioning,
         backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
     )
-    if network.generative or network.photometry is not None:
+    if network.generative:
         _calibrate(network, pairs)
+    if network.photometry is not None:
+        _solve_photometry(network, pairs)
     objective = build_objective(
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,
@@ -73,18 +77,27 @@ def _conditioning_options(config, pairs):
 
 
 def _calibrate(network, pairs):
-    """Measure on some pairs what a generative network's images, and what its photometry head reads, are divided by."""
-    rows = slice(0, min(len(pairs), _N_CALIBRATION))
+    """Measure on some pairs what a generative network's images are divided by."""
+    flux, target, valid = _images(pairs, slice(0, min(len(pairs), _N_CALIBRATION)))
+    network.calibrate(flux, target, valid)
+
+
+def _solve_photometry(network, pairs):
+    """Where the photometry head starts from: the linear regression over some pairs."""
+    head, measured = network.photometry, []
+    for start in range(0, min(len(pairs), _N_REGRESSION), _N_CALIBRATION):
+        flux, target, _ = _images(pairs, slice(start, min(start + _N_CALIBRATION, len(pairs))))
+        measured.append((head.features(flux, network.input_noise),
+                         log_apertures(target, network.target_noise, head.radii)))
+    head.solve(*(torch.cat(parts) for parts in zip(*measured)))
+
+
+def _images(pairs, rows):
+    """Input and target flux without gaps, and where the target is valid."""
     arrays = pairs.read(rows, images=("input_flux", "input_weight", "target_flux", "target_weight"))
-    flux, target = (_filled(arrays[f"{side}_flux"], arrays[f"{side}_weight"]) for side in ("input", "target"))
-    weight = arrays["target_weight"]
-    if network.generative:
-        network.calibrate(flux, target, None if weight is None else torch.from_numpy(np.asarray(weight) > 0))
-    if network.photometry is not None:
-        network.photometry.standardise(
-            flux, network.input_noise, network.nearest(flux), target, network.target_noise)
-
-
-def _filled(flux, weight):
-    flux = torch.from_numpy(np.nan_to_num(flux))
-    return flux if weight is None else fill_invalid(flux, torch.from_numpy(np.asarray(weight) > 0))
+    images = []
+    for side in ("input", "target"):
+        flux, weight = torch.from_numpy(np.nan_to_num(arrays[f"{side}_flux"])), arrays[f"{side}_weight"]
+        valid = None if weight is None else torch.from_numpy(np.asarray(weight) > 0)
+        images.append(flux if valid is None else fill_invalid(flux, valid))
+    return *images, valid
