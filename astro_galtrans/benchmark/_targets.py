@@ -182,10 +182,11 @@ def _apertures(runs, sample):
     bias = _largest(np.abs(runs.mean(own, "aperture_bias"))) / scale
     yield {"target": "aperture flux", "sample": sample, "images": best or "", "measure": "largest median bias",
            "number": known(bias), "at_most": _PERCENT}
-    scatter = [runs.mean(runs.reference_rows(sample, name), "aperture_scatter") for name in (INPUT, "resampled input")]
-    limit = next((values for values in scatter if np.isfinite(values).any()), np.nan)
-    value = _largest(runs.mean(own, "aperture_scatter") / limit)
-    yield {"target": "aperture flux", "sample": sample, "images": best or "", "against": INPUT, "at_most": 1.0,
+    scatter = {name: runs.mean(runs.reference_rows(sample, name), "aperture_scatter")
+               for name in (INPUT, "resampled input")}
+    limit = next((name for name, values in scatter.items() if np.isfinite(values).any()), INPUT)
+    value = _largest(runs.mean(own, "aperture_scatter") / scatter[limit])
+    yield {"target": "aperture flux", "sample": sample, "images": best or "", "against": limit, "at_most": 1.0,
            "measure": "largest ratio of scatters", **_approximate(runs, value)}
 
 

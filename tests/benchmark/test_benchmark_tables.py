@@ -5,15 +5,15 @@ import pytest
 from astropy.table import Table
 
 from astro_galtrans.benchmark._bootstrap import Drawn, combine_seeds, preservation_gain, ratio, reduction
-from astro_galtrans.benchmark._figures import benchmark_figures
-from astro_galtrans.benchmark._tables import benchmark_tables
+from astro_galtrans.benchmark import benchmark_figures, benchmark_tables, write_benchmark_report
+from astro_galtrans.benchmark._layout import number, sheets
 
 N_GALAXIES, N_DRAWS = 500, 200
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
 # What a network loses, as the scatter that it adds to the redshifts read off real targets
 LOSS = {"unet": 0.020, "swin": 0.024, "srgan": 0.028, "capsule": 0.036, "diffusion": 0.030}
 KEPT = {"conventional": 1.0, "gradient": 0.6, "gradient+redshift": 0.2, "gradient+spectrum": 0.25}
-ABLATED = {"no-flow": 0.65, "unweighted": 0.8, "single-scale": 0.9, "no-residual-path": 0.95}
+ABLATED = {"no-flow": 0.65, "gaussian": 0.7, "unweighted": 0.8, "single-scale": 0.9, "no-residual-path": 0.95}
 
 
 def nmad(values):
@@ -203,6 +203,8 @@ def test_targets_have_a_verdict(tables):
     assert row["against"] == gains["conventional"][np.argmin(gains["gain_transfer"])]
     assert (row["verdict"] == "met") == (row["value"] >= 0.4)
     assert row["clear"] == ("yes" if (row["low"] >= 0.4) == (row["high"] >= 0.4) else "no")
+    flow = row_of(table, target="the flow earns its place", sample="bright", estimator="transfer")
+    assert flow["against"] == "gaussian" and flow["value"] > 0
     bias = row_of(table, target="aperture flux", sample="bright", measure="largest median bias")
     assert bias["value"] == pytest.approx(0.004 * np.log(10) / 2.5)
 
@@ -313,6 +315,37 @@ def test_nothing_yet(results, empty):
     empty = results[:0] if isinstance(empty, str) else empty
     assert all(len(table) == 0 for table in benchmark_tables(empty).values())
     assert benchmark_figures(empty) == {}
+
+
+def test_sheets_are_full_and_plain(tables):
+    made = sheets(tables)
+    for name, own in made.items():
+        assert own, name
+        for sheet in own:
+            assert all(len(row) == len(sheet.header) for row in sheet.rows), sheet.title
+            assert all(type(cell) is str and "nan" not in cell for row in sheet.rows for cell in row), sheet.title
+    row = next(row for row in made["best"][0].rows if row[1] == "Swin")
+    found = row_of(tables["best"], sample="bright", variant="gradient", conventional="swin")
+    assert row[3] == f"{found['gain_transfer']:.0%} [".replace("%", " %") + (
+        f"{100 * found['gain_transfer_low']:.0f}, {100 * found['gain_transfer_high']:.0f}]")
+    assert all(not own for own in sheets(benchmark_tables(Table())).values())
+
+
+def test_report_is_one_file(results, tmp_path):
+    write_benchmark_report(results[[row["group"] in ("matrix", "reference") for row in results]],
+                           tmp_path / "report.html", sample="bright", title="Small & fast")
+    text = (tmp_path / "report.html").read_text()
+    assert "<h1>Small &amp; fast</h1>" in text and 'id="headline"' in text and 'id="scarcity"' not in text
+    assert text.count("<img ") == 4 and "http" not in text.replace("http-equiv", "")
+    with pytest.raises(FileNotFoundError):
+        write_benchmark_report(Table(), tmp_path / "missing" / "report.html")
+    write_benchmark_report(Table(), tmp_path / "report.html")
+    assert "no results yet" in (tmp_path / "report.html").read_text()
+
+
+def test_numbers_as_text():
+    assert [number(value, "+.1%") for value in (0.123, -0.123, -0.0001, np.nan, -np.inf)] == [
+        "+12.3 %", "\u221212.3 %", "0.0 %", "\u2013", "\u2212\u221e"]
 
 
 def test_unknown_sample(results):

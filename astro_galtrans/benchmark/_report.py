@@ -1,0 +1,102 @@
+"""The tables and figures of a benchmark as one HTML file."""
+
+import base64
+import io
+from html import escape
+
+from astro_galtrans.benchmark._figures import benchmark_figures
+from astro_galtrans.benchmark._layout import sheets
+from astro_galtrans.benchmark._tables import benchmark_tables
+from astro_galtrans.benchmark._words import FIGURES, SECTIONS
+from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
+from astro_galtrans.evaluation._figures import STYLE
+
+__all__ = ["write_benchmark_report"]
+
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.55 system-ui, sans-serif; color: #2a313b; max-width: 62rem; margin: 0 auto; padding: 1rem; }}
+h1 {{ line-height: 1.2; }} h2 {{ margin-top: 2.5rem; }}
+figure {{ margin: 1rem 0; }} img {{ max-width: 100%; height: auto; }}
+figcaption, caption {{ color: #5b6470; font-size: .92rem; text-align: left; }}
+.scroll {{ overflow-x: auto; margin: 1rem 0; }} table {{ border-collapse: collapse; font-size: .88rem; }}
+th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #e3e6ea; text-align: left; vertical-align: top; }}
+td {{ white-space: nowrap; }} th {{ border-bottom: 2px solid #b9c2cd; }}
+details {{ margin: 1rem 0; }} summary {{ cursor: pointer; color: #0b5394; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+"""
+_LONG = 12  # rows beyond which a table is folded
+
+
+def write_benchmark_report(results, path, *, title="Does translation keep the redshift?", sample=None):
+    """Write one self-contained HTML file with all tables and figures of a benchmark.
+
+    Parameters
+    ----------
+    results : `~astropy.table.Table`
+        As in `benchmark_tables`.
+    path : str or path-like
+        Where to; the file appears whole or not at all.
+    title : str, optional
+        Heading.
+    sample : str, optional
+        Only this sample.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib, which is in ``astro_galtrans[report]``.
+    ValueError
+        If there is no such sample.
+    FileNotFoundError
+        If the folder of ``path`` does not exist.
+    """
+    check_folder(path)
+    text, figures = sheets(benchmark_tables(results, sample)), benchmark_figures(results, sample)
+    parts = [_HEAD.format(title=escape(title)), _about(results)]
+    for name, heading, pictures, own in SECTIONS:
+        shown = [_picture(key, figures[key]) for key in pictures if key in figures]
+        shown += [_table(sheet) for key in own for sheet in text[key]]
+        if shown:
+            parts += [f'<h2 id="{name}">{escape(heading)}</h2>', *shown]
+    write_whole(path, "\n".join([*parts, "</body>", "</html>", ""]).encode())
+
+
+def _about(results):
+    """What the table says of itself."""
+    if not len(results):
+        return "<p>There are no results yet.</p>"
+    definitions = results.meta.get("definitions", {})
+    lines = [f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in definitions.items()]
+    commands = " ".join(f"<code>{escape(str(command))}</code>" for command in results.meta.get("commands", []))
+    return (f"<p>{len(results)} rows of results{f', made with {commands}' if commands else ''}. Intervals in brackets "
+            f"hold 95 % of the bootstrap.</p>\n<dl>{''.join(lines)}</dl>")
+
+
+def _picture(name, figure):
+    matplotlib = optional("matplotlib")
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    caption, alternative = FIGURES[name]
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(alternative)}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def _table(sheet):
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in sheet.header)
+    rows = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in sheet.rows)
+    table = (f'<div class="scroll"><table><caption>{escape(sheet.title)}</caption><thead><tr>{head}</tr></thead>'
+             f"<tbody>\n{rows}\n</tbody></table></div>")
+    if len(sheet.rows) <= _LONG:
+        return table
+    return f"<details><summary>{escape(sheet.title)} ({len(sheet.rows)} rows)</summary>{table}</details>"
