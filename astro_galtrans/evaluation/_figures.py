@@ -118,7 +118,8 @@ def redshift_scatter(evaluation):
 
 def color_errors(evaluation):
     """Scatter and bias of the colours, for each kind of images."""
-    return draw_errors(evaluation, evaluation.tables["colors"], "color", ("Scatter of the colour error", "Median colour error"))
+    titles = "Scatter of the colour error", "Median colour error"
+    return draw_errors(evaluation, evaluation.tables["colors"], "color", titles)
 
 
 def draw_errors(evaluation, table, key, titles, *, times=np.inf):

@@ -29,9 +29,11 @@ def _label(samples, row):
 
 
 def gallery(evaluation):
-    """A row for each galaxy: input, each translation, real target, truth, residuals of the translations."""
+    """A row for each galaxy: input, each translation, real target, truth, residuals of the translations; or None."""
     samples = evaluation.samples
     names, n = list(samples["translated"]), len(samples["rows"])
+    if not n:
+        return None
     truth = samples["target_truth"]
     titles = ["input", *names, "real target", *([] if truth is None else ["noiseless truth"]),
               *(f"residual:\n{name}" for name in names)]

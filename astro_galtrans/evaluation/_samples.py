@@ -24,7 +24,7 @@ def samples(translators, test, rows, draws, device):
     batch = test.read(np.asarray(rows, dtype=int))
     shown = {**batch, "rows": rows, "input_survey": test.input_survey, "target_survey": test.target_survey,
              "translated": {}, "weights": {}}
-    for name, translator in translators.items():
+    for name, translator in translators.items() if len(rows) else ():
         shown["translated"][name] = np.asarray(translate(translator, batch, draws, 0, device=device)[0])
         if hasattr(translator, "gradient_weights"):
             weights = _flow_weights(translator, batch)

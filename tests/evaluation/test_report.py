@@ -96,7 +96,7 @@ def page(evaluation, tmp_path_factory):
 def test_every_figure_is_in_the_report_with_its_alt_text(evaluation, page):
     names = set(evaluation.figures())
     assert names == {"gallery", "redshift", "redshift_scatter", "color_errors", "color_gradients", "weights",
-                     "uncertainty", "training"}
+                     "peaks", "uncertainty", "training"}
     assert {f"figure-{name}" for name in names} <= page.ids
     assert len(page.images) == len(names)
     assert all(len(image["alt"]) > 30 and image["src"].startswith("data:image/") for image in page.images)
