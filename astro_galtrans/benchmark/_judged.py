@@ -68,47 +68,66 @@ class Known:
         return self.images[[self.rows[name] for name in _names(flux)]]
 
 
-def judge_images(images, retraining, data, scale, *, device=None, progress=False):
-    """Columns of a row for translated images of the test galaxies and of those for retraining, a dict."""
+def judge_images(images, retraining, data, scale, *, n_morphology=0, device=None, progress=False):
+    """Columns of a row.
+
+    Parameters
+    ----------
+    images, retraining : ndarray
+        Translated images of the test galaxies, and of those that an estimator is trained on.
+    data : SampleData
+    scale : BenchmarkScale
+    n_morphology : int, optional
+        Test galaxies whose size and shape are measured.
+    device, progress
+        As in `run_benchmark`.
+
+    Returns
+    -------
+    dict
+    """
+    evaluation = _evaluated(images, data, n_morphology, device, progress)
+    return _columns(evaluation, images, retraining, data, scale, device, progress)
+
+
+def _evaluated(images, data, n_morphology, device, progress):
+    return evaluate({_IMAGES: Known(data.test, images)}, data.test, estimator=data.judges["judge-target"],
+                    n_bootstrap=0, n_shown=1, n_morphology=n_morphology, device=device, progress=progress)
+
+
+def _columns(evaluation, images, retraining, data, scale, device, progress):
     retrained = retrained_estimator(retraining, data.retraining.redshift, data.test.target_survey, scale,
                                     device=device, progress=progress)
-    evaluation = _evaluated(images, data, device, progress)
+    bad = ~np.isfinite(images).all(axis=(1, 2, 3))
+    z_phot = _estimates(retrained, np.nan_to_num(images) if bad.any() else images, None, device)
     return {**_image_columns(evaluation.tables, _IMAGES), "n_failed": int(evaluation.failed[_IMAGES]),
             **redshift_columns(evaluation.redshift[f"{_IMAGES}, transfer"], data.test.redshift, "transfer", scale),
-            **redshift_columns(_estimates(retrained, images, None, device), data.test.redshift, "retrained", scale)}
-
-
-def _evaluated(images, data, device, progress):
-    return evaluate({_IMAGES: Known(data.test, images)}, data.test, estimator=data.judges["judge-target"],
-                    n_bootstrap=0, n_shown=1, device=device, progress=progress)
+            **redshift_columns(np.where(bad, np.nan, z_phot), data.test.redshift, "retrained", scale)}
 
 
 def judge_references(data, scale, *, device=None, progress=False):
     """Columns of the rows of images that nobody translated, by their names."""
     resampled, retraining = (_resampled(pairs) for pairs in (data.test, data.retraining))
-    columns = {"resampled input": judge_images(resampled, retraining, data, scale, device=device, progress=progress)}
-    tables = _evaluated(resampled, data, device, progress).tables
-    test = data.test.read(images=("input_flux", "input_weight", "target_flux", "target_weight"))
+    evaluation = _evaluated(resampled, data, scale.n_morphology, device, progress)
+    columns = {"resampled input": _columns(evaluation, resampled, retraining, data, scale, device, progress)}
     for side in ("input", "target"):
-        columns[f"real {side}"] = _image_columns(tables, f"real {side}")
+        row = columns[f"real {side}"] = _image_columns(evaluation.tables, f"real {side}")
+        flux, weight = (getattr(data.test, f"{side}_{kind}") for kind in ("flux", "weight"))
         for kind, name in (("transfer", f"judge-{side}"), ("retrained", f"retrained-{side}")):
-            z_phot = _estimates(data.judges[name], test[f"{side}_flux"], test[f"{side}_weight"], device)
-            columns[f"real {side}"] |= redshift_columns(z_phot, data.test.redshift, kind, scale)
-    return columns
+            z_phot = _estimates(data.judges[name], flux, weight, device)
+            row |= redshift_columns(z_phot, data.test.redshift, kind, scale)
+    return {name: row | {"n_morphology": scale.n_morphology} for name, row in columns.items()}
 
 
 def _resampled(pairs):
     size = pairs.target_flux.shape[-2:]
     return np.concatenate([
         resample_input(pairs.input_flux[start:start + _BLOCK], pairs.input_survey, pairs.target_survey, size)
-        for start in range(0, len(pairs), _BLOCK)]).astype(np.float32)
+        for start in range(0, len(pairs), _BLOCK)])
 
 
 def _estimates(estimator, flux, weight, device):
-    bad = ~np.isfinite(flux).all(axis=(1, 2, 3))
-    if bad.any():
-        flux = np.where(bad[:, None, None, None], np.float32(0), flux)
-    return np.where(bad, np.nan, np.asarray(estimator.predict(flux, weight=weight, device=device).mean(), dtype=float))
+    return np.asarray(estimator.predict(flux, weight=weight, device=device).mean(), dtype=float)
 
 
 def redshift_columns(z_phot, redshift, kind, scale):

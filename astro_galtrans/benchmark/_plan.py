@@ -77,6 +77,8 @@ class BenchmarkScale:
         Settings of `~astro_galtrans.photoz.EstimatorConfig`.
     n_draws : int
         Bootstrap values in a row of the results.
+    n_morphology : int
+        Test galaxies whose size and shape are measured, on the images of the matrix.
     """
 
     name: str
@@ -96,6 +98,7 @@ class BenchmarkScale:
     judge: dict = field(default_factory=dict)
     retrained: dict = field(default_factory=dict)
     n_draws: int = 200
+    n_morphology: int = 0
 
     @property
     def n_training(self):
@@ -115,12 +118,12 @@ SCALES = {
     "small": BenchmarkScale(
         "small", input_size=32, n_judge=20_000, n_judge_validation=1000, n_pairs=12_000, n_validation=400,
         n_retraining=3000, n_test=2000, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
-        backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 20, "autocast": True}),
+        backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 40, "autocast": True}),
     "full": BenchmarkScale(
         "full", input_size=64, n_judge=100_000, n_judge_validation=4000, n_pairs=100_000, n_validation=2000,
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
         backbones={name: {"size": "base"} for name in BACKBONES}, judge=_JUDGE,
-        retrained={"epochs": 40, "autocast": True}),
+        retrained={"epochs": 40, "autocast": True}, n_morphology=1000),
     # Seconds, and no more than that everything works.
     "tiny": BenchmarkScale(
         "tiny", input_size=16, n_judge=40, n_judge_validation=8, n_pairs=32, n_validation=8, n_retraining=16,

@@ -11,8 +11,8 @@ from astropy.table import Column, Table
 from astro_galtrans.benchmark._data import locked, write_text
 from astro_galtrans.benchmark._plan import SAMPLES, SEEDS, benchmark_runs
 
-__all__ = ["BANDS", "COLORS", "REFERENCES", "REFERENCE_KEY", "RESULTS", "column_names", "has_row", "merge_rows", "read_row",
-           "write_row"]
+__all__ = ["BANDS", "COLORS", "REFERENCES", "REFERENCE_KEY", "RESULTS", "column_names", "has_row", "merge_rows",
+           "read_row", "write_row"]
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ REFERENCE_KEY = "reference"  # in the place of the key of a run
 BANDS = ("u", "g", "r", "i", "z")
 COLORS = ("u-g", "g-r", "r-i", "i-z")
 SHAPES = ("half_light_radius", "concentration", "asymmetry", "sersic_index")
+RELATIVE = ("half_light_radius", "sersic_index")
 
 
 class _Kind(NamedTuple):
@@ -34,7 +35,7 @@ class _Kind(NamedTuple):
 def _numbers(n_draws):
     """What is measured, by name of the column."""
     columns = {}
-    for estimator, on in (("transfer", "real images of the training galaxies"), ("retrained", "images of this row's kind")):
+    for estimator, on in (("transfer", "real images of training galaxies"), ("retrained", "images as in this row")):
         which = f"estimator trained on {on}"
         columns |= {
             f"nmad_{estimator}": _Kind(f"1.4826 median |dz - median dz|, dz = (z_phot - z) / (1 + z); {which}"),
@@ -44,13 +45,14 @@ def _numbers(n_draws):
                 "NMAD of resampled test galaxies, the same ones in every row of a sample", length=n_draws)}
     for stem, what, unit, length in (
             ("color", f"colour in an aperture of 4 arcsec minus that of the truth; {', '.join(COLORS)}", "mag", 4),
-            ("slope", f"slope of colour with log10 radius minus that of the truth; {', '.join(COLORS)}", "mag / dex", 4),
+            ("slope", f"slope of colour with log10 radius, minus true slope; {', '.join(COLORS)}", "mag / dex", 4),
             ("slope_early", "as slope, of galaxies with a bulge fraction above 0.5", "mag / dex", 4),
             ("slope_late", "as slope, of the others", "mag / dex", 4),
             ("aperture", "relative error of flux in an aperture of 4 arcsec where S/N > 20; u, g, r, i, z", None, 5),
             ("peak", "peak flux minus that of the truth; u, g, r, i, z", "mag", 5),
             ("peak_color", f"difference of the errors of two peak fluxes; {', '.join(COLORS)}", "mag", 4),
-            *((f"morphology_{name}", f"{name} in r minus that of the truth", None, None) for name in SHAPES)):
+            *((f"morphology_{name}", f"{'relative ' * (name in RELATIVE)}error of {name} in r", None, None)
+              for name in SHAPES)):
         stem, _, kind = stem.partition("_") if stem.startswith("slope_") else (stem, "", "")
         end = f"_{kind}" if kind else ""
         columns |= {f"{stem}_scatter{end}": _Kind(f"1.4826 median |x - median x| of {what}", unit=unit, length=length),
@@ -62,20 +64,21 @@ def _numbers(n_draws):
 def _columns(n_draws):
     """All columns by name."""
     return {
-        "sample": _Kind("simulated sample", ""), "group": _Kind("comparison that the row is part of", ""),
-        "run": _Kind("name, of one training in a sample", ""), "backbone": _Kind("network", ""),
-        "variant": _Kind("what it is trained with", ""), "seed": _Kind("of the training; -1 without", -1),
+        "sample": _Kind("simulated sample", "-"), "group": _Kind("comparison that the row is part of", "-"),
+        "run": _Kind("name, of one training in a sample", "-"), "backbone": _Kind("network", "-"),
+        "variant": _Kind("what it is trained with", "-"), "seed": _Kind("of the training; -1 without", -1),
         "fraction": _Kind("share of the training pairs"), "budget": _Kind("optimiser steps over those of the matrix"),
         "n_pairs": _Kind("training pairs", 0), "n_steps": _Kind("optimiser steps", 0),
-        "config_hash": _Kind("SHA-256 of the TrainConfig", ""), "translator_hash": _Kind("of the translator", ""),
+        "config_hash": _Kind("SHA-256 of the TrainConfig", "-"), "translator_hash": _Kind("of the translator", "-"),
         "parameters": _Kind("of the network", 0), "sampling_steps": _Kind("of a diffusion, else 0", 0),
-        "device": _Kind("of the training", ""), "processor": _Kind("of the machine", ""),
-        "threads": _Kind("of torch", 0), "precision": _Kind("of the training", ""),
-        "version_astro_galtrans": _Kind("", ""), "version_torch": _Kind("", ""),
+        "device": _Kind("of the training", "-"), "processor": _Kind("of the machine", "-"),
+        "threads": _Kind("of torch", 0), "precision": _Kind("of the training", "-"),
+        "version_astro_galtrans": _Kind("", "-"), "version_torch": _Kind("", "-"),
         "seconds": _Kind("wall-clock time of the training", unit="s"),
         "translate_seconds": _Kind("wall-clock time of translating 1000 galaxies", unit="s"),
         "memory": _Kind("most memory that the process had until then", unit="MB"),
         "n_failed": _Kind("test galaxies with a translation that is not finite, left out of all numbers", 0),
+        "n_morphology": _Kind("test galaxies whose size and shape are measured", 0),
         **_numbers(n_draws)}
 
 
@@ -152,7 +155,7 @@ def _table(rows, scale):
         shape = () if kind.length is None else (kind.length,)
         kept = np.array(values, dtype=type(kind.empty) if values else None).reshape(len(rows), *shape)
         if not values:
-            kept = np.empty((0, *shape), dtype="U1" if kind.empty == "" else type(kind.empty))
+            kept = np.empty((0, *shape), dtype="U1" if kind.empty == "-" else type(kind.empty))
         table[name] = Column(kept, unit=kind.unit, description=kind.text or None)
     return table
 

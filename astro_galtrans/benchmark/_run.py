@@ -16,6 +16,7 @@ from astro_galtrans.benchmark._data import check_space, locked, prepare_sample, 
 from astro_galtrans.benchmark._judged import judge_images, judge_references, translate_pairs
 from astro_galtrans.benchmark._plan import benchmark_runs, chosen_runs, scale_named
 from astro_galtrans.benchmark._results import REFERENCE_KEY, REFERENCES, has_row, merge_rows, write_row
+from astro_galtrans.evaluation._morphology import need_statmorph
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
 
@@ -30,8 +31,8 @@ _COMMON = ("input_size", "n_judge", "n_judge_validation", "n_pairs", "n_validati
            "sampling_steps", "judge", "retrained", "n_draws")
 
 
-def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, device=None, rejudge=False, progress=True,
-                  command=None):
+def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, device=None, rejudge=False,
+                  progress=True, command=None):
     """Train, translate and judge whatever of a benchmark is not done yet.
 
     Parameters
@@ -68,6 +69,8 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
         For a scale, sample, group or run that is not known, or a folder with a benchmark of other sizes.
     OSError
         If the disk has too little room.
+    ImportError
+        Without GalSim or statmorph, which are in ``astro_galtrans[simulation,morphology]``.
     KeyboardInterrupt
         If interrupted. The same call goes on where it was.
 
@@ -78,6 +81,8 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     scale = scale_named(scale)
     planned = chosen_runs(benchmark_runs(scale, samples, groups), runs)
     planned = list({(run.sample, run.key): run for run in planned}.values())
+    if scale.n_morphology:
+        need_statmorph()
     device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     samples = list(dict.fromkeys(run.sample for run in planned))
     data = prepare_benchmark(out, scale=scale, samples=samples, device=device, progress=progress)
@@ -195,8 +200,8 @@ class _Work:
         return result.translator
 
     def _row(self, run):
-        translator, data, told = self._trained(run), self.data[run.sample], {"device": self.device,
-                                                                              "progress": self.progress}
+        told = {"device": self.device, "progress": self.progress}
+        translator, data, n_morphology = self._trained(run), self.data[run.sample], self._n_morphology(run)
         images, seconds = translate_pairs(translator, data.test, self.scale, **told)
         retraining, _ = translate_pairs(translator, data.retraining, self.scale, first=_RETRAINING, **told)
         return {
@@ -207,7 +212,13 @@ class _Work:
             "version_astro_galtrans": version("astro_galtrans"), "version_torch": str(torch.__version__),
             "seconds": round(float(np.sum(translator.history["seconds"])), 2),
             "translate_seconds": round(1000 * seconds / len(data.test), 3),
-            **judge_images(images, retraining, data, self.scale, **told), "memory": _memory()}
+            **judge_images(images, retraining, data, self.scale, n_morphology=n_morphology, **told),
+            "n_morphology": n_morphology, "memory": _memory()}
+
+    def _n_morphology(self, run):
+        """Shapes take minutes, and are looked at in the matrix alone."""
+        keys = {other.key for other in benchmark_runs(self.scale, [run.sample], ["matrix"])}
+        return self.scale.n_morphology if run.key in keys else 0
 
 
 def _processor(device):
