@@ -125,7 +125,7 @@ def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=10
     n_shown : int, optional
         Galaxies shown in the figures, evenly spread in rank of red flux.
     n_morphology : int, optional
-        Galaxies whose size and shape are measured, spread in the same way; about 0.1 s for each of their images.
+        Galaxies whose size and shape are measured, spread in the same way; 0.1 to 0.2 s for each of their images.
         A few hundred say something, and 0 is none.
     n_samples : int, optional
         Images that a generative translator draws of each galaxy. Their mean is judged: a single one has noise of its
