@@ -1,11 +1,14 @@
 """Tables and figures of a benchmark, on made-up results with known answers."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.table import Table
 
-from astro_galtrans.benchmark._bootstrap import Drawn, combine_seeds, preservation_gain, ratio, reduction
 from astro_galtrans.benchmark import benchmark_figures, benchmark_tables, write_benchmark_report
+from astro_galtrans.benchmark._bootstrap import Drawn, combine_seeds, preservation_gain, ratio, reduction
 from astro_galtrans.benchmark._layout import number, sheets
 
 N_GALAXIES, N_DRAWS = 500, 200
@@ -32,10 +35,12 @@ class Maker:
         self.rows = []
 
     def add(self, group, backbone, variant, scale, *, run=None, seed=0, fraction=1.0, n_steps=1450):
-        row = {"sample": self.sample, "group": group, "run": run or f"{backbone}/{variant}/seed{seed}",
+        more = ("" if fraction == 1 else f"/pairs-{fraction:.2f}") + ("" if n_steps == 1450 else f"/{n_steps}")
+        row = {"sample": self.sample, "group": group, "run": run or f"{backbone}/{variant}/seed{seed}{more}",
                "backbone": backbone, "variant": variant, "seed": seed, "fraction": fraction,
                "n_pairs": round(11600 * fraction), "n_steps": n_steps, "config_hash": "0" * 8, "parameters": 260_000,
-               "device": "cpu", "threads": 1, "precision": "bf16", "seconds": 300.0, "translate_seconds": 4.0}
+               "device": "cpu", "threads": 1, "precision": "bf16", "translate_seconds": 4.0,
+               "seconds": np.nan if group == "reference" else 300.0}
         for estimator, more in (("transfer", 1.0), ("retrained", 0.9)):
             errors = self.floor + more * scale * self.lost + self.rng.normal(0, 0.002, N_GALAXIES)
             row[f"nmad_{estimator}"] = nmad(errors)
@@ -341,6 +346,42 @@ def test_report_is_one_file(results, tmp_path):
         write_benchmark_report(Table(), tmp_path / "missing" / "report.html")
     write_benchmark_report(Table(), tmp_path / "report.html")
     assert "no results yet" in (tmp_path / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def make_docs():
+    path = Path(__file__).parents[2] / "benchmarks" / "headline" / "make_docs.py"
+    if not path.exists():
+        pytest.skip("needs the benchmarks of the repository")
+    spec = importlib.util.spec_from_file_location("make_docs", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_are_made_of_the_results(results, tables, make_docs, tmp_path):
+    make_docs.write_tables(results, tables, tmp_path, "headline")
+    written = {path.stem: path.read_text() for path in (tmp_path / "headline").iterdir()}
+    assert not [name for name, text in written.items() if "No results yet" in text]
+    gains = tables["best"][(tables["best"]["sample"] == "bright") & (tables["best"]["variant"] == "gradient")
+                           & (tables["best"]["conventional"] != "unet")]
+    values = [100 * gains[f"gain_{name}"] for name in ("transfer", "retrained")]
+    assert f"(the U-Net) {np.min(values):.0f} to {np.max(values):.0f} %" in written["answer"]
+    assert f'"trainings","{len(set(zip(results["sample"], results["run"]))) - 6}"' in written["setup"]
+    part = results[[row["group"] in ("matrix", "reference") and row["sample"] == "bright" for row in results]]
+    assert make_docs.write_figures(part, tmp_path, "headline") == 4
+    assert {path.name for path in (tmp_path / "_static").iterdir()} == {
+        f"headline_{name}.png" for name in ("headline", "gains", "color_gradients", "peaks")}
+    assert "No results yet" in (tmp_path / "headline" / "figure_ablation.inc").read_text()
+
+
+def test_pages_of_no_results(make_docs, tmp_path):
+    make_docs.write_tables(Table(), benchmark_tables(Table()), tmp_path, "headline")
+    assert all("No results yet" in path.read_text() for path in (tmp_path / "headline").iterdir())
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "headline_gains.png").touch()
+    assert make_docs.write_figures(Table(), tmp_path, "headline") == 0
+    assert not list((tmp_path / "_static").iterdir())
 
 
 def test_numbers_as_text():
