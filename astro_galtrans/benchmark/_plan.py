@@ -119,7 +119,7 @@ SCALES = {
         "small", input_size=32, n_judge=20_000, n_judge_validation=1000, n_pairs=12_000, n_validation=400,
         n_retraining=3000, n_test=2000, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
         backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 40, "autocast": True},
-        n_morphology=200),
+        n_morphology=100),
     "full": BenchmarkScale(
         "full", input_size=64, n_judge=100_000, n_judge_validation=4000, n_pairs=100_000, n_validation=2000,
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
