@@ -16,7 +16,7 @@ _COLORS = dict(zip(VARIANTS, (_MIDDLE, PALETTE[1], PALETTE[0], PALETTE[2])))
 _MARKERS = dict(zip(VARIANTS, ("s", "o", "^", "D")))
 _LIMITS = {INPUT: "--", TARGET: "-"}
 _PALE = "#a9cfe8"
-_WIDTH = 9.0
+_WIDTH = 8.0
 _STEPS = ((12, (1, 2, 5)), (2.5, (1, 1.5, 2, 3, 5, 7)), (0, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
 _OWN = (INPUT, "resampled input")
 
@@ -187,7 +187,7 @@ def gains(table):
     _limit_range(axes[1], table, "reduction")
     axes[0, 0].invert_yaxis()
     _key(figure, [*_variant_key(variants), ("open: retrained", _open()),
-                  ("goals", {"color": _LIGHT, "lw": 1.1, "ls": ":"})], columns=5)
+                  ("goals", {"color": _LIGHT, "lw": 1.1, "ls": ":"})], columns=3)
     return figure
 
 

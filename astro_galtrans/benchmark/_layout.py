@@ -29,7 +29,7 @@ def number(value, pattern=".4f"):
     text = format(float(value), pattern)
     if not text.strip("+-0.,% "):
         text = text.lstrip("+-")  # a rounded zero has no sign
-    return text.replace("-", "\u2212").replace("%", " %")
+    return text.replace("-", "\u2212").replace("%", "\u00a0%")
 
 
 def _ranged(row, name, pattern=".4f"):
@@ -40,7 +40,7 @@ def _ranged(row, name, pattern=".4f"):
         return text
     bare = pattern.replace("%", "f")
     factor = 100 if pattern.endswith("%") else 1
-    return f"{text} [{number(factor * low, bare)}, {number(factor * high, bare)}]"
+    return f"{text} [{number(factor * low, bare)},\u00a0{number(factor * high, bare)}]"
 
 
 def sheets(tables):
@@ -242,8 +242,8 @@ def _targets(table):
         for row in rows:
             pattern = {"preservation gain": ".0%", "reduction": ".1%", "largest median bias": ".2%"}.get(
                 row["measure"], ".2f")
-            goal = f"\u2265 {number(row['at_least'], pattern)}" if np.isfinite(row["at_least"]) else \
-                f"\u2264 {number(row['at_most'], pattern)}"
+            goal = f"\u2265\u00a0{number(row['at_least'], pattern)}" if np.isfinite(row["at_least"]) else \
+                f"\u2264\u00a0{number(row['at_most'], pattern)}"
             verdict = row["verdict"] + (", interval on both sides" if row["clear"] == "no" else "")
             first, *rest = str(row["against"]).split(" ")
             other = " ".join([(backbone_words if rest else _any_words)(first), *rest])

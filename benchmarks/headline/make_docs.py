@@ -55,7 +55,7 @@ def percent_range(values):
         return None
     low, high = (number(100 * pick(there), ".0f") for pick in (min, max))
     share = "" if len(there) == len(values) else f" in {len(there)} of {len(values)} comparisons"
-    return (f"{low} %" if low == high else f"{low} to {high} %") + share
+    return (f"{low}\u00a0%" if low == high else f"{low} to {high}\u00a0%") + share
 
 
 def answer(tables):
