@@ -72,7 +72,7 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
 
     The conventional training is that of the literature: squared error of stretched pixels, of a network that paints the
     whole image. The other one follows log-flux gradients weighted by a normalizing flow, and its network adds to the
-    resampled input in log flux. Everything else is the same. An interrupted run that is started again goes on where
+    resampled input in log flux and reads aperture fluxes off the input. Everything else is the same. An interrupted run that is started again goes on where
     it was.
 
     Parameters
@@ -131,7 +131,8 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         staging / "report.html", title="From SDSS to CFHTLS: translated galaxies, judged",
         command=f"galtrans demo --seed {seed}{' --quick' if quick else ''}",
         seconds=round(time.perf_counter() - started),
-        what_differs="objective, and the residual path that comes with it; benchmarks/objectives.py tells them apart",
+        what_differs="objective, and the residual path and photometry head that come with it; galtrans benchmark tells "
+                     "them apart",
         simulation=f"{settings.n_total} galaxies of the sample 'bright', seed {seed}",
         training={name: translator.provenance["config"] for name, translator in translators.items()},
     )

@@ -10,7 +10,7 @@ _ABLATIONS = {
     "unweighted": "no weights", "no-flow": "no flow", "single-scale": "a single scale",
     "no-residual-path": "no residual path", "no-photometry-head": "no photometry head",
     "no-apertures": "no aperture term",
-    "gaussian": "Gaussian weights", "log-pixels": "log pixels, no gradients", "passband-only": "passband only",
+    "no-pixel-start": "no start on pixels", "gaussian": "Gaussian weights", "log-pixels": "log pixels, no gradients", "passband-only": "passband only",
     "spatial-only": "x and y only",
 }
 
