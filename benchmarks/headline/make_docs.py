@@ -101,7 +101,7 @@ def setup(results):
              "version_torch": "torch"}
     for column, text in named.items():
         if column in results.colnames:
-            values = dict.fromkeys(str(value) for value in results[column] if str(value) not in ("", "--", "0"))
+            values = dict.fromkeys(str(value) for value in results[column] if str(value) not in ("", "-", "--", "0"))
             rows.append([text, ", ".join(values)])
     if "seconds" in results.colnames:
         once = {(row["sample"], row["run"]): float(row["seconds"]) for row in results if np.isfinite(row["seconds"])}
