@@ -110,7 +110,7 @@ def _input_colors(runs, sample):
         value = _largest(runs.errors(own, "color") / runs.errors(other, "color"))
         yield {"target": f"colours with {variant.partition('+')[2]}", "sample": sample, "images": best or "",
                "against": f"{best} without" if best else "", "measure": "largest ratio of colour errors",
-               "at_most": 1.0, **_approximate(runs, value)}
+               "at_most": 1.0, **_approximate(runs.n_test, value)}
 
 
 def _largest(values):
@@ -118,9 +118,9 @@ def _largest(values):
     return float(np.nanmax(values)) if np.isfinite(values).any() else np.nan
 
 
-def _approximate(runs, value):
-    """A ratio of two scatters with the interval that two independent sets of Gaussian errors would have."""
-    width = np.exp(1.96 * np.sqrt(2 / runs.n_test) * _NMAD_ERROR)
+def _approximate(n, value):
+    """A ratio of two scatters with the interval that two independent sets of n Gaussian errors would have."""
+    width = np.exp(1.96 * np.sqrt(2 / n) * _NMAD_ERROR) if n > 0 else np.nan
     number = known(value)
     span = (np.nan, np.nan) if np.isnan(value * width) else (value / width, value * width)
     return {"number": number, "span": span, "interval": "approximate" if np.isfinite(span[0]) else ""}
@@ -160,7 +160,8 @@ def _slopes(runs, sample):
     best, found = _against_published(runs, sample, lambda own, other: _measures.factor(runs, own, other, "slope"))
     number, against, whole = _worst(found, min)
     yield {"target": "colour gradients", "sample": sample, "images": best, "against": against,
-           "measure": "factor in slope error", "at_least": 2.0, "complete": whole, **_approximate(runs, number.value)}
+           "measure": "factor in slope error", "at_least": 2.0, "complete": whole,
+           **_approximate(runs.n_test, number.value)}
 
 
 def _shapes(runs, sample):
@@ -171,8 +172,9 @@ def _shapes(runs, sample):
 
     best, found = _against_published(runs, sample, largest)
     number, against, whole = _worst(found, max)
+    n = runs.mean(runs.find(sample, "matrix", best, "gradient"), "n_morphology") if best else np.nan
     yield {"target": "morphology", "sample": sample, "images": best, "against": against, "at_most": 1.0,
-           "measure": "largest ratio of errors", "complete": whole, **_approximate(runs, number.value)}
+           "measure": "largest ratio of errors", "complete": whole, **_approximate(n, number.value)}
 
 
 def _apertures(runs, sample):
@@ -187,7 +189,7 @@ def _apertures(runs, sample):
     limit = next((name for name, values in scatter.items() if np.isfinite(values).any()), INPUT)
     value = _largest(runs.mean(own, "aperture_scatter") / scatter[limit])
     yield {"target": "aperture flux", "sample": sample, "images": best or "", "against": limit, "at_most": 1.0,
-           "measure": "largest ratio of scatters", **_approximate(runs, value)}
+           "measure": "largest ratio of scatters", "number": known(value)}  # how many are above S/N 20 is not known
 
 
 def _populations(runs, sample):

@@ -40,6 +40,7 @@ class Maker:
                "backbone": backbone, "variant": variant, "seed": seed, "fraction": fraction,
                "n_pairs": round(11600 * fraction), "n_steps": n_steps, "config_hash": "0" * 8, "parameters": 260_000,
                "device": "cpu", "threads": 1, "precision": "bf16", "translate_seconds": 4.0,
+               "n_morphology": N_GALAXIES // 4,
                "seconds": np.nan if group == "reference" else 300.0}
         for estimator, more in (("transfer", 1.0), ("retrained", 0.9)):
             errors = self.floor + more * scale * self.lost + self.rng.normal(0, 0.002, N_GALAXIES)
@@ -210,6 +211,9 @@ def test_targets_have_a_verdict(tables):
     assert row["clear"] == ("yes" if (row["low"] >= 0.4) == (row["high"] >= 0.4) else "no")
     flow = row_of(table, target="the flow earns its place", sample="bright", estimator="transfer")
     assert flow["against"] == "gaussian" and flow["value"] > 0
+    shapes, slopes = (row_of(table, target=name, sample="bright") for name in ("morphology", "colour gradients"))
+    # a quarter of the galaxies: twice the width, in the logarithm
+    assert np.log(shapes["high"] / shapes["value"]) == pytest.approx(2 * np.log(slopes["high"] / slopes["value"]))
     bias = row_of(table, target="aperture flux", sample="bright", measure="largest median bias")
     assert bias["value"] == pytest.approx(0.004 * np.log(10) / 2.5)
 
