@@ -9,6 +9,7 @@ from astro_galtrans.backbones.contract import (
 from astro_galtrans.backbones.diffusion import Diffusion
 from astro_galtrans.backbones.masking import fill_invalid, invalid_footprint
 from astro_galtrans.backbones.network import Prediction, TranslationNetwork, stretch
+from astro_galtrans.backbones.photometry import PhotometryHead, aperture_fluxes, aperture_radii, log_apertures
 from astro_galtrans.backbones.resampling import resample, resampling_matrix
 from astro_galtrans.backbones.schedule import DiffusionSchedule
 from astro_galtrans.backbones.srgan import SRGAN
@@ -17,7 +18,8 @@ from astro_galtrans.backbones.unet import UNet
 
 __all__ = [
     "Backbone", "Block", "CapsuleNet", "ConditionPlanes", "Diffusion", "DiffusionSchedule", "Features", "Noisy",
-    "Painter", "Prediction", "SRGAN", "Swin", "TranslationNetwork", "UNet", "available_backbones",
-    "available_conditioning", "backbone_class", "build_backbone", "fill_invalid", "invalid_footprint",
-    "register_backbone", "resample", "resampling_matrix", "stretch",
+    "Painter", "PhotometryHead", "Prediction", "SRGAN", "Swin", "TranslationNetwork", "UNet", "aperture_fluxes",
+    "aperture_radii", "available_backbones", "available_conditioning", "backbone_class", "build_backbone",
+    "fill_invalid", "invalid_footprint", "log_apertures", "register_backbone", "resample", "resampling_matrix",
+    "stretch",
 ]

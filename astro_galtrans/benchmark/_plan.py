@@ -71,7 +71,7 @@ class BenchmarkScale:
     sampling_steps : int
         In which a diffusion draws an image.
     backbones : dict
-        Name of a backbone to the fields of `TrainConfig` that give its size.
+        Name of a backbone to the fields of `~astro_galtrans.training.TrainConfig` that give its size.
     seeds : tuple of int
         Of the U-Net's runs in the matrix; the other backbones have the first.
     judge, retrained : dict
@@ -149,7 +149,7 @@ class BenchmarkRun:
         Network, and what it is trained with.
     seed : int
         Of the training.
-    config : TrainConfig
+    config : `~astro_galtrans.training.TrainConfig`
     n_pairs : int
         Training pairs, those for validation not counted.
     fraction : float

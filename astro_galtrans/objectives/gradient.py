@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from astro_galtrans.backbones.photometry import N_APERTURES, aperture_radii, log_apertures
+from astro_galtrans.backbones import aperture_radii, log_apertures
+from astro_galtrans.backbones.photometry import N_APERTURES
 from astro_galtrans.objectives.contract import Objective, masked_mean, register_objective
 from astro_galtrans.objectives.flow import ResidualFlow, student_t_nll
 from astro_galtrans.objectives.gradient_space import gradient_residuals, n_elements, n_scales_of, pool_scales

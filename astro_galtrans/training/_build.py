@@ -4,8 +4,7 @@ import astropy.units as u
 import numpy as np
 import torch
 
-from astro_galtrans.backbones import TranslationNetwork, fill_invalid
-from astro_galtrans.backbones.photometry import log_apertures
+from astro_galtrans.backbones import TranslationNetwork, fill_invalid, log_apertures
 from astro_galtrans.objectives import build_objective, objective_class
 from astro_galtrans.training._adversarial import AdversarialModule
 from astro_galtrans.training._module import TranslationModule

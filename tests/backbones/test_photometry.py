@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from astro_galtrans.backbones.photometry import PhotometryHead, aperture_fluxes, aperture_radii, log_apertures
+from astro_galtrans.backbones import PhotometryHead, aperture_fluxes, aperture_radii, log_apertures
 
 STEP = 0.187 / 0.396
 NOISE = torch.tensor([2.0, 1.0, 3.0])[:, None, None]
