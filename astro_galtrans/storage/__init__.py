@@ -1,5 +1,6 @@
 """Surveys, cubes, translators and photometric redshifts in ASDF files."""
 
 from astro_galtrans.storage._files import load, save
+from astro_galtrans.storage._shipped import shipped_translators
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "shipped_translators"]

@@ -10,6 +10,7 @@ import asdf
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._converters import KEYS, class_path
+from astro_galtrans.storage._shipped import file_of
 from astro_galtrans.storage._versions import refuse_newer_tags
 
 __all__ = ["load", "save"]
@@ -55,12 +56,13 @@ def save(path, obj, overwrite=False):
 
 
 def load(path):
-    """Read what `save` wrote.
+    """Read what `save` wrote, or a translator that comes with the package.
 
     Parameters
     ----------
     path : str or path-like
-        An ASDF file.
+        An ASDF file. A str without folder and suffix, as ``"sdss-to-cfhtls"``, is also the name of a shipped
+        translator, see `shipped_translators`; a file of that very name in the working directory goes before it.
 
     Returns
     -------
@@ -71,11 +73,12 @@ def load(path):
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError
-        If there is no such file, or it cannot be opened.
+        If there is no such file and no shipped translator, or it cannot be opened.
     FileFormatError
         If the file is not ASDF, truncated, altered, was written by a newer version of this package than can be
         read, or holds nothing of this package.
     """
+    path = file_of(path)
     with open_tree(path) as tree:
         found = {key: value for key, value in tree.items() if class_path(type(value)) in KEYS}
     if not found:
