@@ -21,7 +21,7 @@ _SKY_COUNTS = 0.05  # what a pixel of sky counts; one of 10 times its noise coun
 # ln 2: the smallest scale of a residual is half the sky noise of its element, so that the likelihood is bounded.
 _FLOOR = 0.6931
 _APERTURE_START = -3.0  # log of the scale of an aperture's log flux before training, 0.05
-_APERTURE_WEIGHT = 0.3
+_APERTURE_WEIGHT = 1.5
 
 
 def _share(level):
