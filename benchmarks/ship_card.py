@@ -15,13 +15,13 @@ _ERRORS = "median ± scatter (1.4826 times the median absolute deviation)"
 
 
 def magnitudes(flux, survey):
-    """Magnitudes within the aperture, that in r of the inner one, and colours, shape (galaxy, bands + 1 + colours)."""
+    """Magnitudes within the aperture, colours, and the magnitude in r within the inner one, in one row a galaxy."""
     weights = np.stack([aperture_weights(flux.shape[-2:], radius, survey.pixel_scale) for radius in (RADIUS, INNER)])
     total = radial_fluxes(flux, weights)
     zero_point = np.array([band.zero_point for band in survey])[:, None]
     outer, inner = np.moveaxis(zero_point - 2.5 * np.log10(np.where(total > 0, total, np.nan)), -1, 0)
     r = survey.band_names.index("r")
-    return np.concatenate([outer, inner[:, r:r + 1], outer[:, :-1] - outer[:, 1:]], axis=1)
+    return np.concatenate([outer, outer[:, :-1] - outer[:, 1:], inner[:, r:r + 1]], axis=1)
 
 
 def errors(translator, pairs):
@@ -139,8 +139,7 @@ def _about(translator, training, population, title, bytes_, command):
 def _measured(translator, training, test, rows):
     """The blocks of tables."""
     bands = translator.target_survey.band_names
-    colors, n = [f"{a} - {b}" for a, b in zip(bands, bands[1:])], 3 + len(bands)
-    bands = [*bands, f"r in {INNER:g} arcsec"]
+    n, colors = 2 + len(bands), [*(f"{a} - {b}" for a, b in zip(bands, bands[1:])), f"r in {INNER:g} arcsec"]
     stamp, trained = (f"{pairs.input_flux.shape[-1]} x {pairs.input_flux.shape[-1]}" for pairs in (test, training))
     blocks = [
         _text(f"""
@@ -148,7 +147,7 @@ def _measured(translator, training, test, rows):
             translated minus noiseless true ones, {_ERRORS}, on stamps of {stamp} pixels. Zero is perfect. The last
             row is fainter than all that was trained on:"""),
         _table(["r", "galaxies", *bands], [row[:n] for row in rows["images"]]),
-        "Colours likewise:",
+        f"Colours likewise, and the light within {INNER:g} arcsec:",
         _table(["r", "galaxies", *colors], [row[:2] + row[n:] for row in rows["images"]]),
         _text(f"""
             In other images, r < {rows['faintest']:g}, each row of the same galaxies. A neighbour is another galaxy of
