@@ -1,0 +1,310 @@
+"""Populations of galaxies that a translator tells apart without being told of any."""
+
+import logging
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+
+from astro_galtrans.evaluation._mixture import fit_mixture
+from astro_galtrans.evaluation._populations_features import Reader, as_pairs
+from astro_galtrans.exceptions import GaltransWarning
+
+__all__ = ["Populations", "populations"]
+
+log = logging.getLogger(__name__)
+
+_ANNULI = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+_N_COMPONENTS = 5
+_CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
+_LEAST = 20  # galaxies for each population
+_N_SHOWN = 4
+
+
+class _Plane(NamedTuple):
+    """From features to a few coordinates: what was learned of the galaxies that populations were found among."""
+
+    low: np.ndarray
+    high: np.ndarray
+    centre: np.ndarray
+    axes: np.ndarray
+    """Shape ``(feature, component)``; coordinates have variance 1."""
+    variance: np.ndarray
+    """Share of each component in the variance of the features."""
+
+    def coordinates(self, values):
+        return (np.clip(values, self.low, self.high) - self.centre) @ self.axes
+
+
+class Populations:
+    """Populations of galaxies, made by `populations`.
+
+    Attributes
+    ----------
+    table : `~astropy.table.Table`
+        One row a galaxy: ``id``; ``population``, 0, 1, ..., or -1 for a galaxy without a usable pixel; the
+        probability of each as ``probability_0``, ``probability_1``, ...; and ``score``, the place along the axis that
+        separates them best, 0 in the mean, in units of the scatter within a population. Populations are numbered from
+        the blue to the red end of the axis.
+    kind : str
+        What they were told apart by: ``"scales"``, ``"weights"`` or ``"embedding"``.
+    features : ndarray
+        Shape ``(galaxy, feature)``.
+    feature_names : list of str
+        One for each feature.
+    coordinates : ndarray
+        The principal components that the mixture lives in, shape ``(galaxy, component)``.
+    shares : ndarray
+        Of each population in the galaxies among which they were found.
+    separation : float
+        Distance of the outermost populations along the axis in units of the scatter within one. Any set of galaxies
+        can be cut in two: with less than about 2 there is one heap that was cut.
+    bic_gain : float
+        Bayesian information criterion of a single population less that of these; above 0 these describe the galaxies
+        better.
+    examples : list of dict
+        A few typical galaxies of each population: ``"population"``, ``"id"``, ``"flux"``, ``"survey"`` and ``"weight"``,
+        the inverse learned variance of the passband gradients in each pixel, or None.
+    """
+
+    def __init__(self, ids, features, reader, plane, mixture, examples=()):
+        self.features, self.feature_names = features.values, features.names
+        self._reader, self._plane, self._mixture = reader, plane, mixture
+        self._hash = reader.translator.hash
+        self.kind, self.examples = reader.kind, list(examples)
+        self.coordinates = plane.coordinates(features.values)
+        self.shares, self.bic_gain = mixture.shares, mixture.bic_gain
+        places = mixture.score(mixture.means)
+        self.separation = float(places[-1] - places[0])
+        self.table = _table(ids, self.coordinates, mixture)
+
+    def __len__(self):
+        return len(self.table)
+
+    def __repr__(self):
+        sizes = [int(np.sum(self.table["population"] == number)) for number in range(len(self.shares))]
+        return (f"<Populations: {' + '.join(map(str, sizes))} of {len(self)} galaxies by {self.kind} of "
+                f"{self._reader.translator.name}, separation {self.separation:.1f}>")
+
+    def auc(self, labels):
+        """How well the score orders galaxies by a label that it has not seen.
+
+        It is the probability that a galaxy with the label has a higher score than one without, a half for ties (Mann
+        & Whitney 1947). The score is not turned round: 0 is as far from chance as 1.
+
+        Parameters
+        ----------
+        labels : array_like of bool
+            One a galaxy, in the order of the table. Galaxies without a score, and those where a masked array has no
+            label, do not count.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If labels are not bool or one a galaxy, or all galaxies have the same.
+        """
+        labels, known = _checked_labels(labels, len(self))
+        score = np.asarray(self.table["score"])
+        known = known & np.isfinite(score)
+        return _auc(score[known], labels[known])
+
+    def assign(self, translator, pairs, *, batch_size=64, device=None, progress=False):
+        """Other galaxies, told apart along the same axis into the same populations.
+
+        Parameters
+        ----------
+        translator : Translator
+            The same that these were found with.
+        pairs, batch_size, device, progress
+            As of `populations`; one galaxy is enough.
+
+        Returns
+        -------
+        Populations
+        """
+        if translator.hash != self._hash:
+            raise ValueError(f"translator {translator.name!r} is not the one that these populations were found with: "
+                             "its hash is another")
+        reader = Reader(translator, self.kind, self._reader.annuli)
+        pairs, features = _read(reader, pairs, batch_size, device, progress)
+        if features.names != self.feature_names:
+            raise ValueError("the images are of another size than those the populations were found with")
+        return _with_examples(pairs, features, reader, self._plane, self._mixture)
+
+    def figure(self, labels=None, *, names=("without", "with")):
+        """Draw the plane that the populations lie in, their scores, what tells them apart, and typical galaxies.
+
+        Parameters
+        ----------
+        labels : array_like of bool, optional
+            As of `auc`: outlines their scores.
+        names : tuple of str, optional
+            Of the galaxies without and with the label.
+
+        Returns
+        -------
+        `matplotlib.figure.Figure`
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib, which is in ``astro_galtrans[report]``.
+        """
+        from astro_galtrans.evaluation._populations_figure import draw
+
+        return draw(self, None if labels is None else _checked_labels(labels, len(self)), names)
+
+
+def populations(translator, pairs, *, n_populations=2, features="scales", annuli=_ANNULI, n_components=_N_COMPONENTS,
+                seed=0, batch_size=64, device=None, progress=False):
+    """Find populations of galaxies by what a translator has learned of them, without labels.
+
+    Features of each galaxy, centred on its own mean, are brought to a few principal components, in which a mixture
+    of normal densities of one common covariance is fitted. No redshift, type or colour enters; the flux in the input's
+    bands only decides which end of the axis is called red.
+
+    Parameters
+    ----------
+    translator : Translator
+        Trained with objective "gradient", or any with ``features="embedding"``.
+    pairs : PairSet, array_like or `~astropy.units.Quantity`
+        Galaxies, or input images alone: shape ``(galaxy, band, y, x)``, NaN where masked, a bare array in the unit of
+        the translator's input survey. Pixels of weight 0 count as masked.
+    n_populations : int, optional
+        How many.
+    features : {"scales", "weights", "embedding"}, optional
+        What the galaxies are told apart by: the scale of the residuals that the objective expects of each gradient,
+        which needs the input alone; the weights that the flow gives to the residuals against the target images; or the
+        network's embedding of the galaxy. The first two are means in annuli.
+    annuli : sequence of float, optional
+        Edges in arcsec; annuli beyond the image are left out.
+    n_components : int, optional
+        Principal components kept.
+    seed : int, optional
+        Of the starts of the fit.
+    batch_size : int, optional
+        Galaxies a forward pass; at most 16 on a CPU.
+    device : str or torch.device, optional
+        Where to compute; by default where the weights are. The weights move there and stay.
+    progress : bool, optional
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Populations
+
+    Raises
+    ------
+    ValueError
+        If the translator has no such features, its surveys are not those of the pairs, there are too few galaxies, or
+        they do not fall into so many populations.
+    """
+    for name, value, low in (("n_populations", n_populations, 2), ("n_components", n_components, 1), ("seed", seed, 0),
+                             ("batch_size", batch_size, 1)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+            raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+    reader = Reader(translator, features, annuli)
+    pairs, read = _read(reader, pairs, batch_size, device, progress)
+    good = np.isfinite(read.values).all(1)
+    if good.sum() < _LEAST * n_populations:
+        raise ValueError(f"{n_populations} populations need at least {_LEAST * n_populations} galaxies with usable "
+                         f"pixels, got {good.sum()}")
+    plane = _principal_plane(read.values[good], n_components)
+    points = plane.coordinates(read.values[good])
+    mixture = fit_mixture(points, n_populations, seed)
+    if not _ascends(mixture.score(points), read.redness[good]):
+        mixture = mixture.reversed()
+    log.info("%d components with %.0f %% of the variance, separation of the populations %.2f", points.shape[1],
+             100 * plane.variance.sum(), np.ptp(mixture.score(mixture.means)))
+    return _with_examples(pairs, read, reader, plane, mixture)
+
+
+def _read(reader, pairs, batch_size, device, progress):
+    if device is not None:
+        reader.translator.to(device)
+    pairs = as_pairs(reader.translator, pairs)
+    if not len(pairs):
+        raise ValueError("pairs holds no galaxy")
+    features = reader.read(pairs, np.arange(len(pairs)), batch_size, progress)
+    n_empty = int((~np.isfinite(features.values).all(1)).sum())
+    if n_empty:
+        warnings.warn(f"{n_empty} of {len(pairs)} galaxies have no usable pixel and are in no population",
+                      GaltransWarning, 3)
+    return pairs, features
+
+
+def _principal_plane(values, n_components):
+    low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED], axis=0)
+    clipped = np.clip(values, low, high)
+    centre = clipped.mean(0)
+    _, sizes, axes = np.linalg.svd(clipped - centre, full_matrices=False)
+    kept = np.flatnonzero(sizes > 1e-6 * sizes[0])[:n_components] if sizes[0] > 0 else []
+    if not len(kept):
+        raise ValueError("all galaxies have the same features: the translator is not trained, or they are one galaxy")
+    return _Plane(low, high, centre, axes[kept].T * (np.sqrt(len(values)) / sizes[kept]),
+                  sizes[kept]**2 / np.sum(sizes**2))
+
+
+def _ascends(score, redness):
+    known = np.isfinite(redness)
+    if known.sum() < 3:
+        return True
+    rank = [np.argsort(np.argsort(part[known], kind="stable"), kind="stable") for part in (score, redness)]
+    return np.cov(*rank)[0, 1] >= 0
+
+
+def _table(ids, coordinates, mixture):
+    good = np.isfinite(coordinates).all(1)
+    population = np.full(len(ids), -1)
+    probability = np.full((len(ids), len(mixture.shares)), np.nan)
+    score = np.full(len(ids), np.nan)
+    probability[good], score[good] = mixture.probabilities(coordinates[good]), mixture.score(coordinates[good])
+    population[good] = probability[good].argmax(1)
+    columns = {f"probability_{number}": column for number, column in enumerate(probability.T)}
+    return Table({"id": ids, "population": population, **columns, "score": score})
+
+
+def _with_examples(pairs, features, reader, plane, mixture):
+    """The populations, with the galaxies nearest to the mean of each."""
+    found = Populations(pairs.ids, features, reader, plane, mixture)
+    offset = found.coordinates[:, None] - mixture.means
+    distance = np.einsum("npi,ij,npj->pn", offset, np.linalg.inv(mixture.covariance), offset)
+    for number, row in enumerate(np.where(found.table["population"] == np.arange(len(distance))[:, None],
+                                          distance, np.inf)):
+        rows = [int(one) for one in np.argsort(row, kind="stable")[:_N_SHOWN] if np.isfinite(row[one])]
+        if not rows:
+            continue
+        side = "input" if pairs.target_flux is None else "target"
+        flux = pairs.read(rows, images=(f"{side}_flux",))[f"{side}_flux"]
+        weight = reader.maps(pairs, rows)
+        survey = getattr(pairs, f"{side}_survey")
+        found.examples += [
+            {"population": number, "id": pairs.ids[one], "flux": flux[index], "survey": survey,
+             "weight": None if weight is None else weight[index]} for index, one in enumerate(rows)]
+    return found
+
+
+def _checked_labels(labels, n):
+    """Labels as bool, and where there are any."""
+    known = ~np.ma.getmaskarray(labels)
+    labels = np.ma.getdata(labels)
+    if labels.dtype.kind != "b":
+        raise ValueError(f"labels must be bool, as from bulge_fraction > 0.5, got {labels.dtype}")
+    if labels.shape != (n,):
+        raise ValueError(f"labels must have shape ({n},), one a galaxy, got {labels.shape}")
+    return labels, known
+
+
+def _auc(score, labels):
+    """Mann-Whitney's U over the number of pairs of galaxies, from mid-ranks."""
+    n_with = int(labels.sum())
+    if n_with in (0, len(labels)):
+        raise ValueError(f"labels must be of both kinds, got {n_with} of {len(labels)} galaxies with it")
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - 0.5 * (counts - 1))[inverse]
+    return float((rank[labels].sum() - n_with * (n_with + 1) / 2) / (n_with * (len(labels) - n_with)))

@@ -1,0 +1,241 @@
+"""What a translator has learned of each galaxy, as numbers that tell populations apart."""
+
+import astropy.units as u
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from astro_galtrans.backbones import fill_invalid
+from astro_galtrans.evaluation._given import check_given, conditions
+from astro_galtrans.objectives.gradient_space import gradient_residuals, pool_scales
+from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs._checks import checked_images
+from astro_galtrans.translation._conditions import checked_condition
+
+__all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
+
+FEATURES = ("scales", "weights", "embedding")
+# Side in arcsec over which flux is averaged first, about a pixel of SDSS: finer there is noise, coarser blurs bulges.
+_PIXEL = 0.4
+_CPU_BATCH = 16
+_INPUT, _TARGET = ("input_flux", "input_weight"), ("target_flux", "target_weight")
+_SPECTRA = ("spectrum_flux", "spectrum_weight")
+
+
+def as_pairs(translator, pairs):
+    """Pairs as they are, checked against the translator; input images as pairs that have no target.
+
+    Parameters
+    ----------
+    translator : Translator
+    pairs : PairSet, array_like or `~astropy.units.Quantity`
+
+    Returns
+    -------
+    PairSet
+    """
+    if not isinstance(pairs, PairSet):
+        flux, weight, _ = checked_images("input", pairs, None, None, translator.input_survey)
+        return PairSet({"input_flux": flux, "input_weight": weight}, redshift=None, ids=np.arange(len(flux)),
+                       input_survey=translator.input_survey, target_survey=translator.target_survey)
+    for side in ("input", "target"):
+        own, given = getattr(translator, f"{side}_survey"), getattr(pairs, f"{side}_survey")
+        if (own.name, own.band_names) != (given.name, given.band_names):
+            raise ValueError(
+                f"translator {translator.name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), the "
+                f"pairs have {given.name} ({' '.join(given.band_names)})")
+    return pairs
+
+
+class Features:
+    """Numbers of many galaxies.
+
+    Attributes
+    ----------
+    values : ndarray
+        Shape ``(galaxy, feature)``, NaN where a galaxy has no usable pixel.
+    names : list of str
+        Of the features.
+    redness : ndarray
+        Log of the flux in the redder over that in the bluer bands of the input, shape ``(galaxy,)``, NaN where that
+        cannot be said.
+    """
+
+    def __init__(self, values, names, redness):
+        self.values, self.names, self.redness = values, names, redness
+
+
+class Reader:
+    """Reads one kind of features off a translator.
+
+    Parameters
+    ----------
+    translator : Translator
+    kind : str
+        One of `FEATURES`.
+    annuli : sequence of float
+        Edges in arcsec.
+    """
+
+    def __init__(self, translator, kind, annuli):
+        if kind not in FEATURES:
+            raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {kind!r}")
+        if kind != "embedding" and not hasattr(translator.objective, "scale_heads"):
+            raise ValueError(
+                f"features={kind!r} are what objective 'gradient' learns, and translator {translator.name!r} was "
+                f"trained with {translator.objective_name!r}: it has an embedding alone, features='embedding'")
+        annuli = np.asarray(annuli, dtype=float)
+        if annuli.ndim != 1 or len(annuli) < 2 or not np.all(np.diff(annuli) > 0) or not 0 <= annuli[0]:
+            raise ValueError(f"annuli must be two or more increasing radii in arcsec, got {annuli.tolist()}")
+        self.translator, self.kind, self.annuli = translator, kind, annuli
+
+    def read(self, pairs, rows, batch_size=64, progress=False):
+        """Features of the galaxies at some rows, a `Features`."""
+        if self.kind == "weights" and pairs.target_flux is None:
+            raise ValueError("features='weights' are those of the residuals and need target images; "
+                             "features='scales' and 'embedding' need the input alone")
+        check_given(self.translator.name, self.translator, pairs, "given")
+        if self.translator.device.type == "cpu":
+            batch_size = min(batch_size, _CPU_BATCH)
+        values, redness = [], []
+        starts = range(0, len(rows), batch_size)
+        for start in tqdm(starts, desc="populations", unit="batch", disable=not progress):
+            batch = self._batch(pairs, rows[start:start + batch_size])
+            valid = _valid(batch, _INPUT)
+            values.append(self._of_batch(batch, valid))
+            redness.append(_redness(np.where(valid, batch["input_flux"], 0)))
+        shape = pairs.input_flux.shape[2:]
+        return Features(np.concatenate(values), self.names(shape), np.concatenate(redness))
+
+    def maps(self, pairs, rows):
+        """Inverse learned variance of the passband gradients, of mean 1 in each galaxy, shape ``(galaxy, h, w)``.
+
+        None where there is no such thing.
+        """
+        if self.kind == "embedding" or not self._parts()["passband"]:
+            return None
+        batch = self._batch(pairs, rows)
+        with torch.no_grad():
+            log_sigma, log_noise = self._scales(self._prediction(batch, _valid(batch, _INPUT)))
+            weight = (-2 * (log_sigma + log_noise)[:, list(self._parts()["passband"])]).exp().mean(1)
+        return (weight / weight.mean((1, 2), keepdim=True)).cpu().numpy()
+
+    def names(self, shape):
+        """Names of the features for input images of ``shape`` (rows, columns), a list of str."""
+        if self.kind == "embedding":
+            return [f"embedding {index}" for index in range(self.translator.network.backbone.n_embedding)]
+        bands = self.translator.target_survey.band_names
+        elements = {"spatial": [f"spatial {band}" for band in bands],
+                    "passband": [f"passband {first}-{second}" for first, second in zip(bands, bands[1:])],
+                    "flux": [f"flux {band}" for band in bands]}
+        names = [name for part, kept in self._parts().items() if kept for name in elements[part]]
+        edges = self.annuli
+        return [f"{name} {edges[ring]:g}-{edges[ring + 1]:g} arcsec" for name in names
+                for ring in self._rings(shape)[1]]
+
+    def _parts(self):
+        """Places of each type of element in the vector of a pixel, x and y taken together; a dict of range."""
+        n = len(self.translator.target_survey)
+        kind = getattr(self.translator.objective, "elements", "gradients")
+        n_spatial, n_flux = n if kind in ("gradients", "spatial") else 0, n if kind == "log flux" else 0
+        n_passband = n - 1 if kind in ("gradients", "passband") else 0
+        return {"spatial": range(n_spatial), "passband": range(n_spatial, n_spatial + n_passband),
+                "flux": range(n_flux)}
+
+    @property
+    def scale(self):
+        """Target pixels a side over which flux is averaged."""
+        ratio = _PIXEL / self.translator.target_survey.pixel_scale.to_value(u.arcsec)
+        return 2 ** min(max(round(np.log2(ratio)), 0), self.translator.objective.max_scales - 1)
+
+    def _batch(self, pairs, rows):
+        images = _INPUT + (_TARGET if self.kind == "weights" else ())
+        images += _SPECTRA if self.translator.conditioning == "spectrum" else ()
+        return pairs.read(rows, images=images)
+
+    def _prediction(self, batch, valid):
+        translator, network = self.translator, self.translator.network
+        given = checked_condition(translator, len(valid), **conditions(translator, batch))
+        condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
+        flux = np.where(valid, batch["input_flux"], np.float32(0))
+        flux = fill_invalid(*(torch.from_numpy(array).to(translator.device) for array in (flux, valid)))
+        size = translator.target_size(flux.shape[2:])
+        if not network.generative:
+            return network(flux, size, condition)
+        # The same noise for each galaxy, and the sampler's first step, which has seen nothing else but the input.
+        shape = len(network.nearest_band), *size
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(flux.device)
+        return network.sample(flux, size, condition, noise=noise.expand(len(flux), *shape), n_steps=1)
+
+    @torch.no_grad()
+    def _of_batch(self, batch, valid):
+        prediction = self._prediction(batch, valid)
+        if self.kind == "embedding":
+            values = prediction.embedding
+        else:
+            elements = self._scales(prediction)[0] if self.kind == "scales" else self._weights(prediction, batch)
+            masks = torch.from_numpy(self._rings(valid.shape[2:])[0]).to(elements)
+            values = elements.flatten(2) @ masks
+            if self.kind == "weights":  # of weight 0 is what is masked in the target
+                values = (values / ((elements > 0).float().flatten(2) @ masks)).clamp_min(1e-6).log()
+            # How bright a galaxy looks is no property of it.
+            values = (values - values.nanmean((1, 2), keepdim=True)).nan_to_num(0).flatten(1)
+        values = values.cpu().numpy().astype(float)
+        values[~valid.any((1, 2, 3))] = np.nan
+        return values
+
+    def _scales(self, prediction):
+        """Log of the learned scale of the residuals in units of half the sky noise, and log of the sky noise."""
+        objective, network = self.translator.objective, self.translator.network
+        level = self.scale.bit_length() - 1
+        *_, (_, *tensors) = pool_scales(prediction.flux, prediction.flux, prediction.maps, None, level + 1)
+        part = gradient_residuals(*tensors, network.target_noise, self.scale,
+                                  elements=getattr(objective, "elements", "gradients"))
+        raw = objective.scale_heads[level](torch.cat([part.maps, part.log_flux], 1))
+        raw = raw + objective.scale_shifts[level](prediction.embedding)[:, :, None, None]
+        return self._without_direction(functional.softplus(raw)), self._without_direction(part.log_noise)
+
+    def _weights(self, prediction, batch):
+        """Weights of the residuals; those of pixels that are masked in the target are 0."""
+        translator = self.translator
+        valid = _valid(batch, _TARGET)
+        target = torch.from_numpy(np.where(valid, batch["target_flux"], np.float32(0))).to(translator.device)
+        mask = None if valid.all() else torch.from_numpy(valid).to(translator.device)
+        return self._without_direction(
+            translator.objective.weights(translator.network, prediction, target, mask, self.scale))
+
+    def _without_direction(self, elements):
+        """Elements along x and y as their mean: it does not matter how a galaxy lies on the sky."""
+        n = len(self.translator.target_survey)
+        if not self._parts()["spatial"]:
+            return elements
+        return torch.cat([0.5 * (elements[:, :n] + elements[:, n:2 * n]), elements[:, 2 * n:]], 1)
+
+    def _rings(self, shape):
+        """Share of each element in each annulus, shape ``(h * w, annulus)``, and the annuli that have any."""
+        size = self.translator.target_size(shape)
+        pixel = self.translator.target_survey.pixel_scale.to_value(u.arcsec)
+        y, x = (((np.arange(n // self.scale - 1) + 1) * self.scale - n / 2) * pixel for n in size)
+        radius = np.hypot(y[:, None], x).ravel()
+        inside = (radius[:, None] >= self.annuli[:-1]) & (radius[:, None] < self.annuli[1:])
+        kept = np.flatnonzero(inside.any(0))
+        if not len(kept):
+            raise ValueError(f"no annulus of {self.annuli.tolist()} arcsec has a pixel of the translated images")
+        inside = inside[:, kept].astype(np.float32)
+        return inside / inside.sum(0), kept
+
+
+def _valid(batch, names):
+    flux, weight = (batch[name] for name in names)
+    valid = np.isfinite(flux)
+    return valid if weight is None else valid & (weight > 0)
+
+
+def _redness(flux):
+    """Log flux of the redder half of the bands over that of the bluer, NaN where either is not positive."""
+    total = flux.sum((2, 3), dtype=float)
+    half = total.shape[1] // 2
+    blue, red = total[:, :half].sum(1), total[:, total.shape[1] - half:].sum(1)
+    known = (blue > 0) & (red > 0)
+    return np.log(np.where(known, red, np.nan) / np.where(known, blue, 1))
