@@ -232,6 +232,13 @@ def test_gradient_weights_of_masked_targets(translator, flux):
             assert (weight[0, :, 10, 10] == 0).all() and (weight[3, :, 4, 4] == 0).all()
 
 
+def test_gradient_weights_need_all_gradients(make_translator, flux):
+    translator = make_translator()
+    translator.objective.elements = "passband"
+    with pytest.raises(ValueError, match="elements='gradients', got 'passband'"):
+        translator.gradient_weights(flux, translator.translate_array(flux))
+
+
 def test_gradient_weights_need_their_objective(make_translator, flux, translator):
     with pytest.raises(ValueError, match="only objective 'gradient' weights its elements, this translator has 'pixel'"):
         make_translator(objective="pixel").gradient_weights(flux, flux)
