@@ -1,0 +1,189 @@
+"""How well a translator tells early from late types without being told of types, beside what else could.
+
+    python benchmarks/populations.py --out benchmarks/results/populations.ecsv --figure populations.png
+    python benchmarks/populations.py --translator t.asdf --out populations.ecsv
+
+simulates galaxies (SDSS to CFHTLS, 32 x 32 to 68 x 68 pixels), trains small U-Nets with objective "gradient" for some
+minutes or takes those that are given, and finds two populations among test galaxies that they were not trained on.
+Labels, whether the bulge has more than half of the light, are looked at in the end only, for the area under the ROC
+curve (AUC). Rows named "k-means" are two populations by colour and concentration, measured on the images themselves; those
+named "supervised" were trained on the labels of the training galaxies, and say what there is to be known.
+"""
+
+import argparse
+import logging
+import time
+
+import numpy as np
+import torch
+from astropy.table import Table
+from scipy.cluster.vq import kmeans2
+from scipy.stats import mannwhitneyu
+
+from training_rate import machine
+
+from astro_galtrans.evaluation import populations
+from astro_galtrans.simulation import simulate_pairs
+from astro_galtrans.storage import load, save
+from astro_galtrans.training import TrainConfig, fit
+
+log = logging.getLogger("populations")
+
+_RADII = (0.6, 1.0, 1.5, 2.0, 3.0, 4.0, 5.5)  # arcsec
+_SEEDS = {"training": 4101, "test": 4102}
+
+
+def labels_of(pairs):
+    return np.asarray(pairs.catalog["bulge_fraction"]) > 0.5
+
+
+def auc(score, labels):
+    """Either end may be the early one: for methods that do not say which."""
+    value = mannwhitneyu(score[labels], score[~labels]).statistic / (labels.sum() * (~labels).sum())
+    return max(value, 1 - value)
+
+
+def growth(pairs, side):
+    """Magnitudes in apertures, shape ``(galaxy, band, radius)``."""
+    survey, flux = getattr(pairs, f"{side}_survey"), np.asarray(getattr(pairs, f"{side}_flux")[:])
+    place = (np.arange(flux.shape[-1]) - (flux.shape[-1] - 1) / 2) * survey.pixel_scale.value
+    radius = np.hypot(place[:, None], place)
+    inside = np.stack([radius < edge for edge in _RADII], -1).reshape(-1, len(_RADII)).astype(np.float32)
+    sums = flux.reshape(*flux.shape[:2], -1) @ inside
+    return -2.5 * np.log10(np.maximum(sums, survey.sky_noise[:, None] * np.sqrt(inside.sum(0))))
+
+
+def standard(values, like=None):
+    like = values if like is None else like
+    low, high = np.percentile(like, [0.5, 99.5], axis=0)
+    centre, spread = np.clip(like, low, high).mean(0), np.maximum(np.clip(like, low, high).std(0), 1e-6)
+    return (np.clip(values, low, high) - centre) / spread
+
+
+def by_color_and_concentration(pairs, side, seed):
+    """Two-means of u-g, g-r and the share of the r-band light within 1.5 arcsec; difference of the distances."""
+    magnitudes = growth(pairs, side)
+    wide = magnitudes[..., 5]
+    values = standard(np.stack([wide[:, 0] - wide[:, 1], wide[:, 1] - wide[:, 2],
+                                magnitudes[:, 2, 2] - magnitudes[:, 2, 5]], 1))
+    centres, _ = kmeans2(values, 2, minit="++", seed=seed)
+    return np.subtract(*(np.linalg.norm(values - centre, axis=1) for centre in centres))
+
+
+def supervised(training, labels, test, seed):
+    """Scores of three perceptrons that have seen the labels of the training galaxies."""
+    x = torch.from_numpy(standard(training)).float()
+    unseen, y = torch.from_numpy(standard(test, training)).float(), torch.from_numpy(labels).float()
+    scores = 0.0
+    for number in range(3):
+        torch.manual_seed(3 * seed + number)
+        parts = [torch.nn.Linear(x.shape[1], 64), torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(64, 64),
+                 torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(64, 1)]
+        network = torch.nn.Sequential(*parts)
+        optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
+        for _ in range(60):
+            for rows in torch.randperm(len(x)).split(64):
+                optimizer.zero_grad()
+                torch.nn.functional.binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows]).backward()
+                optimizer.step()
+            schedule.step()
+        with torch.no_grad():
+            scores = scores + network.eval()(unseen)[:, 0].numpy()
+    return scores
+
+
+def photometry(pairs, side):
+    """Colours and growth of the light in apertures."""
+    magnitudes = growth(pairs, side)
+    parts = magnitudes[:, 1:] - magnitudes[:, :-1], magnitudes[..., 1:] - magnitudes[..., :-1]
+    return np.concatenate([part.reshape(len(magnitudes), -1) for part in parts] + [magnitudes[:, 2, -1:]], 1)
+
+
+def simulate(part, n, options):
+    return simulate_pairs(n, seed=_SEEDS[part], sample=options.sample, input_size=32, workers=options.threads)
+
+
+def trained(training, seed, options):
+    config = TrainConfig(objective="gradient", epochs=options.epochs, batch_size=16, precision="bf16", seed=seed,
+                         backbone_options={"widths": [16, 32, 64]})
+    result = fit(training, config, device=options.device)
+    log.info("seed %d: %d epochs of %d pairs in %.0f s", seed, options.epochs, len(training), result.seconds)
+    return result.translator
+
+
+def of_translator(translator, test, name, options, rows):
+    """A row for each kind of features and number of components, and the populations of the default ones."""
+    labels, early = labels_of(test), np.asarray(test.catalog["early"], dtype=bool)
+    runs = [{}, *({"n_components": number} for number in (3, 4, 6, 8)), {"features": "embedding"},
+            {"features": "weights"}]
+    for settings in runs[:None if options.every else 1]:
+        start = time.perf_counter()
+        found = populations(translator, test, device=options.device, **settings)
+        seconds = time.perf_counter() - start
+        what = ", ".join(f"{key}={value}" for key, value in settings.items()) or "default"
+        rows.append((name, what, found.auc(labels), found.auc(early), found.separation, found.bic_gain, seconds))
+        log.info("%s, %s: AUC %.4f", *rows[-1][:3])
+        if not settings:
+            kept = found
+    return kept
+
+
+def references(training, test, options, rows):
+    labels, early = labels_of(test), np.asarray(test.catalog["early"], dtype=bool)
+    scores = {("true type", "early"): early.astype(float)}
+    for side in ("input", "target"):
+        scores["k-means", f"{side} images"] = by_color_and_concentration(test, side, 0)
+        scores["supervised", f"{side} images"] = supervised(photometry(training, side), labels_of(training),
+                                                            photometry(test, side), 0)
+    for (name, what), score in scores.items():
+        known = auc(score, early) if name != "true type" else np.nan
+        rows.append((name, what, auc(score, labels), known, np.nan, np.nan, np.nan))
+        log.info("%s, %s: AUC %.4f", *rows[-1][:3])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--translator", nargs="*", help="ASDF files of translators; without, some are trained")
+    parser.add_argument("--sample", choices=("bright", "faint"), default="bright")
+    parser.add_argument("--training", type=int, default=2400, help="training pairs")
+    parser.add_argument("--test", type=int, default=2000, help="test galaxies")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
+    parser.add_argument("--quick", dest="every", action="store_false", help="default features only")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", default="populations.ecsv")
+    parser.add_argument("--figure", help="where to draw the populations of the first translator")
+    parser.add_argument("--save", help="where to keep the first translator that is trained")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    torch.set_num_threads(options.threads)
+    training, test = (simulate(part, getattr(options, part), options) for part in ("training", "test"))
+    rows = []
+    if options.translator:
+        runs = [(lambda path=path: load(path), path.rpartition("/")[2]) for path in options.translator]
+    else:
+        runs = [(lambda seed=seed: trained(training, seed, options), f"U-Net, seed {seed}") for seed in options.seeds]
+    for number, (make, name) in enumerate(runs):
+        translator = make()
+        found = of_translator(translator, test, name, options, rows)
+        if number == 0 and options.save and not options.translator:
+            save(options.save, translator, overwrite=True)
+        if number == 0 and options.figure:
+            found.figure(labels_of(test), names=("bulge under half of the light", "over half")).savefig(
+                options.figure, dpi=110, metadata={"Software": None})
+    references(training, test, options, rows)
+    table = Table(rows=rows, names=("method", "what", "auc", "auc_early", "separation", "bic_gain", "seconds"))
+    for column in table.itercols():
+        if column.dtype.kind == "f":
+            column.format = ".4f" if column.name.startswith("auc") else ".1f"
+    table.meta = {"device": machine(torch.device(options.device)), "sample": options.sample, "n_training": options.training, "n_test": options.test,
+                  "epochs": options.epochs, "seeds": str(_SEEDS)}
+    table.write(options.out, format="ascii.ecsv", overwrite=True)
+    log.info("%s", "\n".join(table.pformat(max_lines=-1, max_width=-1)))
+
+
+if __name__ == "__main__":
+    main()
