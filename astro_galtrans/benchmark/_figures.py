@@ -90,6 +90,8 @@ def _key(figure, entries, columns=4):
     """A legend of its own entries: (label, style of a line)."""
     from matplotlib.lines import Line2D
 
+    if figure.get_figwidth() < _WIDTH:
+        columns = 2
     handles = [Line2D([], [], label=label, **style) for label, style in entries]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(columns, len(handles)), fontsize=9)
 
@@ -209,7 +211,9 @@ def _limit_range(axes, table, stem):
 
 
 def _curves(table, headline_table, x, xlabel):
-    """NMAD against a quantity, of the conventional and of the gradient translator."""
+    """NMAD against a quantity, of the conventional and of the gradient translator; None where nothing varies."""
+    if not len(table) or len(set(table[x])) < 2:
+        return None
     figure, axes = _panels(table, 3.9)
     if figure is None:
         return None
@@ -266,7 +270,7 @@ def ablation(table):
                     axis.plot([low, high], [y + shift, y + shift], color=_DARK, lw=1.2, solid_capstyle="butt")
         axis.axvline(0, color=_MIDDLE, lw=0.9)
         _rows_of(axis, [ablation_words(name) for name in names])
-        axis.set_xlabel("change of the NMAD (%), more is worse")
+        axis.set_xlabel("change of the NMAD (%)")
     first = next(iter(axes.values()))
     first.invert_yaxis()
     _key(figure, [(name, {"color": shade, "lw": 7, "solid_capstyle": "butt"})
