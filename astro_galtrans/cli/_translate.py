@@ -11,7 +11,8 @@ _OF_FIELDS = ("catalog", "detect", "max_magnitude", "size")
 def add_translate(verb):
     """Add the arguments of the verb."""
     verb.epilog += "; or: galtrans translate t.asdf galaxy1.fits galaxy2.fits --out translated"
-    verb.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf")
+    verb.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
+                      "of one that comes with the package, sdss-to-cfhtls")
     verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each")
     verb.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     given = verb.add_argument_group(
