@@ -203,12 +203,14 @@ class PhotometryHead(nn.Module):
             Shape of ``image``.
         """
         fluxes, areas = aperture_fluxes(image, self.radii)
-        softening = 2 * noise[:, 0] * _rings(areas).sqrt()
+        rings = _rings(areas)
+        inside = rings > 0.5  # a ring around a small image holds nothing to be changed
+        softening = 2 * noise[:, 0] * rings.clamp_min(0.5).sqrt()
         wanted = torch.asinh(_rings(levels.sinh() * (2 * noise[:, 0] * areas.sqrt())) / softening)
         shares = self._shares(image)
         for _ in range(_N_PASSES):
-            change = wanted - torch.asinh(_rings(fluxes) / softening)
-            factor = (change.clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE) @ shares).exp()
+            change = (wanted - torch.asinh(_rings(fluxes) / softening)).clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE)
+            factor = (torch.where(inside, change, 0) @ shares).exp()
             image = image * factor.unflatten(-1, image.shape[-2:])
             fluxes, _ = aperture_fluxes(image, self.radii)
         return image

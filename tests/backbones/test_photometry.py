@@ -58,6 +58,15 @@ def test_an_image_that_agrees_is_left_alone(head):
     torch.testing.assert_close(same, image, rtol=1e-5, atol=1e-5)
 
 
+def test_images_smaller_than_the_apertures(head):
+    """What lies outside has no flux to be changed; the rest is left alone where it agrees."""
+    image = galaxies(2, 9, 3.0)
+    levels = log_apertures(image, NOISE, head.radii)
+    torch.testing.assert_close(head.apply_to(image, levels, NOISE), image, rtol=1e-5, atol=1e-5)
+    brighter = log_apertures(1.5 * image, NOISE, head.radii)
+    torch.testing.assert_close(head.apply_to(image, brighter, NOISE), 1.5 * image, rtol=2e-2, atol=0)
+
+
 def test_dark_images_give_no_nan(head):
     image = torch.zeros(2, 3, 68, 68, requires_grad=True)
     result = head.apply_to(image, torch.full((2, 3, 3), 5.0), NOISE)
