@@ -72,8 +72,8 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
 
     The conventional training is that of the literature: squared error of stretched pixels, of a network that paints the
     whole image. The other one follows log-flux gradients weighted by a normalizing flow, and its network adds to the
-    resampled input in log flux and reads aperture fluxes off the input. Everything else is the same. An interrupted run that is started again goes on where
-    it was.
+    resampled input in log flux and reads aperture fluxes off the input. Everything else is the same. An interrupted run
+    that is started again goes on where it was.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def n_elements(elements, n_bands):
     """Length of the vector of a pixel whose parts have a name from `ELEMENTS`."""
     if elements not in ELEMENTS:
         raise ValueError(f"elements must be one of {', '.join(ELEMENTS)}, got {elements!r}")
-    return {"gradients": 3 * n_bands - 1, "spatial": 2 * n_bands, "passband": n_bands - 1, "log flux": n_bands}[elements]
+    return dict(zip(ELEMENTS, (3 * n_bands - 1, 2 * n_bands, n_bands - 1, n_bands)))[elements]
 
 
 def n_scales_of(size):
