@@ -6,8 +6,8 @@
 simulates galaxies (SDSS to CFHTLS, 32 x 32 to 68 x 68 pixels), trains small U-Nets with objective "gradient" for some
 minutes or takes those that are given, and finds two populations among test galaxies that they were not trained on.
 Labels, whether the bulge has more than half of the light, are looked at in the end only, for the area under the ROC
-curve (AUC). Rows named "k-means" are two populations by colour and concentration, measured on the images themselves; those
-named "supervised" were trained on the labels of the training galaxies, and say what there is to be known.
+curve (AUC). Rows named "k-means" are two populations by colour and concentration, measured on the images themselves;
+those named "supervised" were trained on the labels of the training galaxies, and say what there is to be known.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from astro_galtrans.training import TrainConfig, fit
 log = logging.getLogger("populations")
 
 _RADII = (0.6, 1.0, 1.5, 2.0, 3.0, 4.0, 5.5)  # arcsec
-_SEEDS = {"training": 4101, "test": 4102}
+_SEEDS = {"training": 4101, "test": 4103}
 
 
 def labels_of(pairs):
@@ -115,9 +115,9 @@ def trained(training, seed, options):
 def of_translator(translator, test, name, options, rows):
     """A row for each kind of features and number of components, and the populations of the default ones."""
     labels, early = labels_of(test), np.asarray(test.catalog["early"], dtype=bool)
-    runs = [{}, *({"n_components": number} for number in (3, 4, 6, 8)), {"features": "embedding"},
-            {"features": "weights"}]
-    for settings in runs[:None if options.every else 1]:
+    kinds = ["excess", "noise", "embedding"] + (["weights"] if options.weights else [])
+    runs = [{}, *({"n_components": number} for number in (6, 8, 12, 15)), *({"features": kind} for kind in kinds)]
+    for settings in runs:
         start = time.perf_counter()
         found = populations(translator, test, device=options.device, **settings)
         seconds = time.perf_counter() - start
@@ -150,7 +150,7 @@ def main():
     parser.add_argument("--test", type=int, default=2000, help="test galaxies")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
-    parser.add_argument("--quick", dest="every", action="store_false", help="default features only")
+    parser.add_argument("--weights", action="store_true", help="features of the flow's weights too: takes minutes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", default="populations.ecsv")
@@ -179,8 +179,9 @@ def main():
     for column in table.itercols():
         if column.dtype.kind == "f":
             column.format = ".4f" if column.name.startswith("auc") else ".1f"
-    table.meta = {"device": machine(torch.device(options.device)), "sample": options.sample, "n_training": options.training, "n_test": options.test,
-                  "epochs": options.epochs, "seeds": str(_SEEDS)}
+    table.meta = {"device": machine(torch.device(options.device)), "sample": options.sample,
+                  "n_training": options.training, "n_test": options.test, "epochs": options.epochs,
+                  "seeds": str(_SEEDS)}
     table.write(options.out, format="ascii.ecsv", overwrite=True)
     log.info("%s", "\n".join(table.pformat(max_lines=-1, max_width=-1)))
 

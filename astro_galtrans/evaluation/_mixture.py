@@ -31,8 +31,7 @@ class Mixture(NamedTuple):
     def probabilities(self, points):
         """Probability of each part for points of shape ``(n, dimension)``, shape ``(n, part)``."""
         joint = _log_joint(points, self.shares, self.means, self.covariance)
-        weight = np.exp(joint - joint.max(1, keepdims=True))
-        return weight / weight.sum(1, keepdims=True)
+        return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
 
     def score(self, points):
         """Place along the axis, 0 at the mean of all, shape ``(n,)``."""
@@ -46,13 +45,12 @@ class Mixture(NamedTuple):
 def fit_mixture(points, n_parts, seed):
     """Fit by expectation maximisation (Dempster, Laird & Rubin 1977) from many starts, and keep the likeliest.
 
-    A common covariance makes it Fisher's linear discriminant with classes that nobody gave: which directions
-    are stretched or turned does not matter, and so no scaling of the points has to be chosen.
+    A common covariance makes it Fisher's linear discriminant with classes that nobody gave.
 
     Parameters
     ----------
     points : ndarray
-        Shape ``(n, dimension)``, finite.
+        Shape ``(n, dimension)``, finite, uncorrelated and of unit variance.
     n_parts : int
         At least 2.
     seed : int
@@ -78,8 +76,7 @@ def fit_mixture(points, n_parts, seed):
     likelihood, shares, means, covariance = max(fits, key=lambda fit: fit[0])
     axis = _canonical_axis(shares, means, covariance)
     order = np.argsort(means @ axis)
-    single = _mean_log_likelihood(points, np.ones(1), points.mean(0)[None], np.cov(points.T, bias=True).reshape(
-        dimension, dimension) + _RIDGE * np.eye(dimension))
+    single = _maximise(points, np.ones((len(points), 1)))[0]
     n_more = (n_parts - 1) * (dimension + 1)
     gain = 2 * len(points) * (likelihood - single) - n_more * np.log(len(points))
     return Mixture(shares[order], means[order], covariance, axis, float(gain))
@@ -92,17 +89,15 @@ def _quantile_groups(values, n_parts):
 
 
 def _maximise(points, weight):
-    previous = -np.inf
+    moment, previous = points.T @ points / len(points), -np.inf
     for _ in range(_STEPS):
         total = np.maximum(weight.sum(0), 1e-300)
         shares, means = total / len(points), (weight.T @ points) / total[:, None]
-        covariance = (points.T @ points - (means.T * total) @ means) / len(points) + _RIDGE * np.eye(points.shape[1])
+        covariance = moment - (means.T * shares) @ means + _RIDGE * np.eye(len(moment))
         joint = _log_joint(points, shares, means, covariance)
-        top = joint.max(1, keepdims=True)
-        weight = np.exp(joint - top)
-        norm = weight.sum(1, keepdims=True)
-        weight /= norm
-        likelihood = float((top + np.log(norm)).mean())
+        norm = np.logaddexp.reduce(joint, axis=1, keepdims=True)
+        weight = np.exp(joint - norm)
+        likelihood = float(norm.mean()) + _common(moment, covariance)
         if likelihood - previous < _TOLERANCE:
             break
         previous = likelihood
@@ -110,16 +105,15 @@ def _maximise(points, weight):
 
 
 def _log_joint(points, shares, means, covariance):
-    """Log of share times density, shape ``(n, part)``."""
-    inverse = np.linalg.inv(covariance)
-    offset = points[:, None] - means
-    distance = np.einsum("npi,ij,npj->np", offset, inverse, offset, optimize=True)
-    norm = np.linalg.slogdet(covariance)[1] + len(covariance) * np.log(2 * np.pi)
-    return np.log(np.maximum(shares, 1e-300)) - 0.5 * (distance + norm)
+    """Log of share times density, up to what is the same for each part, shape ``(n, part)``."""
+    slopes = np.linalg.solve(covariance, means.T)
+    return points @ slopes - 0.5 * (means.T * slopes).sum(0) + np.log(np.maximum(shares, 1e-300))
 
 
-def _mean_log_likelihood(points, shares, means, covariance):
-    return float(np.logaddexp.reduce(_log_joint(points, shares, means, covariance), axis=1).mean())
+def _common(moment, covariance):
+    """What is the same for each part, as the mean over points of second moments ``moment``."""
+    inner = np.trace(np.linalg.solve(covariance, moment))
+    return -0.5 * (inner + np.linalg.slogdet(covariance)[1] + len(covariance) * np.log(2 * np.pi))
 
 
 def _canonical_axis(shares, means, covariance):

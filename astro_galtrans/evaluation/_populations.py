@@ -16,9 +16,9 @@ __all__ = ["Populations", "populations"]
 log = logging.getLogger(__name__)
 
 _ANNULI = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_N_COMPONENTS = 5
+_N_COMPONENTS = 10
 _CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
-_LEAST = 20  # galaxies for each population
+_LEAST = 20  # galaxies for each population, and for each component
 _N_SHOWN = 4
 
 
@@ -48,7 +48,7 @@ class Populations:
         separates them best, 0 in the mean, in units of the scatter within a population. Populations are numbered from
         the blue to the red end of the axis.
     kind : str
-        What they were told apart by: ``"scales"``, ``"weights"`` or ``"embedding"``.
+        What they were told apart by, as ``"scales"``.
     features : ndarray
         Shape ``(galaxy, feature)``.
     feature_names : list of str
@@ -64,8 +64,8 @@ class Populations:
         Bayesian information criterion of a single population less that of these; above 0 these describe the galaxies
         better.
     examples : list of dict
-        A few typical galaxies of each population: ``"population"``, ``"id"``, ``"flux"``, ``"survey"`` and ``"weight"``,
-        the inverse learned variance of the passband gradients in each pixel, or None.
+        A few typical galaxies of each population: ``"population"``, ``"id"``, ``"flux"``, ``"survey"`` and
+        ``"weight"``, the inverse learned variance of the passband gradients in each pixel, or None.
     """
 
     def __init__(self, ids, features, reader, plane, mixture, examples=()):
@@ -171,20 +171,23 @@ def populations(translator, pairs, *, n_populations=2, features="scales", annuli
     Parameters
     ----------
     translator : Translator
-        Trained with objective "gradient", or any with ``features="embedding"``.
+        Trained with objective "gradient"; others have fewer features.
     pairs : PairSet, array_like or `~astropy.units.Quantity`
         Galaxies, or input images alone: shape ``(galaxy, band, y, x)``, NaN where masked, a bare array in the unit of
         the translator's input survey. Pixels of weight 0 count as masked.
     n_populations : int, optional
         How many.
-    features : {"scales", "weights", "embedding"}, optional
-        What the galaxies are told apart by: the scale of the residuals that the objective expects of each gradient,
-        which needs the input alone; the weights that the flow gives to the residuals against the target images; or the
-        network's embedding of the galaxy. The first two are means in annuli.
+    features : {"scales", "excess", "noise", "weights", "embedding"}, optional
+        What the galaxies are told apart by. ``"scales"``: the standard deviation that the objective expects of the
+        residual of each gradient, whose inverse square is its weight; ``"excess"``: the same in units of the sky noise,
+        and so only what was learned; ``"noise"``: the sky noise alone, which follows from the translated image. These
+        are means in annuli and need the input alone. ``"weights"``: weights of the flow for the residuals against
+        target images, in annuli too. ``"embedding"``: the network's vector of the galaxy. Translators of other
+        objectives have ``"noise"`` and ``"embedding"``.
     annuli : sequence of float, optional
         Edges in arcsec; annuli beyond the image are left out.
     n_components : int, optional
-        Principal components kept.
+        Principal components kept, at most one for every 20 galaxies.
     seed : int, optional
         Of the starts of the fit.
     batch_size : int, optional
@@ -214,7 +217,7 @@ def populations(translator, pairs, *, n_populations=2, features="scales", annuli
     if good.sum() < _LEAST * n_populations:
         raise ValueError(f"{n_populations} populations need at least {_LEAST * n_populations} galaxies with usable "
                          f"pixels, got {good.sum()}")
-    plane = _principal_plane(read.values[good], n_components)
+    plane = _principal_plane(read.values[good], min(n_components, good.sum() // _LEAST))
     points = plane.coordinates(read.values[good])
     mixture = fit_mixture(points, n_populations, seed)
     if not _ascends(mixture.score(points), read.redness[good]):

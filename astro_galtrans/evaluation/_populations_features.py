@@ -15,7 +15,8 @@ from astro_galtrans.translation._conditions import checked_condition
 
 __all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
 
-FEATURES = ("scales", "weights", "embedding")
+FEATURES = ("scales", "excess", "noise", "weights", "embedding")
+_LEARNED = ("scales", "excess", "weights")  # by objective "gradient" alone
 # Side in arcsec over which flux is averaged first, about a pixel of SDSS: finer there is noise, coarser blurs bulges.
 _PIXEL = 0.4
 _CPU_BATCH = 16
@@ -81,10 +82,10 @@ class Reader:
     def __init__(self, translator, kind, annuli):
         if kind not in FEATURES:
             raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {kind!r}")
-        if kind != "embedding" and not hasattr(translator.objective, "scale_heads"):
+        if kind in _LEARNED and not hasattr(translator.objective, "scale_heads"):
             raise ValueError(
                 f"features={kind!r} are what objective 'gradient' learns, and translator {translator.name!r} was "
-                f"trained with {translator.objective_name!r}: it has an embedding alone, features='embedding'")
+                f"trained with {translator.objective_name!r}: it has 'embedding' and 'noise' alone")
         annuli = np.asarray(annuli, dtype=float)
         if annuli.ndim != 1 or len(annuli) < 2 or not np.all(np.diff(annuli) > 0) or not 0 <= annuli[0]:
             raise ValueError(f"annuli must be two or more increasing radii in arcsec, got {annuli.tolist()}")
@@ -93,8 +94,8 @@ class Reader:
     def read(self, pairs, rows, batch_size=64, progress=False):
         """Features of the galaxies at some rows, a `Features`."""
         if self.kind == "weights" and pairs.target_flux is None:
-            raise ValueError("features='weights' are those of the residuals and need target images; "
-                             "features='scales' and 'embedding' need the input alone")
+            raise ValueError("features='weights' are those of the residuals and need target images; all others need "
+                             "the input alone")
         check_given(self.translator.name, self.translator, pairs, "given")
         if self.translator.device.type == "cpu":
             batch_size = min(batch_size, _CPU_BATCH)
@@ -117,8 +118,8 @@ class Reader:
             return None
         batch = self._batch(pairs, rows)
         with torch.no_grad():
-            log_sigma, log_noise = self._scales(self._prediction(batch, _valid(batch, _INPUT)))
-            weight = (-2 * (log_sigma + log_noise)[:, list(self._parts()["passband"])]).exp().mean(1)
+            excess, log_noise = self._scales(self._prediction(batch, _valid(batch, _INPUT)))
+            weight = (-2 * (excess + log_noise)[:, list(self._parts()["passband"])]).exp().mean(1)
         return (weight / weight.mean((1, 2), keepdim=True)).cpu().numpy()
 
     def names(self, shape):
@@ -147,7 +148,7 @@ class Reader:
     def scale(self):
         """Target pixels a side over which flux is averaged."""
         ratio = _PIXEL / self.translator.target_survey.pixel_scale.to_value(u.arcsec)
-        return 2 ** min(max(round(np.log2(ratio)), 0), self.translator.objective.max_scales - 1)
+        return 2 ** min(max(round(np.log2(ratio)), 0), getattr(self.translator.objective, "max_scales", 10) - 1)
 
     def _batch(self, pairs, rows):
         images = _INPUT + (_TARGET if self.kind == "weights" else ())
@@ -174,7 +175,7 @@ class Reader:
         if self.kind == "embedding":
             values = prediction.embedding
         else:
-            elements = self._scales(prediction)[0] if self.kind == "scales" else self._weights(prediction, batch)
+            elements = self._weights(prediction, batch) if self.kind == "weights" else self._of_scales(prediction)
             masks = torch.from_numpy(self._rings(valid.shape[2:])[0]).to(elements)
             values = elements.flatten(2) @ masks
             if self.kind == "weights":  # of weight 0 is what is masked in the target
@@ -185,6 +186,10 @@ class Reader:
         values[~valid.any((1, 2, 3))] = np.nan
         return values
 
+    def _of_scales(self, prediction):
+        excess, log_noise = self._scales(prediction)
+        return {"scales": excess + log_noise, "excess": excess, "noise": log_noise}[self.kind]
+
     def _scales(self, prediction):
         """Log of the learned scale of the residuals in units of half the sky noise, and log of the sky noise."""
         objective, network = self.translator.objective, self.translator.network
@@ -192,6 +197,8 @@ class Reader:
         *_, (_, *tensors) = pool_scales(prediction.flux, prediction.flux, prediction.maps, None, level + 1)
         part = gradient_residuals(*tensors, network.target_noise, self.scale,
                                   elements=getattr(objective, "elements", "gradients"))
+        if not hasattr(objective, "scale_heads"):
+            return 0.0, self._without_direction(part.log_noise)
         raw = objective.scale_heads[level](torch.cat([part.maps, part.log_flux], 1))
         raw = raw + objective.scale_shifts[level](prediction.embedding)[:, :, None, None]
         return self._without_direction(functional.softplus(raw)), self._without_direction(part.log_noise)

@@ -97,7 +97,7 @@ def _differences(found, axis):
     for (element, points), place in zip(shown.items(), np.linspace(0.1, 0.85, len(shown))):
         axis.plot(*points.T, marker="o", ms=4, lw=1.6, color=colormaps["viridis"](place), label=element)
     axis.axhline(0, color="#5b6470", lw=0.9)
-    what = "scale" if found.kind == "scales" else "weight"
+    what = "weight" if found.kind == "weights" else "scale"
     axis.set(xlabel="radius (arcsec)", ylabel=f"log {what}, population {len(found.shares) - 1} less 0",
              title=f"What differs: {wanted} gradients")
     axis.legend(fontsize=9)
