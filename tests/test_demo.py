@@ -35,10 +35,11 @@ def test_everything_is_written(results):
     assert not re.findall(r"""(?:src|href)=["']https?://""", text)
 
 
-def test_the_translators_differ_in_the_objective_and_its_residual_path(results):
+def test_the_translators_differ_in_the_objective_and_its_network(results):
     pixel, gradient = (load(results / f"{name}.asdf").provenance["config"] for name in ("pixel", "gradient"))
-    assert {key for key in pixel if pixel[key] != gradient[key]} == {"objective", "residual"}
-    assert (pixel["residual"], gradient["residual"]) == (False, True)
+    assert {key for key in pixel if pixel[key] != gradient[key]} == {"objective", "residual", "photometry"}
+    for part in ("residual", "photometry"):
+        assert (pixel[part], gradient[part]) == (False, True)
 
 
 def test_galaxies_are_cubes_on_the_sky(results):
