@@ -1,34 +1,17 @@
-"""A few coordinates of many features, a mixture of normal densities in them, and the axis along which it lies apart."""
+"""A mixture of normal densities of one common covariance, and the axis along which its parts lie apart."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Mixture", "Plane", "fit_mixture", "principal_plane"]
+__all__ = ["Mixture", "fit_mixture"]
 
-_CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
 _N_RANDOM = 16  # random directions that fits start from, beside the coordinates
 _STEPS = 500
 _TOLERANCE = 1e-9  # of the mean log-likelihood
 _RIDGE = 1e-6
 # A part of a smaller share than this over the number of parts is a handful of outliers and no population.
 _LEAST_SHARE = 0.3
-
-
-class Plane(NamedTuple):
-    """From features to a few uncorrelated coordinates, as `principal_plane` found."""
-
-    low: np.ndarray
-    high: np.ndarray
-    centre: np.ndarray
-    axes: np.ndarray
-    """Shape ``(feature, component)``; coordinates have variance 1."""
-    variance: np.ndarray
-    """Share of each component in the variance of the features."""
-
-    def coordinates(self, values):
-        """Coordinates of features of shape ``(n, feature)``, shape ``(n, component)``."""
-        return (np.clip(values, self.low, self.high) - self.centre) @ self.axes
 
 
 class Mixture(NamedTuple):
@@ -57,19 +40,6 @@ class Mixture(NamedTuple):
     def reversed(self):
         """The same with the axis and the order of the parts turned round."""
         return self._replace(shares=self.shares[::-1], means=self.means[::-1], axis=-self.axis)
-
-
-def principal_plane(values, n_components):
-    """The `Plane` of the largest principal components of features of shape ``(n, feature)``, finite."""
-    low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED], axis=0)
-    clipped = np.clip(values, low, high)
-    centre = clipped.mean(0)
-    _, sizes, axes = np.linalg.svd(clipped - centre, full_matrices=False)
-    kept = np.flatnonzero(sizes > 1e-6 * sizes[0])[:n_components] if sizes[0] > 0 else []
-    if not len(kept):
-        raise ValueError("all galaxies have the same features: the translator is not trained, or they are one galaxy")
-    return Plane(low, high, centre, axes[kept].T * (np.sqrt(len(values)) / sizes[kept]),
-                  sizes[kept]**2 / np.sum(sizes**2))
 
 
 def fit_mixture(points, n_parts, seed):

@@ -2,11 +2,12 @@
 
 import logging
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
 
-from astro_galtrans.evaluation._mixture import fit_mixture, principal_plane
+from astro_galtrans.evaluation._mixture import fit_mixture
 from astro_galtrans.evaluation._populations_features import Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
 
@@ -15,9 +16,25 @@ __all__ = ["Populations", "populations"]
 log = logging.getLogger(__name__)
 
 _ANNULI = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_N_COMPONENTS = 15
+_N_COMPONENTS = 10
+_CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
 _LEAST = 20  # galaxies for each population, and for each component
 _N_SHOWN = 4
+
+
+class _Plane(NamedTuple):
+    """From features to a few coordinates: what was learned of the galaxies that populations were found among."""
+
+    low: np.ndarray
+    high: np.ndarray
+    centre: np.ndarray
+    axes: np.ndarray
+    """Shape ``(feature, component)``; coordinates have variance 1."""
+    variance: np.ndarray
+    """Share of each component in the variance of the features."""
+
+    def coordinates(self, values):
+        return (np.clip(values, self.low, self.high) - self.centre) @ self.axes
 
 
 class Populations:
@@ -32,8 +49,6 @@ class Populations:
         the blue to the red end of the axis.
     kind : str
         What they were told apart by, as ``"scales"``.
-    shape : tuple of int
-        Rows and columns of the input images.
     features : ndarray
         Shape ``(galaxy, feature)``.
     feature_names : list of str
@@ -53,11 +68,11 @@ class Populations:
         ``"weight"``, the inverse learned variance of the passband gradients in each pixel, or None.
     """
 
-    def __init__(self, ids, shape, features, reader, plane, mixture, examples=()):
+    def __init__(self, ids, features, reader, plane, mixture, examples=()):
         self.features, self.feature_names = features.values, features.names
         self._reader, self._plane, self._mixture = reader, plane, mixture
         self._hash = reader.translator.hash
-        self.kind, self.examples, self.shape = reader.kind, list(examples), tuple(shape)
+        self.kind, self.examples = reader.kind, list(examples)
         self.coordinates = plane.coordinates(features.values)
         self.shares, self.bic_gain = mixture.shares, mixture.bic_gain
         places = mixture.score(mixture.means)
@@ -166,9 +181,9 @@ def populations(translator, pairs, *, n_populations=2, features="scales", annuli
         What the galaxies are told apart by. ``"scales"``: the standard deviation that the objective expects of the
         residual of each gradient, whose inverse square is its weight; ``"excess"``: the same in units of the sky noise,
         and so only what was learned; ``"noise"``: the sky noise alone, which follows from the translated image. These
-        need the input alone. ``"weights"``: weights of the flow for the residuals against target images. All of these
-        are means in annuli, at the scales of the objective up to 0.8 arcsec. ``"embedding"``: the network's vector of
-        the galaxy. Translators of other objectives have ``"noise"`` and ``"embedding"``.
+        are means in annuli and need the input alone. ``"weights"``: weights of the flow for the residuals against
+        target images, in annuli too. ``"embedding"``: the network's vector of the galaxy. Translators of other
+        objectives have ``"noise"`` and ``"embedding"``.
     annuli : sequence of float, optional
         Edges in arcsec; annuli beyond the image are left out.
     n_components : int, optional
@@ -202,7 +217,7 @@ def populations(translator, pairs, *, n_populations=2, features="scales", annuli
     if good.sum() < _LEAST * n_populations:
         raise ValueError(f"{n_populations} populations need at least {_LEAST * n_populations} galaxies with usable "
                          f"pixels, got {good.sum()}")
-    plane = principal_plane(read.values[good], min(n_components, good.sum() // _LEAST))
+    plane = _principal_plane(read.values[good], min(n_components, good.sum() // _LEAST))
     points = plane.coordinates(read.values[good])
     mixture = fit_mixture(points, n_populations, seed)
     if not _ascends(mixture.score(points), read.redness[good]):
@@ -226,6 +241,18 @@ def _read(reader, pairs, batch_size, device, progress):
     return pairs, features
 
 
+def _principal_plane(values, n_components):
+    low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED], axis=0)
+    clipped = np.clip(values, low, high)
+    centre = clipped.mean(0)
+    _, sizes, axes = np.linalg.svd(clipped - centre, full_matrices=False)
+    kept = np.flatnonzero(sizes > 1e-6 * sizes[0])[:n_components] if sizes[0] > 0 else []
+    if not len(kept):
+        raise ValueError("all galaxies have the same features: the translator is not trained, or they are one galaxy")
+    return _Plane(low, high, centre, axes[kept].T * (np.sqrt(len(values)) / sizes[kept]),
+                  sizes[kept]**2 / np.sum(sizes**2))
+
+
 def _ascends(score, redness):
     known = np.isfinite(redness)
     if known.sum() < 3:
@@ -247,7 +274,7 @@ def _table(ids, coordinates, mixture):
 
 def _with_examples(pairs, features, reader, plane, mixture):
     """The populations, with the galaxies nearest to the mean of each."""
-    found = Populations(pairs.ids, pairs.input_flux.shape[2:], features, reader, plane, mixture)
+    found = Populations(pairs.ids, features, reader, plane, mixture)
     offset = found.coordinates[:, None] - mixture.means
     distance = np.einsum("npi,ij,npj->pn", offset, np.linalg.inv(mixture.covariance), offset)
     for number, row in enumerate(np.where(found.table["population"] == np.arange(len(distance))[:, None],
