@@ -6,7 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["RedshiftEmbedding", "SpectrumEmbedding", "available_conditioning", "build_embedding"]
+__all__ = ["RedshiftEmbedding", "RedshiftReader", "SpectrumEmbedding", "available_conditioning", "build_embedding"]
+
+# Of the redshift reader. Steps of two pixels of the grid resolve what a spectrum of 0.1 per cent a pixel tells.
+_PIXELS_A_STEP = 2
+_STEPS_BELOW = 3
+_SMOOTHING = 1.5  # steps; the standard deviation of the Gaussian that is learned
+_SHARPEST = 0.5  # steps; no redshift is taken for better known
+_PEAK = 8  # steps on either side that belong to one peak
 
 
 class _Embedding(nn.Module):
@@ -57,31 +64,112 @@ class RedshiftEmbedding(_Embedding):
         return self.layers(torch.cat([shift, damping * waves.sin(), damping * waves.cos()], 1))
 
 
-class SpectrumEmbedding(_Embedding):
-    """A spectrum on a fixed logarithmic grid of wavelengths through convolutions of one dimension.
+class _SpectrumLayers(nn.Module):
+    """Convolutions along a spectrum, and two layers over what they find and where: places tell the redshift.
 
-    The network sees the flux density over its mean (the image knows how bright the galaxy is, and a fibre takes an
-    unknown share of it), its signal-to-noise, and which pixels there are.
+    Parameters
+    ----------
+    n_pixels : int
+        Of the spectrum.
+    n_out : int
+        Length of the result.
+    widths : sequence of int, optional
+        Channels of each level; each has a quarter of the pixels of the one before.
+    """
+
+    def __init__(self, n_pixels, n_out, widths=(16, 24, 32)):
+        super().__init__()
+        self.levels = nn.ModuleList(nn.Conv1d(a, b, 7, stride=4, padding=3) for a, b in zip((3, *widths[:-1]), widths))
+        for _ in widths:
+            n_pixels = -(-n_pixels // 4)
+        self.head = nn.Sequential(nn.Linear(widths[-1] * n_pixels, 128), nn.SiLU(), nn.Linear(128, n_out))
+
+    def forward(self, channels):
+        for level in self.levels:
+            channels = functional.silu(level(channels))
+        return self.head(channels.flatten(1))
+
+
+def _channels(flux, weight):
+    """What layers read of a spectrum, ``(galaxy, 3, pixel)``: its shape, its signal-to-noise, and where it is.
+
+    The shape is the flux density over its mean: the image knows how bright the galaxy is, and a fibre takes an unknown
+    share of it.
+    """
+    valid = weight > 0
+    count = valid.sum(1, keepdim=True).clamp_min(1)
+    flux = torch.where(valid, flux, 0)
+    snr = (flux * torch.where(valid, weight, 0).sqrt()).clamp(-1e4, 1e4)
+    mean = flux.abs().sum(1, keepdim=True) / count
+    return torch.stack([torch.asinh(flux / mean.clamp_min(1e-30)), torch.asinh(snr) / 4, valid.to(flux.dtype)], 1)
+
+
+class RedshiftReader(nn.Module):
+    """The redshift of a galaxy from its spectrum, as probabilities of steps of ln(1 + redshift).
+
+    It is trained on spectra alone, before the translator, in seconds where images take minutes, and is then left as it
+    is. `loss` is what it is trained on.
+
+    Parameters
+    ----------
+    grid : dict
+        The grid of wavelengths: ``"first"``, ``"last"`` and ``"n_pixels"``.
+    largest : float
+        The largest redshift that it can tell.
+    """
+
+    def __init__(self, grid, largest):
+        super().__init__()
+        self.grid_step = math.log(grid["last"] / grid["first"]) / (grid["n_pixels"] - 1)
+        self.largest, step = largest, _PIXELS_A_STEP * self.grid_step
+        n_steps = math.ceil(math.log1p(largest) / step)
+        # Some steps below 0: galaxies fall towards us, and the peak of one at 0 has two sides.
+        self.register_buffer("shifts", step * torch.arange(-_STEPS_BELOW, n_steps + 1), persistent=False)
+        self.layers = _SpectrumLayers(grid["n_pixels"], len(self.shifts))
+        self.requires_grad_(False)
+
+    def forward(self, flux, weight):
+        """Redshift and its standard deviation, each of shape ``(galaxy,)``.
+
+        They are those of the largest peak of the probability, not of all of it: between two lines that it may be
+        is no line.
+        """
+        # The 8 bits of bfloat16 would blur the spectrum.
+        with torch.autocast(flux.device.type, enabled=False):
+            probability = self.layers(_channels(flux.float(), weight.float())).softmax(1)
+        best = self.shifts[probability.argmax(1)][:, None]
+        near = probability * ((self.shifts - best).abs() < _PEAK * (self.shifts[1] - self.shifts[0]))
+        near = near / near.sum(1, keepdim=True)
+        shift = near @ self.shifts
+        step = self.shifts[1] - self.shifts[0]
+        variance = (near * (self.shifts - shift[:, None]).square()).sum(1) - (_SMOOTHING * step).square()
+        return shift.expm1(), variance.clamp_min((_SHARPEST * step).square()).sqrt() * shift.exp()
+
+    def loss(self, flux, weight, redshift):
+        """Cross entropy of the probabilities and those of a Gaussian around each redshift, a scalar tensor."""
+        offset = (torch.log1p(redshift)[:, None] - self.shifts) / (_SMOOTHING * (self.shifts[1] - self.shifts[0]))
+        wanted = (-0.5 * offset.square()).softmax(1)
+        return -(wanted * self.layers(_channels(flux, weight)).log_softmax(1)).sum(1).mean()
+
+
+class SpectrumEmbedding(_Embedding):
+    """A spectrum on a fixed logarithmic grid of wavelengths: its shape through convolutions, and the redshift in it.
 
     Parameters
     ----------
     n_out : int
         Length of the embedding.
     grid : dict
-        The grid of wavelengths, of which ``"n_pixels"`` is read; the rest is kept for who resamples spectra.
-    widths : sequence of int, optional
-        Channels of each level; each has a quarter of the pixels of the one before.
+        The grid of wavelengths: ``"first"``, ``"last"`` and ``"n_pixels"``.
+    largest_redshift : float, optional
+        That a `RedshiftReader` can tell. None is no reader, where redshifts to train it on are not known.
     """
 
-    def __init__(self, n_out, grid, widths=(16, 24, 32)):
+    def __init__(self, n_out, grid, largest_redshift=None):
         super().__init__(n_out)
-        n_pixels = grid["n_pixels"]
-        channels = zip((3, *widths[:-1]), widths)
-        self.levels = nn.ModuleList(nn.Conv1d(a, b, 7, stride=4, padding=3) for a, b in channels)
-        for _ in widths:
-            n_pixels = -(-n_pixels // 4)
-        # Where in the spectrum a feature lies is the redshift: places are kept, not averaged.
-        self.head = nn.Sequential(nn.Linear(widths[-1] * n_pixels, 4 * n_out), nn.SiLU(), nn.Linear(4 * n_out, n_out))
+        self.layers = _SpectrumLayers(grid["n_pixels"], n_out)
+        self.reader = None if largest_redshift is None else RedshiftReader(grid, largest_redshift)
+        self.redshift = None if largest_redshift is None else RedshiftEmbedding(n_out)
 
     @staticmethod
     def known(flux, weight):
@@ -89,16 +177,8 @@ class SpectrumEmbedding(_Embedding):
         return (weight > 0).any(1)
 
     def _embed(self, flux, weight, known):
-        valid = weight > 0
-        count = valid.sum(1, keepdim=True).clamp_min(1)
-        flux = torch.where(valid, flux, 0)
-        snr = (flux * torch.where(valid, weight, 0).sqrt()).clamp(-1e4, 1e4)
-        mean = flux.abs().sum(1, keepdim=True) / count
-        shape = torch.asinh(flux / mean.clamp_min(1e-30))
-        x = torch.stack([shape, torch.asinh(snr) / 4, valid.to(flux.dtype)], 1)
-        for level in self.levels:
-            x = functional.silu(level(x))
-        return self.head(x.flatten(1))
+        embedding = self.layers(_channels(flux, weight))
+        return embedding if self.reader is None else embedding + self.redshift(*self.reader(flux, weight))
 
 
 _EMBEDDINGS = {"redshift": RedshiftEmbedding, "spectrum": SpectrumEmbedding}

@@ -34,7 +34,7 @@ ABLATIONS = {
     "no-residual-path": {"objective": "gradient", "residual": False},
     "no-photometry-head": {"objective": "gradient", "photometry": False},
     "no-apertures": {"objective": "gradient", "objective_options": {"aperture_weight": 0.0}},
-    "no-pixel-start": {"objective": "gradient", "objective_options": {"pixel_share": 0.0}},
+    "no-pixels": {"objective": "gradient", "objective_options": {"pixel_weight": 0.0}},
     "gaussian": {"objective": "gradient", "objective_options": {"gaussian": True}},
     "log-pixels": {"objective": "gradient", "objective_options": {"elements": "log flux"}},
     "passband-only": {"objective": "gradient", "objective_options": {"elements": "passband"}},

@@ -9,7 +9,7 @@ _ABLATIONS = {
     "full": "everything", "pixel": "pixel objective, same network", "conventional": "conventional translator",
     "unweighted": "no weights", "no-flow": "no flow", "single-scale": "a single scale",
     "no-residual-path": "no residual path", "no-photometry-head": "no photometry head",
-    "no-apertures": "no aperture term", "no-pixel-start": "no start on pixels",
+    "no-apertures": "no aperture term", "no-pixels": "no pixel term",
     "gaussian": "Gaussian weights", "log-pixels": "log pixels, no gradients", "passband-only": "passband only",
     "spatial-only": "x and y only",
 }

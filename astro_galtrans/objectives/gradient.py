@@ -22,6 +22,8 @@ _SKY_COUNTS = 0.05  # what a pixel of sky counts; one of 10 times its noise coun
 _FLOOR = 0.6931
 _APERTURE_START = -3.0  # log of the scale of an aperture's log flux before training, 0.05
 _APERTURE_WEIGHT = 1.5
+# The weight at which images were as sharp as those of pixels alone, and colours no worse than without.
+_PIXEL_WEIGHT = 30.0
 
 
 def _share(level):
@@ -125,10 +127,9 @@ class GradientObjective(_GradientScales):
         Pixel vectors per step on which the flow is evaluated, over all scales together; 0 leaves the flow out.
     max_scales : int, optional
         How many of the scales 1, 2, 4, ... pixels take part.
-    pixel_share : float, optional
-        Share of the training, at its start, in which the network follows the squared error of stretched pixels while
-        scales and flow learn from its residuals. Free scales would otherwise explain an image that is still
-        blurred as noise, and weigh down just what sharpens it. Apertures count from the beginning.
+    pixel_weight : float, optional
+        What the mean squared error of stretched pixels counts beside the likelihood. Free scales explain an image that
+        is blurred as noise, and weigh down just what would sharpen it; this term does not let them.
     elements : str, optional
         What is compared at each pixel: ``"gradients"`` along x, y and passband; to compare with, ``"spatial"`` or
         ``"passband"`` gradients alone, or the ``"log flux"`` itself.
@@ -138,15 +139,16 @@ class GradientObjective(_GradientScales):
         What the likelihood of an aperture's log flux or colour counts beside that of a gradient.
     """
 
-    def __init__(self, n_bands, n_features, n_embedding, n_flow=256, max_scales=_MAX_SCALES, pixel_share=0.3,
-                 elements="gradients", gaussian=False, aperture_weight=_APERTURE_WEIGHT):
+    def __init__(self, n_bands, n_features, n_embedding, n_flow=256, max_scales=_MAX_SCALES,
+                 pixel_weight=_PIXEL_WEIGHT, elements="gradients", gaussian=False, aperture_weight=_APERTURE_WEIGHT):
         super().__init__(n_bands, n_features, n_embedding, max_scales, elements)
-        if n_flow < 0 or not 0 <= pixel_share < 1:
-            raise ValueError(f"n_flow must be at least 0 and pixel_share in [0, 1), got {n_flow} and {pixel_share}")
-        if not 0 <= aperture_weight < float("inf"):
-            raise ValueError(f"aperture_weight must be a finite number of at least 0, got {aperture_weight}")
+        if n_flow < 0:
+            raise ValueError(f"n_flow must be at least 0, got {n_flow}")
+        for name, weight in (("pixel_weight", pixel_weight), ("aperture_weight", aperture_weight)):
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"{name} must be a finite number of at least 0, got {weight}")
         n_vector, n_context = self.n_elements, 8
-        self.n_flow, self.pixel_share = 0 if gaussian else n_flow, pixel_share
+        self.n_flow, self.pixel_weight = 0 if gaussian else n_flow, pixel_weight
         self.gaussian, self.aperture_weight = bool(gaussian), aperture_weight
         self.scale_heads = nn.ModuleList(nn.Conv2d(n_features + n_bands, n_vector, 1) for _ in range(max_scales))
         self.scale_shifts = nn.ModuleList(nn.Linear(n_embedding, n_vector) for _ in range(max_scales))
@@ -160,11 +162,9 @@ class GradientObjective(_GradientScales):
     def forward(self, network, prediction, target, valid, generator, progress=1.0):
         """Loss, the gain in likelihood that the flow brings per element, and that of apertures; see `Objective`."""
         apertures = self._aperture_nll(network, prediction, target, valid)
-        start = progress < self.pixel_share
-        loss, logs = self._likelihood(
-            network, prediction.detach() if start else prediction, target, valid, generator)
-        if start:
-            loss = loss + stretched_error(network, prediction, target, valid)
+        loss, logs = self._likelihood(network, prediction, target, valid, generator)
+        if self.pixel_weight:
+            loss = loss + self.pixel_weight * stretched_error(network, prediction, target, valid)
         return loss + self.aperture_weight * apertures, {**logs, "aperture_nll": float(apertures.detach())}
 
     def _likelihood(self, network, prediction, target, valid, generator):

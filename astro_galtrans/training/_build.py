@@ -8,6 +8,7 @@ from astro_galtrans.backbones import TranslationNetwork, fill_invalid, log_apert
 from astro_galtrans.objectives import build_objective, objective_class
 from astro_galtrans.training._adversarial import AdversarialModule
 from astro_galtrans.training._module import TranslationModule
+from astro_galtrans.training._reader import fit_reader, readable_redshift
 
 __all__ = ["build_module"]
 
@@ -59,6 +60,9 @@ def build_module(pairs, config, n_steps, run):
     )
     if network.generative:
         _calibrate(network, pairs)
+    reader = getattr(network.condition, "reader", None)
+    if reader is not None:
+        fit_reader(reader, pairs, torch.Generator().manual_seed(config.seed))
     if network.photometry is not None:
         _solve_photometry(network, pairs)
     objective = build_objective(
@@ -72,7 +76,7 @@ def build_module(pairs, config, n_steps, run):
 def _conditioning_options(config, pairs):
     if config.conditioning != "spectrum":
         return {}
-    return {"grid": pairs.spectrum_grid.to_dict()}
+    return {"grid": pairs.spectrum_grid.to_dict(), "largest_redshift": readable_redshift(pairs)}
 
 
 def _calibrate(network, pairs):

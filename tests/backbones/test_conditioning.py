@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from astro_galtrans.backbones import available_conditioning
-from astro_galtrans.backbones.conditioning import build_embedding
+from astro_galtrans.backbones.conditioning import RedshiftReader, build_embedding
 
 GRID = {"first": 3600.0, "last": 10000.0, "n_pixels": 128}
 
@@ -106,3 +106,68 @@ def test_extreme_spectra_stay_finite(of_spectrum):
     flux, weight = lines()
     for factor in (0.0, 1e-20, 1e20):
         assert of_spectrum(factor * flux, weight).isfinite().all()
+
+
+@pytest.fixture
+def reader():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return RedshiftReader(GRID, 0.5)
+
+
+def test_a_reader_tells_the_redshift_of_its_probabilities(reader):
+    """Probabilities of a Gaussian around a place give its redshift back, and its width less the smoothing."""
+    step = float(reader.shifts[1] - reader.shifts[0])
+    shift, width = torch.log1p(torch.tensor(0.2)), 3.0 * step
+    with torch.no_grad():
+        last = reader.layers.head[-1]
+        last.weight.zero_()
+        last.bias.copy_(-0.5 * ((reader.shifts - shift) / width).square())
+    redshift, error = reader(*lines(n=2))
+    torch.testing.assert_close(redshift, torch.full((2,), 0.2), rtol=0, atol=1e-3)
+    # Smoothed by 1.5 steps.
+    torch.testing.assert_close(error / 1.2, torch.full((2,), step * (3.0**2 - 1.5**2) ** 0.5), rtol=0.05, atol=0)
+
+
+def test_a_reader_takes_one_of_two_peaks_and_not_the_mean(reader):
+    with torch.no_grad():
+        last = reader.layers.head[-1]
+        last.weight.zero_()
+        last.bias.fill_(-20)
+        last.bias[4], last.bias[18] = 0.0, -0.1
+    redshift, _ = reader(*lines())
+    torch.testing.assert_close(redshift, reader.shifts[4:5].expm1(), rtol=0, atol=1e-3)
+
+
+def test_the_loss_of_a_reader_is_least_at_the_truth(reader):
+    with torch.no_grad():
+        last = reader.layers.head[-1]
+        last.weight.zero_()
+        last.bias.copy_(-0.5 * ((reader.shifts - 0.25) / 0.02).square())
+        losses = [float(reader.loss(*lines(), torch.tensor([z]))) for z in (0.15, 0.284, 0.4)]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_an_embedding_with_a_reader_hears_the_redshift():
+    made = embedding("spectrum", grid=GRID, largest_redshift=0.5)
+    flux, weight = lines()
+    with torch.no_grad():
+        before = made(flux, weight)
+        last = made.reader.layers.head[-1]
+        last.bias[10] += 50
+        after = made(flux, weight)
+    assert (after - before).abs().max() > 1e-3
+    made(flux, weight).sum().backward()
+    for name, parameter in made.named_parameters():
+        if name.startswith("reader"):
+            assert parameter.grad is None and not parameter.requires_grad, name
+        elif name != "unknown":
+            assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_reader_under_autocast_reads_alike(reader):
+    with torch.no_grad():
+        plain = reader(*lines())
+        with torch.autocast("cpu", torch.bfloat16):
+            low = reader(*lines())
+    assert torch.equal(plain[0], low[0]) and torch.equal(plain[1], low[1])

@@ -79,20 +79,16 @@ def test_flow_and_context_get_gradients_after_the_first_step(make_network, make_
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, key
 
 
-def test_network_follows_stretched_pixels_at_the_start(make_network, make_objective, galaxies, predict, loss_of):
-    """In that share the image feels pixels in place of gradients, and scales and flow learn all the same."""
-    network, objective = make_network(), make_objective("gradient", pixel_share=0.5, aperture_weight=0.0)
-    target, grads = galaxies(), {}
-    runs = ("start", objective, 0.49), ("end", objective, 0.5), ("pixel", make_objective("pixel"), 0.0)
-    for key, part, progress in runs:
-        prediction = predict(network, galaxies(seed=2))
-        loss = loss_of(part, network, prediction, target, progress=progress)
-        grads[key], = torch.autograd.grad(loss, prediction.flux, retain_graph=True)
-        if key == "start":
-            loss.backward()
-    torch.testing.assert_close(grads["start"], grads["pixel"])
-    assert not torch.allclose(grads["end"], grads["pixel"])
-    assert objective.scale_heads[0].weight.grad.abs().max() > 0
+def test_pixels_count_beside_the_likelihood(make_network, make_objective, galaxies, predict, loss_of):
+    """What the image feels is the sum of the likelihood's pull and so many times that of the pixel objective."""
+    network, target = make_network(), galaxies()
+    prediction, pulls = predict(network, galaxies(seed=2)), {}
+    runs = {"both": make_objective("gradient", pixel_weight=7.0), "alone": make_objective("gradient", pixel_weight=0.0),
+            "pixel": make_objective("pixel")}
+    for key, objective in runs.items():
+        loss = loss_of(objective, network, prediction, target)
+        pulls[key], = torch.autograd.grad(loss, prediction.flux, retain_graph=True)
+    torch.testing.assert_close(pulls["both"], pulls["alone"] + 7.0 * pulls["pixel"])
 
 
 def test_network_feels_the_flow(make_network, make_objective, galaxies, predict, loss_of):
@@ -112,7 +108,8 @@ def test_network_feels_the_flow(make_network, make_objective, galaxies, predict,
 
 def test_flow_estimate_is_unbiased(make_network, make_objective, galaxies, predict):
     """The mean over draws is the likelihood under the flow of all vectors."""
-    network, objective = make_network(), make_objective("gradient", max_scales=1, n_flow=256, aperture_weight=0.0)
+    network, objective = make_network(), make_objective(
+        "gradient", max_scales=1, n_flow=256, aperture_weight=0.0, pixel_weight=0.0)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(5)
         for parameter in objective.flow.parameters():
