@@ -1,6 +1,7 @@
 """A cube as plain arrays in Jy: flux, its standard deviation, which pixels are good, and the grid on the sky."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import astropy.units as u
 import numpy as np
@@ -8,53 +9,72 @@ from astropy.nddata import StdDevUncertainty
 
 from astro_galtrans.images import as_band_cube
 
-__all__ = ["FluxArrays", "effective_wavelengths", "flux_arrays", "pixel_sides"]
+__all__ = ["FluxArrays", "band_constants", "band_index", "effective_wavelengths", "flux_arrays", "pixel_sides"]
+
+_ONE_JY = u.Jy.to(u.ABmag)
 
 
 @dataclass(frozen=True)
 class FluxArrays:
-    """Flux and standard deviation in Jy and the good pixels, each of shape ``(band, y, x)``."""
+    """Flux and standard deviation in Jy and the good pixels, each of shape ``(band, y, x)``; Jy of one image unit."""
 
     cube: object
     flux: np.ndarray
     sigma: np.ndarray | None
     good: np.ndarray
+    jansky: np.ndarray
 
 
 def flux_arrays(image, survey=None):
     """Read any accepted image into a `FluxArrays`; a pixel is good if it is finite, unmasked and has a finite error."""
     cube = as_band_cube(image, survey=survey)
-    in_jy = cube.to_unit(u.Jy)
-    flux = np.asarray(in_jy.data, dtype=float)
+    zero_points = cube.zero_points
+    if zero_points is None:
+        zero_points = cube.to_unit(u.Jy).zero_points  # raises, with what is missing
+    jansky = 10**(0.4 * (_ONE_JY - zero_points))
+    factor = jansky[:, None, None]
+    flux = cube.data * factor
     good = np.isfinite(flux)
     if cube.mask is not None:
-        good &= ~np.asarray(cube.mask, dtype=bool)
-    sigma = _stated_sigma(in_jy)
+        good &= ~cube.mask
+    sigma = _stated_sigma(cube, factor)
     if sigma is None:
         sigma = _survey_sigma(cube, np.where(good, flux, 0.0))
     if sigma is not None:
         good &= np.isfinite(sigma) & (sigma > 0)
-    return FluxArrays(cube, flux, sigma, good)
+    return FluxArrays(cube, flux, sigma, good, jansky)
 
 
-def _stated_sigma(in_jy):
-    if in_jy.uncertainty is None:
+def _stated_sigma(cube, factor):
+    if cube.uncertainty is None:
         return None
     with np.errstate(divide="ignore"):  # an inverse variance of 0 is a pixel without information
-        stated = in_jy.uncertainty.represent_as(StdDevUncertainty)
-    scale = 1.0 if stated.unit is None else (1.0 * stated.unit).to_value(u.Jy)
-    return np.broadcast_to(np.asarray(stated.array, dtype=float) * scale, in_jy.data.shape)
+        stated = cube.uncertainty.represent_as(StdDevUncertainty)
+    scale = 1.0 if stated.unit in (None, cube.unit) else stated.unit.to(cube.unit)
+    return stated.array * (factor * scale)
 
 
 def _survey_sigma(cube, flux):
     """Sky noise of the survey and the source's Poisson noise through its gain, in Jy, or None without a survey."""
     if cube.survey is None:
         return None
-    bands = [cube.survey[name] for name in cube.bands]
-    unit = np.array([band.flux_per_unit().to_value(u.Jy) for band in bands])[:, None, None]
-    sky = np.array([band.sky_noise for band in bands])[:, None, None] * unit
-    electron = unit / np.array([band.gain for band in bands])[:, None, None]
+    unit = band_constants(cube.survey.bands)[1][:, None, None]
+    sky = cube.survey.sky_noise[:, None, None] * unit
+    electron = unit / np.array([band.gain for band in cube.survey])[:, None, None]
     return np.sqrt(sky**2 + np.maximum(flux, 0.0) * electron)
+
+
+@lru_cache(maxsize=64)
+def _band_constants(bands):
+    constants = np.array([(band.effective_wavelength.to_value(u.AA), band.flux_per_unit().to_value(u.Jy))
+                          for band in bands]).T
+    constants.flags.writeable = False
+    return constants
+
+
+def band_constants(bands):
+    """Effective wavelength in Angstrom and flux density of one survey unit in Jy, two arrays of shape ``(band,)``."""
+    return _band_constants(tuple(bands))
 
 
 def effective_wavelengths(cube):
@@ -64,7 +84,14 @@ def effective_wavelengths(cube):
             "the cube has no survey, so that the wavelengths of its bands are not known; "
             "give survey=, as survey='SDSS'"
         )
-    return u.Quantity([cube.survey[name].effective_wavelength for name in cube.bands]).to(u.AA)
+    return band_constants(cube.survey.bands)[0] * u.AA
+
+
+def band_index(cube, name):
+    """Where the cube has a band, or a ValueError that names those it has."""
+    if name not in cube.bands:
+        raise ValueError(f"bands names {name!r}, which is not among the image's bands {', '.join(cube.bands)}")
+    return cube.bands.index(name)
 
 
 def pixel_sides(cube):
@@ -85,5 +112,5 @@ def pixel_sides(cube):
     for a, b in ((0, 1), (2, 3)):
         # Haversine: the steps are far too small for the arc cosine.
         h = np.sin((lat[b] - lat[a]) / 2)**2 + np.cos(lat[a]) * np.cos(lat[b]) * np.sin((lon[b] - lon[a]) / 2)**2
-        sides.append(2 * np.arcsin(np.sqrt(h)) * u.rad.to(u.arcsec))
+        sides.append(float(2 * np.arcsin(np.sqrt(h)) * u.rad.to(u.arcsec)))
     return tuple(sides)

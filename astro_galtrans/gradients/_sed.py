@@ -7,7 +7,8 @@ import numpy as np
 from astropy.nddata import NDData, StdDevUncertainty
 from astropy.wcs import WCS, Sip
 
-from astro_galtrans.gradients._flux import effective_wavelengths, flux_arrays, pixel_sides
+from astro_galtrans.gradients._flux import band_constants, effective_wavelengths, flux_arrays, pixel_sides
+from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients
 
 __all__ = ["SEDGradients", "sed_gradients", "softened_log"]
 
@@ -28,7 +29,8 @@ class SEDGradients:
     ----------
     x, y : `~astropy.nddata.NDData`
         Forward differences of ``asinh(f / 2s)`` over the angle between neighbouring pixels, in 1/arcsec, shapes
-        ``(band, ny, nx - 1)`` and ``(band, ny - 1, nx)``. Their WCS is that of the image moved by half a pixel.
+        ``(band, ny, nx - 1)`` and ``(band, ny - 1, nx)``. Their ``wcs``, of the last two axes as that of a BandCube,
+        is the image's moved by half a pixel.
     passband : `~astropy.nddata.NDData`
         ``d ln f_nu / d ln wavelength`` between neighbouring bands, without unit, shape ``(band - 1, ny, nx)``.
     bands : tuple of str
@@ -41,6 +43,10 @@ class SEDGradients:
         Sum over the good pixels of each band, in Jy: the constant that gradients alone leave free.
     pixel_sides : tuple of float
         Angle of one pixel along x and y, in arcsec.
+    wcs : `~astropy.wcs.WCS` or None
+        WCS of the image.
+    survey : Survey or None
+        Survey of the image.
     meta : dict
         The meta of the image.
     """
@@ -101,20 +107,37 @@ def sed_gradients(image, *, survey=None, softening=None):
     """
     arrays = flux_arrays(image, survey)
     cube = arrays.cube
-    if len(cube.bands) < 1 or min(cube.shape[-2:]) < 2:
+    if min(cube.shape[-2:]) < 2:
         raise ValueError(f"image must have at least 2 x 2 pixels, got shape {cube.shape}")
     wavelength = effective_wavelengths(cube)
     scale = _softening(arrays, softening)
     sides = pixel_sides(cube)
-    log_flux, log_variance = _log_and_variance(arrays.flux, arrays.sigma, scale[:, None, None])
-    along = [
-        _difference(log_flux, log_variance, arrays.good, axis, side, u.arcsec**-1, _shifted(cube.wcs, axis))
-        for axis, side in ((2, sides[0]), (1, sides[1]))
-    ]
+    values = _gradients(arrays, Steps(scale, np.ones(len(scale)), np.log(wavelength.value), sides))
+    bad = None if arrays.good.all() else ~arrays.good
+    per_arcsec = u.arcsec**-1
     return SEDGradients(
-        *along, _passband(arrays, scale, wavelength, cube.wcs), cube.bands, wavelength, scale * u.Jy,
-        np.where(arrays.good, arrays.flux, 0.0).sum(axis=(1, 2)) * u.Jy, sides, cube.wcs, cube.survey, dict(cube.meta),
+        _element(values.x, values.x_sigma, _either(bad, 2), per_arcsec, _shifted(cube.wcs, 2)),
+        _element(values.y, values.y_sigma, _either(bad, 1), per_arcsec, _shifted(cube.wcs, 1)),
+        _element(values.passband, values.passband_sigma, _either(bad, 0), u.dimensionless_unscaled, cube.wcs),
+        cube.bands, wavelength, scale * u.Jy, _total(arrays) * u.Jy, sides, cube.wcs, cube.survey, dict(cube.meta),
     )
+
+
+def _gradients(arrays, steps):
+    """The kernel's gradients of one image; NaN pixels give NaN elements."""
+    flux = arrays.flux[np.newaxis]
+    variance = None if arrays.sigma is None else np.square(arrays.sigma)[np.newaxis]
+    n_bands, ny, nx = arrays.flux.shape
+    shapes = [(1, n_bands, ny, nx - 1), (1, n_bands, ny - 1, nx), (1, n_bands - 1, ny, nx)]
+    out = GradientArrays(*(np.empty(shape) for shape in shapes * (1 if variance is None else 2)))
+    bad = None if arrays.good.all() else ~arrays.good[np.newaxis]
+    with np.errstate(invalid="ignore", over="ignore"):  # of bad pixels, which become NaN
+        fill_gradients(flux, variance, bad, steps, out, [np.empty_like(flux) for _ in range(3)])
+    return out
+
+
+def _total(arrays):
+    return np.sum(arrays.flux, axis=(1, 2), where=arrays.good)
 
 
 def _softening(arrays, softening):
@@ -130,45 +153,27 @@ def _softening(arrays, softening):
     if empty:
         raise ValueError(f"image has no good pixel in band {', '.join(empty)}")
     if arrays.cube.uncertainty is None:
-        bands = [arrays.cube.survey[name] for name in arrays.cube.bands]
-        return np.array([band.sky_noise * band.flux_per_unit().to_value(u.Jy) for band in bands])
+        survey = arrays.cube.survey
+        return survey.sky_noise * band_constants(survey.bands)[1]
+    if arrays.good.all():
+        return np.median(arrays.sigma.reshape(n_bands, -1), axis=1)
     return np.array([np.median(sigma[good]) for sigma, good in zip(arrays.sigma, arrays.good)])
 
 
-def _log_and_variance(flux, sigma, softening):
-    log_variance = None if sigma is None else sigma**2 / (flux**2 + 4 * softening**2)
-    return softened_log(flux, softening), log_variance
-
-
-def _ends(array, axis):
+def _either(bad, axis):
+    """Where one of two neighbours along an axis of (band, y, x) is bad."""
+    if bad is None:
+        return None
     before, after = [slice(None)] * 3, [slice(None)] * 3
     before[axis], after[axis] = slice(None, -1), slice(1, None)
-    return array[tuple(before)], array[tuple(after)]
+    return bad[tuple(before)] | bad[tuple(after)]
 
 
-def _difference(log_flux, log_variance, good, axis, step, unit, wcs):
-    first, second = _ends(log_flux, axis)
-    mask = ~np.logical_and(*_ends(good, axis))
-    uncertainty = None if log_variance is None else np.sqrt(np.add(*_ends(log_variance, axis))) / step
-    return _nddata((second - first) / step, uncertainty, mask, unit, wcs)
-
-
-def _passband(arrays, scale, wavelength, wcs):
-    step = np.diff(np.log(wavelength.value))[:, None, None]
-    shared = np.maximum(scale[:-1], scale[1:])[:, None, None]
-    sigma = [None, None] if arrays.sigma is None else _ends(arrays.sigma, 0)
-    blue, red = (_log_and_variance(f, s, shared) for f, s in zip(_ends(arrays.flux, 0), sigma))
-    uncertainty = None if arrays.sigma is None else np.sqrt(blue[1] + red[1]) / step
-    mask = ~np.logical_and(*_ends(arrays.good, 0))
-    return _nddata((red[0] - blue[0]) / step, uncertainty, mask, u.dimensionless_unscaled, wcs)
-
-
-def _nddata(values, uncertainty, mask, unit, wcs):
-    values[mask] = np.nan
-    if uncertainty is not None:
-        uncertainty[mask] = np.nan
-        uncertainty = StdDevUncertainty(uncertainty, copy=False)
-    return NDData(values, uncertainty=uncertainty, mask=mask, unit=unit, meta={"celestial_wcs": wcs})
+def _element(values, sigma, mask, unit, wcs):
+    values = values[0]
+    uncertainty = None if sigma is None else StdDevUncertainty(sigma[0], copy=False)
+    mask = np.zeros(values.shape, dtype=bool) if mask is None else mask
+    return NDData(values, uncertainty=uncertainty, mask=mask, unit=unit, wcs=wcs, meta={"celestial_wcs": wcs})
 
 
 def _shifted(wcs, axis):

@@ -1,4 +1,4 @@
-"""The spectral energy distribution of a part of an image as a spectrum."""
+"""The spectral energy distribution of parts of an image as spectra."""
 
 import astropy.units as u
 import numpy as np
@@ -9,27 +9,40 @@ from astro_galtrans.gradients._flux import effective_wavelengths, flux_arrays
 __all__ = ["sed_spectrum"]
 
 
-def sed_spectrum(image, aperture=None, *, survey=None):
+def sed_spectrum(image, aperture=None, *, label=None, survey=None):
     """Spectral energy distribution at the bands' effective wavelengths.
 
     Parameters
     ----------
     image : BandCube, `~astropy.nddata.NDData` or dict of `~astropy.nddata.CCDData`
         The image, ``(band, y, x)``.
-    aperture : None, photutils aperture, ndarray or "pixel", optional
-        None sums the whole image. A photutils pixel or sky aperture counts each pixel by the share inside it, an
-        array of shape ``(y, x)`` (bool, or weights) by its value. ``"pixel"`` gives a spectrum for every pixel.
+    aperture : None, photutils aperture, segmentation map, ndarray or "pixel", optional
+        What is summed:
+
+        - None: the whole image.
+        - A photutils pixel or sky aperture: each pixel by the share inside it. At several positions it gives a
+          spectrum for each.
+        - A `photutils.segmentation.SegmentationImage` or an array of int, shape ``(y, x)``: the segment ``label``,
+          or a spectrum for each of several.
+        - An array of bool or float, shape ``(y, x)``: each pixel by its weight.
+        - ``"pixel"``: nothing, a spectrum for every pixel.
+    label : int or sequence of int, optional
+        Segments of a segmentation map; default all but 0, in increasing order.
     survey : Survey or str, optional
         Where the image does not say it itself.
 
     Returns
     -------
     `specutils.Spectrum`
-        In Jy with a standard deviation where the noise is known, of shape ``(band,)`` or ``(y, x, band)``. A pixel
-        that is bad in one band is left out of the sum in all, since the colours would be those of different
-        regions otherwise; ``meta["area"]`` is the share of the aperture's area that was summed. With ``"pixel"``
-        bad values are NaN and masked, ``spectrum[y, x, :]`` is one pixel, and ``meta["celestial_wcs"]`` is the
-        image's WCS.
+        In Jy, with a standard deviation where the noise is known, of shape ``(band,)``, ``(n, band)`` for several
+        positions or segments, or ``(y, x, band)``.
+
+        A pixel that is bad in one band is left out of the sum in all, since the colours would be those of different
+        regions otherwise; ``meta["area"]`` is the share of the area that was summed, ``meta["labels"]`` the segments.
+        One of several without a good pixel is NaN and masked.
+
+        With ``"pixel"`` bad values are NaN and masked, ``spectrum[y, x, :]`` is one pixel, and ``spectrum.wcs`` has
+        the wavelengths and the sky. specutils does not slice it; ``meta["celestial_wcs"]`` is that of the image.
 
     Raises
     ------
@@ -39,19 +52,29 @@ def sed_spectrum(image, aperture=None, *, survey=None):
     from specutils import Spectrum
 
     arrays = flux_arrays(image, survey)
-    wavelength = effective_wavelengths(arrays.cube)
-    meta = {**arrays.cube.meta, "bands": arrays.cube.bands, "celestial_wcs": arrays.cube.wcs}
+    cube = arrays.cube
+    wavelength = effective_wavelengths(cube)
+    meta = {**cube.meta, "bands": cube.bands, "celestial_wcs": cube.wcs}
+    wcs = mask = None
     if isinstance(aperture, str):
         if aperture != "pixel":
             raise ValueError(f"aperture must be None, an aperture, an array or 'pixel', got {aperture!r}")
         flux, sigma, mask = _per_pixel(arrays)
-        meta["area"] = None
+        wcs = None if cube.wcs is None else _compound(wavelength, cube.wcs)
     else:
-        flux, sigma, meta["area"] = _summed(arrays, _pixel_weights(aperture, arrays.cube))
-        mask = None
+        labels = _segments(aperture, label, cube.shape[-2:])
+        if labels is None:
+            flux, sigma, meta["area"] = _of_weights(arrays, _pixel_weights(aperture, cube))
+        else:
+            meta["labels"] = labels[1]
+            flux, sigma, meta["area"] = _of_segments(arrays, *labels)
+        if flux.ndim == 2:
+            mask = ~np.isfinite(flux)
+        elif not np.isfinite(flux).all():
+            raise ValueError("aperture holds no pixel that is good in every band")
     uncertainty = None if sigma is None else StdDevUncertainty(sigma * u.Jy)
     return Spectrum(flux=flux * u.Jy, spectral_axis=wavelength, uncertainty=uncertainty, mask=mask, meta=meta,
-                    spectral_axis_index=flux.ndim - 1)
+                    wcs=wcs, spectral_axis_index=flux.ndim - 1)
 
 
 def _per_pixel(arrays):
@@ -60,19 +83,69 @@ def _per_pixel(arrays):
     return flux, sigma, ~np.moveaxis(arrays.good, 0, -1)
 
 
-def _summed(arrays, weights):
-    used = np.where(arrays.good.all(axis=0), weights, 0.0)
-    if not used.any():
-        raise ValueError("aperture holds no pixel that is good in every band")
-    flux = np.where(used > 0, arrays.flux, 0.0)
+def _compound(wavelength, celestial):
+    """The WCS of the pixels (band, x, y): a table of wavelengths and the sky; None with a specutils without NDCube."""
+    try:
+        from ndcube.wcs.wrappers import CompoundLowLevelWCS
+    except ImportError:
+        return None
+    from astropy.wcs.wcsapi import HighLevelWCSWrapper
+    from specutils import Spectrum
+
+    spectral = Spectrum(flux=np.zeros(len(wavelength)) * u.Jy, spectral_axis=wavelength).wcs
+    return HighLevelWCSWrapper(CompoundLowLevelWCS(getattr(spectral, "low_level_wcs", spectral), celestial))
+
+
+def _segments(aperture, label, shape):
+    """(map, the labels wanted) of a segmentation map, None for anything else."""
+    values = aperture.data if type(aperture).__name__ == "SegmentationImage" else aperture
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
+        if label is not None:
+            raise ValueError(f"label needs a segmentation map as aperture, got {type(aperture).__name__}")
+        return None
+    if values.shape != shape:
+        raise ValueError(f"aperture must be a segmentation map of shape {shape}, got {values.shape}")
+    known = np.unique(values)
+    known = known[known != 0]
+    wanted = known if label is None else np.asarray(label)
+    missing = np.setdiff1d(wanted, known)
+    if wanted.dtype.kind not in "iu" or missing.size or wanted.ndim > 1 or not wanted.size:
+        raise ValueError(f"label must be of segments in the map, {known.tolist()}, got {label!r}")
+    return values, wanted
+
+
+def _of_segments(arrays, segments, labels):
+    """Sums over the good pixels of each segment."""
+    known, place = np.unique(segments, return_inverse=True)
+    row = np.searchsorted(known, labels)
+    place = place.ravel()
+    used = arrays.good.all(axis=0).ravel()
+    count = np.bincount(place, used, len(known))[row]
+    lost = np.where(count > 0, 1.0, np.nan)[..., np.newaxis]
+
+    def total(planes):
+        return np.stack([np.bincount(place[used], plane.ravel()[used], len(known))[row] for plane in planes], -1) * lost
+
+    sigma = None if arrays.sigma is None else np.sqrt(total(arrays.sigma**2))
+    area = count / np.bincount(place, minlength=len(known))[row]
+    return total(arrays.flux), sigma, area if area.ndim else float(area)
+
+
+def _of_weights(arrays, weights):
+    """Sums under weights of shape (y, x), or (n, y, x) for n of them; NaN where none is on a good pixel."""
+    good = arrays.good.all(axis=0)
+    used = weights * good
+    area = used.sum(axis=(-2, -1)) / weights.sum(axis=(-2, -1))
+    lost = np.where(area > 0, 1.0, np.nan)[..., np.newaxis]
+    flux = np.einsum("...yx,byx->...b", used, np.where(good, arrays.flux, 0.0)) * lost
     sigma = None
     if arrays.sigma is not None:
-        sigma = np.sqrt((used**2 * np.where(used > 0, arrays.sigma, 0.0)**2).sum(axis=(1, 2)))
-    return (flux * used).sum(axis=(1, 2)), sigma, float(used.sum() / weights.sum())
+        sigma = np.sqrt(np.einsum("...yx,byx->...b", used**2, np.where(good, arrays.sigma, 0.0)**2)) * lost
+    return flux, sigma, area if area.ndim else float(area)
 
 
 def _pixel_weights(aperture, cube):
-    """The aperture as weights of shape (y, x)."""
+    """The aperture as weights of shape (y, x), or (n, y, x) for one at several positions."""
     shape = cube.shape[-2:]
     if aperture is None:
         return np.ones(shape)
@@ -81,14 +154,13 @@ def _pixel_weights(aperture, cube):
             raise ValueError("a sky aperture needs a WCS, and the image has none")
         aperture = aperture.to_pixel(cube.wcs)
     if hasattr(aperture, "to_mask"):
-        if not aperture.isscalar:
-            raise ValueError(f"aperture must be at one position, got {len(aperture)} positions")
-        weights = aperture.to_mask(method="exact").to_image(shape)
-        if weights is None:
+        masks = aperture.to_mask(method="exact")
+        images = [mask.to_image(shape) for mask in (masks if isinstance(masks, list) else [masks])]
+        if any(image is None for image in images):
             raise ValueError(f"aperture at {aperture.positions} does not overlap the image of shape {shape}")
-        return weights
+        return np.stack(images) if isinstance(masks, list) else images[0]
     weights = np.asarray(aperture)
-    if weights.shape != shape or weights.dtype.kind not in "biuf":
+    if weights.shape != shape or weights.dtype.kind not in "bf":
         raise ValueError(f"aperture must be an array of shape {shape}, got {weights.dtype} of shape {weights.shape}")
     weights = weights.astype(float)
     if not np.all(np.isfinite(weights)) or weights.min() < 0 or not weights.any():

@@ -1,0 +1,186 @@
+"""Bands of different sharpness brought to one PSF, so that a colour compares the same light."""
+
+import astropy.units as u
+import numpy as np
+from scipy.signal import fftconvolve
+from scipy.special import ive
+
+from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
+from astro_galtrans.images import BandCube, like_input
+
+__all__ = ["match_psf", "matched", "psf_sigmas"]
+
+_FWHM = 2 * np.sqrt(2 * np.log(2))
+_SAME = 1e-3  # relative difference of widths that is left alone
+_PENALTY = 1e-4
+
+
+def match_psf(image, to=None, *, method=None, survey=None):
+    """Every band of an image smoothed to the PSF of the broadest.
+
+    Passband gradients, colour maps and spectra of single pixels compare bands of the same pixel: where their PSFs
+    differ, a galaxy has a colour gradient that it does not have.
+
+    Parameters
+    ----------
+    image : BandCube, `~astropy.nddata.NDData` or dict of `~astropy.nddata.CCDData`
+        The image, ``(band, y, x)``.
+    to : str, optional
+        Band whose PSF the others get; default the one of the broadest PSF. Only sharper bands can be matched to it.
+    method : {None, "kernel", "gaussian"}, optional
+        ``"kernel"`` divides the two PSF images in Fourier space, with a Laplacian penalty on what the sharper PSF
+        does not hold (Boucaud et al. 2016, A&A 596, A63, eq. 17, with mu = 1e-4). ``"gaussian"`` smooths with the
+        Gaussian that makes the widths equal, measured as the radius that holds half of the light. Default the kernel
+        if the image has a ``psf``, else the Gaussian, with the typical FWHM of the survey.
+    survey : Survey or str, optional
+        Where the image does not say it itself.
+
+    Returns
+    -------
+    BandCube, or the kind of ``image``
+        In the same unit, with the same mask, and ``psf`` where there was one. Around bad pixels the kernel is
+        normalised to the good ones. The uncertainty is that of each pixel by itself, from independent pixels before;
+        neighbours share their noise afterwards. ``meta["psf_match"]`` says what was done.
+
+    Raises
+    ------
+    ValueError
+        If neither the image nor the survey tells the PSFs, or a band is broader than ``to``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.gradients import match_psf
+    >>> from astro_galtrans.images import BandCube
+    >>> cube = BandCube(np.ones((5, 32, 32)), unit="nmgy", wcs=None, bands="ugriz", survey="SDSS")
+    >>> match_psf(cube).meta["psf_match"]["to"]
+    'u'
+    """
+    arrays = flux_arrays(image, survey)
+    cube = arrays.cube
+    flux, sigma, psf, done = matched(arrays, list(range(len(cube.bands))), to, method)
+    if done["method"] is None:
+        raise ValueError("image has neither psf nor survey, so that the PSFs of its bands are not known")
+    factor = arrays.jansky[:, None, None]
+    uncertainty = None
+    if sigma is not None:
+        from astropy.nddata import StdDevUncertainty
+
+        uncertainty = StdDevUncertainty(sigma / factor)
+    result = BandCube(flux / factor, unit=cube.unit, wcs=cube.wcs, bands=cube.bands, survey=cube.survey,
+                      mask=None if arrays.good.all() else ~arrays.good, uncertainty=uncertainty, psf=psf,
+                      meta={**cube.meta, "psf_match": done})
+    return like_input(result, image)
+
+
+def matched(arrays, index, to=None, method=None):
+    """Flux and standard deviation of some bands with equal PSFs.
+
+    Parameters
+    ----------
+    arrays : FluxArrays
+        The image.
+    index : list of int
+        Its bands.
+    to, method
+        As of `match_psf`.
+
+    Returns
+    -------
+    flux, sigma : ndarray of shape (len(index), y, x)
+        In Jy, NaN where bad; ``sigma`` is None where the noise is not known.
+    psf : ndarray or None
+        The PSFs that these bands have now.
+    done : dict
+        ``to``, ``method`` and the ``smoothed`` bands; the method is None if the PSFs are not known.
+    """
+    cube = arrays.cube
+    flux = np.where(arrays.good[index], arrays.flux[index], np.nan)
+    sigma = None if arrays.sigma is None else np.where(arrays.good[index], arrays.sigma[index], np.nan)
+    psf = None if cube.psf is None else np.array(cube.psf[index], dtype=float)
+    if method not in (None, "kernel", "gaussian"):
+        raise ValueError(f"method must be None, 'kernel' or 'gaussian', got {method!r}")
+    if method == "kernel" and psf is None:
+        raise ValueError("method 'kernel' needs the PSF of each band in image.psf, which is None")
+    widths = psf_sigmas(cube, index)
+    if widths is None:
+        return flux, sigma, psf, {"to": None, "method": None, "smoothed": ()}
+    method = method or ("gaussian" if psf is None else "kernel")
+    target = int(np.argmax(widths)) if to is None else index.index(band_index(cube, to))
+    wider = [cube.bands[index[i]] for i in range(len(index)) if widths[i] > widths[target] * (1 + _SAME)]
+    if wider:
+        raise ValueError(f"to must be the band of the broadest PSF, got {to!r}, and {', '.join(wider)} is broader")
+    smoothed = [i for i in range(len(index)) if widths[i] < widths[target] * (1 - _SAME)]
+    for i in smoothed:
+        if method == "kernel":
+            kernel = _fourier_kernel(psf[i], psf[target])
+        else:
+            kernel = _gaussian_kernel(np.sqrt(widths[target]**2 - widths[i]**2))
+        flux[i], deviation = _smoothed(flux[i], None if sigma is None else sigma[i], kernel)
+        if sigma is not None:
+            sigma[i] = deviation
+        if psf is not None:
+            psf[i] = fftconvolve(psf[i], kernel, mode="same")
+    names = tuple(cube.bands[index[i]] for i in smoothed)
+    return flux, sigma, psf, {"to": cube.bands[index[target]], "method": method, "smoothed": names}
+
+
+def psf_sigmas(cube, index):
+    """Standard deviation of the PSF of some bands in pixels, or None where it is not known."""
+    if cube.psf is not None:
+        return [_half_light_sigma(np.asarray(cube.psf[i], dtype=float)) for i in index]
+    if cube.survey is not None:
+        scale = np.sqrt(np.prod(pixel_sides(cube)))
+        return [cube.survey[cube.bands[i]].psf_fwhm.to_value(u.arcsec) / _FWHM / scale for i in index]
+    return None
+
+
+def _half_light_sigma(psf):
+    """Width of the Gaussian with the half-light radius of the PSF: second moments would be set by its far wings."""
+    y, x = np.indices(psf.shape)
+    total = psf.sum()
+    r = np.hypot(y - (psf * y).sum() / total, x - (psf * x).sum() / total).ravel()
+    order = np.argsort(r)
+    growth = np.cumsum(psf.ravel()[order]) / total
+    return float(np.interp(0.5, growth, r[order])) / np.sqrt(2 * np.log(2))
+
+
+def _gaussian_kernel(sigma):
+    """Kernel of exactly this standard deviation in pixels, however narrow: Lindeberg's discrete Gaussian."""
+    steps = np.arange(-max(1, int(np.ceil(5 * sigma))), max(1, int(np.ceil(5 * sigma))) + 1)
+    line = ive(np.abs(steps), sigma**2)
+    kernel = np.outer(line, line)
+    return kernel / kernel.sum()
+
+
+def _fourier_kernel(source, target):
+    """What takes one PSF image to another, regularised; of odd sides, normalised to 1."""
+    shape = [2 * n for n in source.shape]  # room, so that no end of the kernel comes in at the other
+    from_psf, to_psf = np.fft.rfft2(source, shape), np.fft.rfft2(target, shape)
+    frequencies = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
+    laplacian = sum(2 - 2 * np.cos(2 * np.pi * frequency) for frequency in frequencies)
+    ratio = to_psf * from_psf.conj() / (np.abs(from_psf)**2 + _PENALTY * laplacian**2)
+    kernel = np.fft.fftshift(np.fft.irfft2(ratio, shape))
+    half = [n // 2 for n in source.shape]
+    y, x = shape[0] // 2, shape[1] // 2
+    kernel = kernel[y - half[0]:y + half[0] + 1, x - half[1]:x + half[1] + 1]
+    return kernel / kernel.sum()
+
+
+def _smoothed(flux, sigma, kernel):
+    """A plane and its standard deviation under a kernel that is normalised to the good pixels; bad ones stay NaN."""
+    good = np.isfinite(flux)
+    weight = _convolved(good.astype(float), kernel)
+    weight[~good | (weight < 0.1)] = np.nan
+    smooth = _convolved(np.where(good, flux, 0.0), kernel) / weight
+    if sigma is None:
+        return smooth, None
+    variance = _convolved(np.where(good, sigma, 0.0)**2, kernel**2)
+    return smooth, np.sqrt(np.maximum(variance, 0.0)) / weight
+
+
+def _convolved(plane, kernel):
+    """``plane`` under ``kernel``, with zeros beyond its edges; a kernel larger than the plane is allowed."""
+    full = fftconvolve(plane, kernel, mode="full")
+    y, x = kernel.shape[0] // 2, kernel.shape[1] // 2
+    return full[y:y + plane.shape[0], x:x + plane.shape[1]]
