@@ -12,6 +12,7 @@ from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._fits_write import write_cube
 from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
 from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
+from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["BandCube"]
@@ -43,9 +44,10 @@ class BandCube(NDData):
     uncertainty : `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or \
             `~astropy.nddata.InverseVariance`, optional
         Of the shape of ``data``.
-    psf : array_like, optional
+    psf : array_like or FieldPSF, optional
         Point spread function of each band on pixels of the same size, shape ``(band, py, px)``, or ``(py, px)`` for
-        all bands. It is normalised to a sum of 1.
+        all bands. It is normalised to a sum of 1. A `FieldPSF` knows it at any place: ``cube.psf`` is then that of the
+        middle of the image, and each cutout has that of its own middle.
     meta : dict-like, optional
         Anything else. ``meta["zero_point"]``, a number or one a band, is the AB magnitude of one unit of flux, for
         images in counts that are not on their survey's scale.
@@ -84,7 +86,7 @@ class BandCube(NDData):
         if isinstance(data, NDData):
             wcs = data.wcs if wcs is None else wcs
             uncertainty = data.uncertainty if uncertainty is None else uncertainty
-            psf = data.psf if psf is None else psf
+            psf = _psf_of(data) if psf is None else psf
             meta = data.meta if meta is None else meta
             unit = data.unit if unit is None else unit
         data, unit, own_mask = checked_data(data, unit, None if survey is None else survey.unit)
@@ -98,8 +100,7 @@ class BandCube(NDData):
         meta = {} if meta is None else {"header": meta.copy()} if isinstance(meta, fits.Header) else dict(meta)
         super().__init__(
             data, unit=unit, wcs=check_celestial(wcs), mask=checked_mask(mask, own_mask, data.shape),
-            uncertainty=_uncertainty.checked(uncertainty, data.shape, unit), psf=checked_psf(psf, len(bands)),
-            meta=meta)
+            uncertainty=_uncertainty.checked(uncertainty, data.shape, unit), psf=psf, meta=meta)
         if survey is not None and self.zero_points is None:
             raise ValueError(
                 f"unit must be {survey.unit} or another calibrated flux for survey {survey.name}, got {unit}; "
@@ -141,6 +142,32 @@ class BandCube(NDData):
             each = {band: band_meta(self.meta, band).get("zero_point") for band in self.bands}
             given = None if None in each.values() else each
         return _scales.zero_points(self.unit, self.bands, self.survey, given)
+
+    @property
+    def psf(self):
+        """Point spread function of each band, ndarray of shape ``(band, py, px)``; None where it is not known.
+
+        Where it varies over the image, it is that of the middle.
+        """
+        if self._psf is None and self._psf_field is not None:
+            y, x = ((side - 1) / 2 for side in self.shape[1:])
+            self._psf = self._psf_field.on_grid(self.wcs, x, y)
+        return self._psf
+
+    @psf.setter
+    def psf(self, psf):
+        self._psf_field, self._psf = None, None
+        if not isinstance(psf, FieldPSF):
+            self._psf = checked_psf(psf, len(self.bands))
+            return
+        if self.wcs is None:
+            raise ValueError("psf must be an array for a cube without a WCS: a FieldPSF needs a place on the sky")
+        self._psf_field = psf.select(self.bands)
+
+    @property
+    def psf_field(self):
+        """The `FieldPSF` that knows the PSF at any place; None where one array stands for all of the image."""
+        return self._psf_field
 
     def __contains__(self, band):
         return band in self.bands
@@ -185,7 +212,7 @@ class BandCube(NDData):
     def _replace(self, data, *, uncertainty=None, **changed):
         """A cube with other data and uncertainty array, and whatever else is named; all other parts are kept."""
         parts = {"unit": self.unit, "wcs": self.wcs, "bands": self.bands, "survey": self.survey, "mask": self.mask,
-                 "psf": self.psf, "meta": deepcopy(self.meta), **changed}
+                 "psf": _psf_of(self), "meta": deepcopy(self.meta), **changed}
         if uncertainty is not None:
             uncertainty = _uncertainty.like(self.uncertainty, uncertainty)
         return BandCube(data, uncertainty=uncertainty, **parts)
@@ -249,7 +276,7 @@ class BandCube(NDData):
             meta["zero_point"] = [meta["zero_point"][i] for i in index]
         return self._replace(
             self.data[index], bands=names, mask=None if self.mask is None else self.mask[index], meta=meta,
-            psf=None if self.psf is None else self.psf[index],
+            psf=self.psf_field if self.psf_field is not None or self._psf is None else self._psf[index],
             uncertainty=None if self.uncertainty is None else self.uncertainty.array[index])
 
     def to_unit(self, unit, *, zero_point=None):
@@ -317,12 +344,19 @@ class BandCube(NDData):
     def __repr__(self):
         names = "".join(self.bands) if all(len(band) == 1 for band in self.bands) else ",".join(self.bands)
         scale = "" if self.wcs is None else f" of {self.pixel_scale.to_value(u.arcsec):.4g} arcsec"
-        lacking = [name for name in ("wcs", "mask", "uncertainty", "psf") if getattr(self, name) is None]
+        parts = {"wcs": self.wcs, "mask": self.mask, "uncertainty": self.uncertainty, "psf": _psf_of(self)}
+        lacking = [name for name, part in parts.items() if part is None]
         return (f"<BandCube {names} {self.shape[1]} x {self.shape[2]} pixels{scale}, {self.unit}"
                 + (f", survey {self.survey.name}" if self.survey is not None else "")
                 + (f", without {', '.join(lacking)}" if lacking else "") + ">")
 
     __str__ = __repr__
+
+
+def _psf_of(image):
+    """The PSF of an image in the form that tells most of it."""
+    field = getattr(image, "psf_field", None)
+    return image.psf if field is None else field
 
 
 def _compact(zero_points, bands):

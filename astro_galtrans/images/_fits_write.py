@@ -17,6 +17,8 @@ __all__ = ["LAYOUT", "decoded", "uncertainty_kinds", "write_cube"]
 
 # Version of the layout; it stands in the header, so that a reader refuses a newer one instead of guessing.
 LAYOUT = 1
+# Part of the peak by which a PSF that varies may differ between middle and corners and still be one PSF.
+_PSF_VARIATION = 0.02
 uncertainty_kinds = {kind.__name__: kind for kind in _uncertainty.POWERS}
 
 
@@ -33,10 +35,22 @@ def write_cube(cube, path, overwrite=False):
         hdus["UNCERT"].header["UTYPE"] = (type(cube.uncertainty).__name__, "kind of uncertainty, as in astropy.nddata")
         hdus["UNCERT"].header["BUNIT"] = cube.uncertainty.unit.to_string()
     if cube.psf is not None:
+        _warn_of_variation(cube)
         hdus.append(fits.ImageHDU(cube.psf, name="PSF"))
     if cube.meta:
         hdus.append(_meta_table(cube.meta))
     _write_atomically(hdus, path)
+
+
+def _warn_of_variation(cube):
+    """A file holds one PSF a band: say so where that is not enough."""
+    if cube.psf_field is None:
+        return
+    variation = cube.psf_field.variation(cube.wcs, cube.shape[1:])
+    if variation > _PSF_VARIATION:
+        warnings.warn(
+            f"the PSF varies over the image by {variation:.0%} of its peak; the file holds that of the middle only",
+            GaltransWarning, stacklevel=4)
 
 
 def _write_atomically(hdus, path):

@@ -1,6 +1,6 @@
 """Bands of one field on their own pixel grids, from which cutouts on a common grid are made."""
 
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
@@ -9,6 +9,7 @@ from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
 from astro_galtrans.images._parts import parse_bands
+from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._stack import stack_bands
 from astro_galtrans.surveys import get_survey
@@ -34,6 +35,10 @@ class FrameSet:
         The survey they are from; the bands are then in its order.
     reference : str, optional
         Band whose grid the others are put on; the default is "r", or the middle band where there is no r.
+    psf : object, optional
+        The point spread function where it varies over the field: a `FieldPSF`, or an object with a method
+        ``image(band, x, y)``, as `SDSSPSF`. It is used instead of those that the images have. Each cutout then has the
+        PSF of its own place.
 
     Attributes
     ----------
@@ -43,9 +48,11 @@ class FrameSet:
         The survey.
     reference : str
         The band whose grid is used.
+    psf_field : FieldPSF or None
+        The point spread function at any place.
     """
 
-    def __init__(self, images, survey=None, *, reference=None):
+    def __init__(self, images, survey=None, *, reference=None, psf=None):
         bands = parse_bands(list(images))
         if survey is not None:
             survey = get_survey(survey).select(bands)
@@ -66,6 +73,9 @@ class FrameSet:
         lacking = [band for band, image in self._images.items() if image.wcs is None]
         if lacking and not self._aligned:
             raise ValueError(f"band {', '.join(lacking)} has no WCS, without which the bands cannot be put on one grid")
+        if psf is not None and not isinstance(psf, FieldPSF):
+            psf = FieldPSF(psf, {band: image.wcs for band, image in self._images.items()})
+        self.psf_field = None if psf is None else psf.select(bands)
 
     def __getitem__(self, band):
         """The image of a band on its own grid, as it was given."""
@@ -103,9 +113,8 @@ class FrameSet:
         BandCube
         """
         if self._aligned:
-            return stack_bands(self._images, self.survey)
-        images = {band: regrid(image, self.wcs, self.shape) for band, image in self._images.items()}
-        return stack_bands(images, self.survey)
+            return self._stacked(self._images)
+        return self._stacked({band: regrid(image, self.wcs, self.shape) for band, image in self._images.items()})
 
     def cutout(self, position=None, size=64, *, mode="partial"):
         """The pixels around a position on the sky, on the grid of the reference band.
@@ -130,7 +139,19 @@ class FrameSet:
             if mode == "strict" and not near.inside:
                 raise PartialOverlapError(f"the cutout reaches beyond the image of band {band}")
             parts[band] = regrid(_cut(image, near), wcs, window.shape)
-        return stack_bands(parts, self.survey)
+        return self._stacked(parts)
+
+    def _stacked(self, images):
+        """The cube of images on one grid, with the PSF that the field has."""
+        if self.psf_field is None:
+            return stack_bands(images, self.survey)
+        bare = {}
+        for band, image in images.items():
+            bare[band] = copy(image)
+            bare[band].psf = None
+        cube = stack_bands(bare, self.survey)
+        cube.psf = self.psf_field
+        return cube
 
     @staticmethod
     def _window_on(image, wcs, shape):

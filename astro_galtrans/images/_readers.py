@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning, SurveyError
+from astro_galtrans.images._companions import add_masks, add_psf
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._fits_read import cube_of_parts, load_parts
 from astro_galtrans.images._frames import FrameSet
@@ -18,14 +19,15 @@ from astro_galtrans.surveys import get_survey
 __all__ = ["read_cube", "read_frames"]
 
 
-def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weight=None, reference=None):
+def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weight=None, mask=None, psf=None,
+                reference=None):
     """Read the bands of a field, each on its own pixel grid.
 
     Parameters
     ----------
     paths : dict of str to path, sequence of paths, or path
         Band name to FITS file; without names, the band is that of the header.
-    survey, bands, unit, noise, weight, reference
+    survey, bands, unit, noise, weight, mask, psf, reference
         As of `read_cube`.
 
     Returns
@@ -36,10 +38,13 @@ def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weig
     if noise not in ("auto", None):
         raise ValueError(f"noise must be 'auto' or None, got {noise!r}")
     survey = None if survey is None else get_survey(survey)
+    for name, given in (("weight", weight), ("mask", mask)):
+        if given is not None and not hasattr(given, "get"):
+            raise TypeError(f"{name} must be a dict of band name to path, got {type(given).__name__}")
     named = _named(paths)
     images, origins = {}, set()
     for name, path in named:
-        image, origin = _read_image(path, name, survey, unit, noise, _weight_of(weight, name))
+        image, origin = _read_image(path, name, survey, unit, noise, (weight or {}).get(name))
         band = _agreed_band(path, name, image.meta.get("band"))
         if band in images:
             raise BandMismatchError(f"{path} is of band {band}, as is another file")
@@ -52,13 +57,16 @@ def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weig
     _check_bands(images, bands, survey)
     if bands is not None:
         images = {band: images[band] for band in parse_bands(bands)}
+    if mask is not None:
+        add_masks(images, mask)
+    field = None if psf is None else add_psf(images, psf)
     if survey is not None:
         images = {band: _on_survey_scale(image, band, survey) for band, image in images.items()}
-    return FrameSet(images, survey, reference=reference)
+    return FrameSet(images, survey, reference=reference, psf=field)
 
 
 def read_cube(paths, survey=None, *, bands=None, position=None, size=64, mode="partial", unit=None, noise="auto",
-              weight=None, reference=None):
+              weight=None, mask=None, psf=None, reference=None):
     """Read images of one piece of sky in several bands as a cube.
 
     Known by their headers are SDSS corrected frames (``frame-*.fits``, also ``.bz2``) and stacks of CFHT MegaCam
@@ -83,6 +91,13 @@ def read_cube(paths, survey=None, *, bands=None, position=None, size=64, mode="p
         with the gain of header or survey, the photons of the sources. SDSS frames have the noise of their calibration.
     weight : dict of str to path, optional
         Inverse variance maps by band.
+    mask : dict of str to path or array, optional
+        Bad pixels by band: an SDSS fpM file, of which pixels that are interpolated, saturated, hit by a cosmic ray or
+        not checked are bad (`read_sdss_mask` reads others), or an image or array that is not 0 where a pixel is bad.
+        They are added to those that the files of the images have.
+    psf : path, `SDSSPSF`, or dict of str to path or array, optional
+        Point spread function: the psField file of an SDSS field, from which ``cube.psf``, and that of each cutout, is
+        made for its own place, or an image of the PSF for each band.
     reference : str, optional
         Band whose pixel grid is used where the grids differ; the default is r.
 
@@ -105,6 +120,8 @@ def read_cube(paths, survey=None, *, bands=None, position=None, size=64, mode="p
     if isinstance(paths, (str, Path)) or hasattr(paths, "__fspath__"):
         parts = load_parts(paths)
         if any(np.ndim(part.data) == 3 for part in parts):
+            if mask is not None or psf is not None:
+                raise ValueError(f"mask and psf are for images of single bands; {paths} holds a cube with its own")
             named = None if bands is None or any("BANDS" in part.header for part in parts) else bands
             cube = cube_of_parts(paths, parts, survey, named)
             if bands is not None and cube.bands != parse_bands(bands):
@@ -112,7 +129,7 @@ def read_cube(paths, survey=None, *, bands=None, position=None, size=64, mode="p
                 cube = cube.select_bands(bands)
             return cube if position is None else cube.cutout(position, size, mode=mode)
     frames = read_frames(
-        paths, survey, bands=bands, unit=unit, noise=noise, weight=weight, reference=reference)
+        paths, survey, bands=bands, unit=unit, noise=noise, weight=weight, mask=mask, psf=psf, reference=reference)
     return frames.to_cube() if position is None else frames.cutout(position, size, mode=mode)
 
 
@@ -127,14 +144,6 @@ def _named(paths):
     if not named:
         raise BandMismatchError("paths must name at least one file")
     return named
-
-
-def _weight_of(weight, band):
-    if weight is None:
-        return None
-    if not hasattr(weight, "get"):
-        raise TypeError(f"weight must be a dict of band name to path, got {type(weight).__name__}")
-    return weight.get(band)
 
 
 def _read_image(path, band, survey, unit, noise, weight):

@@ -10,6 +10,7 @@ from scipy import ndimage
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
+from astro_galtrans.images._psf import resampled_psf
 
 __all__ = ["regrid"]
 
@@ -78,7 +79,10 @@ def regrid(image, wcs, shape, *, method=None):
     spread = None
     if variance is not None:
         spread = _as_kind(np.where(outside, np.nan, smooth[len(data):] * ratio), image.uncertainty, data.dtype)
-    psf = None if image.psf is None else _resampled_psf(image.psf, jacobian)
+    # a PSF that is known everywhere on the sky knows the new pixels by itself
+    psf = getattr(image, "psf_field", None)
+    if psf is None and image.psf is not None:
+        psf = resampled_psf(image.psf, jacobian)
     wcs = deepcopy(wcs)
     wcs.array_shape = shape
     meta = deepcopy(image.meta)
@@ -159,21 +163,3 @@ def _jacobian(from_wcs, to_wcs, shape):
         raise ValueError("the new grid reaches where the image's projection is not defined")
     fine = [np.interp(np.arange(side), node, np.arange(len(node))) for side, node in zip(shape, nodes)]
     return middle, ndimage.map_coordinates(area, np.meshgrid(*fine, indexing="ij"), order=1, mode="nearest")
-
-
-def _resampled_psf(psf, jacobian):
-    """PSF on the new pixels; the same array where they have the size and orientation of the old ones."""
-    if np.allclose(jacobian, np.eye(2), atol=2e-3):
-        return psf
-    planes = psf if psf.ndim == 3 else psf[np.newaxis]
-    scale = np.sqrt(abs(np.linalg.det(jacobian)))
-    # The parity of the side decides whether the centre is a pixel or a corner, and is kept.
-    sides = [max(1, int(np.ceil(side / scale))) for side in planes.shape[1:]]
-    sides = [side + (side - old) % 2 for side, old in zip(sides, planes.shape[1:])]
-    y, x = np.meshgrid(*[np.arange(side) - (side - 1) / 2 for side in sides], indexing="ij")
-    old_x = jacobian[0, 0] * x + jacobian[0, 1] * y + (planes.shape[2] - 1) / 2
-    old_y = jacobian[1, 0] * x + jacobian[1, 1] * y + (planes.shape[1] - 1) / 2
-    out = np.stack([ndimage.map_coordinates(plane.astype(float), [old_y, old_x], order=3, mode="constant")
-                    for plane in planes])
-    out = (out / out.sum(axis=(1, 2), keepdims=True)).astype(psf.dtype)
-    return out if psf.ndim == 3 else out[0]

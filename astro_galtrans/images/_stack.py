@@ -10,6 +10,7 @@ from astro_galtrans.exceptions import SurveyError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import same_grid
 from astro_galtrans.images._parts import parse_bands
+from astro_galtrans.images._psf import stacked_psfs
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["split_bands", "stack_bands"]
@@ -142,17 +143,7 @@ def _stacked_uncertainties(bands, uncertainties):
 
 
 def _stacked_psfs(bands, psfs):
-    if not _all_or_none("psf", bands, psfs):
-        return None
-    largest = tuple(np.max([psf.shape for psf in psfs], axis=0))
-    out = np.zeros((len(psfs),) + largest, dtype=np.result_type(*psfs))
-    for plane, band, psf in zip(out, bands, psfs):
-        margins = [side - length for side, length in zip(largest, psf.shape)]
-        if any(margin % 2 for margin in margins):
-            raise ValueError(f"the psf of band {band} has {psf.shape} pixels, which cannot be centred in {largest}")
-        y0, x0 = (margin // 2 for margin in margins)
-        plane[y0:y0 + psf.shape[0], x0:x0 + psf.shape[1]] = psf
-    return out
+    return stacked_psfs(bands, psfs) if _all_or_none("psf", bands, psfs) else None
 
 
 def _same(a, b):

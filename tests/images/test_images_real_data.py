@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.stats import mad_std, sigma_clip
 
 from astro_galtrans.exceptions import SurveyError
-from astro_galtrans.images import detect_galaxies, flux_and_weight, read_cube, read_frames
+from astro_galtrans.images import SDSSPSF, detect_galaxies, flux_and_weight, read_cube, read_frames
 from astro_galtrans.images._sdss import gain_and_dark_variance
 
 
@@ -85,3 +85,19 @@ def test_cfhtls_lens_signal_to_noise(real_data):
     snr = cut.data.sum(axis=(1, 2)) / np.sqrt((cut.uncertainty.array**2).sum(axis=(1, 2)))
     assert snr[0] < snr[1] < snr[2] < snr[3]
     np.testing.assert_allclose(snr, [10, 93, 158, 272, 196], rtol=0.7)
+
+
+def test_psf_of_a_field_is_the_published_one(real_data):
+    folder = real_data / "sdss-field-002583-2-0136-psf"
+    psf = SDSSPSF.read(folder / "psField-002583-2-0136.fits")
+    given = fits.getdata(folder / "sdss-002583-2-0136-psf-r.fits").astype(float)
+    # drawn for (x, y) = (600, 500) by a tool that takes rows for columns
+    ours = psf.image("r", 500, 600)[13:38, 13:38]
+    np.testing.assert_allclose(ours / ours.sum(), given / given.sum(), atol=1e-6 * given.max())
+    # so do the effective areas that the pipeline states for the middle of the field: their ratio to ours is a smooth
+    # function of the seeing one way round, and not the other
+    area = [1 / np.sum(np.square(psf.image(band), dtype=float)) for band in "ugriz"]
+    table = fits.getdata(folder / "photoField-002583-2.fits")
+    stated = table["NEFF_PSF"][table["FIELD"] == 136][0]
+    ratio = (np.array(area) / stated)[np.argsort(stated)]
+    assert np.all(np.diff(ratio) < 0) and ratio[0] < 1.13 and ratio[-1] > 1.03, ratio

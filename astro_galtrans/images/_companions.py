@@ -1,0 +1,115 @@
+"""What comes with an image in files of its own: masks and point spread functions."""
+
+from pathlib import Path
+
+import numpy as np
+
+from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
+from astro_galtrans.images._fits_read import load_parts, native
+from astro_galtrans.images._sdss_mask import is_fpm, mask_from_parts
+from astro_galtrans.images._sdss_psf import SDSSPSF, is_psfield
+
+__all__ = ["add_masks", "add_psf"]
+
+# What a file of SDSS and the meta of a frame call the field.
+_FIELD_KEYS = {"run": "RUN", "camcol": "CAMCOL", "field": "FIELD"}
+
+
+def add_masks(images, masks):
+    """Join masks, by band, to those of single-band images.
+
+    Parameters
+    ----------
+    images : dict of str to `~astropy.nddata.CCDData`
+        Which are changed.
+    masks : dict of str to path or array
+        True, or not 0, where a pixel is bad.
+    """
+    _check_names("mask", masks, images)
+    for band, given in masks.items():
+        image = images[band]
+        if _is_path(given):
+            parts = load_parts(given)
+            if is_fpm(parts):
+                _check_field(given, parts[0].header, band, image)
+                bad = mask_from_parts(given, parts)
+            else:
+                bad = _first_image(given, parts) != 0
+        else:
+            bad = np.asarray(given) != 0
+        if bad.shape != image.data.shape:
+            raise ValueError(f"mask of band {band} has shape {bad.shape}, the image {image.data.shape}")
+        image.mask = bad if image.mask is None else bad | image.mask
+
+
+def add_psf(images, psf):
+    """Give single-band images their point spread function, or return the model of one that varies.
+
+    Parameters
+    ----------
+    images : dict of str to `~astropy.nddata.CCDData`
+        Which are changed where ``psf`` is an image for each band.
+    psf : path, object with a method ``image``, or dict of str to path or array
+        As `astro_galtrans.images.read_cube` takes it.
+
+    Returns
+    -------
+    object or None
+        A model with a method ``image(band, x, y)``.
+    """
+    if hasattr(psf, "items"):
+        _check_names("psf", psf, images)
+        lacking = [band for band in images if band not in psf]
+        if lacking:
+            raise BandMismatchError(f"psf has no entry for band {', '.join(lacking)}")
+        for band, given in psf.items():
+            plane = _first_image(given, load_parts(given)) if _is_path(given) else np.asarray(given)
+            if plane.ndim != 2:
+                raise ValueError(f"psf of band {band} must be an image (py, px), got shape {plane.shape}")
+            images[band].psf = native(plane, np.result_type(plane.dtype, np.float32))
+        return None
+    if _is_path(psf):
+        parts = load_parts(psf)
+        if not is_psfield(parts):
+            raise FileFormatError(
+                f"{psf} is not an SDSS psField file; give PSF images of other surveys as a dict of band to path")
+        psf = SDSSPSF.from_parts(psf, parts)
+    if not callable(getattr(psf, "image", None)):
+        raise TypeError(f"psf must be a psField file, an SDSSPSF or a dict of band to image, got {type(psf).__name__}")
+    if isinstance(psf, SDSSPSF):
+        told = {key: getattr(psf, name) for name, key in _FIELD_KEYS.items()}
+        for band, image in images.items():
+            _check_field(repr(psf), told, band, image)
+    return psf
+
+
+def _is_path(value):
+    return isinstance(value, (str, Path)) or hasattr(value, "__fspath__")
+
+
+def _check_names(name, given, images):
+    unknown = [band for band in given if band not in images]
+    if unknown:
+        raise BandMismatchError(f"{name} is given for band {', '.join(unknown)}; there are {', '.join(images)}")
+
+
+def _check_field(what, told, band, image):
+    """Whether a companion of an SDSS frame is of the same field."""
+    if image.meta.get("survey") != "SDSS" or "run" not in image.meta:
+        raise SurveyError(f"{what} is of SDSS, and the image of band {band} is not an SDSS frame")
+    own = {key: image.meta[name] for name, key in _FIELD_KEYS.items()}
+    wrong = {key: told[key] for key in own if key in told and told[key] != own[key]}
+    if wrong:
+        raise SurveyError(f"{what} is of {_listed(wrong)}, the image of band {band} of {_listed(own)}")
+
+
+def _listed(values):
+    return ", ".join(f"{key.lower()} {value}" for key, value in values.items())
+
+
+def _first_image(path, parts):
+    image = next((part.data for part in parts if isinstance(part.data, np.ndarray) and part.data.dtype.names is None
+                  and part.data.ndim == 2), None)
+    if image is None:
+        raise FileFormatError(f"{path} has no image of two axes")
+    return image

@@ -1,0 +1,156 @@
+"""Point spread functions: moving one to other pixels, and one that varies over a field."""
+
+import numpy as np
+from scipy import ndimage
+
+from astro_galtrans.exceptions import BandMismatchError
+
+__all__ = ["FieldPSF", "resampled_psf", "stacked_psfs"]
+
+
+class FieldPSF:
+    """The point spread function of a field in several bands, at any place on the sky.
+
+    A `BandCube` that is given one as ``psf`` has in ``cube.psf`` the PSF of its middle, and so has every cutout of it.
+
+    Parameters
+    ----------
+    model : object
+        With a method ``image(band, x, y)`` that gives the PSF at a pixel of the image of a band, as `SDSSPSF` has.
+    wcs : dict of str to `~astropy.wcs.WCS`
+        Band name to the WCS of the image whose pixels the model knows.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Band names.
+    """
+
+    def __init__(self, model, wcs):
+        if not callable(getattr(model, "image", None)):
+            raise TypeError(f"model must have a method image(band, x, y), got {type(model).__name__}")
+        lacking = [band for band, one in wcs.items() if one is None]
+        if lacking:
+            raise ValueError(f"wcs must be given for each band, it is None for {', '.join(lacking)}")
+        self._model, self._wcs = model, dict(wcs)
+        self.bands = tuple(self._wcs)
+
+    def __repr__(self):
+        return f"<FieldPSF {','.join(self.bands)} of {self._model!r}>"
+
+    def select(self, bands):
+        """The same with some of its bands.
+
+        Parameters
+        ----------
+        bands : sequence of str
+            Band names.
+
+        Returns
+        -------
+        FieldPSF
+        """
+        missing = [band for band in bands if band not in self._wcs]
+        if missing:
+            raise BandMismatchError(f"the PSF is known in bands {', '.join(self.bands)}, not {', '.join(missing)}")
+        return FieldPSF(self._model, {band: self._wcs[band] for band in bands})
+
+    def image(self, band, position):
+        """The PSF of a band on the pixels of the image it was measured on.
+
+        Parameters
+        ----------
+        band : str
+            Band name.
+        position : `~astropy.coordinates.SkyCoord`
+            Place on the sky.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(py, px)``, of sum 1.
+        """
+        x, y = self.select((band,))._wcs[band].world_to_pixel(position)
+        return self._model.image(band, float(x), float(y))
+
+    def on_grid(self, wcs, x, y):
+        """The PSF of all bands at a pixel of a grid, on the pixels of that grid.
+
+        Parameters
+        ----------
+        wcs : `~astropy.wcs.WCS`
+            The grid.
+        x, y : float
+            Pixel, column and row.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(band, py, px)``, each of sum 1.
+        """
+        position = wcs.pixel_to_world(x, y)
+        planes = []
+        for band, own in self._wcs.items():
+            ends = own.world_to_pixel(wcs.pixel_to_world([x + 0.5, x - 0.5, x, x], [y, y, y + 0.5, y - 0.5]))
+            jacobian = np.array([[end[0] - end[1], end[2] - end[3]] for end in ends])
+            planes.append(resampled_psf(self.image(band, position), jacobian))
+        return stacked_psfs(self.bands, planes)
+
+    def variation(self, wcs, shape):
+        """How much the PSF differs between the middle and the corners of a grid.
+
+        Parameters
+        ----------
+        wcs : `~astropy.wcs.WCS`
+            The grid.
+        shape : tuple of int
+            ``(ny, nx)``.
+
+        Returns
+        -------
+        float
+            Largest difference of any pixel and band, over the peak of the PSF in the middle.
+        """
+        middle = self.on_grid(wcs, (shape[1] - 1) / 2, (shape[0] - 1) / 2)
+        corners = [self.on_grid(wcs, x, y) for x in (0, shape[1] - 1) for y in (0, shape[0] - 1)]
+        peak = middle.max(axis=(1, 2))
+        return float(max((np.abs(corner - middle).max(axis=(1, 2)) / peak).max() for corner in corners))
+
+
+def resampled_psf(psf, jacobian):
+    """PSF on new pixels; the same array where they have the size and orientation of the old ones.
+
+    Parameters
+    ----------
+    psf : ndarray
+        Shape ``(y, x)`` or ``(band, y, x)``.
+    jacobian : ndarray
+        How old pixels change with new ones, ``[[dx/dX, dx/dY], [dy/dX, dy/dY]]``.
+    """
+    if np.allclose(jacobian, np.eye(2), atol=2e-3):
+        return psf
+    planes = psf if psf.ndim == 3 else psf[np.newaxis]
+    scale = np.sqrt(abs(np.linalg.det(jacobian)))
+    # The parity of the side decides whether the centre is a pixel or a corner, and is kept.
+    sides = [max(1, int(np.ceil(side / scale))) for side in planes.shape[1:]]
+    sides = [side + (side - old) % 2 for side, old in zip(sides, planes.shape[1:])]
+    y, x = np.meshgrid(*[np.arange(side) - (side - 1) / 2 for side in sides], indexing="ij")
+    old_x = jacobian[0, 0] * x + jacobian[0, 1] * y + (planes.shape[2] - 1) / 2
+    old_y = jacobian[1, 0] * x + jacobian[1, 1] * y + (planes.shape[1] - 1) / 2
+    out = np.stack([ndimage.map_coordinates(plane.astype(float), [old_y, old_x], order=3, mode="constant")
+                    for plane in planes])
+    out = (out / out.sum(axis=(1, 2), keepdims=True)).astype(psf.dtype)
+    return out if psf.ndim == 3 else out[0]
+
+
+def stacked_psfs(bands, psfs):
+    """PSFs of different sizes as one array (band, py, px), padded with zeros around the same centre."""
+    largest = tuple(np.max([psf.shape for psf in psfs], axis=0))
+    out = np.zeros((len(psfs),) + largest, dtype=np.result_type(*psfs))
+    for plane, band, psf in zip(out, bands, psfs):
+        margins = [side - length for side, length in zip(largest, psf.shape)]
+        if any(margin % 2 for margin in margins):
+            raise ValueError(f"the psf of band {band} has {psf.shape} pixels, which cannot be centred in {largest}")
+        y0, x0 = (margin // 2 for margin in margins)
+        plane[y0:y0 + psf.shape[0], x0:x0 + psf.shape[1]] = psf
+    return out
