@@ -146,10 +146,16 @@ class RedshiftReader(nn.Module):
         return shift.expm1(), variance.clamp_min((_SHARPEST * step).square()).sqrt() * shift.exp()
 
     def loss(self, flux, weight, redshift):
-        """Cross entropy of the probabilities and those of a Gaussian around each redshift, a scalar tensor."""
+        """Cross entropy of the probabilities and those of a Gaussian around each redshift, a scalar tensor.
+
+        Redshifts below 0 and above the largest do not count.
+        """
         offset = (torch.log1p(redshift)[:, None] - self.shifts) / (_SMOOTHING * (self.shifts[1] - self.shifts[0]))
         wanted = (-0.5 * offset.square()).softmax(1)
-        return -(wanted * self.layers(_channels(flux, weight)).log_softmax(1)).sum(1).mean()
+        entropy = -(wanted * self.layers(_channels(flux, weight)).log_softmax(1)).sum(1)
+        # Counted by a factor, not cut out: each new size of a batch costs a CPU more than the step itself.
+        told = ((redshift >= 0) & (redshift <= self.largest)).to(entropy.dtype)
+        return (entropy * told).sum() / told.sum().clamp_min(1)
 
 
 class SpectrumEmbedding(_Embedding):

@@ -67,11 +67,7 @@ def fit_reader(reader, pairs, generator):
     for _ in range(n_steps):
         rows = torch.randint(len(flux), (_BATCH,), generator=generator)
         pixels = int(torch.randint(-_SHIFT, _SHIFT + 1, (1,), generator=generator))
-        batch = _moved(flux[rows], weight[rows], redshift[rows], pixels, reader.grid_step)
-        told = (batch[2] >= 0) & (batch[2] <= reader.largest)
-        if not told.any():
-            continue
-        loss = reader.loss(*(values[told] for values in batch))
+        loss = reader.loss(*_moved(flux[rows], weight[rows], redshift[rows], pixels, reader.grid_step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

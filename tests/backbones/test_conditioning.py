@@ -145,7 +145,9 @@ def test_the_loss_of_a_reader_is_least_at_the_truth(reader):
         last.weight.zero_()
         last.bias.copy_(-0.5 * ((reader.shifts - 0.25) / 0.02).square())
         losses = [float(reader.loss(*lines(), torch.tensor([z]))) for z in (0.15, 0.284, 0.4)]
+        beyond = reader.loss(*lines(n=2), torch.tensor([0.284, 0.9]))
     assert losses[1] < min(losses[0], losses[2])
+    torch.testing.assert_close(float(beyond), losses[1])
 
 
 def test_an_embedding_with_a_reader_hears_the_redshift():

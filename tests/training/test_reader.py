@@ -57,7 +57,12 @@ def test_it_reads_spectra_that_it_has_not_seen(made):
     assert not any(parameter.requires_grad for parameter in made.parameters())
 
 
-def test_the_same_seed_gives_the_same_reader(made):
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr("astro_galtrans.training._reader._MOST_STEPS", 10)
+
+
+def test_the_same_seed_gives_the_same_reader(short):
     pairs = pair_set(64)
     states = []
     for _ in range(2):
@@ -75,7 +80,7 @@ def test_too_few_redshifts_make_no_reader():
     assert readable_redshift(pair_set(80)) == pytest.approx(1.05 * (1 + pair_set(80).redshift.max()) - 1)
 
 
-def test_a_translator_with_a_reader_is_stored_whole(tmp_path):
+def test_a_translator_with_a_reader_is_stored_whole(tmp_path, short):
     from astro_galtrans.storage import load, save
 
     pairs = pair_set(72)
