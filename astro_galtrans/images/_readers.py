@@ -18,6 +18,9 @@ from astro_galtrans.surveys import get_survey
 
 __all__ = ["read_cube", "read_frames"]
 
+# In order of wavelength, with both i filters: i is i.MP9701, i2 is i.MP9702.
+_MEGACAM = ("u", "g", "r", "i", "i2", "z")
+
 
 def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weight=None, mask=None, psf=None,
                 reference=None):
@@ -54,6 +57,8 @@ def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weig
     if survey is None and len(origins) == 1 and None not in origins:
         known = get_survey(origins.pop())
         survey = known if set(images) <= set(known.band_names) else None
+        if survey is None and named[0][0] is None and set(images) <= set(_MEGACAM):
+            images = {band: images[band] for band in _MEGACAM if band in images}
     _check_bands(images, bands, survey)
     if bands is not None:
         images = {band: images[band] for band in parse_bands(bands)}

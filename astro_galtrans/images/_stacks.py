@@ -86,7 +86,9 @@ def _uncertainty_of(path, parts, ccd, band, survey, noise, weight):
         return None
     gain = ccd.meta["header"].get("GAIN")
     if not isinstance(gain, (int, float)) or gain <= 0:
-        gain = survey[band].gain if survey is not None and band in survey.band_names else None
+        # the two i filters of MegaCam pass as many photons to some per cent, and their stacks are of like depth
+        known = "i" if band == "i2" else band
+        gain = survey[known].gain if survey is not None and known in survey.band_names else None
     return StdDevUncertainty(pixel_noise(ccd.data, ccd.mask, gain).astype(ccd.data.dtype))
 
 

@@ -146,6 +146,23 @@ def test_the_second_i_filter_is_not_taken_for_the_first_in_silence(tmp_path, mak
     with pytest.warns(GaltransWarning, match="i2"):
         assert read_cube({"i": path}, "CFHTLS").bands == ("i",)
     assert read_cube(path).bands == ("i2",)
+    others = [stack(tmp_path / f"{band[0]}.fits", band, make_wcs) for band in ("z.MP9801", "i.MP9701", "r.MP9601")]
+    cube = read_cube([path, *others])
+    # in order of wavelength, and with a survey only where it has both
+    assert cube.bands == ("r", "i", "i2", "z") and cube.survey is None
+    np.testing.assert_array_equal(cube.zero_points, 30)
+    assert read_cube({"i2": path, "r": others[2]}).bands == ("i2", "r")
+    with pytest.raises(BandMismatchError, match="CFHTLS has bands u, g, r, i, z, not i2"):
+        read_cube([path, *others], "CFHTLS")
+
+
+def test_the_second_i_filter_has_the_noise_of_its_photons(tmp_path, make_wcs):
+    data = np.random.default_rng(3).normal(0, 1.5, (50, 60)).astype(np.float32)
+    data[25, 30] = 1e4
+    noise = {band: read_cube(stack(tmp_path / f"{band}.fits", band, make_wcs, data, GAIN=0.0)).uncertainty.array
+             for band in ("i.MP9701", "i.MP9702")}
+    np.testing.assert_array_equal(*noise.values())
+    assert noise["i.MP9702"][0, 25, 30] > 2 * noise["i.MP9702"][0, 5, 5]
 
 
 def test_weight_maps(tmp_path, make_wcs):

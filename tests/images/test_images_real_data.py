@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.stats import mad_std, sigma_clip
 
 from astro_galtrans.exceptions import SurveyError
-from astro_galtrans.images import SDSSPSF, detect_galaxies, flux_and_weight, read_cube, read_frames
+from astro_galtrans.images import SDSSPSF, detect_galaxies, flux_and_weight, read_cube, read_frames, read_stamps
 from astro_galtrans.images._sdss import gain_and_dark_variance
 
 
@@ -85,6 +85,58 @@ def test_cfhtls_lens_signal_to_noise(real_data):
     snr = cut.data.sum(axis=(1, 2)) / np.sqrt((cut.uncertainty.array**2).sum(axis=(1, 2)))
     assert snr[0] < snr[1] < snr[2] < snr[3]
     np.testing.assert_allclose(snr, [10, 93, 158, 272, 196], rtol=0.7)
+
+
+def test_both_i_filters_of_megacam(real_data):
+    folder = real_data / "cfhtls-ugriz-gleam"
+    files = {path.name.split(".")[1].lower(): path for path in sorted(folder.glob("*.fits"))}
+    cube = read_cube(list(files.values()))
+    assert cube.bands == ("u", "g", "r", "i", "i2", "z") and cube.unit == "adu"
+    np.testing.assert_array_equal(cube.zero_points, 30)
+    for band in cube.bands:
+        np.testing.assert_array_equal(cube[band].data, fits.getdata(files[band]))
+    assert cube.meta["band_meta"]["i2"]["header"]["FILTER"] == "i.MP9702"
+    # what is bright has the noise of its photons in both
+    for band in ("i", "i2"):
+        noise = cube[band].uncertainty.array
+        assert noise.max() > 1.1 * np.median(noise)
+    # with a small colour term between them
+    aperture = np.hypot(*(np.indices((128, 128)) - 63.5)) < 12
+    assert abs(2.5 * np.log10(cube["i"].data[aperture].sum() / cube["i2"].data[aperture].sum())) < 0.15
+    assert read_cube(files, "CFHTLS", bands="ugriz").bands == tuple("ugriz")
+
+
+def test_repeat_observations_differ_by_their_sigma(real_data):
+    folder, ratios = real_data / "sdss-stamps-ugriz-desimcmc", []
+    places = sorted({path.name.split("-", 2)[2] for path in folder.glob("stamp-*")})
+    assert len(places) == 12
+    for place in places:
+        cubes = read_stamps([folder / f"stamp-{band}-{place}" for band in "ugriz"])
+        for index, one in enumerate(cubes):
+            for other in cubes[:index]:
+                # fields of one run overlap, and have the same photons there
+                if one.meta["run"] == other.meta["run"]:
+                    continue
+                for band in set(one.bands) & set(other.bands):
+                    a, b = one[band], other[band]
+                    good = ~a.mask & ~b.mask
+                    if good.mean() > 0.5:
+                        ratios.append(((a.data - b.data) / np.sqrt(
+                            1 / a.uncertainty.array.clip(1e-9) + 1 / b.uncertainty.array.clip(1e-9)))[good])
+    assert len(ratios) > 50
+    assert 0.87 < mad_std(np.concatenate(ratios)) < 0.95
+    assert 0.87 < np.median([mad_std(one) for one in ratios]) < 0.95
+
+
+def test_psf_of_a_stamp_is_that_of_its_star(real_data):
+    folder = real_data / "sdss-stamps-ugriz-desimcmc"
+    place = "187.5640-11.8884.fits"
+    flux = fits.getdata(folder / f"cat-{place}")[1]
+    for cube in read_stamps([folder / f"stamp-{band}-{place}" for band in "ugriz"], psf_size=51):
+        for band in "riz":
+            one = cube[band]
+            fitted = (one.data * one.psf).sum() / (one.psf**2).sum()
+            assert fitted == pytest.approx(flux[f"psfflux_{band}"], rel=0.1)
 
 
 def test_psf_of_a_field_is_the_published_one(real_data):
