@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from astropy.nddata import InverseVariance
-from astropy.wcs import WCS
 
 from astro_galtrans.images import BandCube
+from astro_galtrans.pairs._match_grid import grid_wcs
 from astro_galtrans.spectra import to_spectrum
 
 __all__ = ["GalaxyPair", "galaxy_pair"]
@@ -38,18 +38,19 @@ class GalaxyPair:
     spectrum: object = None
 
 
-def _centred_wcs(ra, dec, survey, shape):
-    """TAN projection, north up and east left, with a position at the centre of the array."""
-    scale = survey.pixel_scale.to_value("deg")
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
-    wcs.wcs.cunit = "deg", "deg"
-    wcs.wcs.crval = ra, dec
-    wcs.wcs.crpix = (shape[-1] + 1) / 2, (shape[-2] + 1) / 2
-    wcs.wcs.cdelt = -scale, scale
-    wcs.wcs.radesys = "ICRS"
-    wcs.wcs.set()
-    return wcs
+def _centred_grid(survey, shape):
+    """North up and east left, with the position at the centre of the array."""
+    scale = survey.pixel_scale.to_value("arcsec")
+    return np.array([(shape[-1] - 1) / 2, (shape[-2] - 1) / 2, -scale, 0, 0, scale])
+
+
+def _grid(pairs, row, side, survey, shape):
+    """The pixel grid of an image: that of the catalogue, or a centred one."""
+    name = f"{side}_grid"
+    if pairs.catalog is not None and name in pairs.catalog.colnames and np.shape(pairs.catalog[name]) == (
+            len(pairs), 6):
+        return np.asarray(pairs.catalog[name][row], dtype=float)
+    return _centred_grid(survey, shape)
 
 
 def _position(pairs, row):
@@ -77,8 +78,9 @@ def galaxy_pair(pairs, row):
         meta = {"id": name}
         if not known:
             meta["position"] = "not known; the WCS is centred on ra 0, dec 0"
-        cubes.append(BandCube(flux, unit=survey.unit, wcs=_centred_wcs(ra, dec, survey, flux.shape), survey=survey,
-                              bands=survey.band_names, mask=mask, uncertainty=uncertainty, meta=meta))
+        cubes.append(BandCube(flux, unit=survey.unit, survey=survey, bands=survey.band_names, mask=mask,
+                              wcs=grid_wcs(ra, dec, _grid(pairs, row, side, survey, flux.shape)),
+                              uncertainty=uncertainty, meta=meta))
     redshift, redshift_error = (
         None if batch[name] is None or np.isnan(batch[name][0]) else float(batch[name][0])
         for name in ("redshift", "redshift_error"))

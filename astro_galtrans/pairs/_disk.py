@@ -16,7 +16,7 @@ from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._survey_json import survey_from_json, survey_to_json
 from astro_galtrans.spectra import SpectrumGrid
 
-__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "open_pairs", "put_folder"]
+__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "check_replaceable", "open_pairs", "put_folder"]
 
 FORMAT, VERSION = "astro_galtrans.pairs", 2
 MAX_BLOCK = 32
@@ -40,10 +40,8 @@ def put_folder(partial, path):
     shutil.rmtree(old)
 
 
-@contextmanager
-def _whole(path, overwrite):
-    """A new folder beside ``path`` that takes its place at the end, or is removed on an error."""
-    path = Path(os.path.abspath(path))
+def check_replaceable(path, overwrite):
+    """Whether a set of pairs can be put at ``path``: nothing is there, or another one that may be replaced."""
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise FileExistsError(f"{path} is there already; overwrite=True replaces it")
@@ -53,6 +51,13 @@ def _whole(path, overwrite):
             raise FileExistsError(f"{path} is not a set of pairs, it is not overwritten") from error
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist")
+
+
+@contextmanager
+def _whole(path, overwrite):
+    """A new folder beside ``path`` that takes its place at the end, or is removed on an error."""
+    path = Path(os.path.abspath(path))
+    check_replaceable(path, overwrite)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir()
@@ -79,6 +84,8 @@ class PairWriter:
         Whether a set of pairs that is there may be replaced.
     """
 
+    written = 0
+
     def __init__(self, path, n, shapes, surveys, overwrite=False):
         self.path, self.n, self.shapes, self.surveys = path, n, shapes, surveys
         self._target = _whole(path, overwrite)
@@ -88,19 +95,24 @@ class PairWriter:
     def __enter__(self):
         folder = self._target.__enter__()
         try:
-            _check_space(folder, sum(4 * self.n * int(np.prod(shape)) for shape in self.shapes.values()))
-            self.group = zarr.create_group(str(folder), zarr_format=3)
-            for name, shape in self.shapes.items():
-                # Every block is written, and a block that was lost reads as NaN and not as an empty sky.
-                self.group.create_array(
-                    name, shape=(self.n, *shape), dtype="float32", chunks=(self.block, *shape), fill_value=np.nan,
-                    compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
-                    config={"write_empty_chunks": True},
-                    dimension_names=("galaxy", *(("band", "y", "x") if len(shape) == 3 else ("pixel",))))
+            each = sum(4 * int(np.prod(shape)) for shape in self.shapes.values())
+            _check_space(folder, (self.n - self.written) * each)
+            self.create_group(folder)
         except BaseException as error:
             self._target.__exit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    def create_group(self, folder):
+        """Begin the Zarr group of a new folder."""
+        self.group = zarr.create_group(str(folder), zarr_format=3)
+        for name, shape in self.shapes.items():
+            # Every block is written, and a block that was lost reads as NaN and not as an empty sky.
+            self.group.create_array(
+                name, shape=(self.n, *shape), dtype="float32", chunks=(self.block, *shape), fill_value=np.nan,
+                compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
+                config={"write_empty_chunks": True},
+                dimension_names=("galaxy", *(("band", "y", "x") if len(shape) == 3 else ("pixel",))))
 
     def write_images(self, first, images):
         """Put the images of some galaxies, from row ``first``, a dict of arrays."""

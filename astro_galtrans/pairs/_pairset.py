@@ -41,6 +41,9 @@ class PairSet:
         With the bands of the images only.
     catalog : `~astropy.table.Table` or None
         What else is known, one row a galaxy.
+    dropped, fields : `~astropy.table.Table` or None
+        Of a set that `~astro_galtrans.pairs.match_pairs` has just made: the galaxies without a pair and why, and how
+        far the images of each field were apart. Parts and stored sets do not have them.
     """
 
     def __init__(self, images, *, redshift, ids, input_survey, target_survey, catalog=None, redshift_error=None,
@@ -54,6 +57,7 @@ class PairSet:
         self.input_survey = input_survey
         self.target_survey = target_survey
         self.catalog = catalog
+        self.dropped = self.fields = None
 
     @classmethod
     def from_arrays(cls, input_flux, target_flux, *, input_survey, target_survey, redshift=None, input_weight=None,
@@ -315,10 +319,22 @@ class PairSet:
             arrays |= {f"{side}_{kind}": getattr(self, f"{source}_{kind}") for kind in ("flux", "weight", "truth")}
         surveys = {"input_survey": getattr(self, f"{input_side}_survey"),
                    "target_survey": getattr(self, f"{target_side}_survey")}
-        return PairSet(arrays, **self._parts() | surveys)
+        parts = self._parts() | surveys
+        catalog = self.catalog
+        if catalog is not None and {"input_grid", "target_grid"} <= set(catalog.colnames):
+            # The grids are needed to give the images their place on the sky, and go where these go.
+            grids = {f"{side}_grid": catalog[f"{source}_grid"].copy()
+                     for side, source in (("input", input_side), ("target", target_side))}
+            parts["catalog"] = catalog.copy()
+            for name, grid in grids.items():
+                parts["catalog"][name] = grid
+        return PairSet(arrays, **parts)
 
     def reversed(self):
-        """The same pairs with input and target exchanged; the catalog stays as it is, also its column names.
+        """The same pairs with input and target exchanged.
+
+        The catalog stays as it is, also its column names, but for the pixel grids that go with the images
+        (``input_grid`` and ``target_grid`` of `~astro_galtrans.pairs.match_pairs`).
 
         Returns
         -------
@@ -331,7 +347,7 @@ class PairSet:
 
         A translator that is trained on these has nothing to change: what it loses is lost by the network alone, the
         intra-domain test of Ruan, Lin et al. (2025). Input and target are the same image, with the same noise. The
-        catalog stays as it is, also its column names.
+        catalog stays as it is, also its column names, but for the pixel grids that go with the images.
 
         Parameters
         ----------

@@ -1,0 +1,203 @@
+"""What is known of a stamp beside its pixels: background, noise, neighbours, PSF, and what is wrong with it."""
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_of", "saturated"]
+
+# Bits of the column ``flags``.
+FLAGS = {
+    "edge": 1,  # part of a stamp is beyond the image
+    "masked_centre": 2,  # a bad pixel where the galaxy is
+    "saturated": 4,  # a pixel where the galaxy is reaches the saturation level of the header
+    "astrometry": 8,  # the two images have the galaxy at different places
+    "unverified": 16,  # nothing tells whether they have it at the same place
+    "low_snr": 32,  # faint in one of the images
+    "neighbour": 64,  # another source in the stamp, at most two magnitudes fainter
+    "resampled": 128,  # one of the stamps was resampled
+    "misaligned": 256,  # the stamps do not lie alike, and were not to be resampled
+}
+# Pixels that are enough for a background: a hundredth of the noise of one.
+_BACKGROUND_PIXELS = 6000
+_ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
+
+
+def flag_names(flags):
+    """Names of the bits of a flag value, in a tuple.
+
+    Examples
+    --------
+    >>> from astro_galtrans.pairs import flag_names
+    >>> flag_names(9)
+    ('edge', 'astrometry')
+    """
+    return tuple(name for name, bit in FLAGS.items() if int(flags) & bit)
+
+
+def background_of(opened, places, size):
+    """Background and its noise in each band, from the pixels around a galaxy in which no source stands out.
+
+    The mode of SExtractor, 2.5 median - 1.5 mean where they are near each other, of pixels clipped at three standard
+    deviations (`photutils.background`), in a square of ``size`` pixels.
+
+    Parameters
+    ----------
+    opened : Opened
+    places : dict of str to tuple
+        Pixel ``(x, y)`` of the galaxy on the grid of each band.
+    size : int
+
+    Returns
+    -------
+    level, noise : ndarray
+        Shape ``(band,)``, in the unit of the survey; NaN where there are too few pixels.
+    """
+    from astropy.stats import SigmaClip
+    from photutils.background import MADStdBackgroundRMS, SExtractorBackground
+
+    clip = SigmaClip(sigma=3.0, maxiters=10)
+    mode, spread = SExtractorBackground(sigma_clip=None), MADStdBackgroundRMS(sigma_clip=None)
+    out = np.full((2, len(opened.survey)), np.nan)
+    for index, band in enumerate(opened.survey.band_names):
+        data, mask, _ = opened.plane(band)
+        x, y = places[band]
+        if not (np.isfinite(x) and np.isfinite(y)):
+            continue
+        window = tuple(slice(max(0, int(place) - size // 2), max(0, int(place) + size // 2 + 1)) for place in (y, x))
+        values = data[window]
+        good = np.isfinite(values) if mask is None else np.isfinite(values) & ~mask[window]
+        values = values[good].astype(float)
+        if len(values) < 50:
+            continue
+        values = clip(values[::max(1, len(values) // _BACKGROUND_PIXELS)], masked=False, copy=False)
+        out[:, index] = mode(values), spread(values)
+    return out
+
+
+def psf_fwhm_of(psf, matrix):
+    """FWHM in arcsec of each band's PSF image: of the circle with the area above half of the peak.
+
+    Parameters
+    ----------
+    psf : ndarray
+        Shape ``(band, py, px)``.
+    matrix : ndarray
+        Pixels to arcsec, shape ``(2, 2)``.
+    """
+    fine = 5
+    scale = np.sqrt(abs(np.linalg.det(matrix))) / fine
+    widths = []
+    for plane in psf:
+        high = ndimage.zoom(plane.astype(float), fine, order=3)
+        widths.append(2 * np.sqrt((high > high.max() / 2).sum() / np.pi) * scale)
+    return np.array(widths)
+
+
+def _segments(flux, weight, fwhm):
+    """Labels of the sources of one band, their total fluxes, and the label in the middle, 0 where there is none."""
+    from photutils.segmentation import deblend_sources, detect_sources
+
+    good = weight > 0
+    if good.sum() < 50:
+        return None
+    noise = 1 / np.sqrt(np.median(weight[good]))
+    smooth = ndimage.gaussian_filter(np.where(good, flux, 0).astype(float), fwhm / 2.3548)
+    # A threshold in one pixel's noise, 1.5 times that, as `astro_galtrans.images.detect_galaxies` has.
+    limit = np.full(flux.shape, 1.5 * noise)
+    found = detect_sources(smooth, limit, 8, mask=~good) if np.any(smooth > limit) else None
+    if found is None:
+        return None
+    found = deblend_sources(smooth, found, 8, contrast=0.005, progress_bar=False)
+    labels = np.asarray(found.data)
+    fluxes = ndimage.sum_labels(np.where(good, flux, 0), labels, np.arange(labels.max() + 1))
+    return labels, fluxes
+
+
+def neighbour_masks(stamps, surveys, bands):
+    """Where other sources are, and whether one of them matters.
+
+    Sources are taken apart in the survey with the sharper PSF. What is not the galaxy is widened by half the PSF of
+    each survey and put onto the grids of both.
+
+    Parameters
+    ----------
+    stamps : dict of str to Stamp
+    surveys : dict of str to Survey
+    bands : dict of str to str
+        The band to look in.
+
+    Returns
+    -------
+    masks : dict of str to ndarray of bool or None
+        Shape ``(y, x)``.
+    matters : bool
+        Whether there is a neighbour at most two magnitudes fainter than the galaxy.
+    """
+    widths = {side: survey[bands[side]].psf_fwhm.value for side, survey in surveys.items()}
+    sharp = min(widths, key=widths.get)
+    other = "input" if sharp == "target" else "target"
+    stamp, survey = stamps[sharp], surveys[sharp]
+    band = survey.band_names.index(bands[sharp])
+    scales = {side: np.sqrt(abs(np.linalg.det(one.grid[2:].reshape(2, 2)))) for side, one in stamps.items()}
+    found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scales[sharp])
+    if found is None:
+        return dict.fromkeys(stamps), False
+    labels, fluxes = found
+    own = _label_at(labels, stamp.grid[:2], widths[sharp] / scales[sharp])
+    others = (labels > 0) & (labels != own)
+    if not others.any():
+        return dict.fromkeys(stamps), False
+    rivals = np.delete(fluxes[1:], own - 1) if own else fluxes[1:]
+    mine = fluxes[own] if own else 0.0
+    masks = {}
+    for side, one in stamps.items():
+        reach = 0.5 * widths[side] / scales[sharp]
+        wide = ndimage.distance_transform_edt(~others) <= reach
+        wide &= labels != own if own else True
+        masks[side] = wide if side == sharp else _on_grid(wide, stamp.grid, stamps[other].grid, one.flux.shape[1:])
+    return masks, bool(np.any(rivals > 0.16 * mine))
+
+
+def _label_at(labels, place, reach):
+    """The label nearest to a place, within a distance; 0 without one."""
+    y, x = np.indices(labels.shape)
+    distance = np.where(labels > 0, np.hypot(x - place[0], y - place[1]), np.inf)
+    nearest = np.argmin(distance)
+    return int(labels.flat[nearest]) if distance.flat[nearest] <= max(reach, 1.0) else 0
+
+
+def _on_grid(mask, grid, to, shape):
+    """A mask on another grid: True where a pixel has its middle, or a corner, on the mask."""
+    matrix = np.linalg.inv(grid[2:].reshape(2, 2)) @ to[2:].reshape(2, 2)
+    y, x = np.indices(shape)
+    out = np.zeros(shape, dtype=bool)
+    for dx, dy in ((0, 0), (-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)):
+        column, row = np.tensordot(matrix, np.stack([x + dx - to[0], y + dy - to[1]]), axes=1)
+        column, row = np.rint(column + grid[0]).astype(int), np.rint(row + grid[1]).astype(int)
+        inside = (column >= 0) & (column < mask.shape[1]) & (row >= 0) & (row < mask.shape[0])
+        out[inside] |= mask[row[inside], column[inside]]
+    return out
+
+
+def saturated(stamp, opened):
+    """Whether a pixel within two of the galaxy's middle reaches the SATURATE of its header.
+
+    The level is in the unit of the file; it is used where the zero point of the header is that of the survey.
+    """
+    x, y = np.rint(stamp.grid[:2]).astype(int)
+    for index, band in enumerate(opened.survey):
+        header = opened.header(band.name)
+        level = header.get("SATURATE")
+        zero_points = [header[key] for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))]
+        if not isinstance(level, (int, float)) or not zero_points or abs(zero_points[0] - band.zero_point) > 1e-3:
+            continue
+        if np.any(stamp.flux[index, max(y - 2, 0):y + 3, max(x - 2, 0):x + 3] >= level):
+            return True
+    return False
+
+
+def centre_is_bad(stamp):
+    """Whether one of the nine pixels around the galaxy's place is bad in a band."""
+    x, y = np.rint(stamp.grid[:2]).astype(int)
+    core = stamp.weight[:, max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
+    return core.shape[1:] != (3, 3) or not np.all(core > 0)
