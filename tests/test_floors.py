@@ -15,7 +15,7 @@ FLOORS = [
     {"exceptions"},
     {"surveys"},
     {"images", "spectra"},
-    {"pairs", "gradients"},
+    {"pairs", "gradients", "archives"},
     {"simulation"},
     {"backbones"},
     {"objectives"},
@@ -40,7 +40,8 @@ ONLY_IN = {
     "monai": {"backbones"},
     "galsim": {"simulation"},
     "zarr": {"pairs", "catalog"},
-    "asdf": {"storage"},
+    "asdf": {"storage", "surveys"},
+    "astroquery": {"archives"},
     "jinja2": {"evaluation"},
     "statmorph": {"evaluation"},
 }

@@ -18,7 +18,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from astro_galtrans.exceptions import FileFormatError, SurveyError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._fits_write import LAYOUT, decoded, uncertainty_kinds
-from astro_galtrans.surveys import get_survey
+from astro_galtrans.surveys import get_survey, same_name
 
 __all__ = ["Part", "cube_of_parts", "find_part", "load_parts", "native", "parse_unit", "plain_wcs"]
 
@@ -136,7 +136,7 @@ def cube_of_parts(path, parts, survey=None, bands=None):
 def _survey_of_file(path, name, survey):
     if survey is not None:
         survey = get_survey(survey)
-        if name is not None and name.lower() != survey.name.lower():
+        if name is not None and not same_name(name, survey.name):
             raise SurveyError(f"{path} is of survey {name}, not {survey.name}")
         return survey
     if name is None:

@@ -6,7 +6,7 @@ from astropy.nddata import NDData
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._stack import split_bands, stack_bands
-from astro_galtrans.surveys import get_survey
+from astro_galtrans.surveys import get_survey, same_name
 
 __all__ = ["as_band_cube", "band_of_header", "like_input"]
 
@@ -93,11 +93,11 @@ def like_input(cube, original):
 
 
 def band_of_header(header):
-    """Band name in a header's FILTER or BAND, as ``r`` of ``'r.MP9601'``; None if there is none.
+    """Band name in a header's FILTER, BAND or FPA.FILTER, as ``r`` of ``'r.MP9601'``; None if there is none.
 
     The second MegaCam i filter, MP9702, is ``i2``.
     """
-    value = header.get("FILTER", header.get("BAND"))
+    value = header.get("FILTER", header.get("BAND", header.get("FPA.FILTER")))
     if not isinstance(value, str) or not value.strip():
         return None
     name = value.strip().split(".")
@@ -115,7 +115,7 @@ def _known(name):
 
 
 def _check_survey(name, survey):
-    if isinstance(name, str) and _known(name) is not None and name.lower() != survey.name.lower():
+    if isinstance(name, str) and _known(name) is not None and not same_name(name, survey.name):
         raise SurveyError(f"the image is of survey {name}, not {survey.name}")
 
 

@@ -35,10 +35,14 @@ def image_from_parts(path, parts, *, unit=None, survey=None, noise="auto", weigh
         raise FileFormatError(f"{path} has no image of two axes")
     header = image.header
     flux = native(image.data, np.float32 if image.data.dtype.itemsize <= 4 else np.float64)
-    told = [header[key] for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))]
-    zero_point = float(told[0]) if told else None
+    if "BSOFTEN" in header and "BOFFSET" in header:
+        flux = _linear(flux, header["BSOFTEN"], header["BOFFSET"])
+    keywords = {} if survey is None else survey.keywords
+    zero_point = _zero_point_of(path, header, keywords)
     unit = _unit_of(path, header, unit, survey, zero_point)
     meta = {"header": header}
+    if "gain" in keywords:
+        meta["gain"] = _positive(path, header, keywords["gain"], "the gain")
     told = band_of_header(header)
     if told is not None:
         meta["band"] = told
@@ -51,6 +55,38 @@ def image_from_parts(path, parts, *, unit=None, survey=None, noise="auto", weigh
     ccd = CCDData(flux, unit=unit, wcs=plain_wcs(header), mask=mask, meta=meta, psf=psf)
     ccd.uncertainty = _uncertainty_of(path, parts, ccd, meta.get("band", band), survey, noise, weight)
     return ccd
+
+
+def _linear(flux, softening, offset):
+    """Counts of a Pan-STARRS stack, which are stored as asinh magnitudes: Waters et al. (2020, ApJS 251, 4)."""
+    counts = offset + 2 * softening * np.sinh(flux.astype(np.float64) * (0.4 * np.log(10)))
+    return counts.astype(flux.dtype)
+
+
+def _positive(path, header, keyword, what):
+    value = header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < np.inf:
+        raise FileFormatError(f"{path} must tell {what} in {keyword}, it has {value!r}")
+    return float(value)
+
+
+def _zero_point_of(path, header, keywords):
+    """AB magnitude of one count, by the keyword that the survey names, else by one in common use; None if untold."""
+    if "zero_point" in keywords:
+        value = header.get(keywords["zero_point"])
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+            raise FileFormatError(f"{path} must tell the zero point in {keywords['zero_point']}, it has {value!r}")
+        return float(value)
+    if "flux_zero_point" in keywords:
+        return 2.5 * np.log10(_positive(path, header, keywords["flux_zero_point"], "the flux of magnitude 0"))
+    told = [header[key] for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))]
+    if told:
+        return float(told[0])
+    if "FLUXMAG0" in header:  # of the pipeline of HSC and LSST
+        return 2.5 * np.log10(_positive(path, header, "FLUXMAG0", "the flux of magnitude 0"))
+    if "FPA.ZP" in header and "EXPTIME" in header:  # of Pan-STARRS, for one count per second
+        return float(header["FPA.ZP"]) + 2.5 * np.log10(_positive(path, header, "EXPTIME", "the exposure time"))
+    return None
 
 
 def _unit_of(path, header, unit, survey, zero_point):
@@ -84,7 +120,7 @@ def _uncertainty_of(path, parts, ccd, band, survey, noise, weight):
         return StdDevUncertainty(native(part.data))
     if noise is None:
         return None
-    gain = ccd.meta["header"].get("GAIN")
+    gain = ccd.meta.get("gain", ccd.meta["header"].get("GAIN"))
     if not isinstance(gain, (int, float)) or gain <= 0:
         # the two i filters of MegaCam pass as many photons to some per cent, and their stacks are of like depth
         known = "i" if band == "i2" else band

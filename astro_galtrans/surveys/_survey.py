@@ -7,7 +7,10 @@ import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError
 
-__all__ = ["Band", "Survey"]
+__all__ = ["KEYWORDS", "Band", "Survey"]
+
+# What the header of an image may tell of it: AB magnitude of one unit, counts of magnitude 0, electrons per unit.
+KEYWORDS = ("zero_point", "flux_zero_point", "gain")
 
 
 def _positive(name, value, unit):
@@ -116,6 +119,10 @@ class Survey:
         Unit of the survey's images, as ``"nmgy"`` or ``"adu"``; each band's ``zero_point`` says what one is.
     description : str, optional
         One sentence for people, with the source of the numbers.
+    keywords : dict of str to str, optional
+        FITS keywords in which the images tell what varies from one to the next: ``"zero_point"`` (AB magnitude of one
+        unit), ``"flux_zero_point"`` (flux of magnitude 0, as FLUXMAG0) and ``"gain"`` (electrons per unit). They are
+        used instead of the values of the bands when images are read.
 
     Examples
     --------
@@ -132,10 +139,12 @@ class Survey:
     pixel_scale: u.Quantity
     unit: u.UnitBase
     description: str = field(default="", repr=False)
+    keywords: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
+        object.__setattr__(self, "keywords", _checked_keywords(self.keywords))
         bands = tuple(self.bands)
         if not bands or not all(isinstance(band, Band) for band in bands):
             raise TypeError(f"bands must be a non-empty sequence of Band, got {self.bands!r}")
@@ -190,4 +199,50 @@ class Survey:
             raise BandMismatchError(f"survey {self.name} has bands {', '.join(self.band_names)}, not {wanted}")
         kept = tuple(band for band in self.bands if band.name in wanted)
         return self if len(kept) == len(self.bands) else Survey(
-            self.name, kept, self.pixel_scale, self.unit, self.description)
+            self.name, kept, self.pixel_scale, self.unit, self.description, self.keywords)
+
+    @classmethod
+    def read(cls, path):
+        """Read a survey from a YAML or ASDF file; see `read_survey`.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        Survey
+        """
+        from astro_galtrans.surveys._files import read_survey
+
+        return read_survey(path)
+
+    def write(self, path, overwrite=False):
+        """Write the survey with its curves to one file that `read` gives it back from.
+
+        Parameters
+        ----------
+        path : path-like
+            Ending in ``.yaml``, ``.yml`` or ``.asdf``. It is written under another name first, and so whole or not at
+            all.
+        overwrite : bool, optional
+            Whether an existing file may be replaced.
+        """
+        from astro_galtrans.surveys._files import write_survey
+
+        write_survey(self, path, overwrite)
+
+
+def _checked_keywords(keywords):
+    """A copy of the keywords, or an error."""
+    if not hasattr(keywords, "items"):
+        raise TypeError(f"keywords must be a dict, got {type(keywords).__name__}")
+    for name, keyword in keywords.items():
+        if name not in KEYWORDS:
+            raise ValueError(f"keywords must be of {', '.join(KEYWORDS)}, got {name!r}")
+        if not isinstance(keyword, str) or not keyword.strip():
+            raise ValueError(f"keywords[{name!r}] must be a FITS keyword, got {keyword!r}")
+    if "zero_point" in keywords and "flux_zero_point" in keywords:
+        raise ValueError("keywords must have zero_point or flux_zero_point, not both")
+    return {str(name): keyword.strip() for name, keyword in keywords.items()}

@@ -4,7 +4,7 @@ import pytest
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.surveys import (
-    Band, Survey, _registry, available_surveys, get_survey, matching_size, register_survey,
+    Band, Survey, _registry, available_surveys, get_survey, matching_size, register_survey, same_name,
 )
 
 
@@ -136,3 +136,32 @@ def test_matching_size_there_and_back(scales):
     there = [scale * u.arcsec for scale in scales]
     for size in range(4, 140):
         assert matching_size(matching_size(size, *there), *reversed(there)) == size
+
+
+@pytest.mark.parametrize(("name", "bands", "unit", "scale", "zero_point", "wavelengths"), [
+    ("DES", "grizY", "adu", 0.2637, 30.0, (4830, 6430, 7826, 9178, 9899)),
+    ("HSC", "grizy", "adu", 0.168, 27.0, (4816, 6234, 7741, 8912, 9780)),
+    ("Pan-STARRS", "grizy", "nmgy", 0.258, 22.5, (4866, 6215, 7545, 8679, 9633)),
+    ("Euclid VIS", ("IE",), "uJy", 0.1, 23.9, (7100,)),
+])
+def test_surveys_of_surveycodex(name, bands, unit, scale, zero_point, wavelengths):
+    survey = get_survey(name)
+    assert survey.band_names == tuple(bands) and survey.unit == u.Unit(unit) and survey.name == name
+    assert survey.pixel_scale.value == pytest.approx(scale) and "surveycodex" in survey.description
+    for one, expected in zip(survey, wavelengths):
+        assert one.zero_point == zero_point and one.effective_wavelength.value == pytest.approx(expected, rel=0.015)
+        # one electron is the same light, whatever the unit: the gain is that of unit and exposure
+        width = one.psf_fwhm.value / scale / 2.3548
+        depth = zero_point - 2.5 * np.log10(5 * one.sky_noise * np.sqrt(4 * np.pi) * width)
+        assert 21.5 < depth < 27.5
+
+
+def test_names_in_other_spelling():
+    for name, other in (("Pan-STARRS", "panstarrs"), ("Euclid VIS", "Euclid_VIS"), ("SDSS", "sdss")):
+        assert get_survey(other) is get_survey(name)
+    assert same_name("Pan STARRS", "pan-starrs") and not same_name("HSC", "HST")
+
+
+def test_what_is_missing_of_a_survey_is_told():
+    with pytest.raises(SurveyError, match="KiDS is not built in.*OmegaCAM.*YAML"):
+        get_survey("kids")
