@@ -17,6 +17,7 @@ def add_benchmark(verb):
                       help="matrix, objective, ablation, learning-curve, scarcity (default: all)")
     verb.add_argument("--runs", nargs="+", metavar="GLOB", help="only runs whose name matches, as 'unet/gradient/*'")
     verb.add_argument("--threads", type=int, metavar="N", help="of the processor (default: as torch has it)")
+    verb.add_argument("--report", metavar="FILE", help="also write tables and figures of all results, one HTML file")
     what = verb.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="name the runs and whether they are done, and do nothing")
     what.add_argument("--prepare", action="store_true", help="only simulate, and train the estimators that judge")
@@ -28,8 +29,13 @@ def benchmark(options):
     """Run the verb."""
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads must be at least 1, got {options.threads}")
-    from astro_galtrans.benchmark import prepare_benchmark, run_benchmark
+    if options.report and (options.list or options.prepare):
+        raise ValueError("--report shows results, and --list and --prepare make none")
+    from astro_galtrans.benchmark import prepare_benchmark, run_benchmark, write_benchmark_report
+    from astro_galtrans.evaluation._extras import check_folder
 
+    if options.report:
+        check_folder(options.report)  # before hours of work, not after
     if options.list:
         _list(options)
         return
@@ -46,6 +52,9 @@ def benchmark(options):
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'stopped'}; the same command goes on") from error
     print(f"{options.out}/results.ecsv: {len(table)} rows")
+    if options.report:
+        write_benchmark_report(table, options.report)
+        print(options.report)
 
 
 def _list(options):

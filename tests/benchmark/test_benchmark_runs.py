@@ -283,4 +283,9 @@ def test_command(done, run):
     assert (status, out, err) == (0, [f"{done}/results.ecsv: 6 rows"], [])
     commands = Table.read(done / "results.ecsv").meta["commands"]
     assert commands[-1] == "galtrans benchmark --scale tiny --samples bright --runs unet/conventional/seed0 --out DIR"
+    report = done.parent / "report.html"
+    status, out, _ = run(*arguments, "--runs", *ONE, "--report", report)
+    assert status == 0 and out[-1] == str(report) and "<img" in report.read_text()
+    assert run(*arguments, "--list", "--report", report)[0] == 2
+    assert run(*arguments, "--runs", *ONE, "--report", done / "nowhere" / "report.html")[0] == 2
     assert run(*arguments, "--runs", "x")[0] == 2 and run(*arguments, "--threads", 0)[0] == 2
