@@ -2,6 +2,7 @@
 
 import astropy.units as u
 import numpy as np
+from scipy.optimize import brentq
 from scipy.signal import fftconvolve
 from scipy.special import ive
 
@@ -12,7 +13,7 @@ __all__ = ["match_psf", "matched", "psf_sigmas"]
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))
 _SAME = 1e-3  # relative difference of widths that is left alone
-_PENALTY = 1e-4
+_PENALTY = 1e-5
 
 
 def match_psf(image, to=None, *, method=None, survey=None):
@@ -29,7 +30,7 @@ def match_psf(image, to=None, *, method=None, survey=None):
         Band whose PSF the others get; default the one of the broadest PSF. Only sharper bands can be matched to it.
     method : {None, "kernel", "gaussian"}, optional
         ``"kernel"`` divides the two PSF images in Fourier space, with a Laplacian penalty on what the sharper PSF
-        does not hold (Boucaud et al. 2016, A&A 596, A63, eq. 17, with mu = 1e-4). ``"gaussian"`` smooths with the
+        does not hold (Boucaud et al. 2016, A&A 596, A63, eq. 17, with mu = 1e-5). ``"gaussian"`` smooths with the
         Gaussian that makes the widths equal, measured as the radius that holds half of the light. Default the kernel
         if the image has a ``psf``, else the Gaussian, with the typical FWHM of the survey.
     survey : Survey or str, optional
@@ -137,12 +138,20 @@ def psf_sigmas(cube, index):
 
 def _half_light_sigma(psf):
     """Width of the Gaussian with the half-light radius of the PSF: second moments would be set by its far wings."""
+    from photutils.aperture import CircularAperture
+
     y, x = np.indices(psf.shape)
     total = psf.sum()
-    r = np.hypot(y - (psf * y).sum() / total, x - (psf * x).sum() / total).ravel()
-    order = np.argsort(r)
-    growth = np.cumsum(psf.ravel()[order]) / total
-    return float(np.interp(0.5, growth, r[order])) / np.sqrt(2 * np.log(2))
+    center = (psf * x).sum() / total, (psf * y).sum() / total
+
+    def missing(radius):
+        weights = CircularAperture(center, radius).to_mask(method="exact").to_image(psf.shape)
+        return (psf * weights).sum() / total - 0.5
+
+    largest = max(psf.shape)
+    if missing(0.1) > 0 or missing(largest) < 0:
+        raise ValueError("psf must have more than one bright pixel and a positive centre, to have a width")
+    return brentq(missing, 0.1, largest, xtol=1e-4) / np.sqrt(2 * np.log(2))
 
 
 def _gaussian_kernel(sigma):

@@ -63,6 +63,27 @@ class SEDGradients:
     survey: object = None
     meta: dict = field(default_factory=dict, repr=False)
 
+    def plot(self, band=None):
+        """The gradients along x and y of one band and to the next redder band, on WCS axes.
+
+        Parameters
+        ----------
+        band : str, optional
+            Default the one in the middle.
+
+        Returns
+        -------
+        `matplotlib.figure.Figure`
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib, which is in ``astro_galtrans[report]``.
+        """
+        from astro_galtrans.gradients._plot import plot_elements
+
+        return plot_elements(self, band)
+
 
 def sed_gradients(image, *, survey=None, softening=None):
     """Gradients of the log flux of an image along x, y and wavelength.

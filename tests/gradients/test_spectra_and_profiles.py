@@ -75,6 +75,57 @@ def test_spectrum_per_pixel():
     assert spectrum[32, 32, :].flux.shape == (5,)
 
 
+def test_segments_of_a_segmentation_map():
+    from photutils.segmentation import SegmentationImage
+
+    data = graded()
+    cube = make_cube(data, uncertainty=StdDevUncertainty(np.full(data.shape, 0.1)))
+    segments = np.zeros((SIZE, SIZE), dtype=int)
+    segments[radius() < 4] = 7
+    segments[:5, :5] = 2
+    one = sed_spectrum(cube, segments, label=7)
+    weights = sed_spectrum(cube, radius() < 4)
+    assert np.allclose(one.flux.value, weights.flux.value)
+    assert np.allclose(one.uncertainty.array, weights.uncertainty.array) and one.meta["area"] == 1
+    both = sed_spectrum(cube, SegmentationImage(segments))
+    assert both.flux.shape == (2, 5) and both.meta["labels"].tolist() == [2, 7]
+    assert np.allclose(both[1].flux.value, one.flux.value)
+    assert sed_spectrum(cube, segments, label=[7]).flux.shape == (1, 5)
+    with pytest.raises(ValueError, match=r"\[2, 7\]"):
+        sed_spectrum(cube, segments, label=3)
+    with pytest.raises(ValueError, match="needs a segmentation map"):
+        sed_spectrum(cube, radius() < 4, label=1)
+
+
+def test_segment_without_a_good_pixel_is_masked():
+    mask = np.zeros((5, SIZE, SIZE), dtype=bool)
+    mask[1, :5, :5] = True
+    segments = np.zeros((SIZE, SIZE), dtype=int)
+    segments[radius() < 4], segments[:5, :5] = 7, 2
+    cube = make_cube(graded(), mask=mask)
+    both = sed_spectrum(cube, segments)
+    assert both.mask.tolist() == [[True] * 5, [False] * 5] and both.meta["area"].tolist() == [0, 1]
+    with pytest.raises(ValueError, match="no pixel that is good"):
+        sed_spectrum(cube, segments, label=2)
+
+
+def test_aperture_at_several_positions():
+    cube = make_cube(graded())
+    several = sed_spectrum(cube, CircularAperture([(20, 20), (32, 32)], 4))
+    assert several.flux.shape == (2, 5) and several.meta["area"].shape == (2,)
+    assert np.allclose(several[1].flux.value, sed_spectrum(cube, CircularAperture((32, 32), 4)).flux.value)
+
+
+def test_pixel_spectra_know_sky_and_wavelength():
+    pytest.importorskip("ndcube")
+    spectrum = sed_spectrum(make_cube(graded()), "pixel")
+    wavelength, sky = spectrum.wcs.pixel_to_world(2, 10, 20)
+    assert wavelength.to_value(u.AA) == pytest.approx(SDSS["r"].effective_wavelength.value)
+    assert sky.separation(make_wcs().pixel_to_world(10, 20)).arcsec < 1e-6
+    assert np.allclose(spectrum.spectral_axis.value, [band.effective_wavelength.value for band in SDSS])
+    assert spectrum[20, 10, :].spectral_axis.shape == (5,)
+
+
 @pytest.mark.parametrize(("aperture", "message"), [
     ("row", "'pixel'"), (np.ones((3, 3)), "shape"), (np.zeros((SIZE, SIZE)), "positive"),
     (CircularAperture((900, 900), 3), "overlap"), (np.ones((3, 3), dtype=int), "segmentation map of shape"),
