@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from astro_galtrans import __version__
 from astro_galtrans.cli._benchmark import add_benchmark, benchmark
 from astro_galtrans.cli._evaluate import add_evaluate, evaluate
+from astro_galtrans.cli._pair import add_pair, pair
 from astro_galtrans.cli._photoz import add_photoz, photoz
 from astro_galtrans.cli._simulate import add_demo, add_simulate, demo, simulate
 from astro_galtrans.cli._train import add_train, train
@@ -132,6 +133,8 @@ def _parser():
             ("demo", add_demo, demo, "simulate, train twice, translate, judge, and write a report", "--out demo"),
             ("simulate", add_simulate, simulate, "simulate galaxies as two surveys see them",
              "--n 600 --seed 2 pairs.zarr"),
+            ("pair", add_pair, pair, "make pairs of a catalogue and two surveys' images",
+             "galaxies.ecsv pairs.zarr --input frame-?.fits.bz2 --target g=tile-g.fits r=tile-r.fits"),
             ("train", add_train, train, "train a translator on pairs", "pairs.zarr --epochs 10 --out t.asdf"),
             ("translate", add_translate, translate, "translate cubes, or every galaxy of a field",
              "t.asdf --frames sdss-field --detect --out field"),

@@ -56,9 +56,9 @@ def match_pairs(catalog, input, target, *, input_survey=None, target_survey=None
         E(B-V), are found under their usual names.
     input, target : dict of str to path, path-like, BandCube, FrameSet, Table, or list of these
         The images of each survey. A dict of band to file, a FITS cube, or an image in memory is one tile; a list, a
-        folder or a pattern with ``*`` is many; a table has a tile a row, with a column of paths for each band or one
-        column ``path``. A path with ``{id}``, with or without ``{band}``, or a dict of such for each band, is a file
-        for each object.
+        folder or a pattern with ``*`` is many, and in a list one tile may be a list of files whose headers tell their
+        bands; a table has a tile a row, with a column of paths for each band or one column ``path``. A path with
+        ``{id}``, with or without ``{band}``, or a dict of such for each band, is a file for each object.
     input_survey, target_survey : str or Survey, optional
         The surveys, where the images do not tell.
     path : path-like, optional

@@ -44,7 +44,7 @@ def _is_pattern(images):
 
 
 def _listed(images, side):
-    """A list of tiles, each a dict of band to path, a path, or an image in memory."""
+    """A list of tiles, each a dict of band to path, a list of paths, a path, or an image in memory."""
     if isinstance(images, Table) or (isinstance(images, (str, Path)) and Path(images).suffix in (".ecsv", ".csv")):
         return _of_table(images, side)
     if isinstance(images, (str, Path)):
@@ -60,6 +60,8 @@ def _listed(images, side):
             tiles.append({band: Path(path) for band, path in one.items()})
         elif isinstance(one, (str, Path)):
             tiles.append(Path(one))
+        elif isinstance(one, (list, tuple)) and one and all(isinstance(path, (str, Path)) for path in one):
+            tiles.append([Path(path) for path in one])
         elif isinstance(one, FrameSet):
             tiles.append(one)
         else:
@@ -155,7 +157,7 @@ def _in_unit(ccd, band, survey):
 
 def _read(source, survey, bands, options):
     """What is in the files of a tile or of an object, a FrameSet or BandCube."""
-    if not isinstance(source, (dict, Path)):
+    if not isinstance(source, (dict, list, Path)):
         return source
     if isinstance(source, Path) and _image_header(source)["NAXIS"] > 2:
         return read_cube(source, survey, bands=bands, **options)
@@ -191,7 +193,8 @@ def _geometry(source, options):
             names = list(source)
             reference = options.get("reference") or ("r" if "r" in names else names[len(names) // 2])
             source = source[reference]
-        header = _image_header(source)
+        headers = [_image_header(path) for path in (source if isinstance(source, list) else [source])]
+        header = next((one for one in headers if str(one.get("FILTER", "")).strip().startswith("r")), headers[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
             warnings.filterwarnings("ignore", message=".*more axes.*")
@@ -204,8 +207,8 @@ def _geometry(source, options):
 
 def _told(source):
     """A tile's name in messages."""
-    if isinstance(source, dict):
-        return str(next(iter(source.values()))) + (", ..." if len(source) > 1 else "")
+    if isinstance(source, (dict, list)):
+        return str(next(iter(source.values() if isinstance(source, dict) else source))) + ", ..." * (len(source) > 1)
     return str(source) if isinstance(source, Path) else repr(source)
 
 
@@ -220,7 +223,7 @@ class Tiles:
     Parameters
     ----------
     tiles : list
-        Each a dict of band to path, a path, a BandCube or a FrameSet.
+        Each a dict of band to path, a list of paths, a path, a BandCube or a FrameSet.
     side : str
         ``"input"`` or ``"target"``, for messages.
     survey : Survey or None
@@ -336,6 +339,8 @@ def _survey_of(source, image):
 def _fingerprint(tile):
     if isinstance(tile, dict):
         return {band: _fingerprint(path) for band, path in tile.items()}
+    if isinstance(tile, list):
+        return [_fingerprint(path) for path in tile]
     if isinstance(tile, Path):
         return [str(tile), tile.stat().st_size if tile.is_file() else None]
     return repr(tile)

@@ -1,5 +1,7 @@
 """What is known of a stamp beside its pixels: background, noise, neighbours, PSF, and what is wrong with it."""
 
+import warnings
+
 import numpy as np
 from scipy import ndimage
 
@@ -84,18 +86,19 @@ def psf_fwhm_of(psf, matrix):
     matrix : ndarray
         Pixels to arcsec, shape ``(2, 2)``.
     """
-    fine = 5
-    scale = np.sqrt(abs(np.linalg.det(matrix))) / fine
     widths = []
     for plane in psf:
-        high = ndimage.zoom(plane.astype(float), fine, order=3)
-        widths.append(2 * np.sqrt((high > high.max() / 2).sum() / np.pi) * scale)
-    return np.array(widths)
+        fine = ndimage.zoom(plane.astype(float), 5, order=3)
+        # The first and the last pixel stay where they are.
+        area = np.prod([(old - 1) / (new - 1) for old, new in zip(plane.shape, fine.shape)])
+        widths.append(2 * np.sqrt((fine > fine.max() / 2).sum() * area / np.pi))
+    return np.array(widths) * np.sqrt(abs(np.linalg.det(matrix)))
 
 
 def _segments(flux, weight, fwhm):
     """Labels of the sources of one band, their total fluxes, and the label in the middle, 0 where there is none."""
     from photutils.segmentation import deblend_sources, detect_sources
+    from photutils.utils.exceptions import NoDetectionsWarning
 
     good = weight > 0
     if good.sum() < 50:
@@ -104,7 +107,9 @@ def _segments(flux, weight, fwhm):
     smooth = ndimage.gaussian_filter(np.where(good, flux, 0).astype(float), fwhm / 2.3548)
     # A threshold in one pixel's noise, 1.5 times that, as `astro_galtrans.images.detect_galaxies` has.
     limit = np.full(flux.shape, 1.5 * noise)
-    found = detect_sources(smooth, limit, 8, mask=~good) if np.any(smooth > limit) else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = detect_sources(smooth, limit, 8, mask=~good)
     if found is None:
         return None
     found = deblend_sources(smooth, found, 8, contrast=0.005, progress_bar=False)

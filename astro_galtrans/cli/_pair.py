@@ -1,0 +1,163 @@
+"""``galtrans pair``."""
+
+from pathlib import Path
+
+from astro_galtrans.cli._common import add_overwrite
+
+__all__ = ["add_pair", "pair"]
+
+_SIDES = ("input", "target")
+
+
+def add_pair(verb):
+    """Add the arguments of the verb."""
+    verb.epilog += "; many tiles: --input tiles.ecsv, or --input more than once; a file for each object: --input " \
+                   "'cutouts/{id}.fits'"
+    verb.add_argument("catalog", metavar="CATALOG", help="table of galaxies, with their positions")
+    verb.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
+    for side in _SIDES:
+        verb.add_argument(f"--{side}", action="append", nargs="+", required=True, metavar="PATH",
+                          help=f"images of the {side} survey: files of one tile, one a band, as r=tile-r.fits, a FITS "
+                          "cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may be given "
+                          "more than once, each time for a tile")
+        verb.add_argument(f"--{side}-survey", metavar="NAME", help="where the images do not tell")
+        verb.add_argument(f"--{side}-bands", metavar="BANDS", help="as gri or g,r,i (default: all that there are)")
+    verb.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
+                      help="side of the input stamps (default: %(default)s); the target stamps cover the same sky")
+    columns = verb.add_argument_group("the catalogue")
+    for name in ("ra", "dec", "redshift", "id"):
+        columns.add_argument(f"--{name}", metavar="COLUMN", help="where it is not found by its name")
+    columns.add_argument("--unit", metavar="UNIT[,UNIT]", help="of the positions, as hourangle,deg")
+    columns.add_argument("--target-catalog", metavar="TABLE", help="take only galaxies with a counterpart in this one")
+    columns.add_argument("--match-radius", type=float, default=1.0, metavar="ARCSEC", help="default: %(default)s")
+    checks = verb.add_argument_group("what is measured and corrected")
+    checks.add_argument("--max-offset", type=float, default=3.0, metavar="ARCSEC",
+                        help="largest offset of a field that is corrected (default: %(default)s)")
+    checks.add_argument("--search-radius", type=float, default=60.0, metavar="ARCSEC",
+                        help="largest offset of a field that is looked for (default: %(default)s)")
+    checks.add_argument("--max-residual", type=float, metavar="ARCSEC",
+                        help="of one galaxy, after that (default: half the FWHM of the wider PSF)")
+    checks.add_argument("--no-correction", action="store_true", help="leave the astrometry as it is")
+    checks.add_argument("--resample", choices=("auto", "always", "never"), default="auto",
+                        help="put target stamps on the grid of the input stamps (default: where they are turned)")
+    checks.add_argument("--subtract-background", action="store_true", help="it is measured in any case")
+    checks.add_argument("--mask-neighbours", action="store_true", help="give other sources weight 0 in both surveys")
+    checks.add_argument("--min-snr", type=float, default=5.0, help="flag a galaxy below it (default: %(default)s)")
+    checks.add_argument("--min-coverage", type=float, default=0.9, metavar="PART",
+                        help="of a stamp that must be on its image (default: %(default)s)")
+    checks.add_argument("--drop", metavar="FLAG[,FLAG]", help="flags with which a pair is left out (default: "
+                        "masked_centre,astrometry,unverified,misaligned)")
+    verb.add_argument("--resume", action="store_true", help="go on with a set that was interrupted")
+    verb.add_argument("--sheet", type=int, default=50, metavar="N",
+                      help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
+    verb.add_argument("--seed", type=int, default=0, help="of that sample (default: %(default)s)")
+    add_overwrite(verb)
+
+
+def pair(options):
+    """Run the verb."""
+    sheet = _sheet_path(options)
+    import astropy.units as u
+
+    from astro_galtrans.pairs import match_pairs
+
+    given = {name: getattr(options, name) for name in (
+        "ra", "dec", "redshift", "id", "target_catalog", "input_survey", "target_survey", "input_size", "resample",
+        "min_snr", "min_coverage", "overwrite", "resume")}
+    given |= {name: getattr(options, name) * u.arcsec for name in ("match_radius", "max_offset", "search_radius")}
+    given |= {f"{side}_bands": _bands(getattr(options, f"{side}_bands")) for side in _SIDES}
+    if options.max_residual is not None:
+        given["max_residual"] = options.max_residual * u.arcsec
+    if options.unit is not None:
+        unit = options.unit.split(",")
+        given["unit"] = unit[0] if len(unit) == 1 else tuple(unit)
+    if options.drop is not None:
+        given["drop"] = tuple(name for name in options.drop.split(",") if name)
+    try:
+        pairs = match_pairs(
+            options.catalog, *(_images(getattr(options, side), side) for side in _SIDES), path=options.pairs,
+            correct_astrometry=not options.no_correction, progress=not options.quiet,
+            background="subtract" if options.subtract_background else "measure",
+            neighbours="mask" if options.mask_neighbours else "flag", **given)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command with --resume goes on") from None
+    print(f"{options.pairs}: {pairs}")
+    if sheet is not None:
+        _write_sheet(pairs, sheet, options)
+        print(sheet)
+    if len(pairs.dropped):
+        print(f"{_beside(options.pairs, 'dropped.ecsv')}: {_counted(pairs.dropped['reason'])}")
+    print(f"{_beside(options.pairs, 'fields.ecsv')}: {_offsets(pairs.fields)}")
+
+
+def _beside(path, end):
+    path = Path(path)
+    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
+
+
+def _sheet_path(options):
+    """Where the contact sheet goes; an error before the work where it cannot be drawn."""
+    if options.sheet < 0:
+        raise ValueError(f"--sheet must not be negative, got {options.sheet}")
+    if options.sheet == 0:
+        return None
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise ImportError('the contact sheet needs matplotlib: pip install "astro_galtrans[report]", or --sheet 0')
+    return _beside(options.pairs, "sheet.png")
+
+
+def _bands(text):
+    if text is None:
+        return None
+    return text.split(",") if "," in text else text
+
+
+def _images(groups, side):
+    """What `match_pairs` takes, of the paths that were given."""
+    tiles = [_tile(paths, side) for paths in groups]
+    return tiles if len(tiles) > 1 or isinstance(tiles[0], list) else tiles[0]
+
+
+def _tile(paths, side):
+    """A dict of band to path, or one path."""
+    named = [path.partition("=") for path in paths]
+    if all(equals and "/" not in band for band, equals, _ in named):
+        tile = {band: path for band, _, path in named}
+        if len(tile) < len(named):
+            raise ValueError(f"--{side} names a band twice: {' '.join(paths)}")
+        return tile
+    return paths[0] if len(paths) == 1 else list(paths)
+
+
+def _counted(reasons):
+    counts = {}
+    for reason in reasons:
+        counts[str(reason)] = counts.get(str(reason), 0) + 1
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda one: -one[1]))
+    return f"{sum(counts.values())} galaxies without a pair: {told}"
+
+
+def _offsets(fields):
+    import numpy as np
+
+    size = np.hypot(fields["east"], fields["north"])
+    known = np.isfinite(size)
+    if not known.any():
+        return f"{len(fields)} fields, of none of which the offset is known"
+    return (f"{len(fields)} field{'s' if len(fields) > 1 else ''}, the images {np.median(size[known]):.2f} arcsec "
+            f"apart in the median, {size[known].max():.2f} at most")
+
+
+def _write_sheet(pairs, path, options):
+    """A random sample of pairs."""
+    import numpy as np
+
+    from astro_galtrans.evaluation import contact_sheet
+
+    rows = np.sort(np.random.default_rng(options.seed).permutation(len(pairs))[:options.sheet])
+    batch = pairs.read(rows, images=["input_flux", "target_flux"])
+    surveys = (pairs.input_survey, pairs.target_survey)
+    contact_sheet(list(zip(batch["input_flux"], batch["target_flux"])), path, [str(name) for name in batch["ids"]],
+                  surveys=surveys, names=[survey.name for survey in surveys])
