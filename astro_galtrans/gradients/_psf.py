@@ -13,7 +13,7 @@ __all__ = ["match_psf", "matched", "psf_sigmas"]
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))
 _SAME = 1e-3  # relative difference of widths that is left alone
-_PENALTY = 1e-5
+_PENALTY = 1e-6
 
 
 def match_psf(image, to=None, *, method=None, survey=None):
@@ -30,9 +30,10 @@ def match_psf(image, to=None, *, method=None, survey=None):
         Band whose PSF the others get; default the one of the broadest PSF. Only sharper bands can be matched to it.
     method : {None, "kernel", "gaussian"}, optional
         ``"kernel"`` divides the two PSF images in Fourier space, with a Laplacian penalty on what the sharper PSF
-        does not hold (Boucaud et al. 2016, A&A 596, A63, eq. 17, with mu = 1e-5). ``"gaussian"`` smooths with the
-        Gaussian that makes the widths equal, measured as the radius that holds half of the light. Default the kernel
-        if the image has a ``psf``, else the Gaussian, with the typical FWHM of the survey.
+        does not hold (Boucaud et al. 2016, A&A 596, A63, eq. 17, with mu = 1e-6). ``"gaussian"`` smooths with the
+        Gaussian that makes the widths equal: those of the Gaussians whose Fourier transforms fall to exp(-1/2) at the
+        same frequency as the PSFs'. Default the kernel if the image has a ``psf``, else the Gaussian, from the typical
+        FWHM of the survey.
     survey : Survey or str, optional
         Where the image does not say it itself.
 
@@ -129,29 +130,27 @@ def matched(arrays, index, to=None, method=None):
 def psf_sigmas(cube, index):
     """Standard deviation of the PSF of some bands in pixels, or None where it is not known."""
     if cube.psf is not None:
-        return [_half_light_sigma(np.asarray(cube.psf[i], dtype=float)) for i in index]
+        return [_width(np.asarray(cube.psf[i], dtype=float)) for i in index]
     if cube.survey is not None:
         scale = np.sqrt(np.prod(pixel_sides(cube)))
         return [cube.survey[cube.bands[i]].psf_fwhm.to_value(u.arcsec) / _FWHM / scale for i in index]
     return None
 
 
-def _half_light_sigma(psf):
-    """Width of the Gaussian with the half-light radius of the PSF: second moments would be set by its far wings."""
-    from photutils.aperture import CircularAperture
+def _width(psf):
+    """Standard deviation of the Gaussian whose Fourier transform falls to exp(-1/2) at the same frequency.
 
-    y, x = np.indices(psf.shape)
-    total = psf.sum()
-    center = (psf * x).sum() / total, (psf * y).sum() / total
+    Second moments would be set by the far wings, and radii by the pixels; here convolution adds squares exactly.
+    """
+    lines = psf.sum(axis=0) / psf.sum(), psf.sum(axis=1) / psf.sum()
 
-    def missing(radius):
-        weights = CircularAperture(center, radius).to_mask(method="exact").to_image(psf.shape)
-        return (psf * weights).sum() / total - 0.5
+    def log_amplitude(frequency):
+        waves = (np.exp(-2j * np.pi * frequency * np.arange(len(line))) for line in lines)
+        return np.log(np.mean([np.abs(line @ wave) for line, wave in zip(lines, waves)]) + 1e-12)
 
-    largest = max(psf.shape)
-    if missing(0.1) > 0 or missing(largest) < 0:
-        raise ValueError("psf must have more than one bright pixel and a positive centre, to have a width")
-    return brentq(missing, 0.1, largest, xtol=1e-4) / np.sqrt(2 * np.log(2))
+    if log_amplitude(0.5) > -0.5:  # narrower than 0.32 pixels
+        return np.sqrt(max(-2 * log_amplitude(0.5), 0.0)) / np.pi
+    return 1 / (2 * np.pi * brentq(lambda frequency: log_amplitude(frequency) + 0.5, 0.0, 0.5))
 
 
 def _gaussian_kernel(sigma):

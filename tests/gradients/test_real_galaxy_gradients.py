@@ -7,11 +7,14 @@ import pytest
 from astropy.coordinates import SkyCoord
 from photutils.aperture import CircularAperture
 
-from astro_galtrans.gradients import color_gradient_profile, integrate_gradients, sed_gradients, sed_spectrum
-from astro_galtrans.images import read_cube
+from astro_galtrans.gradients import (
+    color_gradient_profile, color_map, integrate_gradients, match_psf, sed_gradient_arrays, sed_gradients, sed_spectrum,
+)
+from astro_galtrans.images import SDSSPSF, BandCube, flux_and_weight, read_cube
 
 DATA = os.environ.get("GALTRANS_REAL_DATA")
 FIELD = Path(DATA or ".") / "sdss-field-003918-3-0213"
+PSFIELD = Path(DATA or ".") / "sdss-field-002583-2-0136-psf" / "psField-002583-2-0136.fits"
 
 pytestmark = pytest.mark.skipif(not DATA, reason="GALTRANS_REAL_DATA is not set to the folder of real images")
 
@@ -44,3 +47,33 @@ def test_real_colour_profile_and_spectrum(spiral):
     assert np.all(np.diff(spectrum.flux.value) > 0)
     assert spectrum.flux[2].to_value(u.ABmag) == pytest.approx(16.5, abs=0.3)
     assert np.all(spectrum.flux.value > 20 * spectrum.uncertainty.array)
+
+
+def test_real_arrays_are_those_of_the_cube(spiral):
+    flux, weight = flux_and_weight(spiral)
+    one = sed_gradients(spiral, softening=0.02 * (22.5 * u.ABmag).to(u.Jy))
+    many = sed_gradient_arrays(flux[None], "SDSS", weight=weight[None], softening=0.02, uncertainty=True,
+                               pixel_scale=one.pixel_sides[0])
+    assert np.allclose(many.x[0], one.x.data, rtol=1e-4, atol=1e-4)
+    assert np.allclose(many.passband_sigma[0], one.passband.uncertainty.array, rtol=1e-3)
+
+
+def test_real_colour_map(spiral):
+    colors = color_map(spiral)
+    core = (slice(20, 28), slice(20, 28))
+    assert not colors.mask[core].any() and colors.wcs is not None
+    assert np.all((colors.data[core] > 0.3) & (colors.data[core] < 1.2))
+    assert np.all(colors.uncertainty.array[core] < 0.15)
+    pixel = sed_spectrum(match_psf(spiral), "pixel")[24, 24, :]
+    assert -2.5 * np.log10(pixel.flux[1] / pixel.flux[2]).value == pytest.approx(colors.data[24, 24], abs=0.1)
+
+
+def test_real_psfs_of_two_bands_are_matched():
+    model = SDSSPSF.read(PSFIELD)
+    psf = np.stack([model.image(band) for band in "ugriz"]).astype(float)
+    star = BandCube(1000 * psf, unit="nmgy", wcs=None, bands="ugriz", survey="SDSS", psf=psf)
+    spread = {}
+    for method in (False, "gaussian", "kernel"):
+        table = color_gradient_profile(star, radii=[0, 0.5, 1, 1.5, 2, 3], match_psf=method)
+        spread[method] = np.ptp(table["color"].value)
+    assert spread["kernel"] < 0.02 < spread["gaussian"] < spread[False]
