@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from astro_galtrans import __version__
 from astro_galtrans.cli._benchmark import add_benchmark, benchmark
+from astro_galtrans.cli._download import add_download, download
 from astro_galtrans.cli._evaluate import add_evaluate, evaluate
 from astro_galtrans.cli._pair import add_pair, pair
 from astro_galtrans.cli._photoz import add_photoz, photoz
@@ -135,6 +136,8 @@ def _parser():
              "--n 600 --seed 2 pairs.zarr"),
             ("pair", add_pair, pair, "make pairs of a catalogue and two surveys' images",
              "galaxies.ecsv pairs.zarr --input frame-?.fits.bz2 --target g=tile-g.fits r=tile-r.fits"),
+            ("download", add_download, download, "download images of a survey from its archive",
+             "229.59 42.82 --survey SDSS --out sdss-field"),
             ("train", add_train, train, "train a translator on pairs", "pairs.zarr --epochs 10 --out t.asdf"),
             ("translate", add_translate, translate, "translate cubes, or every galaxy of a field",
              "t.asdf --frames sdss-field --detect --out field"),

@@ -1,0 +1,105 @@
+"""Cutouts of the MegaPipe stacks of CFHT MegaCam at the Canadian Astronomy Data Centre."""
+
+import astropy.units as u
+import numpy as np
+
+from astro_galtrans.archives._files import (
+    DownloadedImages, astroquery_module, checked_position, fetch, place, prepared,
+)
+from astro_galtrans.exceptions import BandMismatchError, SurveyError
+
+__all__ = ["download_megapipe"]
+
+# The filters of CFHTLS, and the second i. Those that replaced them in 2015 have other curves and are not taken.
+_FILTERS = {"u": "u.MP9301", "g": "g.MP9401", "r": "r.MP9601", "i": "i.MP9701", "i2": "i.MP9702", "z": "z.MP9801"}
+
+
+def download_megapipe(position, folder, *, bands="ugriz", size=1 * u.arcmin, overwrite=False, timeout=300):
+    """Download cutouts of the deepest MegaPipe stacks at a place.
+
+    Parameters
+    ----------
+    position : `~astropy.coordinates.SkyCoord`
+        The place.
+    folder : path-like
+        Where to; it is made if it is not there. A file that is in it already is not fetched again.
+    bands : str or sequence of str, optional
+        Of u, g, r, i, z, and i2 for the second i filter, i.MP9702.
+    size : `~astropy.units.Quantity`, optional
+        Side of the cutout, an angle.
+    overwrite : bool, optional
+        Whether files that are there are fetched and replaced.
+    timeout : float, optional
+        Seconds without an answer after which to give up.
+
+    Returns
+    -------
+    DownloadedImages
+
+    Raises
+    ------
+    ImportError
+        Without astroquery; the message names the extra.
+    SurveyError
+        If there is no stack in one of the bands. The message tells which filters there are.
+    OSError
+        If the archive cannot be reached.
+
+    Notes
+    -----
+    The archive cuts circles, of which it sends the square around; the cutout of `DownloadedImages.read` is exact. A
+    stack without zero point (PHOTZP) is read only with one given.
+    """
+    position, bands = checked_position(position), tuple(bands)
+    unknown = [band for band in bands if band not in _FILTERS]
+    if unknown or not bands:
+        raise BandMismatchError(f"bands must be of {', '.join(_FILTERS)}, got {', '.join(unknown) or 'none'}")
+    side = u.Quantity(size)
+    if not side.unit.is_equivalent(u.deg) or not side > 0:
+        raise ValueError(f"size must be an angle above 0, got {size}")
+    folder = prepared(folder)
+    where = f"{position.ra.deg:.5f}{position.dec.deg:+.5f}-{side.to_value(u.arcsec):g}"
+    paths = {band: folder / f"megapipe-{_FILTERS[band]}-{where}.fits" for band in bands}
+    if overwrite or not all(path.is_file() for path in paths.values()):
+        cadc = astroquery_module("cadc").Cadc()
+        planes = _asked(cadc.query_region, position, radius=side / 2, collection="CFHTMEGAPIPE")
+        chosen = _deepest(planes, bands, position)
+        for band, path in paths.items():
+            if overwrite or not path.is_file():
+                urls = _asked(cadc.get_image_list, chosen[band], position, side / 2)
+                if not urls:
+                    raise SurveyError(f"MegaPipe offers no cutout of its {_FILTERS[band]} stack at {place(position)}")
+                fetch(urls[0], path, overwrite=overwrite, timeout=timeout)
+    survey = "CFHTLS" if set(bands) <= set("ugriz") else None
+    return DownloadedImages(survey, paths, position)
+
+
+def _asked(ask, *arguments, **options):
+    """The answer of the archive, or an OSError, which is what a trouble of a network is elsewhere."""
+    from pyvo.dal import DALAccessError
+
+    try:
+        return ask(*arguments, **options)
+    except DALAccessError as error:
+        raise OSError(f"the Canadian Astronomy Data Centre cannot be asked: {' '.join(str(error).split())}") from error
+
+
+def _deepest(planes, bands, position):
+    """Band to the row of its stack of the longest exposure."""
+    if planes is None or len(planes) == 0:
+        raise SurveyError(f"MegaPipe has no image at {place(position)}")
+    level = np.ma.filled(np.ma.asarray(planes["calibrationLevel"]), 0).astype(int)
+    kind = np.array([str(one) for one in planes["dataProductType"]])
+    name = np.array([str(one).strip() for one in planes["energy_bandpassName"]])
+    exposure = np.ma.filled(np.ma.asarray(planes["time_exposure"], dtype=float), 0)
+    stacks = (level >= 3) & (kind == "image")
+    chosen = {}
+    for band in bands:
+        rows = np.flatnonzero(stacks & (name == _FILTERS[band]))
+        if rows.size == 0:
+            there = ", ".join(sorted(set(name[stacks]))) or "none"
+            raise SurveyError(
+                f"MegaPipe has no stack in {_FILTERS[band]} at {place(position)}; its filters there are {there}")
+        best = rows[np.argmax(exposure[rows])]
+        chosen[band] = planes[best:best + 1]
+    return chosen

@@ -1,0 +1,51 @@
+"""``galtrans download``, with a function that notes what it is asked for."""
+
+import astropy.units as u
+import pytest
+from astropy.coordinates import SkyCoord
+
+from astro_galtrans import archives
+from astro_galtrans.exceptions import SurveyError
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    calls = []
+
+    def download_images(position, folder, survey, **options):
+        calls.append((position, folder, survey, options))
+        return archives.DownloadedImages(survey, {"r": tmp_path / "r.fits"}, position, tmp_path / "psf.fit")
+
+    monkeypatch.setattr(archives, "download_images", download_images)
+    return calls
+
+
+@pytest.mark.parametrize("place", [("229.58958", "42.8225"), ("15h18m21.5s", "+42d49m21s"), ("229.58958d", "42.8225")])
+def test_what_is_asked_for(run, asked, tmp_path, place):
+    options = ("--bands", "gr", "--size", 30, "--mask", "--overwrite")
+    status, out, err = run("download", *place, "--out", tmp_path, *options)
+    assert (status, err) == (0, [])
+    assert out == [str(tmp_path / "r.fits"), str(tmp_path / "psf.fit")]
+    position, folder, survey, options = asked[0]
+    assert position.separation(SkyCoord(229.58958, 42.8225, unit="deg")).arcsec < 0.1
+    assert (folder, survey) == (str(tmp_path), "SDSS")
+    assert options == {"bands": "gr", "size": 30 * u.arcsec, "mask": True, "fallback": False, "overwrite": True}
+
+
+def test_defaults_and_the_south(run, asked):
+    assert run("download", "10.5", "-5.25", "--survey", "CFHTLS", "--out", "x", "--fallback")[0] == 0
+    position, _, survey, options = asked[0]
+    assert position.dec.deg == -5.25 and survey == "CFHTLS"
+    assert options["bands"] is None and options["size"] == 60 * u.arcsec and options["fallback"]
+
+
+def test_errors_are_one_line(run, monkeypatch):
+    def refuse(*arguments, **options):
+        raise SurveyError("SDSS has no object there")
+
+    monkeypatch.setattr(archives, "download_images", refuse)
+    for place in (("10", "95"), ("ten", "5"), ("10", "5")):
+        status, out, err = run("download", *place, "--out", "x")
+        assert status == 2 and not out and len(err) == 1 and err[0].startswith("galtrans: error: ")
+    assert "no object there" in err[0]
+    assert run("download", "10", "5")[0] == 2
