@@ -20,6 +20,7 @@ __all__ = ["read_cube", "read_frames"]
 
 # In order of wavelength, with both i filters: i is i.MP9701, i2 is i.MP9702.
 _MEGACAM = ("u", "g", "r", "i", "i2", "z")
+_CFHTLS_FILTERS = ("MP9301", "MP9401", "MP9601", "MP9701", "MP9702", "MP9801")
 
 
 def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weight=None, mask=None, psf=None,
@@ -165,10 +166,20 @@ def _read_image(path, band, survey, unit, noise, weight):
     if frame:
         return frame_from_parts(path, parts), "SDSS"
     weight = None if weight is None else load_weight(load_parts(weight))
+    if megacam:
+        _warn_of_later_filter(path, parts)
     if survey is None and megacam:
         survey = get_survey("CFHTLS")
     image = image_from_parts(path, parts, unit=unit, survey=survey, noise=noise, weight=weight, band=band)
     return image, "CFHTLS" if megacam and "zero_point" in image.meta else None
+
+
+def _warn_of_later_filter(path, parts):
+    """The filters that MegaCam has had since 2015 are not those of CFHTLS."""
+    told = next(str(part.header["FILTER"]).strip() for part in parts if ".MP9" in str(part.header.get("FILTER", "")))
+    if told.split(".")[-1] not in _CFHTLS_FILTERS:
+        warnings.warn(f"{path} was taken through {told}, which is not one of the filters of CFHTLS: its curve differs",
+                      GaltransWarning, stacklevel=5)
 
 
 def _agreed_band(path, name, told):

@@ -165,6 +165,12 @@ def test_the_second_i_filter_has_the_noise_of_its_photons(tmp_path, make_wcs):
     assert noise["i.MP9702"][0, 25, 30] > 2 * noise["i.MP9702"][0, 5, 5]
 
 
+def test_later_filters_of_megacam_are_told(tmp_path, make_wcs):
+    path = stack(tmp_path / "r.fits", "r.MP9602", make_wcs)
+    with pytest.warns(GaltransWarning, match="r.MP9602, which is not one of the filters of CFHTLS"):
+        assert read_cube(path).bands == ("r",)
+
+
 def test_weight_maps(tmp_path, make_wcs):
     path, weight = stack(tmp_path / "g.fits", make_wcs=make_wcs), np.full((50, 60), 0.25, dtype=np.float32)
     fits.PrimaryHDU(weight).writeto(tmp_path / "w.fits")
