@@ -23,6 +23,7 @@ from scipy.stats import mannwhitneyu
 from training_rate import machine
 
 from astro_galtrans.evaluation import populations
+from astro_galtrans.pairs import PairSet
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import TrainConfig, fit
@@ -30,7 +31,8 @@ from astro_galtrans.training import TrainConfig, fit
 log = logging.getLogger("populations")
 
 _RADII = (0.6, 1.0, 1.5, 2.0, 3.0, 4.0, 5.5)  # arcsec
-_SEEDS = {"training": 4101, "test": 4103}
+_SEEDS = {"training": 4101, "test": 4104}
+_COMPONENTS = (6, 8, 10, 12, 20)
 
 
 def labels_of(pairs):
@@ -100,7 +102,11 @@ def photometry(pairs, side):
     return np.concatenate([part.reshape(len(magnitudes), -1) for part in parts] + [magnitudes[:, 2, -1:]], 1)
 
 
-def simulate(part, n, options):
+def galaxies(part, options):
+    """Simulated pairs, or those of a file."""
+    n, path = getattr(options, part), getattr(options, f"{part}_pairs")
+    if path:
+        return PairSet.open(path).select(np.arange(n))
     return simulate_pairs(n, seed=_SEEDS[part], sample=options.sample, input_size=32, workers=options.threads)
 
 
@@ -113,20 +119,43 @@ def trained(training, seed, options):
 
 
 def of_translator(translator, test, name, options, rows):
-    """A row for each kind of features and number of components, and the populations of the default ones."""
-    labels, early = labels_of(test), np.asarray(test.catalog["early"], dtype=bool)
-    kinds = ["excess", "noise", "embedding"] + (["weights"] if options.weights else [])
-    runs = [{}, *({"n_components": number} for number in (6, 8, 12, 15)), *({"features": kind} for kind in kinds)]
-    for settings in runs:
-        start = time.perf_counter()
-        found = populations(translator, test, device=options.device, **settings)
-        seconds = time.perf_counter() - start
-        what = ", ".join(f"{key}={value}" for key, value in settings.items()) or "default"
-        rows.append((name, what, found.auc(labels), found.auc(early), found.separation, found.bic_gain, seconds))
-        log.info("%s, %s: AUC %.4f", *rows[-1][:3])
-        if not settings:
-            kept = found
-    return kept
+    """Rows of a translator, and its populations by the scales, or by the sky noise if it has no scales.
+
+    Those by halves are found among one half of the galaxies, and judged on the other.
+    """
+    learned = hasattr(translator.objective, "scale_heads")
+    kinds = (["scales", "excess"] if learned else []) + ["noise", "embedding"]
+    every, half, first = np.ones(len(test), bool), np.arange(len(test)) < len(test) // 2, None
+    for kind in kinds + (["weights"] if options.weights and learned else []):
+        found = None
+        runs = [("", every, lambda kind=kind: populations(translator, test, features=kind, device=options.device))]
+        runs += [(f", {number} components", every, lambda number=number: found.refit(n_components=number))
+                 for number in _COMPONENTS]
+        runs += [(f", found in the {what} half", ~one, lambda one=one: found.refit(one))
+                 for one, what in ((half, "first"), (~half, "second"))]
+        for what, inside, find in runs:
+            start = time.perf_counter()
+            try:
+                other = find()
+            except ValueError as error:
+                log.info("%s, %s%s: %s", name, kind, what, error)
+                rows.append((name, kind + what, *6 * [np.nan]))
+                if found is None:
+                    break
+                continue
+            found = other if found is None else found
+            judged(other, found, test, inside, (name, kind + what), rows, time.perf_counter() - start)
+        first = found if first is None else first
+    return first
+
+
+def judged(found, like, test, inside, name, rows, seconds):
+    """A row: areas under the ROC curve of some galaxies, and the share of these in the same population as before."""
+    areas = [found.auc(np.ma.array(labels, mask=~inside))
+             for labels in (labels_of(test), np.asarray(test.catalog["early"], dtype=bool))]
+    same = np.mean((found.table["population"] == like.table["population"])[inside])
+    rows.append((*name, *areas, same, found.separation, found.bic_gain, seconds))
+    log.info("%s, %s: AUC %.4f, types %.4f, %.3f the same", *rows[-1][:5])
 
 
 def references(training, test, options, rows):
@@ -138,7 +167,7 @@ def references(training, test, options, rows):
                                                             photometry(test, side), 0)
     for (name, what), score in scores.items():
         known = auc(score, early) if name != "true type" else np.nan
-        rows.append((name, what, auc(score, labels), known, np.nan, np.nan, np.nan))
+        rows.append((name, what, auc(score, labels), known, *4 * [np.nan]))
         log.info("%s, %s: AUC %.4f", *rows[-1][:3])
 
 
@@ -148,6 +177,8 @@ def main():
     parser.add_argument("--sample", choices=("bright", "faint"), default="bright")
     parser.add_argument("--training", type=int, default=2400, help="training pairs")
     parser.add_argument("--test", type=int, default=2000, help="test galaxies")
+    parser.add_argument("--training-pairs", help="file of pairs to take training galaxies from, in place of new ones")
+    parser.add_argument("--test-pairs", help="file of pairs to take test galaxies from")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
     parser.add_argument("--weights", action="store_true", help="features of the flow's weights too: takes minutes")
@@ -160,7 +191,7 @@ def main():
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("lightning").setLevel(logging.ERROR)
     torch.set_num_threads(options.threads)
-    training, test = (simulate(part, getattr(options, part), options) for part in ("training", "test"))
+    training, test = (galaxies(part, options) for part in ("training", "test"))
     rows = []
     if options.translator:
         runs = [(lambda path=path: load(path), path.rpartition("/")[2]) for path in options.translator]
@@ -175,13 +206,13 @@ def main():
             found.figure(labels_of(test), names=("bulge under half of the light", "over half")).savefig(
                 options.figure, dpi=110, metadata={"Software": None})
     references(training, test, options, rows)
-    table = Table(rows=rows, names=("method", "what", "auc", "auc_early", "separation", "bic_gain", "seconds"))
+    table = Table(rows=rows, names=("method", "what", "auc", "auc_early", "same", "separation", "bic_gain", "seconds"))
     for column in table.itercols():
         if column.dtype.kind == "f":
-            column.format = ".4f" if column.name.startswith("auc") else ".1f"
+            column.format = ".4f" if column.name in ("auc", "auc_early", "same") else ".1f"
     table.meta = {"device": machine(torch.device(options.device)), "sample": options.sample,
                   "n_training": options.training, "n_test": options.test, "epochs": options.epochs,
-                  "seeds": str(_SEEDS)}
+                  "seeds": "" if options.test_pairs else str(_SEEDS)}
     table.write(options.out, format="ascii.ecsv", overwrite=True)
     log.info("%s", "\n".join(table.pformat(max_lines=-1, max_width=-1)))
 

@@ -2,13 +2,12 @@
 
 import logging
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
 
-from astro_galtrans.evaluation._mixture import fit_mixture
-from astro_galtrans.evaluation._populations_features import Reader, as_pairs
+from astro_galtrans.evaluation._mixture import fit_mixture, principal_plane
+from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
 
 __all__ = ["Populations", "populations"]
@@ -16,25 +15,9 @@ __all__ = ["Populations", "populations"]
 log = logging.getLogger(__name__)
 
 _ANNULI = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_N_COMPONENTS = 10
-_CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
+_N_COMPONENTS = 15
 _LEAST = 20  # galaxies for each population, and for each component
 _N_SHOWN = 4
-
-
-class _Plane(NamedTuple):
-    """From features to a few coordinates: what was learned of the galaxies that populations were found among."""
-
-    low: np.ndarray
-    high: np.ndarray
-    centre: np.ndarray
-    axes: np.ndarray
-    """Shape ``(feature, component)``; coordinates have variance 1."""
-    variance: np.ndarray
-    """Share of each component in the variance of the features."""
-
-    def coordinates(self, values):
-        return (np.clip(values, self.low, self.high) - self.centre) @ self.axes
 
 
 class Populations:
@@ -49,12 +32,16 @@ class Populations:
         the blue to the red end of the axis.
     kind : str
         What they were told apart by, as ``"scales"``.
+    shape : tuple of int
+        Rows and columns of the input images.
     features : ndarray
         Shape ``(galaxy, feature)``.
     feature_names : list of str
         One for each feature.
     coordinates : ndarray
         The principal components that the mixture lives in, shape ``(galaxy, component)``.
+    n_components : int
+        How many they are.
     shares : ndarray
         Of each population in the galaxies among which they were found.
     separation : float
@@ -68,12 +55,13 @@ class Populations:
         ``"weight"``, the inverse learned variance of the passband gradients in each pixel, or None.
     """
 
-    def __init__(self, ids, features, reader, plane, mixture, examples=()):
-        self.features, self.feature_names = features.values, features.names
+    def __init__(self, ids, shape, features, reader, plane, mixture, examples=()):
+        self.features, self.feature_names, self._redness = features.values, features.names, features.redness
         self._reader, self._plane, self._mixture = reader, plane, mixture
         self._hash = reader.translator.hash
-        self.kind, self.examples = reader.kind, list(examples)
+        self.kind, self.examples, self.shape = reader.kind, list(examples), tuple(shape)
         self.coordinates = plane.coordinates(features.values)
+        self.n_components = self.coordinates.shape[1]
         self.shares, self.bic_gain = mixture.shares, mixture.bic_gain
         places = mixture.score(mixture.means)
         self.separation = float(places[-1] - places[0])
@@ -136,6 +124,35 @@ class Populations:
             raise ValueError("the images are of another size than those the populations were found with")
         return _with_examples(pairs, features, reader, self._plane, self._mixture)
 
+    def refit(self, rows=None, *, n_populations=None, n_components=None):
+        """The same galaxies again, but told apart by what was found among some of them, or with other numbers.
+
+        Features are not read again, so that it takes a second to see how much depends on either.
+
+        Parameters
+        ----------
+        rows : array_like of int or bool, optional
+            Galaxies among which populations are looked for; by default all.
+        n_populations, n_components : int, optional
+            As of `populations`; by default as they were.
+
+        Returns
+        -------
+        Populations
+            Of all galaxies, without examples.
+
+        Raises
+        ------
+        ValueError
+            As of `populations`.
+        """
+        n_populations = len(self.shares) if n_populations is None else n_populations
+        n_components = self.n_components if n_components is None else n_components
+        _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1))
+        features = Features(self.features, self.feature_names, self._redness)
+        parts = _find(features, slice(None) if rows is None else np.asarray(rows), n_populations, n_components)
+        return Populations(self.table["id"], self.shape, features, self._reader, *parts)
+
     def figure(self, labels=None, *, names=("without", "with")):
         """Draw the plane that the populations lie in, their scores, what tells them apart, and typical galaxies.
 
@@ -161,12 +178,13 @@ class Populations:
 
 
 def populations(translator, pairs, *, n_populations=2, features="scales", annuli=_ANNULI, n_components=_N_COMPONENTS,
-                seed=0, batch_size=64, device=None, progress=False):
+                batch_size=64, device=None, progress=False):
     """Find populations of galaxies by what a translator has learned of them, without labels.
 
-    Features of each galaxy, centred on its own mean, are brought to a few principal components, in which a mixture
-    of normal densities of one common covariance is fitted. No redshift, type or colour enters; the flux in the input's
-    bands only decides which end of the axis is called red.
+    Features of each galaxy, centred on its own mean, are brought to their principal components. In these a mixture of
+    normal densities of one common covariance is fitted, from the direction along which the galaxies are flattest:
+    that of least kurtosis, where two heaps lie side by side. Neither chance nor a redshift, type or colour takes
+    part; the flux in the input's bands only decides which end of the axis is called red.
 
     Parameters
     ----------
@@ -181,15 +199,13 @@ def populations(translator, pairs, *, n_populations=2, features="scales", annuli
         What the galaxies are told apart by. ``"scales"``: the standard deviation that the objective expects of the
         residual of each gradient, whose inverse square is its weight; ``"excess"``: the same in units of the sky noise,
         and so only what was learned; ``"noise"``: the sky noise alone, which follows from the translated image. These
-        are means in annuli and need the input alone. ``"weights"``: weights of the flow for the residuals against
-        target images, in annuli too. ``"embedding"``: the network's vector of the galaxy. Translators of other
-        objectives have ``"noise"`` and ``"embedding"``.
+        need the input alone. ``"weights"``: weights of the flow for the residuals against target images. All of these
+        are means in annuli, at the scales of the objective up to 0.8 arcsec. ``"embedding"``: the network's vector of
+        the galaxy. Translators of other objectives have ``"noise"`` and ``"embedding"``.
     annuli : sequence of float, optional
         Edges in arcsec; annuli beyond the image are left out.
     n_components : int, optional
         Principal components kept, at most one for every 20 galaxies.
-    seed : int, optional
-        Of the starts of the fit.
     batch_size : int, optional
         Galaxies a forward pass; at most 16 on a CPU.
     device : str or torch.device, optional
@@ -207,24 +223,33 @@ def populations(translator, pairs, *, n_populations=2, features="scales", annuli
         If the translator has no such features, its surveys are not those of the pairs, there are too few galaxies, or
         they do not fall into so many populations.
     """
-    for name, value, low in (("n_populations", n_populations, 2), ("n_components", n_components, 1), ("seed", seed, 0),
-                             ("batch_size", batch_size, 1)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+    _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1), batch_size=(batch_size, 1))
     reader = Reader(translator, features, annuli)
     pairs, read = _read(reader, pairs, batch_size, device, progress)
-    good = np.isfinite(read.values).all(1)
+    return _with_examples(pairs, read, reader, *_find(read, slice(None), n_populations, n_components))
+
+
+def _check_numbers(**numbers):
+    for name, (value, low) in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+            raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+
+
+def _find(features, rows, n_populations, n_components):
+    """The plane and the mixture of the galaxies at some rows that have features."""
+    values, redness = features.values[rows], features.redness[rows]
+    good = np.isfinite(values).all(1)
     if good.sum() < _LEAST * n_populations:
         raise ValueError(f"{n_populations} populations need at least {_LEAST * n_populations} galaxies with usable "
                          f"pixels, got {good.sum()}")
-    plane = _principal_plane(read.values[good], min(n_components, good.sum() // _LEAST))
-    points = plane.coordinates(read.values[good])
-    mixture = fit_mixture(points, n_populations, seed)
-    if not _ascends(mixture.score(points), read.redness[good]):
+    plane = principal_plane(values[good], min(n_components, good.sum() // _LEAST))
+    points = plane.coordinates(values[good])
+    mixture = fit_mixture(points, n_populations)
+    if not _ascends(mixture.score(points), redness[good]):
         mixture = mixture.reversed()
     log.info("%d components with %.0f %% of the variance, separation of the populations %.2f", points.shape[1],
              100 * plane.variance.sum(), np.ptp(mixture.score(mixture.means)))
-    return _with_examples(pairs, read, reader, plane, mixture)
+    return plane, mixture
 
 
 def _read(reader, pairs, batch_size, device, progress):
@@ -239,18 +264,6 @@ def _read(reader, pairs, batch_size, device, progress):
         warnings.warn(f"{n_empty} of {len(pairs)} galaxies have no usable pixel and are in no population",
                       GaltransWarning, 3)
     return pairs, features
-
-
-def _principal_plane(values, n_components):
-    low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED], axis=0)
-    clipped = np.clip(values, low, high)
-    centre = clipped.mean(0)
-    _, sizes, axes = np.linalg.svd(clipped - centre, full_matrices=False)
-    kept = np.flatnonzero(sizes > 1e-6 * sizes[0])[:n_components] if sizes[0] > 0 else []
-    if not len(kept):
-        raise ValueError("all galaxies have the same features: the translator is not trained, or they are one galaxy")
-    return _Plane(low, high, centre, axes[kept].T * (np.sqrt(len(values)) / sizes[kept]),
-                  sizes[kept]**2 / np.sum(sizes**2))
 
 
 def _ascends(score, redness):
@@ -274,7 +287,7 @@ def _table(ids, coordinates, mixture):
 
 def _with_examples(pairs, features, reader, plane, mixture):
     """The populations, with the galaxies nearest to the mean of each."""
-    found = Populations(pairs.ids, features, reader, plane, mixture)
+    found = Populations(pairs.ids, pairs.input_flux.shape[2:], features, reader, plane, mixture)
     offset = found.coordinates[:, None] - mixture.means
     distance = np.einsum("npi,ij,npj->pn", offset, np.linalg.inv(mixture.covariance), offset)
     for number, row in enumerate(np.where(found.table["population"] == np.arange(len(distance))[:, None],

@@ -17,8 +17,7 @@ __all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
 
 FEATURES = ("scales", "excess", "noise", "weights", "embedding")
 _LEARNED = ("scales", "excess", "weights")  # by objective "gradient" alone
-# Side in arcsec over which flux is averaged first, about a pixel of SDSS: finer there is noise, coarser blurs bulges.
-_PIXEL = 0.4
+_COARSEST = 0.8  # arcsec: pixels of the scales that take part are no wider than the seeing
 _CPU_BATCH = 16
 _INPUT, _TARGET = ("input_flux", "input_weight"), ("target_flux", "target_weight")
 _SPECTRA = ("spectrum_flux", "spectrum_weight")
@@ -118,22 +117,35 @@ class Reader:
             return None
         batch = self._batch(pairs, rows)
         with torch.no_grad():
-            excess, log_noise = self._scales(self._prediction(batch, _valid(batch, _INPUT)))
+            excess, log_noise = self._scales(
+                self._prediction(batch, _valid(batch, _INPUT)), self.scales[len(self.scales) // 2])
             weight = (-2 * (excess + log_noise)[:, list(self._parts()["passband"])]).exp().mean(1)
         return (weight / weight.mean((1, 2), keepdim=True)).cpu().numpy()
 
+    def describe(self, shape):
+        """What the features in annuli are, for input images of ``shape`` (rows, columns).
+
+        Returns
+        -------
+        list of tuple
+            Type of gradient, band or bands, target pixels a side that were averaged, and inner and outer radius in
+            arcsec; empty for the embedding.
+        """
+        if self.kind == "embedding":
+            return []
+        bands = self.translator.target_survey.band_names
+        elements = {"spatial": bands, "flux": bands,
+                    "passband": [f"{first}-{second}" for first, second in zip(bands, bands[1:])]}
+        return [(part, element, scale, self.annuli[ring], self.annuli[ring + 1])
+                for scale in self.scales for part, kept in self._parts().items() if kept
+                for element in elements[part] for ring in self._rings(shape, scale)[1]]
+
     def names(self, shape):
-        """Names of the features for input images of ``shape`` (rows, columns), a list of str."""
+        """Names of the features, a list of str."""
         if self.kind == "embedding":
             return [f"embedding {index}" for index in range(self.translator.network.backbone.n_embedding)]
-        bands = self.translator.target_survey.band_names
-        elements = {"spatial": [f"spatial {band}" for band in bands],
-                    "passband": [f"passband {first}-{second}" for first, second in zip(bands, bands[1:])],
-                    "flux": [f"flux {band}" for band in bands]}
-        names = [name for part, kept in self._parts().items() if kept for name in elements[part]]
-        edges = self.annuli
-        return [f"{name} {edges[ring]:g}-{edges[ring + 1]:g} arcsec" for name in names
-                for ring in self._rings(shape)[1]]
+        return [f"{part} {element}, {scale} pixels, {low:g}-{high:g} arcsec"
+                for part, element, scale, low, high in self.describe(shape)]
 
     def _parts(self):
         """Places of each type of element in the vector of a pixel, x and y taken together; a dict of range."""
@@ -145,10 +157,11 @@ class Reader:
                 "flux": range(n_flux)}
 
     @property
-    def scale(self):
-        """Target pixels a side over which flux is averaged."""
-        ratio = _PIXEL / self.translator.target_survey.pixel_scale.to_value(u.arcsec)
-        return 2 ** min(max(round(np.log2(ratio)), 0), getattr(self.translator.objective, "max_scales", 10) - 1)
+    def scales(self):
+        """Target pixels a side over which flux is averaged, from 1 on, a list of int."""
+        pixel = self.translator.target_survey.pixel_scale.to_value(u.arcsec)
+        n_known = getattr(self.translator.objective, "max_scales", 10)
+        return [2**level for level in range(n_known) if level == 0 or 2**level * pixel <= _COARSEST]
 
     def _batch(self, pairs, rows):
         images = _INPUT + (_TARGET if self.kind == "weights" else ())
@@ -175,27 +188,31 @@ class Reader:
         if self.kind == "embedding":
             values = prediction.embedding
         else:
-            elements = self._weights(prediction, batch) if self.kind == "weights" else self._of_scales(prediction)
-            masks = torch.from_numpy(self._rings(valid.shape[2:])[0]).to(elements)
-            values = elements.flatten(2) @ masks
-            if self.kind == "weights":  # of weight 0 is what is masked in the target
-                values = (values / ((elements > 0).float().flatten(2) @ masks)).clamp_min(1e-6).log()
-            # How bright a galaxy looks is no property of it.
-            values = (values - values.nanmean((1, 2), keepdim=True)).nan_to_num(0).flatten(1)
+            values = torch.cat([self._in_annuli(prediction, batch, scale) for scale in self.scales], 1)
         values = values.cpu().numpy().astype(float)
         values[~valid.any((1, 2, 3))] = np.nan
         return values
 
-    def _of_scales(self, prediction):
-        excess, log_noise = self._scales(prediction)
-        return {"scales": excess + log_noise, "excess": excess, "noise": log_noise}[self.kind]
+    def _in_annuli(self, prediction, batch, scale):
+        """Means in annuli at one scale, less the mean of each galaxy, shape ``(galaxy, element * annulus)``."""
+        if self.kind == "weights":
+            elements = self._weights(prediction, batch, scale)
+        else:
+            excess, log_noise = self._scales(prediction, scale)
+            elements = {"scales": excess + log_noise, "excess": excess, "noise": log_noise}[self.kind]
+        masks = torch.from_numpy(self._rings(batch["input_flux"].shape[2:], scale)[0]).to(elements)
+        values = elements.flatten(2) @ masks
+        if self.kind == "weights":  # of weight 0 is what is masked in the target
+            values = (values / ((elements > 0).float().flatten(2) @ masks)).clamp_min(1e-6).log()
+        # How bright a galaxy looks is no property of it.
+        return (values - values.nanmean((1, 2), keepdim=True)).nan_to_num(0).flatten(1)
 
-    def _scales(self, prediction):
+    def _scales(self, prediction, scale):
         """Log of the learned scale of the residuals in units of half the sky noise, and log of the sky noise."""
         objective, network = self.translator.objective, self.translator.network
-        level = self.scale.bit_length() - 1
+        level = scale.bit_length() - 1
         *_, (_, *tensors) = pool_scales(prediction.flux, prediction.flux, prediction.maps, None, level + 1)
-        part = gradient_residuals(*tensors, network.target_noise, self.scale,
+        part = gradient_residuals(*tensors, network.target_noise, scale,
                                   elements=getattr(objective, "elements", "gradients"))
         if not hasattr(objective, "scale_heads"):
             return 0.0, self._without_direction(part.log_noise)
@@ -203,14 +220,14 @@ class Reader:
         raw = raw + objective.scale_shifts[level](prediction.embedding)[:, :, None, None]
         return self._without_direction(functional.softplus(raw)), self._without_direction(part.log_noise)
 
-    def _weights(self, prediction, batch):
+    def _weights(self, prediction, batch, scale):
         """Weights of the residuals; those of pixels that are masked in the target are 0."""
         translator = self.translator
         valid = _valid(batch, _TARGET)
         target = torch.from_numpy(np.where(valid, batch["target_flux"], np.float32(0))).to(translator.device)
         mask = None if valid.all() else torch.from_numpy(valid).to(translator.device)
         return self._without_direction(
-            translator.objective.weights(translator.network, prediction, target, mask, self.scale))
+            translator.objective.weights(translator.network, prediction, target, mask, scale))
 
     def _without_direction(self, elements):
         """Elements along x and y as their mean: it does not matter how a galaxy lies on the sky."""
@@ -219,11 +236,11 @@ class Reader:
             return elements
         return torch.cat([0.5 * (elements[:, :n] + elements[:, n:2 * n]), elements[:, 2 * n:]], 1)
 
-    def _rings(self, shape):
+    def _rings(self, shape, scale):
         """Share of each element in each annulus, shape ``(h * w, annulus)``, and the annuli that have any."""
         size = self.translator.target_size(shape)
         pixel = self.translator.target_survey.pixel_scale.to_value(u.arcsec)
-        y, x = (((np.arange(n // self.scale - 1) + 1) * self.scale - n / 2) * pixel for n in size)
+        y, x = (((np.arange(n // scale - 1) + 1) * scale - n / 2) * pixel for n in size)
         radius = np.hypot(y[:, None], x).ravel()
         inside = (radius[:, None] >= self.annuli[:-1]) & (radius[:, None] < self.annuli[1:])
         kept = np.flatnonzero(inside.any(0))

@@ -87,13 +87,13 @@ def _differences(found, axis):
     population = np.asarray(found.table["population"])
     last, first = (np.median(found.features[population == number], axis=0) if np.any(population == number)
                    else np.full(found.features.shape[1], np.nan) for number in (len(found.shares) - 1, 0))
-    profiles = {}
-    for name, value in zip(found.feature_names, last - first):
-        kind, element, ring, _ = name.split(" ")
-        low, high = map(float, ring.split("-"))
-        profiles.setdefault((kind, element), []).append((0.5 * (low + high), value))
-    wanted = "passband" if any(kind == "passband" for kind, _ in profiles) else next(iter(profiles))[0]
-    shown = {element: np.array(points) for (kind, element), points in profiles.items() if kind == wanted}
+    features = found._reader.describe(found.shape)
+    scales = found._reader.scales
+    shown, wanted = {}, "passband" if any(one[0] == "passband" for one in features) else features[0][0]
+    for (kind, element, scale, inner, outer), value in zip(features, last - first):
+        if (kind, scale) == (wanted, scales[len(scales) // 2]):
+            shown.setdefault(element, []).append((0.5 * (inner + outer), value))
+    shown = {element: np.array(points) for element, points in shown.items()}
     for (element, points), place in zip(shown.items(), np.linspace(0.1, 0.85, len(shown))):
         axis.plot(*points.T, marker="o", ms=4, lw=1.6, color=colormaps["viridis"](place), label=element)
     axis.axhline(0, color="#5b6470", lw=0.9)
