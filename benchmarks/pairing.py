@@ -72,8 +72,8 @@ def write_tiles(folder, n_galaxies=600, side=420):
         for band, plane in zip(survey, data):
             sigma = np.hypot(width, band.psf_fwhm.value / 2.3548) / scale.value
             for x0, y0, f, s in zip(x, y, flux, sigma):
-                box = tuple(slice(max(0, int(at - 6 * s)), max(0, int(at + 6 * s) + 2)) for at in (y0, x0))
-                row, column = np.mgrid[:n, :n][:, box[0], box[1]]
+                box = tuple(slice(*np.clip([int(at - 6 * s), int(at + 6 * s) + 2], 0, n)) for at in (y0, x0))
+                row, column = np.mgrid[box]
                 plane[box] += f * 10 ** (0.4 * band.zero_point) * np.exp(
                     -((column - x0)**2 + (row - y0)**2) / (2 * s**2)) / (2 * np.pi * s**2)
         BandCube(data, unit=survey.unit, wcs=wcs, bands=survey.band_names, survey=survey,
@@ -110,19 +110,19 @@ def figure(path):
     off = centre.spherical_offsets_by(0.6 * u.arcsec, 0 * u.arcsec)
     given = BandCube(data, unit="nmgy", bands="gri", survey=sdss, mask=shallow.mask,
                      wcs=wcs_of(sdss.pixel_scale, 200, 30, off))
-    galaxies = detect_galaxies(target, max_magnitude=21.5)
-    pairs = match_pairs(galaxies[~galaxies["edge"]], given, target, input_size=32, neighbours="mask")
+    galaxies = detect_galaxies(target, max_magnitude=22.5)
+    pairs = match_pairs(galaxies[~galaxies["edge"]], given, target, input_size=26, neighbours="mask")
     log.info("%s\n%s", pairs, pairs.fields["east", "north", "error", "n"])
-    shown = np.flatnonzero(pairs.catalog["input_snr"] > 15)[:6]
-    drawn = Figure(figsize=(9.6, 3.5), layout="constrained")
+    log.info("%s", pairs.dropped["reason", "detail"])
+    shown = np.argsort(-pairs.catalog["input_snr"])[:7]
+    drawn = Figure(figsize=(10.2, 3.2), layout="constrained")
     axes = drawn.subplots(2, len(shown))
     for column, row in zip(axes.T, shown):
         for axis, side in zip(column, ("input", "target")):
             flux, weight = (getattr(pairs, f"{side}_{what}")[row, 1] for what in ("flux", "weight"))
             noise = 1 / np.sqrt(np.median(weight[weight > 0]))
             axis.imshow(np.arcsinh(flux / noise / 3), origin="lower", cmap="gray_r", vmin=-0.5, vmax=4)
-            if np.any(weight == 0):
-                axis.contour(weight == 0, [0.5], colors="tab:red", linewidths=0.9)
+            axis.imshow(np.where(weight == 0, 1.0, np.nan), origin="lower", cmap="autumn", alpha=0.35, vmin=1, vmax=2)
             axis.plot(*pairs.catalog[f"{side}_grid"][row, :2], "+", color="tab:blue", markersize=9)
             axis.set(xticks=[], yticks=[])
         column[0].set_title(f"r = {pairs.catalog['magnitude'][row]:.1f}", fontsize=9)

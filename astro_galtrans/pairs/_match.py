@@ -20,7 +20,7 @@ from astro_galtrans.surveys import get_survey, matching_size
 
 __all__ = ["match_pairs"]
 
-_DROP = ("masked_centre", "astrometry", "unverified", "misaligned")
+_DROP = ("masked_centre", "saturated", "astrometry", "unverified", "misaligned")
 _DESCRIPTIONS = {
     "row": (None, "Row of the catalogue, from 0"),
     "flags": (None, "Bits, see the meta data of the table"),
@@ -74,7 +74,7 @@ def match_pairs(catalog, input, target, *, input_survey=None, target_survey=None
         Of right ascension and declination; by default the columns' own, or degrees.
     target_catalog : `~astropy.table.Table` or path-like, optional
         A catalogue of the target survey. Only galaxies with a counterpart in it are taken, one to one
-        (`match_one_to_one`); its columns are kept with ``target_`` before their names.
+        (`~astro_galtrans.pairs.match_one_to_one`); its columns are kept with ``target_`` before their names.
     match_radius : `~astropy.units.Quantity`, optional
         For the counterpart.
     band : str, optional
@@ -102,7 +102,7 @@ def match_pairs(catalog, input, target, *, input_survey=None, target_survey=None
     min_coverage : float, optional
         Part of a stamp that must be on its image.
     drop : sequence of str, optional
-        Flags, of `FLAGS`, with which a pair is left out.
+        Flags, of ``astro_galtrans.pairs.FLAGS``, with which a pair is left out.
     input_options, target_options : dict, optional
         Keywords of `~astro_galtrans.images.read_cube` or `~astro_galtrans.images.read_frames`.
     max_open : int, optional

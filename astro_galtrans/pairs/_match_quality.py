@@ -11,7 +11,7 @@ __all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_
 FLAGS = {
     "edge": 1,  # part of a stamp is beyond the image
     "masked_centre": 2,  # a bad pixel where the galaxy is
-    "saturated": 4,  # a pixel where the galaxy is reaches the saturation level of the header
+    "saturated": 4,  # a pixel where the galaxy is reaches 80 per cent of the saturation level of the header
     "astrometry": 8,  # the two images have the galaxy at different places
     "unverified": 16,  # nothing tells whether they have it at the same place
     "low_snr": 32,  # faint in one of the images
@@ -21,6 +21,7 @@ FLAGS = {
 }
 # Pixels that are enough for a background: a hundredth of the noise of one.
 _BACKGROUND_PIXELS = 6000
+_SATURATED = 0.8
 _ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
 
 
@@ -185,9 +186,9 @@ def _on_grid(mask, grid, to, shape):
 
 
 def saturated(stamp, opened):
-    """Whether a pixel within two of the galaxy's middle reaches the SATURATE of its header.
+    """Whether a pixel within two of the galaxy's middle reaches 80 per cent of the SATURATE of its header.
 
-    The level is in the unit of the file; it is used where the zero point of the header is that of the survey.
+    The flat tops of stars in stacks of CFHTLS lie at 88 per cent of it. The level is in the unit of the file; it is used where the zero point of the header is that of the survey.
     """
     x, y = np.rint(stamp.grid[:2]).astype(int)
     for index, band in enumerate(opened.survey):
@@ -196,7 +197,7 @@ def saturated(stamp, opened):
         zero_points = [header[key] for key in _ZERO_POINT_KEYS if isinstance(header.get(key), (int, float))]
         if not isinstance(level, (int, float)) or not zero_points or abs(zero_points[0] - band.zero_point) > 1e-3:
             continue
-        if np.any(stamp.flux[index, max(y - 2, 0):y + 3, max(x - 2, 0):x + 3] >= level):
+        if np.any(stamp.flux[index, max(y - 2, 0):y + 3, max(x - 2, 0):x + 3] >= _SATURATED * level):
             return True
     return False
 

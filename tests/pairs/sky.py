@@ -59,8 +59,8 @@ def image(table, name, side=120.0, *, noise=1.0, seed=1, off=(0.0, 0.0), uncerta
         widths = np.hypot(table["sigma"], band.psf_fwhm.value / 2.3548) / scale
         for x0, y0, width, total in zip(x, y, widths, flux):
             reach = int(8 * width) + 1
-            rows, columns = (slice(max(0, int(place) - reach), max(0, int(place) + reach)) for place in (y0, x0))
-            yy, xx = np.mgrid[:n, :n][:, rows, columns]
+            rows, columns = (slice(*np.clip([int(place) - reach, int(place) + reach], 0, n)) for place in (y0, x0))
+            yy, xx = np.mgrid[rows, columns]
             data[index, rows, columns] += total * np.exp(-((xx - x0)**2 + (yy - y0)**2) / (2 * width**2)) / (
                 2 * np.pi * width**2)
     spread = np.broadcast_to(survey.sky_noise[:, None, None], data.shape)

@@ -50,7 +50,7 @@ def test_field_with_itself(frames, galaxies, off):
     """The frames, which lie at 56 degrees, with a part of them that is north up and whose astrometry is off."""
     pairs = match_pairs(galaxies, frames, north_up(frames, off), input_size=48, target_size=48)
     assert 8 < len(pairs) < len(galaxies)
-    assert pairs.fields["method"][0] == "sources" and pairs.fields["n"][0] > 100
+    assert pairs.fields["method"][0] == "sources" and pairs.fields["n"][0] > 50
     np.testing.assert_allclose([pairs.fields["east"][0], pairs.fields["north"][0]], np.negative(off), atol=0.02)
     left = np.hypot(pairs.catalog["offset_east"], pairs.catalog["offset_north"])
     assert np.nanmedian(left) < 0.05
@@ -58,7 +58,7 @@ def test_field_with_itself(frames, galaxies, off):
     # resampled twice, and so the same but for the noise
     for row in range(len(pairs)):
         one, other = pairs.input_flux[row, 1, 12:36, 12:36], pairs.target_flux[row, 1, 12:36, 12:36]
-        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.97
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
         assert abs(other.sum() / one.sum() - 1) < 0.03
     lost = set(pairs.dropped["reason"])
     assert "outside" in lost and lost <= {"outside", "edge", "masked_centre", "astrometry", "empty"}
