@@ -1,5 +1,7 @@
 """Kind in, kind out: every kind of image that a public function accepts to a cube, and a cube back to that kind."""
 
+import re
+
 from astropy.io import fits
 from astropy.nddata import NDData
 
@@ -100,6 +102,10 @@ def band_of_header(header):
     value = header.get("FILTER", header.get("BAND", header.get("FPA.FILTER")))
     if not isinstance(value, str) or not value.strip():
         return None
+    # 'HSC-R2' of HSC, 'g DECam SDSS c0001 4720.0 1520.0' of DES
+    other = re.fullmatch(r"HSC-([GRIZY])2?|(\w) DECam .*", value.strip())
+    if other:
+        return other[2] or other[1].lower()
     name = value.strip().split(".")
     if len(name) == 2 and name[1] == "MP9702":
         return "i2"

@@ -13,7 +13,7 @@ from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images._fits_read import find_part, native, parse_unit, plain_wcs
 from astro_galtrans.images._fits_write import uncertainty_kinds
 from astro_galtrans.images._kinds import band_of_header
-from astro_galtrans.images._scales import is_counts
+from astro_galtrans.images._scales import is_counts, scale_factors, zero_points
 
 __all__ = ["image_from_parts", "is_megacam", "load_weight", "pixel_noise"]
 
@@ -122,10 +122,18 @@ def _uncertainty_of(path, parts, ccd, band, survey, noise, weight):
         return None
     gain = ccd.meta.get("gain", ccd.meta["header"].get("GAIN"))
     if not isinstance(gain, (int, float)) or gain <= 0:
-        # the two i filters of MegaCam pass as many photons to some per cent, and their stacks are of like depth
-        known = "i" if band == "i2" else band
-        gain = survey[known].gain if survey is not None and known in survey.band_names else None
+        gain = _typical_gain(ccd, band, survey)
     return StdDevUncertainty(pixel_noise(ccd.data, ccd.mask, gain).astype(ccd.data.dtype))
+
+
+def _typical_gain(ccd, band, survey):
+    """Electrons per unit of an image, if it is one of the typical depth of its survey; None where that is not known."""
+    # the two i filters of MegaCam pass as many photons to some per cent, and their stacks are of like depth
+    band = "i" if band == "i2" else band
+    if survey is None or band not in survey.band_names:
+        return None
+    own = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))
+    return None if own is None else float(survey[band].gain * scale_factors(own, [survey[band].zero_point])[0])
 
 
 def pixel_noise(flux, mask=None, gain=None):

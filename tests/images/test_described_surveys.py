@@ -66,6 +66,22 @@ def test_stacks_of_pan_starrs(image):
     np.testing.assert_allclose(linear.data, cube.data, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("told", "survey", "band"), [
+    ("HSC-R2", "HSC", "r"), ("HSC-Y", "HSC", "y"), ("Y DECam c0006 10095.0 1130.0", "DES", "Y"),
+    ("g DECam SDSS c0001 4720.0 1520.0", "DES", "g")])
+def test_names_of_filters(image, told, survey, band):
+    assert read_cube(image(FILTER=told, MAGZERO=30.0), survey).bands == (band,)
+
+
+def test_photons_on_another_zero_point(image):
+    """Without a gain of its own, an image has that of its survey, for as much light."""
+    data = np.random.default_rng(0).normal(0, 2, (40, 50)).astype(np.float32)
+    data[20, 20] = 1e4
+    des = get_survey("DES")
+    noise = read_cube({"r": image(data=data, MAGZERO=27.5)}, des).uncertainty.array[0, 20, 20]
+    assert noise == pytest.approx(np.sqrt(20**2 + 1e5 / des["r"].gain), rel=0.05)
+
+
 def test_cubes_name_their_survey_in_any_spelling(image, tmp_path):
     cube = read_cube({"i": image(data=np.ones((9, 9)), BUNIT="nmgy")}, "panstarrs", noise=None)
     cube.write(tmp_path / "cube.fits")
