@@ -149,15 +149,15 @@ def _numpy(flux, weight, noise, steps, uncertainty, out, workers):
                 flux[block], None if weight is None else weight[block], sky, electron,
                 buffers.pop() if uncertainty else None)
             parts = GradientArrays(*(None if one is None else one[block] for one in out))
-            fill_gradients(flux[block], variance, bad, steps, parts, buffers[:3])
+            with np.errstate(invalid="ignore", over="ignore"):  # of pixels that become NaN
+                fill_gradients(flux[block], variance, bad, steps, parts, buffers[:3])
 
     edges = np.linspace(0, n, workers + 1).astype(int)
-    with np.errstate(invalid="ignore", over="ignore"):  # of pixels that become NaN
-        if workers == 1:
-            run(0, n)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(run, edges[:-1], edges[1:]))
+    if workers == 1:
+        run(0, n)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(run, edges[:-1], edges[1:]))
     return out
 
 
@@ -169,7 +169,7 @@ def _bad_and_variance(flux, weight, sky, electron, buffer):
         good &= weight < np.inf
     bad = None if good.all() else ~good
     if buffer is not None and weight is not None:
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             np.divide(1, weight, out=buffer)
     elif buffer is not None:
         np.maximum(flux, 0, out=buffer)

@@ -55,7 +55,8 @@ def integrate_gradients(gradients, *, anchor=None, total_flux=None, unit=u.Jy):
     flux[index] = _anchored(relative[index], softening[index], total.to_value(u.Jy))
     for this, known, pair, sign in _order(index, len(bands)):
         shared = max(softening[this], softening[known])
-        wanted = softened_log(flux[known], shared) + sign * gradients.passband.data[pair] * step[pair]
+        slope = np.where(_finite(gradients.passband, pair), gradients.passband.data[pair], np.nan)
+        wanted = softened_log(flux[known], shared) + sign * slope * step[pair]
         flux[this] = _joined(relative[this], softening[this], wanted, shared, bands[this])
     flux = np.stack(flux)
     mask = ~np.isfinite(flux)

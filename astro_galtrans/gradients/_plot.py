@@ -2,7 +2,6 @@
 
 import astropy.units as u
 import numpy as np
-from astropy.visualization import AsinhStretch, ImageNormalize
 from astropy.wcs import WCS
 
 from astro_galtrans.gradients._colors import color_map
@@ -158,6 +157,8 @@ def _limit(values, sigma):
 
 
 def _image_panel(figure, cell, arrays, band):
+    from astropy.visualization import AsinhStretch, ImageNormalize
+
     values = np.where(arrays.good[band], arrays.flux[band], np.nan) * 1e6
     axes = _axes(figure, cell, arrays.cube.wcs, f"{arrays.cube.bands[band]}: image")
     noise = np.nanstd(values) if arrays.sigma is None else np.nanmedian(arrays.sigma[band]) * 1e6

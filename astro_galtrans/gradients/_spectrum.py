@@ -85,13 +85,16 @@ def _per_pixel(arrays):
 
 def _compound(wavelength, celestial):
     """The WCS of the pixels (band, x, y): a table of wavelengths and the sky; None with a specutils without NDCube."""
-    try:
-        from ndcube.wcs.wrappers import CompoundLowLevelWCS
-    except ImportError:
-        return None
     from astropy.wcs.wcsapi import HighLevelWCSWrapper
     from specutils import Spectrum
 
+    try:
+        from ndcube import NDCube
+        from ndcube.wcs.wrappers import CompoundLowLevelWCS
+    except ImportError:
+        return None
+    if not issubclass(Spectrum, NDCube):
+        return None
     spectral = Spectrum(flux=np.zeros(len(wavelength)) * u.Jy, spectral_axis=wavelength).wcs
     return HighLevelWCSWrapper(CompoundLowLevelWCS(getattr(spectral, "low_level_wcs", spectral), celestial))
 

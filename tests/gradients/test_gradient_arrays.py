@@ -63,7 +63,7 @@ def test_tensors_agree_with_arrays(dtype, tolerance, weighted):
     torch = pytest.importorskip("torch")
     flux = galaxies(survey=CFHTLS).astype(dtype)
     weight = random_weight(flux, CFHTLS).astype(dtype) if weighted else None
-    flux[1, 2, 3, 4] = np.nan
+    flux[1, 2, 3, 4], flux[2, 1, 5, 5], flux[2, 1, 5, 6] = np.nan, np.inf, -np.inf
     arrays = sed_gradient_arrays(flux, CFHTLS, weight=weight, uncertainty=True)
     tensors = sed_gradient_arrays(torch.from_numpy(flux), CFHTLS, uncertainty=True,
                                   weight=None if weight is None else torch.from_numpy(weight))
@@ -119,6 +119,7 @@ def test_negative_flux_mirrors_positive_flux():
 def test_buffers_and_workers_change_nothing():
     flux = galaxies(7, 96).astype(np.float32)  # blocks of several galaxies, the last one smaller
     weight = random_weight(flux).astype(np.float32)
+    flux[3, 2, 10, 10:12], flux[4, 1, 7, 7] = np.inf, np.nan
     out = sed_gradient_arrays(flux, SDSS, weight=weight, uncertainty=True)
     before = [one.copy() for one in out]
     for one in out:
