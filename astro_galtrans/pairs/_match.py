@@ -251,7 +251,7 @@ def _surveys(images, tiles, sources, rows):
             try:
                 surveys[side] = one.open(int(tiles[side][candidate]), sources.ids[rows[candidate]]).survey
                 break
-            except OSError as failed:
+            except (OSError, ValueError) as failed:
                 error = error or failed
         else:
             raise error

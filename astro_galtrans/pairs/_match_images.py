@@ -11,6 +11,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import NDData
 from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from scipy.spatial import cKDTree
 
@@ -175,10 +176,12 @@ def _image_header(path):
                     header = fits.Header.fromfile(stream)
                 if header.get("NAXIS", 0) >= 2:
                     return header
-        with fits.open(path) as parts:
-            for part in parts:
-                if part.is_image and part.header.get("NAXIS", 0) >= 2:
-                    return part.header.copy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyUserWarning)  # whoever reads the pixels tells that they are cut off
+            with fits.open(path) as parts:
+                for part in parts:
+                    if part.is_image and part.header.get("NAXIS", 0) >= 2:
+                        return part.header.copy()
     except (OSError, EOFError, ValueError, KeyError) as error:
         raise FileFormatError(f"{path} is not a FITS file: {error}") from error
     raise FileFormatError(f"{path} holds no image")

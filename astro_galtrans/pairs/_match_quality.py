@@ -188,7 +188,8 @@ def _on_grid(mask, grid, to, shape):
 def saturated(stamp, opened):
     """Whether a pixel within two of the galaxy's middle reaches 80 per cent of the SATURATE of its header.
 
-    The flat tops of stars in stacks of CFHTLS lie at 88 per cent of it. The level is in the unit of the file; it is used where the zero point of the header is that of the survey.
+    The flat tops of stars in stacks of CFHTLS lie at 88 per cent of it. The level is in the unit of the file; it is
+    used where the zero point of the header is that of the survey.
     """
     x, y = np.rint(stamp.grid[:2]).astype(int)
     for index, band in enumerate(opened.survey):

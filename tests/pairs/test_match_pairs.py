@@ -452,6 +452,19 @@ def test_missing_tile_is_named(table, images, files):
         match_pairs(table, [files / "input.fits", files / "gone.fits"], images[1], input_size=16)
 
 
+def test_a_broken_tile_costs_its_own_galaxies_only(table, images, files, tmp_path, caplog):
+    east, west = (sky.CENTRE.spherical_offsets_by(side * 40 * u.arcsec, 0 * u.arcsec) for side in (1, -1))
+    sky.image(table, "SDSS", centre=west).write(tmp_path / "west.fits")
+    sky.image(table, "SDSS", centre=east).write(tmp_path / "east.fits")
+    content = (tmp_path / "east.fits").read_bytes()
+    (tmp_path / "east.fits").write_bytes(content[:len(content) // 2])
+    pairs = match_pairs(table, tmp_path / "*.fits", images[1], input_size=16)
+    assert len(pairs) > 3 and "left out" in caplog.text
+    lost = pairs.dropped[pairs.dropped["reason"] == "unreadable"]
+    assert len(lost) > 3 and all("east.fits" in detail for detail in lost["detail"])
+    assert sorted([*pairs.dropped["row"], *pairs.catalog["row"]]) == list(range(len(table)))
+
+
 # On disk
 
 def same(one, other):
