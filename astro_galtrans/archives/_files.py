@@ -28,8 +28,9 @@ class DownloadedImages:
 
     Attributes
     ----------
-    survey : str
-        Name of the survey.
+    survey : str or None
+        Name of the survey, whose scale the images are on; None for images of a HiPS and for stacks with both i filters
+        of MegaCam.
     images : dict of str to path
         Band name to FITS file.
     psf : path or None
@@ -40,7 +41,7 @@ class DownloadedImages:
         Place that was asked for.
     """
 
-    survey: str
+    survey: str | None
     images: dict
     position: SkyCoord
     psf: Path | None = None
