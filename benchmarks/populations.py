@@ -33,6 +33,7 @@ log = logging.getLogger("populations")
 _RADII = (0.6, 1.0, 1.5, 2.0, 3.0, 4.0, 5.5)  # arcsec
 _SEEDS = {"training": 4101, "test": 4104}
 _COMPONENTS = (6, 8, 10, 12, 20)
+_SHARES = (0.1, 0.2, 0.25, 0.3, 0.7, 0.75, 0.8, 0.9)
 
 
 def labels_of(pairs):
@@ -121,11 +122,13 @@ def trained(training, seed, options):
 def of_translator(translator, test, name, options, rows):
     """Rows of a translator, and its populations by the scales, or by the sky noise if it has no scales.
 
-    Those by halves are found among one half of the galaxies, and judged on the other.
+    Those by halves are found among one half of the galaxies, and judged on the other; those with other shares of early
+    types are found among and judged on galaxies drawn so.
     """
     learned = hasattr(translator.objective, "scale_heads")
     kinds = (["scales", "excess"] if learned else []) + ["noise", "embedding"]
     every, half, first = np.ones(len(test), bool), np.arange(len(test)) < len(test) // 2, None
+    kinds = kinds[:1] if options.scales_alone else kinds
     for kind in kinds + (["weights"] if options.weights and learned else []):
         found = None
         runs = [("", every, lambda kind=kind: populations(translator, test, features=kind, device=options.device))]
@@ -133,6 +136,9 @@ def of_translator(translator, test, name, options, rows):
                  for number in _COMPONENTS]
         runs += [(f", found in the {what} half", ~one, lambda one=one: found.refit(one))
                  for one, what in ((half, "first"), (~half, "second"))]
+        if kind == kinds[0]:
+            runs += [(f", {share:.0%} of early type", one, lambda one=one: found.refit(one))
+                     for share, one in ((share, mixed(test, share)) for share in _SHARES)]
         for what, inside, find in runs:
             start = time.perf_counter()
             try:
@@ -147,6 +153,17 @@ def of_translator(translator, test, name, options, rows):
             judged(other, found, test, inside, (name, kind + what), rows, time.perf_counter() - start)
         first = found if first is None else first
     return first
+
+
+def mixed(test, share, seed=0):
+    """Which galaxies to leave so that a share of them is of early type."""
+    early = np.asarray(test.catalog["early"], dtype=bool)
+    order = np.random.default_rng(seed).permutation(len(test))
+    n = min(early.sum() / share, (~early).sum() / (1 - share))
+    inside = np.zeros(len(test), bool)
+    for kind, part in ((early, share), (~early, 1 - share)):
+        inside[order[kind[order]][:int(n * part)]] = True
+    return inside
 
 
 def judged(found, like, test, inside, name, rows, seconds):
@@ -181,6 +198,7 @@ def main():
     parser.add_argument("--test-pairs", help="file of pairs to take test galaxies from")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
+    parser.add_argument("--scales-alone", action="store_true", help="leave out the other kinds of features")
     parser.add_argument("--weights", action="store_true", help="features of the flow's weights too: takes minutes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
