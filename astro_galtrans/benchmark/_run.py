@@ -16,6 +16,7 @@ from astro_galtrans.benchmark._data import check_space, locked, prepare_sample, 
 from astro_galtrans.benchmark._judged import judge_images, judge_references, translate_pairs
 from astro_galtrans.benchmark._plan import benchmark_runs, chosen_runs, scale_named
 from astro_galtrans.benchmark._results import REFERENCE_KEY, REFERENCES, has_row, merge_rows, write_row
+from astro_galtrans.evaluation import populations
 from astro_galtrans.evaluation._morphology import need_statmorph
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _MARKER = "benchmark.json"
 _RETRAINING = 2**32  # number of the first training galaxy for a sampler, so that no test galaxy shares its noise
+_FEWEST_OF_POPULATIONS = 500
+_LARGE_BULGE = 0.5
 # Fields of the scale that are no part of a run's own configuration.
 _COMMON = ("input_size", "n_judge", "n_judge_validation", "n_pairs", "n_validation", "n_retraining", "n_test",
            "sampling_steps", "judge", "retrained", "n_draws")
@@ -213,7 +216,20 @@ class _Work:
             "seconds": round(float(np.sum(translator.history["seconds"])), 2),
             "translate_seconds": round(1000 * seconds / len(data.test), 3),
             **judge_images(images, retraining, data, self.scale, n_morphology=n_morphology, **told),
-            "n_morphology": n_morphology, "memory": _memory()}
+            "n_morphology": n_morphology, "population_auc": self._population_auc(run, translator),
+            "memory": _memory()}
+
+    def _population_auc(self, run, translator):
+        """How well populations without labels tell large bulges from small ones; NaN of what has no scales of residuals.
+
+        Scales of a network that was given the redshift or a noisy target are not of the image alone.
+        """
+        test = self.data[run.sample].test
+        if run.config.objective != "gradient" or run.variant != "gradient" or translator.network.generative or \
+                len(test) < _FEWEST_OF_POPULATIONS:
+            return float("nan")
+        return populations(translator, test, device=self.device).auc(
+            np.asarray(test.catalog["bulge_fraction"]) > _LARGE_BULGE)
 
     def _n_morphology(self, run):
         """Shapes take minutes, and are looked at in the matrix alone."""

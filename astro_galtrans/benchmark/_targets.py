@@ -198,7 +198,7 @@ def _populations(runs, sample):
         if best else []
     value = float(np.mean(values)) if values else np.nan
     yield {"target": "populations", "sample": sample, "images": best or "",
-           "measure": "ROC AUC of early and late types", "number": known(value), "at_least": 0.95}
+           "measure": "ROC AUC of bulges over half of the light", "number": known(value), "at_least": 0.95}
 
 
 def _scarcity(runs, sample):

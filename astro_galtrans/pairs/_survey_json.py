@@ -16,7 +16,7 @@ def survey_to_json(survey):
     bands = [{"name": band.name, "wavelength": band.wavelength.value.tolist(), "response": band.response.tolist(),
               "psf_fwhm": band.psf_fwhm.value, **{name: getattr(band, name) for name in _NUMBERS}} for band in survey]
     return {"name": survey.name, "description": survey.description, "unit": survey.unit.to_string(),
-            "pixel_scale": survey.pixel_scale.value, "bands": bands}
+            "pixel_scale": survey.pixel_scale.value, "keywords": dict(survey.keywords), "bands": bands}
 
 
 def _same(one, other):
@@ -28,7 +28,8 @@ def survey_from_json(tree):
     bands = [Band(band["name"], np.array(band["wavelength"]) * u.AA, np.array(band["response"]),
                   psf_fwhm=band["psf_fwhm"] * u.arcsec, **{name: band[name] for name in _NUMBERS})
              for band in tree["bands"]]
-    survey = Survey(tree["name"], tuple(bands), tree["pixel_scale"] * u.arcsec, tree["unit"], tree["description"])
+    survey = Survey(tree["name"], tuple(bands), tree["pixel_scale"] * u.arcsec, tree["unit"], tree["description"],
+                    tree.get("keywords", {}))
     try:
         known = get_survey(survey.name).select(survey.band_names)
     except SurveyError:

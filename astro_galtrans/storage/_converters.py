@@ -76,7 +76,7 @@ class SurveyConverter(_OwnConverter):
     def to_yaml_tree(self, obj, tag, ctx):
         return {
             "name": obj.name, "bands": list(obj.bands), "pixel_scale": obj.pixel_scale, "unit": obj.unit.to_string(),
-            "description": obj.description,
+            "description": obj.description, **({"keywords": dict(obj.keywords)} if obj.keywords else {}),
         }
 
     def from_yaml_tree(self, node, tag, ctx):

@@ -117,7 +117,9 @@ def _feed_object(sha, value, where):
         for name in value.colnames:
             _feed(sha, [name, _column_values(value[name])], f"{where}[{name!r}]")
     elif isinstance(value, Survey):
-        _feed(sha, [value.name, value.bands, value.pixel_scale, value.unit, value.description], where)
+        # Keywords are fed only where there are some: most surveys have none, and their hash was there before them.
+        _feed(sha, [value.name, value.bands, value.pixel_scale, value.unit, value.description,
+                    *([dict(value.keywords)] if value.keywords else [])], where)
     elif isinstance(value, Band):
         _feed(sha, [value.name, value.wavelength, value.response, value.zero_point, value.psf_fwhm, value.sky_noise,
                     value.gain], where)

@@ -177,11 +177,12 @@ def test_a_lost_array_is_seen(path, part):
 def test_a_survey_of_ones_own_comes_back(tmp_path):
     sdss = get_survey("SDSS")
     band = Band("h", sdss["r"].wavelength, sdss["r"].response, 25.0, 0.9 * u.arcsec, 0.1, 20.0)
-    own = Survey("own survey", (band,), 0.3 * u.arcsec, "nmgy", "of one band")
+    own = Survey("own survey", (band,), 0.3 * u.arcsec, "nmgy", "of one band", {"gain": "EGAIN"})
     pairs = PairSet.from_arrays(np.ones((2, 1, 4, 4)), np.ones((2, 5, 8, 8)), input_survey=own, target_survey="SDSS")
     pairs.write(tmp_path / "own.zarr")
     survey = PairSet.open(tmp_path / "own.zarr").input_survey
     assert survey.name == "own survey" and survey["h"].psf_fwhm == 0.9 * u.arcsec and survey.unit == own.unit
+    assert survey.keywords == {"gain": "EGAIN"}
     np.testing.assert_array_equal(survey["h"].response, band.response)
 
 

@@ -1,6 +1,7 @@
 import os
 import stat
 import warnings
+from dataclasses import replace
 
 import asdf
 import astropy.units as u
@@ -44,6 +45,12 @@ def test_survey_and_band_come_back_exactly(tmp_path, name):
     assert_same_survey(load(tmp_path / "survey.asdf"), survey)
     save(tmp_path / "band.asdf", survey["r"])
     assert load(tmp_path / "band.asdf").effective_wavelength == survey["r"].effective_wavelength
+
+
+def test_keywords_of_a_survey_come_back(tmp_path):
+    survey = replace(get_survey("SDSS"), keywords={"zero_point": "MAGZP"})
+    save(tmp_path / "survey.asdf", survey)
+    assert load(tmp_path / "survey.asdf").keywords == {"zero_point": "MAGZP"}
 
 
 @pytest.mark.parametrize(("path", "key"), [(TRANSLATOR, "translator"), (ESTIMATOR, "estimator")])
