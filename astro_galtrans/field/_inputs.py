@@ -5,12 +5,12 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.io.registry import IORegistryError
 from astropy.table import Table
 
-from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
+from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._conditions import COLUMNS
 from astro_galtrans.images import BandCube, FrameSet, detect_galaxies, read_frames
+from astro_galtrans.pairs._match_catalog import read_table
 
 __all__ = ["detected", "listed", "open_frames"]
 
@@ -76,11 +76,7 @@ def detected(frames, band, max_magnitude, extended_only):
 
 def listed(catalog):
     """A catalogue as a new table with ``ra`` and ``dec`` in degrees and whatever else it has."""
-    if isinstance(catalog, (str, Path)):
-        catalog = _read_table(Path(catalog))
-    if not isinstance(catalog, Table):
-        raise TypeError(f"catalog must be a Table or the path of one, got {type(catalog).__name__}")
-    table = Table(catalog, copy=True)
+    table = Table(read_table(catalog), copy=True)
     if len(table) == 0:
         raise ValueError("catalog has no row")
     names = {name.lower(): name for name in table.colnames}
@@ -106,17 +102,3 @@ def _degrees(column, name):
     except (TypeError, ValueError, u.UnitConversionError) as error:
         raise ValueError(f"column {name} of the catalog must hold angles as numbers: {error}") from error
     return np.where(np.ma.getmaskarray(np.ma.asarray(column)), np.nan, values) if hasattr(column, "mask") else values
-
-
-def _read_table(path):
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    try:
-        return Table.read(path)
-    except IORegistryError:
-        try:
-            return Table.read(path, format="ascii")
-        except Exception as error:  # the readers have errors of many kinds, some of which are pages long
-            raise FileFormatError(f"{path} is not a table that astropy reads") from error
-    except Exception as error:
-        raise FileFormatError(f"{path} is not a whole table: {(str(error).splitlines() or [''])[0]}") from error
