@@ -216,28 +216,21 @@ def _counterparts(sources, target_catalog, radius):
 
 def _candidates(sources, images, counterpart):
     """Rows that have images in both surveys, in the order of tiles, their tiles, and a table of the others."""
-    n = len(sources.ids)
-    reason = np.full(n, "", dtype="U24")
-    detail = np.full(n, "", dtype="U200")
-
-    def note(rows, why, more):
-        rows = rows & (reason == "")
-        reason[rows], detail[rows] = why, more
-
-    note(~np.isfinite(sources.position.ra.deg), "no position", "right ascension or declination is missing")
-    if counterpart is not None:
-        _, index, separation = counterpart
-        apart = separation.to_value(u.arcsec)
-        note(index < 0, "no counterpart", "")
-        for row in np.flatnonzero((index < 0) & (reason == "no counterpart")):
-            detail[row] = f"the nearest of the target's catalogue is {apart[row]:.2f} arcsec away"
     tiles = {side: one.assign(sources.position) for side, one in images.items()}
-    for side in SIDES:
-        note(tiles[side] < 0, "outside", f"on no image of {side}")
-    rows = np.flatnonzero(reason == "")
+    apart = np.full(len(sources.ids), np.nan) if counterpart is None else counterpart[2].to_value(u.arcsec)
+    checks = [  # in the order in which they count
+        (~np.isfinite(sources.position.ra.deg), "no position", "right ascension or declination is missing"),
+        (False if counterpart is None else counterpart[1] < 0, "no counterpart",
+         "the nearest of the target's catalogue is {:.2f} arcsec away"),
+        *((tiles[side] < 0, "outside", f"on no image of {side}") for side in SIDES)]
+    failed = np.zeros(len(sources.ids), dtype=np.int8)
+    for number, (wrong, _, _) in enumerate(checks, start=1):
+        failed[wrong & (failed == 0)] = number
+    rows, lost = np.flatnonzero(failed == 0), np.flatnonzero(failed)
     rows = rows[np.lexsort((rows, tiles["target"][rows], tiles["input"][rows]))]
-    lost = np.flatnonzero(reason != "")
-    lost = _dropped(sources, {"row": lost, "reason": reason[lost], "detail": detail[lost]})
+    told = [checks[number - 1][1:] for number in failed[lost]]
+    lost = _dropped(sources, {"row": lost, "reason": np.array([reason for reason, _ in told]), "detail": np.array(
+        [detail.format(apart[row]) for row, (_, detail) in zip(lost, told)])} if len(lost) else None)
     return rows, {side: tiles[side][rows] for side in SIDES}, lost
 
 
