@@ -76,7 +76,7 @@ def degrade(image, survey, *, seed=None, noise=True, bands=None, psf=None, targe
     >>> from astro_galtrans.simulation import degrade
     >>> deep = BandCube(np.zeros((3, 68, 68)), unit="adu", bands="gri", survey="CFHTLS")
     >>> degrade(deep, "SDSS", seed=1, pixel_scale=0.187 * u.arcsec)
-    <BandCube gri 32 x 32 pixels of 0.396 arcsec, nmgy, survey SDSS, without mask>
+    <BandCube gri 32 x 32 pixels of 0.396 arcsec, nmgy, survey SDSS>
     """
     if noise and seed is None:
         raise ValueError("seed must be given for the noise, got None; noise=False adds none")
