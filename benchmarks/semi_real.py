@@ -13,6 +13,7 @@ What the files do not tell is assumed:
   of KiDS itself they would have 0.48, sharper than OmegaCAM ever is. There are 44 extended sources to r = 20, which on
   0.339 arcsec pixels are 1500 a square degree, and 4200 on 0.2 arcsec pixels.
 - The PSF is the median of the isolated stars of the field, one a band.
+- Pixels more than 8 standard deviations below the sky, beside saturated stars, are bad.
 - The sky noise is measured in the field. It is that of a compressed image: one pixel in ten is exactly 0.
 - The filters are boxes of about the central wavelengths and widths of the real ones; they only tell which band is which
   and how far the bands are apart. Gains are orders of magnitude from exposure times, and matter to weights alone.
@@ -51,6 +52,7 @@ PARTS = (0.5, 0.15, 0.35)
 OBJECTIVES = ("pixel", "gradient")
 RADIUS = 1.5  # arcsec
 _STAR_SIDE = 31
+_HOLE = 8  # standard deviations below the sky
 
 
 def star_stack(cube, stars):
@@ -106,7 +108,10 @@ def read_field(data):
     widths = [fwhm_of(image, SCALE.value) for image in psf]
     log.info("%d stars: FWHM %s arcsec", n, ", ".join(f"{name} {w:.2f}" for name, w in zip(FILTERS, widths)))
     survey = survey_of(widths, noise)
-    return BandCube(cube.data, unit="nmgy", bands=tuple(FILTERS), survey=survey, wcs=wcs, psf=psf)
+    # the bleeding of saturated stars goes to hundreds of standard deviations below the sky
+    deep = cube.data < -_HOLE * np.array(noise)[:, None, None]
+    bad = np.stack([ndimage.binary_dilation(plane, iterations=2) for plane in deep])
+    return BandCube(cube.data, unit="nmgy", bands=tuple(FILTERS), survey=survey, wcs=wcs, psf=psf, mask=bad)
 
 
 def made_pairs(cube, survey, path, options, **settings):
@@ -131,6 +136,7 @@ def trained(objective, training, validation, out, options):
     path = out / f"{objective}.asdf"
     if not path.exists():
         config = TrainConfig(objective=objective, epochs=options.epochs, batch_size=16, seed=options.seed,
+                             learning_rate=options.learning_rate,
                              backbone_options={"widths": [16, 32, 64]})
         result = fit(training, config, validation=validation, directory=out / objective, resume=True, device="cpu",
                      name=f"semi-real-{objective}")
@@ -197,6 +203,7 @@ def arguments(description, out, epochs):
     parser.add_argument("--out", type=Path, default=Path(out), help="folder for everything")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--realizations", type=int, default=2, help="inputs of each galaxy")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--max-magnitude", type=float, default=22.0, help="faintest galaxies, in r")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
