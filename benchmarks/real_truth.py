@@ -167,7 +167,7 @@ def picture(name, images, path):
 
 
 def main():
-    options = arguments(__doc__.splitlines()[0], "real_truth", 50)
+    options = arguments(__doc__.splitlines()[0], "real_truth", 80)
     names = sorted(path.name[:7] for path in (Path(options.data) / FOLDER / "SDSS").glob("*fitim.fits"))
     field = read_field(options.data).select_bands("r")
     width = fwhm_of(field.psf[0], SCALE.value)
