@@ -162,11 +162,12 @@ def parsed():
 
 
 def _command(parser, options, left_out):
-    """The command that does the same again."""
+    """The command that does the same again, whatever the folder."""
     words = ["python benchmarks/ship_translator.py"]
     for name, value in vars(options).items():
         if value != parser.get_default(name) and name not in left_out:
             values = value if isinstance(value, list) else [] if value is True else [value]
+            values = [item.name if isinstance(item, Path) else item for item in values]
             words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return " ".join(words)
 
