@@ -57,8 +57,8 @@ def _numbers(n_draws):
         end = f"_{kind}" if kind else ""
         columns |= {f"{stem}_scatter{end}": _Kind(f"1.4826 median |x - median x| of {what}", unit=unit, length=length),
                     f"{stem}_bias{end}": _Kind(f"median of {what}", unit=unit, length=length)}
-    columns["population_auc"] = _Kind("area under the ROC curve for bulges of over half of the light, of populations found "
-                                      "without labels")
+    columns["population_auc"] = _Kind(
+        "area under the ROC curve for bulges of over half of the light, of populations found without labels")
     columns["relative_rmse"] = _Kind("median of rms error over rms of the truth; u, g, r, i, z", length=5)
     return columns
 

@@ -220,7 +220,7 @@ class _Work:
             "memory": _memory()}
 
     def _population_auc(self, run, translator):
-        """How well populations without labels tell large bulges from small ones; NaN of what has no scales of residuals.
+        """How well populations without labels tell large bulges from small ones; NaN where a network has no scales.
 
         Scales of a network that was given the redshift or a noisy target are not of the image alone.
         """
