@@ -134,9 +134,11 @@ class RedshiftReader(nn.Module):
         They are those of the largest peak of the probability, not of all of it: between two lines that it may be
         is no line.
         """
-        # The 8 bits of bfloat16 would blur the spectrum.
+        # The 8 bits of bfloat16 would blur the spectrum, and the redshift.
         with torch.autocast(flux.device.type, enabled=False):
-            probability = self.layers(_channels(flux.float(), weight.float())).softmax(1)
+            return self._read(self.layers(_channels(flux.float(), weight.float())).softmax(1))
+
+    def _read(self, probability):
         best = self.shifts[probability.argmax(1)][:, None]
         near = probability * ((self.shifts - best).abs() < _PEAK * (self.shifts[1] - self.shifts[0]))
         near = near / near.sum(1, keepdim=True)
@@ -176,6 +178,8 @@ class SpectrumEmbedding(_Embedding):
         self.layers = _SpectrumLayers(grid["n_pixels"], n_out)
         self.reader = None if largest_redshift is None else RedshiftReader(grid, largest_redshift)
         self.redshift = None if largest_redshift is None else RedshiftEmbedding(n_out)
+        if self.redshift is not None:
+            self.redshift.unknown.requires_grad_(False)  # a spectrum always has a redshift
 
     @staticmethod
     def known(flux, weight):

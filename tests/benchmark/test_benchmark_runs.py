@@ -144,7 +144,7 @@ def test_a_run_has_a_row_in_each_of_its_groups(finished):
 def test_what_is_measured(finished):
     _, table = finished
     missing = [name for name in column_names() if not np.isfinite(table[name][3]).all()]
-    assert missing == [name for name in column_names() if name.startswith("morphology_")]
+    assert missing == [name for name in column_names() if name.startswith(("morphology_", "population_"))]
     assert table["nmad_transfer_draws"].shape == (6, 200)
     assert np.isfinite(table["nmad_retrained_draws"][:3]).all() and np.isfinite(table["color_scatter"]).all()
     assert np.isfinite(table["aperture_scatter"]).all()
