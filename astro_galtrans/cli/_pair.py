@@ -1,7 +1,5 @@
 """``galtrans pair``."""
 
-from pathlib import Path
-
 from astro_galtrans.cli._common import add_overwrite
 
 __all__ = ["add_pair", "pair"]
@@ -60,6 +58,7 @@ def pair(options):
     import astropy.units as u
 
     from astro_galtrans.pairs import match_pairs
+    from astro_galtrans.pairs._match import beside
 
     given = {name: getattr(options, name) for name in (
         "ra", "dec", "redshift", "id", "target_catalog", "input_survey", "target_survey", "input_size", "resample",
@@ -86,13 +85,8 @@ def pair(options):
         _write_sheet(pairs, sheet, options)
         print(sheet)
     if len(pairs.dropped):
-        print(f"{_beside(options.pairs, 'dropped.ecsv')}: {_counted(pairs.dropped['reason'])}")
-    print(f"{_beside(options.pairs, 'fields.ecsv')}: {_offsets(pairs.fields)}")
-
-
-def _beside(path, end):
-    path = Path(path)
-    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
+        print(f"{beside(options.pairs, 'dropped.ecsv')}: {_counted(pairs.dropped['reason'])}")
+    print(f"{beside(options.pairs, 'fields.ecsv')}: {_offsets(pairs.fields)}")
 
 
 def _sheet_path(options):
@@ -105,7 +99,9 @@ def _sheet_path(options):
 
     if find_spec("matplotlib") is None:
         raise ImportError('the contact sheet needs matplotlib: pip install "astro_galtrans[report]", or --sheet 0')
-    return _beside(options.pairs, "sheet.png")
+    from astro_galtrans.pairs._match import beside
+
+    return beside(options.pairs, "sheet.png")
 
 
 def _bands(text):

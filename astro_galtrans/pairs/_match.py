@@ -18,7 +18,7 @@ from astro_galtrans.pairs._match_stamps import RESAMPLE
 from astro_galtrans.pairs._pairset import PairSet
 from astro_galtrans.surveys import get_survey, matching_size
 
-__all__ = ["match_pairs"]
+__all__ = ["beside", "match_pairs"]
 
 _DROP = ("masked_centre", "saturated", "astrometry", "unverified", "misaligned")
 _DESCRIPTIONS = {
@@ -175,7 +175,7 @@ def match_pairs(catalog, input, target, *, input_survey=None, target_survey=None
             sink.shorten()
             sink.finish(parts["ids"], parts["redshift"], catalog, redshift_error=parts["redshift_error"])
             for kind, table in (("dropped", lost), ("fields", fields)):
-                write_table(table, _beside(path, kind))
+                write_table(table, beside(path, f"{kind}.ecsv"))
     if path is not None:
         pairs = PairSet.open(path)
     pairs.dropped, pairs.fields = lost, fields
@@ -199,9 +199,10 @@ def _check(resample, background, neighbours, drop, path, resume, input_size, tar
         raise ValueError(f"min_coverage must be from 0 to 1, got {min_coverage!r}")
 
 
-def _beside(path, kind):
+def beside(path, end):
+    """A file beside a set of pairs: ``pairs-dropped.ecsv`` for ``pairs.zarr`` and ``dropped.ecsv``."""
     path = Path(path)
-    return path.with_name(f"{path.name.removesuffix('.zarr')}-{kind}.ecsv")
+    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
 
 
 def _counterparts(sources, target_catalog, radius):
@@ -274,7 +275,7 @@ def _dropped(sources, records):
 def _refused(sources, lost, path):
     """No pair at all: what was dropped is written, and the error says why."""
     if path is not None:
-        write_table(lost, _beside(path, "dropped"))
+        write_table(lost, beside(path, "dropped.ecsv"))
     reasons, first, counts = np.unique(lost["reason"], return_index=True, return_counts=True)
     told = "; ".join(f"{reason} ({count}: {lost['detail'][row]})" for reason, row, count in zip(reasons, first, counts))
     raise ValueError(f"none of the {len(sources.ids)} galaxies has a pair: {told}")

@@ -73,6 +73,8 @@ def fit_reader(reader, pairs, generator):
         optimizer.step()
         schedule.step()
     reader.requires_grad_(False)
+    if not log.isEnabledFor(logging.INFO):
+        return
     with torch.no_grad():
         read = torch.cat([reader(*some)[0] for some in zip(flux.split(_MOST_READ), weight.split(_MOST_READ))])
     error = float(((read - redshift).abs() / (1 + redshift)).median())
