@@ -122,6 +122,6 @@ def flux_error_nll(network, prediction, target, weight, generator):
     weight = part(weight) * noise**2
     valid = weight > 0
     delta = (part(target) - part(prediction.flux).detach()) / noise
-    variance = (2 * part(prediction.log_sigma)).exp() + 1 / weight.clamp_min(1e-12)
-    nll = 0.5 * (delta.square() / variance + variance.log())
+    log_variance = torch.logaddexp(2 * part(prediction.log_sigma), -weight.clamp_min(1e-12).log())
+    nll = 0.5 * (delta.square() * (-log_variance).exp() + log_variance)
     return torch.where(valid, nll, 0).sum() / valid.sum().clamp_min(1)

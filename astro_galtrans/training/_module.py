@@ -135,13 +135,17 @@ class TranslationModule(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer):
         """Clip the gradient, which here has its true size also under a loss that was scaled for half precision.
 
-        The photometry head is clipped apart from the rest, beside whose gradient its own would vanish.
+        Photometry head and sigma head are clipped apart from the rest. A common norm is that of whichever is largest:
+        beside the rest the photometry head's gradient would vanish, and beside the sigma head's, which is huge until it
+        knows the size of the errors, that of the rest, whose steps would then jump where the sigma head has learned.
         """
         if not self.config.gradient_clip:
             return
-        head = set() if self.network.photometry is None else set(self.network.photometry.parameters())
+        heads = (self.network.photometry, self.network.sigma_head)
+        apart = [set(head.parameters()) for head in heads if head is not None]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for part in ([p for p in parameters if p not in head], [p for p in parameters if p in head]):
+        rest = [p for p in parameters if not any(p in part for part in apart)]
+        for part in (rest, *([p for p in parameters if p in part] for part in apart)):
             torch.nn.utils.clip_grad_norm_(part, self.config.gradient_clip)
 
     def check(self, loss):

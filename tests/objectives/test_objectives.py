@@ -312,6 +312,18 @@ def test_error_of_the_flux_reads_no_masked_pixel_and_moves_no_flux(make_network,
     assert (prediction.log_sigma.grad[:, :, 3:12] == 0).all() and prediction.log_sigma.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("log_sigma", [-60.0, 60.0, 3000.0])
+def test_error_of_the_flux_is_finite_for_every_sigma(make_network, galaxies, predict, log_sigma):
+    network, target = make_network(), galaxies()
+    prediction = predict(network, galaxies(seed=2) * 1e6)
+    sigma = torch.full_like(target, log_sigma, requires_grad=True)
+    weight = torch.ones_like(target)
+    nll = flux_error_nll(
+        network, prediction._replace(log_sigma=sigma), target, weight, torch.Generator().manual_seed(1))
+    nll.backward()
+    assert nll.isfinite() and sigma.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["gradient", "gradient-unweighted"])
 def test_a_color_of_the_whole_galaxy_is_an_error(make_network, make_objective, galaxies, predict, loss_of, name):
     """Half a magnitude in one band, in apertures alone, since one scale of spatial gradients feels none of it."""

@@ -152,7 +152,7 @@ def test_both_gradients_are_clipped(pairs, settings, monkeypatch, clip):
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     quiet_fit(pairs, settings(epochs=1, gradient_clip=clip, objective_options={"warm_up": 0.0}))
     assert len(norms) == 8
-    assert (max(norms) <= 1.001e-3) is (clip > 0)
+    assert (max(norms) <= 1.001e-3 * 2**0.5) is (clip > 0)  # the sigma head is clipped apart
 
 
 def test_scores_of_validation_do_not_train_the_critic(pairs, validation, settings):

@@ -12,6 +12,7 @@ from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import TrainConfig, fit
+from astro_galtrans.training._build import build_module
 from astro_galtrans.training._module import TranslationModule
 
 
@@ -220,6 +221,20 @@ def test_early_stopping_and_its_resume(pairs, validation, config, tmp_path, monk
     again = fit(pairs, config(epochs=6, patience=2), **options, resume=True)
     assert len(again.history) == 4
     assert_same_weights(result.translator, again.translator)
+
+
+@pytest.mark.parametrize("head", ["photometry", "sigma_head"])
+def test_no_head_holds_back_the_rest(pairs, config, head):
+    """A gradient of thousands in one head, as at the start of a training, leaves the others as large as they were."""
+    with torch.random.fork_rng():
+        module = build_module(pairs, config(gradient_clip=1.0), 10, {})
+    optimizer = module.configure_optimizers()["optimizer"]
+    own = set(getattr(module.network, head).parameters())
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 1e3 if parameter in own else 1e-4)
+    module.on_before_optimizer_step(optimizer)
+    assert all(torch.equal(p.grad, torch.full_like(p, 1e-4)) for p in module.parameters() if p not in own)
+    assert torch.stack([p.grad.norm() for p in own]).norm() == pytest.approx(1.0, rel=1e-4)
 
 
 def test_loss_that_is_not_finite_is_an_error(pairs, config):
