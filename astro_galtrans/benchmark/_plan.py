@@ -26,6 +26,8 @@ VARIANTS = {
 }
 # The pixel objective on the network that the gradient objective is trained with.
 PIXEL_ON_OURS = {"pixel+residual": {"objective": "pixel", "residual": True, "photometry": True}}
+# The likelihood of gradients and nothing else, where their weights are all that there is.
+_BARE = {"aperture_weight": 0.0, "pixel_weight": 0.0}
 # What is left out of, or put in the place of, a part of "gradient". A new line here is a new run.
 ABLATIONS = {
     "unweighted": {"objective": "gradient-unweighted"},
@@ -39,6 +41,9 @@ ABLATIONS = {
     "log-pixels": {"objective": "gradient", "objective_options": {"elements": "log flux"}},
     "passband-only": {"objective": "gradient", "objective_options": {"elements": "passband"}},
     "spatial-only": {"objective": "gradient", "objective_options": {"elements": "spatial"}},
+    "bare": {"objective": "gradient", "photometry": False, "objective_options": _BARE},
+    "bare-no-flow": {"objective": "gradient", "photometry": False, "objective_options": {**_BARE, "n_flow": 0}},
+    "bare-gaussian": {"objective": "gradient", "photometry": False, "objective_options": {**_BARE, "gaussian": True}},
 }
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
 BUDGETS = (0.5, 1, 2, 4, 8)

@@ -11,7 +11,8 @@ _ABLATIONS = {
     "no-residual-path": "no residual path", "no-photometry-head": "no photometry head",
     "no-apertures": "no aperture term", "no-pixels": "no pixel term",
     "gaussian": "Gaussian weights", "log-pixels": "log pixels, no gradients", "passband-only": "passband only",
-    "spatial-only": "x and y only",
+    "spatial-only": "x and y only", "bare": "gradients and flow alone",
+    "bare-no-flow": "gradients alone, no flow", "bare-gaussian": "gradients alone, Gaussian",
 }
 
 # Caption and alternative text

@@ -16,7 +16,8 @@ BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
 # What a network loses, as the scatter that it adds to the redshifts read off real targets
 LOSS = {"unet": 0.020, "swin": 0.024, "srgan": 0.028, "capsule": 0.036, "diffusion": 0.030}
 KEPT = {"conventional": 1.0, "gradient": 0.6, "gradient+redshift": 0.2, "gradient+spectrum": 0.25}
-ABLATED = {"no-flow": 0.65, "gaussian": 0.7, "unweighted": 0.8, "single-scale": 0.9, "no-residual-path": 0.95}
+ABLATED = {"no-flow": 0.65, "gaussian": 0.7, "unweighted": 0.8, "single-scale": 0.9, "no-residual-path": 0.95,
+           "bare": 1.2, "bare-gaussian": 1.0}
 
 
 def nmad(values):
@@ -211,6 +212,8 @@ def test_targets_have_a_verdict(tables):
     assert row["clear"] == ("yes" if (row["low"] >= 0.4) == (row["high"] >= 0.4) else "no")
     flow = row_of(table, target="the flow earns its place", sample="bright", estimator="transfer")
     assert flow["against"] == "gaussian" and flow["value"] > 0
+    bare = row_of(table, target="the flow with gradients alone", sample="bright", estimator="transfer")
+    assert bare["against"] == "bare-gaussian" and bare["value"] < 0 and bare["verdict"] == "missed"
     shapes, slopes = (row_of(table, target=name, sample="bright") for name in ("morphology", "colour gradients"))
     # a quarter of the galaxies: twice the width, in the logarithm
     assert np.log(shapes["high"] / shapes["value"]) == pytest.approx(2 * np.log(slopes["high"] / slopes["value"]))
