@@ -22,9 +22,9 @@ def oldest(requirements):
 def main(path):
     with open(path, "rb") as stream:
         project = tomllib.load(stream)["project"]
-    required = [*project["dependencies"]]
-    for extra in ("simulation", "report", "morphology", "backbones", "tables"):
-        required += project["optional-dependencies"][extra]
+    extras = project["optional-dependencies"]
+    named = re.search(r"\[(.*)\]", extras["all"][0])[1].split(",")
+    required = project["dependencies"] + [line for extra in named for line in extras[extra]]
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *oldest(required)], check=True)
 
 
