@@ -6,7 +6,7 @@ from astropy.nddata import InverseVariance
 from astro_galtrans.spectra._grid import FLUX_UNIT, SpectrumGrid
 from astro_galtrans.spectra._values import spectrum_values
 
-__all__ = ["checked_grid", "resample_spectra", "resample_spectrum", "to_spectrum"]
+__all__ = ["checked_grid", "rebinned", "resample_spectra", "resample_spectrum", "to_spectrum"]
 
 _LEAST_COVERAGE = 0.5
 
@@ -20,31 +20,42 @@ def checked_grid(grid):
     return grid
 
 
-def _overlaps(low, high, edges):
-    """Every piece that a pixel (``low``, ``high``) and a pixel of the grid share: grid pixel, pixel and width."""
-    cuts = np.concatenate([low, high, edges])
-    cuts = np.unique(cuts[(cuts >= edges[0]) & (cuts <= edges[-1])])
+def _overlaps(values, low, high):
+    """Every piece that a pixel of a spectrum and one of others (``low``, ``high``) share: other, pixel and width."""
+    cuts = np.concatenate([values.low, values.high, low, high])
+    cuts = np.unique(cuts[(cuts >= low[0]) & (cuts <= high[-1])])
     middle, width = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
-    source = np.searchsorted(low, middle, side="right") - 1
-    inside = (source >= 0) & (middle < high[source])
-    target = np.searchsorted(edges, middle, side="right") - 1
+    source = np.searchsorted(values.low, middle, side="right") - 1
+    target = np.searchsorted(low, middle, side="right") - 1
+    inside = (source >= 0) & (middle < values.high[source]) & (middle < high[target])
     return target[inside], source[inside], width[inside]
 
 
 # The FluxConservingResampler of specutils (2.4) rests on the same equations (Carnall 2017, arXiv:1705.05165), but reads
 # no mask, spreads a NaN over its neighbours, wants the axes in one unit and order, and loops over pixels in Python.
-def _rebinned(values, grid):
-    """Mean flux and its variance in each pixel of the grid; variance 0 where less than half a pixel is seen."""
-    edges = grid.edges.value
-    target, source, width = _overlaps(values.low, values.high, edges)
+def rebinned(values, low, high):
+    """Mean flux and its variance in each of other pixels; variance 0 where less than half a pixel is seen.
+
+    Parameters
+    ----------
+    values : SpectrumValues
+        The spectrum.
+    low, high : ndarray
+        Edges of the other pixels in Angstrom, in order of wavelength.
+
+    Returns
+    -------
+    flux, variance : ndarray
+    """
+    target, source, width = _overlaps(values, low, high)
     width = width * values.good[source]
 
     def summed(terms):
-        return np.bincount(target, terms, minlength=grid.n_pixels)
+        return np.bincount(target, terms, minlength=len(low))
 
-    # Two pieces of one pixel in one pixel of the grid cannot be: both are intervals. So the variances just add up.
+    # Two pieces of one pixel in one other pixel cannot be: both are intervals. So the variances just add up.
     covered = summed(width)
-    seen = covered >= _LEAST_COVERAGE * np.diff(edges)
+    seen = covered >= _LEAST_COVERAGE * (high - low)
     covered = np.where(seen, covered, 1)
     flux = summed(width * values.flux[source]) / covered
     variance = summed(width**2 * values.variance[source]) / covered**2
@@ -98,7 +109,8 @@ def resample_spectrum(spectrum, grid=None):
     array([0., 3., 3., 3., 0.], dtype=float32)
     """
     grid = checked_grid(grid)
-    flux, variance = _rebinned(spectrum_values(spectrum), grid)
+    edges = grid.edges.value
+    flux, variance = rebinned(spectrum_values(spectrum), edges[:-1], edges[1:])
     with np.errstate(divide="ignore", over="ignore"):
         weight = np.where(variance > 0, 1 / variance, 0).astype(np.float32)
         flux = flux.astype(np.float32)

@@ -22,14 +22,15 @@ class SpectrumValues:
 
     Parameters
     ----------
-    low, high : ndarray
-        Edges of the pixels in Angstrom.
+    centre, low, high : ndarray
+        Centres and edges of the pixels in Angstrom.
     flux, variance : ndarray
         In `FLUX_UNIT` and its square; 0 where a pixel is not good.
     good : ndarray of bool
         Not masked, of finite flux, and of a finite uncertainty above 0.
     """
 
+    centre: np.ndarray
     low: np.ndarray
     high: np.ndarray
     flux: np.ndarray
@@ -64,7 +65,8 @@ def spectrum_values(spectrum):
         variance = _variance(spectrum, equivalence)[order]
         flux, good = flux[order], good[order]
     good &= np.isfinite(variance) & (variance > 0)
-    return SpectrumValues(low[order], high[order], np.where(good, flux, 0), np.where(good, variance, 0), good)
+    return SpectrumValues(wavelength[order], low[order], high[order], np.where(good, flux, 0),
+                          np.where(good, variance, 0), good)
 
 
 def _pixels(spectrum):
