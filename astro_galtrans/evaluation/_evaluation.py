@@ -1,9 +1,12 @@
 """Judging translators on pairs they have not seen."""
 
+from __future__ import annotations
+
 import datetime
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TYPE_CHECKING
 
 from astro_galtrans.evaluation import _tables_physics as physics
 from astro_galtrans.evaluation._estimators import given_estimators, redshift_predictors
@@ -12,6 +15,18 @@ from astro_galtrans.evaluation._morphology import measure_morphology, morphology
 from astro_galtrans.evaluation._run import measure
 from astro_galtrans.evaluation._samples import samples, spread_rows
 from astro_galtrans.evaluation._tables import Tabulator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    import numpy as np
+    from astropy.table import Table
+    from matplotlib.figure import Figure
+
+    from astro_galtrans.pairs import PairSet
+    from astro_galtrans.photoz import RedshiftEstimator
+    from astro_galtrans.translation import Translator
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -43,14 +58,17 @@ class Evaluation:
         Sizes, seeds, device, versions, time and what the translators say of themselves.
     """
 
-    def __init__(self, tables, *, names, redshift, z_spec, samples, history, failed, meta):
+    def __init__(
+        self, tables: dict[str, Table], *, names: Sequence[str], redshift: dict[str, Any], z_spec: np.ndarray | None,
+        samples: Any, history: Any, failed: Any, meta: dict[str, Any],
+    ) -> None:
         self.tables, self.names, self.redshift, self.z_spec = tables, list(names), redshift, z_spec
         self.samples, self.history, self.failed, self.meta = samples, history, failed, meta
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Evaluation of {', '.join(self.names)} on {self.meta['n_test']} galaxies: {', '.join(self.tables)}>"
 
-    def figures(self):
+    def figures(self) -> dict[str, Figure]:
         """The figures of the report.
 
         Returns
@@ -66,7 +84,9 @@ class Evaluation:
 
         return make_figures(self)
 
-    def write_report(self, path, *, title="Galaxy image translation, judged", **extra):
+    def write_report(
+        self, path: str | PathLike, *, title: str = "Galaxy image translation, judged", **extra: Any,
+    ) -> None:
         """Write one self-contained HTML file with all figures and tables.
 
         Parameters
@@ -89,9 +109,14 @@ class Evaluation:
         write_report(self, path, title=title, extra=extra)
 
 
-def evaluate(translators, test, *, estimator=None, training=None, n_bootstrap=1000, confidence=0.95, seed=0,
-             aperture_radii=(2.0, 4.0), annuli=(0.0, 1.0, 2.0, 3.0, 4.5), snr_min=20.0, batch_size=64, n_shown=6,
-             n_morphology=0, n_samples=1, estimator_options=None, device=None, progress=False):
+def evaluate(
+    translators: Translator | Mapping[str, Translator], test: PairSet, *,
+    estimator: RedshiftEstimator | Mapping[str, RedshiftEstimator] | None = None, training: PairSet | None = None,
+    n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0, aperture_radii: Sequence[float] = (2.0, 4.0),
+    annuli: Sequence[float] = (0.0, 1.0, 2.0, 3.0, 4.5), snr_min: float = 20.0, batch_size: int = 64, n_shown: int = 6,
+    n_morphology: int = 0, n_samples: int = 1, estimator_options: dict[str, Any] | None = None,
+    device: str | None = None, progress: bool = False,
+) -> Evaluation:
     """Judge one or more translators on test galaxies.
 
     Parameters

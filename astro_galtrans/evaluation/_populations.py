@@ -1,7 +1,10 @@
 """Populations of galaxies that a translator tells apart without being told of any."""
 
+from __future__ import annotations
+
 import logging
 import warnings
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
@@ -9,6 +12,17 @@ from astropy.table import Table
 from astro_galtrans.evaluation._mixture import fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from astropy.units import Quantity
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.pairs import PairSet
+    from astro_galtrans.translation import Translator
 
 __all__ = ["Populations", "populations"]
 
@@ -55,7 +69,10 @@ class Populations:
         ``"weight"``, the inverse learned variance of the passband gradients in each pixel, or None.
     """
 
-    def __init__(self, ids, shape, features, reader, plane, mixture, examples=()):
+    def __init__(
+        self, ids: np.ndarray, shape: Sequence[int], features: Any, reader: Any, plane: Any, mixture: Any,
+        examples: Sequence[Any] = (),
+    ) -> None:
         self.features, self.feature_names, self._redness = features.values, features.names, features.redness
         self._reader, self._plane, self._mixture = reader, plane, mixture
         self._hash = reader.translator.hash
@@ -67,15 +84,15 @@ class Populations:
         self.separation = float(places[-1] - places[0])
         self.table = _table(ids, self.coordinates, mixture)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.table)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = [int(np.sum(self.table["population"] == number)) for number in range(len(self.shares))]
         return (f"<Populations: {' + '.join(map(str, sizes))} of {len(self)} galaxies by {self.kind} of "
                 f"{self._reader.translator.name}, separation {self.separation:.1f}>")
 
-    def auc(self, labels):
+    def auc(self, labels: ArrayLike) -> float:
         """How well the score orders galaxies by a label that it has not seen.
 
         It is the probability that a galaxy with the label has a higher score than one without, a half for ties (Mann
@@ -101,7 +118,10 @@ class Populations:
         known = known & np.isfinite(score)
         return _auc(score[known], labels[known])
 
-    def assign(self, translator, pairs, *, batch_size=64, device=None, progress=False):
+    def assign(
+        self, translator: Translator, pairs: PairSet | ArrayLike | Quantity, *, batch_size: int = 64,
+        device: str | torch.device | None = None, progress: bool = False,
+    ) -> Populations:
         """Other galaxies, told apart along the same axis into the same populations.
 
         Parameters
@@ -124,7 +144,9 @@ class Populations:
             raise ValueError("the images are of another size than those the populations were found with")
         return _with_examples(pairs, features, reader, self._plane, self._mixture)
 
-    def refit(self, rows=None, *, n_populations=None, n_components=None):
+    def refit(
+        self, rows: ArrayLike | None = None, *, n_populations: int | None = None, n_components: int | None = None,
+    ) -> Populations:
         """The same galaxies again, but told apart by what was found among some of them, or with other numbers.
 
         Features are not read again, so that it takes a second to see how much depends on either.
@@ -153,7 +175,7 @@ class Populations:
         parts = _find(features, slice(None) if rows is None else np.asarray(rows), n_populations, n_components)
         return Populations(self.table["id"], self.shape, features, self._reader, *parts)
 
-    def figure(self, labels=None, *, names=("without", "with")):
+    def figure(self, labels: ArrayLike | None = None, *, names: Sequence[str] = ("without", "with")) -> Figure:
         """Draw the plane that the populations lie in, their scores, what tells them apart, and typical galaxies.
 
         Parameters
@@ -177,8 +199,12 @@ class Populations:
         return draw(self, None if labels is None else _checked_labels(labels, len(self)), names)
 
 
-def populations(translator, pairs, *, n_populations=2, features="scales", annuli=_ANNULI, n_components=_N_COMPONENTS,
-                batch_size=64, device=None, progress=False):
+def populations(
+    translator: Translator, pairs: PairSet | ArrayLike | Quantity, *, n_populations: int = 2,
+    features: Literal["scales", "excess", "noise", "weights", "embedding"] = "scales",
+    annuli: Sequence[float] = _ANNULI, n_components: int = _N_COMPONENTS, batch_size: int = 64,
+    device: str | torch.device | None = None, progress: bool = False,
+) -> Populations:
     """Find populations of galaxies by what a translator has learned of them, without labels.
 
     Features of each galaxy, centred on its own mean, are brought to their principal components. In these a mixture of

@@ -1,6 +1,9 @@
 """Contact sheets: many galaxies, input beside translation."""
 
+from __future__ import annotations
+
 import io
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
@@ -9,12 +12,22 @@ from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch
 from astro_galtrans.images import as_band_cube, flux_and_weight
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["contact_sheet"]
 
 _STRETCH = 2.0  # small pictures of faint galaxies drown in the colours of their noise with less
 
 
-def contact_sheet(images, path, labels=None, *, surveys=None, columns=5, title=None, names=("input", "translated")):
+def contact_sheet(
+    images: Sequence[Any], path: str | PathLike, labels: Sequence[str] | None = None, *,
+    surveys: Sequence[Survey | str] | None = None, columns: int = 5, title: str | None = None,
+    names: Sequence[str] = ("input", "translated"),
+) -> None:
     """Write a PNG with the colour pictures of many galaxies, each row of pictures with one stretch.
 
     Parameters

@@ -1,7 +1,10 @@
 """Every galaxy of a real field through a translator."""
 
+from __future__ import annotations
+
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -17,16 +20,27 @@ from astro_galtrans.field._photometry import colors_of, column_names
 from astro_galtrans.translation import Translator
 from astro_galtrans.translation._sampling import checked_sampling
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from astro_galtrans.images import BandCube, FrameSet
+
 __all__ = ["translate_field"]
 
 _SHEET_COLUMNS = 5
 _SHEET_BYTES = 100_000  # a galaxy on the contact sheet
 
 
-def translate_field(translator, frames, out, *, catalog=None, size=64, band=None, min_magnitude=14.5,
-                    max_magnitude=20.5, extended_only=True, radii=(2.0, 4.0), min_coverage=0.5,
-                    max_sheet=100, n_samples=None, seed=None, n_steps=None, overwrite=False, device=None,
-                    progress=False):
+def translate_field(
+    translator: Translator,
+    frames: FrameSet | BandCube | Mapping[str, str | PathLike] | Sequence[str | PathLike] | str | PathLike,
+    out: str | PathLike, *, catalog: Table | str | PathLike | None = None, size: int = 64, band: str | None = None,
+    min_magnitude: float | None = 14.5, max_magnitude: float | None = 20.5, extended_only: bool = True,
+    radii: Sequence[float] = (2.0, 4.0), min_coverage: float = 0.5, max_sheet: int = 100, n_samples: int | None = None,
+    seed: int | None = None, n_steps: int | None = None, overwrite: bool = False, device: str | None = None,
+    progress: bool = False,
+) -> Table:
     """Find the galaxies of a field, or take those of a catalogue, and translate each of them.
 
     Parameters

@@ -1,10 +1,13 @@
 """Cubes in FITS files through a translator."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import uuid
 from collections import Counter
 from pathlib import Path
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -15,13 +18,21 @@ from astro_galtrans.images import read_cube
 from astro_galtrans.translation import Translator
 from astro_galtrans.translation._sampling import checked_sampling
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
 __all__ = ["translate_files"]
 
 _SUFFIXES = (".bz2", ".gz", ".fz", ".fits", ".fit")
 
 
-def translate_files(translator, paths, out, *, redshift=None, redshift_error=None, spectrum=None, n_samples=None,
-                    seed=None, n_steps=None, overwrite=False, device=None, progress=False):
+def translate_files(
+    translator: Translator, paths: Sequence[str | PathLike], out: str | PathLike, *,
+    redshift: Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
+    spectrum: Sequence[Any] | None = None, n_samples: int | None = None, seed: int | None = None,
+    n_steps: int | None = None, overwrite: bool = False, device: str | None = None, progress: bool = False,
+) -> list[Path]:
     """Translate cubes in FITS files, each to one in a folder.
 
     Parameters

@@ -1,6 +1,9 @@
 """The log-flux gradients of many galaxies at once, as plain arrays or tensors."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -10,13 +13,22 @@ from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradien
 from astro_galtrans.gradients._radial import _arcsec
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["sed_gradient_arrays"]
 
 _BLOCK = 2**17  # elements worked on at a time, so that the buffers stay in a core's cache
 
 
-def sed_gradient_arrays(flux, survey, *, weight=None, softening=None, pixel_scale=None, uncertainty=False, out=None,
-                        workers=1):
+def sed_gradient_arrays(
+    flux: Any, survey: Survey | str, *, weight: Any = None, softening: ArrayLike | None = None,
+    pixel_scale: float | Quantity | None = None, uncertainty: bool = False, out: GradientArrays | None = None,
+    workers: int = 1,
+) -> GradientArrays:
     """Log-flux gradients of many galaxies along x, y and the passbands.
 
     The definitions are those of `sed_gradients`, with the survey's pixel scale along both axes and one softening for

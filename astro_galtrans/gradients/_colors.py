@@ -1,5 +1,9 @@
 """The colour of each pixel."""
 
+from __future__ import annotations
+
+from typing import Literal, TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
@@ -8,12 +12,24 @@ from astro_galtrans.gradients import _psf
 from astro_galtrans.gradients._flux import band_index, flux_arrays
 from astro_galtrans.gradients._radial import _two_bands, positive
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.nddata import NDData
+
+    from astro_galtrans.images import BandCube
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["MAGNITUDE", "color_map"]
 
 MAGNITUDE = 2.5 / np.log(10)
 
 
-def color_map(image, bands=("g", "r"), *, significance=3.0, match_psf=True, survey=None):
+def color_map(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], bands: Sequence[str] = ("g", "r"), *,
+    significance: float = 3.0, match_psf: bool | Literal["kernel", "gaussian"] = True,
+    survey: Survey | str | None = None,
+) -> CCDData:
     """Colour of every pixel.
 
     Parameters

@@ -1,6 +1,9 @@
 """From SED gradients back to an image, by least squares."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -12,10 +15,18 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.gradients._sed import softened_log
 from astro_galtrans.images import BandCube
 
+if TYPE_CHECKING:
+    from astropy.units import Quantity, UnitBase
+
+    from astro_galtrans.gradients._sed import SEDGradients
+
 __all__ = ["integrate_gradients"]
 
 
-def integrate_gradients(gradients, *, anchor=None, total_flux=None, unit=u.Jy):
+def integrate_gradients(
+    gradients: SEDGradients, *, anchor: str | None = None, total_flux: Quantity | None = None,
+    unit: UnitBase | str = u.Jy,
+) -> BandCube:
     """The image whose SED gradients are nearest to the given ones.
 
     Gradients along x and y give the softened log flux of each band up to a constant (a Poisson equation, solved by

@@ -1,5 +1,9 @@
 """Figures of SED gradients, with matplotlib's object interface and the sky along the axes."""
 
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from astropy.wcs import WCS
@@ -10,6 +14,15 @@ from astro_galtrans.gradients._profile import color_gradient_profile
 from astro_galtrans.gradients._psf import match_psf
 from astro_galtrans.gradients._sed import sed_gradients
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.nddata import CCDData, NDData
+    from matplotlib.figure import Figure
+
+    from astro_galtrans.images import BandCube
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["plot_elements", "plot_sed_gradients"]
 
 _STYLE = {"font.size": 8, "axes.titlesize": 9, "image.origin": "lower", "image.interpolation": "nearest",
@@ -17,7 +30,10 @@ _STYLE = {"font.size": 8, "axes.titlesize": 9, "image.origin": "lower", "image.i
 _DIVERGING, _COLOR, _IMAGE = "RdBu_r", "Spectral_r", "gray_r"
 
 
-def plot_sed_gradients(image, bands=("g", "r"), *, survey=None, **profile):
+def plot_sed_gradients(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], bands: Sequence[str] = ("g", "r"), *,
+    survey: Survey | str | None = None, **profile: Any,
+) -> Figure:
     """A page on one galaxy: image, gradients, colour map and colour profile.
 
     Parameters

@@ -1,5 +1,9 @@
 """The colour of one galaxy as a function of radius."""
 
+from __future__ import annotations
+
+from typing import Literal, TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -11,13 +15,27 @@ from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.gradients._psf import psf_sigmas
 from astro_galtrans.gradients._radial import _two_bands, positive
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.nddata import CCDData, NDData
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.images import BandCube
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["color_gradient_profile"]
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
-def color_gradient_profile(image, bands=("g", "r"), *, radii=None, center=None, axis_ratio=1.0, theta=0 * u.deg,
-                           ellipse=None, match_psf=True, survey=None):
+def color_gradient_profile(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], bands: Sequence[str] = ("g", "r"), *,
+    radii: Quantity | ArrayLike | None = None, center: tuple[float, float] | SkyCoord | None = None,
+    axis_ratio: float = 1.0, theta: Quantity = 0 * u.deg, ellipse: Literal["moments"] | None = None,
+    match_psf: bool | Literal["kernel", "gaussian"] = True, survey: Survey | str | None = None,
+) -> QTable:
     """Colour in annuli and its slope with radius.
 
     Parameters

@@ -1,5 +1,9 @@
 """Bands of different sharpness brought to one PSF, so that a colour compares the same light."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from scipy.optimize import brentq
@@ -9,6 +13,13 @@ from scipy.special import ive
 from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.images import BandCube, like_input
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.nddata import CCDData, NDData
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["match_psf", "matched", "psf_sigmas"]
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))
@@ -16,7 +27,10 @@ _SAME = 1e-3  # relative difference of widths that is left alone
 _PENALTY = 1e-6
 
 
-def match_psf(image, to=None, *, method=None, survey=None):
+def match_psf(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], to: str | None = None, *,
+    method: Literal["kernel", "gaussian"] | None = None, survey: Survey | str | None = None,
+) -> Any:
     """Every band of an image smoothed to the PSF of the broadest.
 
     Passband gradients, colour maps and spectra of single pixels compare bands of the same pixel: where their PSFs

@@ -1,9 +1,21 @@
 """Aperture and annulus photometry of many stamps at once, as products with fixed pixel weights."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 
 from astro_galtrans.surveys import get_survey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["annulus_weights", "aperture_weights", "radial_color_profiles", "radial_fluxes", "radial_slopes"]
 
@@ -19,7 +31,7 @@ def _arcsec(name, value):
     return np.asarray(value, dtype=float)
 
 
-def aperture_weights(shape, radius, pixel_scale):
+def aperture_weights(shape: tuple[int, ...], radius: float | Quantity, pixel_scale: float | Quantity) -> np.ndarray:
     """Share of every pixel that lies within a circle around the centre of the stamp, ``(n - 1) / 2``.
 
     Parameters
@@ -44,7 +56,7 @@ def aperture_weights(shape, radius, pixel_scale):
     return inside.mean(axis=(2, 3))
 
 
-def annulus_weights(shape, radii, pixel_scale):
+def annulus_weights(shape: tuple[int, ...], radii: ArrayLike | Quantity, pixel_scale: float | Quantity) -> np.ndarray:
     """Share of every pixel that lies in each annulus around the centre of the stamp.
 
     Parameters
@@ -67,7 +79,7 @@ def annulus_weights(shape, radii, pixel_scale):
     return np.diff(filled, axis=0)
 
 
-def radial_fluxes(flux, weights):
+def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sums of many stamps under fixed pixel weights.
 
     Parameters
@@ -89,7 +101,10 @@ def radial_fluxes(flux, weights):
     return (flux.reshape(n * n_bands, -1) @ flat.T).reshape(n, n_bands, len(weights)).astype(float)
 
 
-def radial_color_profiles(flux, survey, bands, radii, pixel_scale=None):
+def radial_color_profiles(
+    flux: np.ndarray, survey: Survey | str, bands: Sequence[str], radii: ArrayLike | Quantity,
+    pixel_scale: float | Quantity | None = None,
+) -> np.ndarray:
     """Colour in circular annuli for many galaxies, each centred in its stamp.
 
     Parameters
@@ -129,7 +144,7 @@ def radial_color_profiles(flux, survey, bands, radii, pixel_scale=None):
     return magnitude[:, 0] - magnitude[:, 1]
 
 
-def radial_slopes(colors, radii):
+def radial_slopes(colors: np.ndarray, radii: ArrayLike | Quantity) -> np.ndarray:
     """Least-squares slope of the colour against log10 of the annulus radius, for many galaxies.
 
     Parameters

@@ -1,6 +1,9 @@
 """Gradients of the softened log flux along x, y and the passbands, with units and uncertainty."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -9,6 +12,16 @@ from astropy.wcs import WCS, Sip
 
 from astro_galtrans.gradients._flux import band_constants, effective_wavelengths, flux_arrays, pixel_sides
 from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.nddata import CCDData
+    from astropy.units import Quantity
+    from matplotlib.figure import Figure
+
+    from astro_galtrans.images import BandCube
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["SEDGradients", "sed_gradients", "softened_log"]
 
@@ -63,7 +76,7 @@ class SEDGradients:
     survey: object = None
     meta: dict = field(default_factory=dict, repr=False)
 
-    def plot(self, band=None):
+    def plot(self, band: str | None = None) -> Figure:
         """The gradients along x and y of one band and to the next redder band, on WCS axes.
 
         Parameters
@@ -85,7 +98,10 @@ class SEDGradients:
         return plot_elements(self, band)
 
 
-def sed_gradients(image, *, survey=None, softening=None):
+def sed_gradients(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], *, survey: Survey | str | None = None,
+    softening: Quantity | None = None,
+) -> SEDGradients:
     """Gradients of the log flux of an image along x, y and wavelength.
 
     Along x and y the gradient is the forward difference of ``l = asinh(f / (2 s))`` over the angle between the two

@@ -1,15 +1,31 @@
 """The spectral energy distribution of parts of an image as spectra."""
 
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
 from astro_galtrans.gradients._flux import effective_wavelengths, flux_arrays
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.nddata import CCDData, NDData
+    from specutils import Spectrum
+
+    from astro_galtrans.images import BandCube
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["sed_spectrum"]
 
 
-def sed_spectrum(image, aperture=None, *, label=None, survey=None):
+def sed_spectrum(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], aperture: Any = None, *,
+    label: int | Sequence[int] | None = None, survey: Survey | str | None = None,
+) -> Spectrum:
     """Spectral energy distribution at the bands' effective wavelengths.
 
     Parameters

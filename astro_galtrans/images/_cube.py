@@ -1,6 +1,9 @@
 """The container of the package: one galaxy or field in several bands on one pixel grid."""
 
+from __future__ import annotations
+
 from copy import deepcopy
+from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -14,6 +17,18 @@ from astro_galtrans.images._grid import Window, check_celestial, local_pixel_sca
 from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.surveys import get_survey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from astropy.coordinates import SkyCoord
+    from astropy.nddata import NDUncertainty
+    from astropy.units import Quantity, UnitBase
+    from astropy.wcs import WCS
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["BandCube"]
 
@@ -79,8 +94,12 @@ class BandCube(NDData):
     (8, 8)
     """
 
-    def __init__(self, data, *, unit=None, wcs=None, bands, survey=None, mask=None, uncertainty=None, psf=None,
-                 meta=None):
+    def __init__(
+        self, data: ArrayLike | Quantity | NDData, *, unit: UnitBase | str | None = None, wcs: WCS | None = None,
+        bands: str | Sequence[str], survey: Survey | str | None = None, mask: ArrayLike | None = None,
+        uncertainty: NDUncertainty | None = None, psf: ArrayLike | FieldPSF | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
         bands = parse_bands(bands)
         survey = None if survey is None else _survey_of(survey, bands)
         if isinstance(data, NDData):
@@ -108,22 +127,22 @@ class BandCube(NDData):
             )
 
     @property
-    def bands(self):
+    def bands(self) -> tuple[str, ...]:
         """Band names, a tuple of str."""
         return self._bands
 
     @property
-    def survey(self):
+    def survey(self) -> Survey | None:
         """The `~astro_galtrans.surveys.Survey` with the bands of this cube, or None."""
         return self._survey
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Shape of the data, ``(band, y, x)``."""
         return self.data.shape
 
     @property
-    def pixel_scale(self):
+    def pixel_scale(self) -> Quantity | None:
         """Side of the pixel in the middle of the image, a Quantity in arcsec; None without a WCS.
 
         It is the square root of the pixel's area on the sky, so that CD or PC matrix, distortion and projection count.
@@ -135,7 +154,7 @@ class BandCube(NDData):
         return self._pixel_scale[1]
 
     @property
-    def zero_points(self):
+    def zero_points(self) -> np.ndarray | None:
         """AB magnitude of one unit of flux in each band, ndarray; None for counts of which nothing is known."""
         given = self.meta.get("zero_point")
         if given is None:
@@ -144,7 +163,7 @@ class BandCube(NDData):
         return _scales.zero_points(self.unit, self.bands, self.survey, given)
 
     @property
-    def psf(self):
+    def psf(self) -> np.ndarray | None:
         """Point spread function of each band, ndarray of shape ``(band, py, px)``; None where it is not known.
 
         Where it varies over the image, it is that of the middle.
@@ -165,16 +184,16 @@ class BandCube(NDData):
         self._psf_field = psf.select(self.bands)
 
     @property
-    def psf_field(self):
+    def psf_field(self) -> FieldPSF | None:
         """The `FieldPSF` that knows the PSF at any place; None where one array stands for all of the image."""
         return self._psf_field
 
-    def __contains__(self, band):
+    def __contains__(self, band: object) -> bool:
         return band in self.bands
 
     __iter__ = None
 
-    def __getitem__(self, band):
+    def __getitem__(self, band: str) -> CCDData:
         """One band as a `~astropy.nddata.CCDData` with its own copy of everything."""
         if not isinstance(band, str):
             raise TypeError(
@@ -217,7 +236,10 @@ class BandCube(NDData):
             uncertainty = _uncertainty.like(self.uncertainty, uncertainty)
         return BandCube(data, uncertainty=uncertainty, **parts)
 
-    def cutout(self, position=None, size=64, *, mode="partial"):
+    def cutout(
+        self, position: SkyCoord | None = None, size: int | tuple[int, int] | Quantity = 64, *,
+        mode: Literal["partial", "strict"] = "partial",
+    ) -> BandCube:
         """The pixels around a position on the sky.
 
         Parameters
@@ -250,7 +272,7 @@ class BandCube(NDData):
             mask=None if mask is None else window.take(mask, True),
             uncertainty=None if spread is None else window.take(spread.array, _uncertainty.EMPTY[type(spread)]))
 
-    def select_bands(self, bands):
+    def select_bands(self, bands: str | Sequence[str]) -> BandCube:
         """The cube with some of its bands, in the order they are named.
 
         Parameters
@@ -279,7 +301,9 @@ class BandCube(NDData):
             psf=self.psf_field if self.psf_field is not None or self._psf is None else self._psf[index],
             uncertainty=None if self.uncertainty is None else self.uncertainty.array[index])
 
-    def to_unit(self, unit, *, zero_point=None):
+    def to_unit(
+        self, unit: UnitBase | str, *, zero_point: float | Sequence[float] | Mapping[str, float] | None = None,
+    ) -> BandCube:
         """The cube on another flux scale; data and uncertainty are both converted, band by band.
 
         Parameters
@@ -326,7 +350,7 @@ class BandCube(NDData):
             self.data * factors, unit=unit, meta=meta,
             uncertainty=None if self.uncertainty is None else _uncertainty.scaled(self.uncertainty, factors))
 
-    def write(self, path, overwrite=False):
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write the cube to one FITS file, which `read_cube` gives back.
 
         The primary HDU holds the data with the celestial WCS on axes 1 and 2; the extensions MASK, UNCERT, PSF and
@@ -341,7 +365,7 @@ class BandCube(NDData):
         """
         write_cube(self, path, overwrite=overwrite)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         names = "".join(self.bands) if all(len(band) == 1 for band in self.bands) else ",".join(self.bands)
         scale = "" if self.wcs is None else f" of {self.pixel_scale.to_value(u.arcsec):.4g} arcsec"
         parts = {"wcs": self.wcs, "mask": self.mask, "uncertainty": self.uncertainty, "psf": _psf_of(self)}

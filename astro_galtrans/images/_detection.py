@@ -1,5 +1,9 @@
 """Finding the galaxies of a real field."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData
@@ -15,6 +19,9 @@ from astro_galtrans.images._scales import zero_points
 from astro_galtrans.images._uncertainty import inverse_variance
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from astropy.units import Quantity
+
 __all__ = ["detect_galaxies"]
 
 # Stars measured well enough to tell the size of the PSF, and how many of them it takes.
@@ -22,8 +29,11 @@ _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
 
 
-def detect_galaxies(image, band="r", *, threshold=1.5, min_pixels=8, kernel_fwhm=None, max_magnitude=None,
-                    extended_only=False, neighbour_radius=10 * u.arcsec):
+def detect_galaxies(
+    image: FrameSet | BandCube | CCDData, band: str = "r", *, threshold: float = 1.5, min_pixels: int = 8,
+    kernel_fwhm: float | None = None, max_magnitude: float | None = None, extended_only: bool = False,
+    neighbour_radius: Quantity = 10 * u.arcsec,
+) -> Table:
     """Find sources in one band of a field, measure them, and tell the extended ones from stars.
 
     The background is subtracted, the image smoothed with a Gaussian of the width of the PSF, pixels above the

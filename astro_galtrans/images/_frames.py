@@ -1,6 +1,9 @@
 """Bands of one field on their own pixel grids, from which cutouts on a common grid are made."""
 
+from __future__ import annotations
+
 from copy import copy, deepcopy
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
@@ -13,6 +16,16 @@ from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._stack import stack_bands
 from astro_galtrans.surveys import get_survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from astropy.coordinates import SkyCoord
+    from astropy.units import Quantity
+    from astropy.wcs import WCS
+
+    from astro_galtrans.images._cube import BandCube
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["FrameSet"]
 
@@ -52,7 +65,10 @@ class FrameSet:
         The point spread function at any place.
     """
 
-    def __init__(self, images, survey=None, *, reference=None, psf=None):
+    def __init__(
+        self, images: Mapping[str, CCDData], survey: Survey | str | None = None, *, reference: str | None = None,
+        psf: Any = None,
+    ) -> None:
         bands = parse_bands(list(images))
         if survey is not None:
             survey = get_survey(survey).select(bands)
@@ -77,35 +93,35 @@ class FrameSet:
             psf = FieldPSF(psf, {band: image.wcs for band, image in self._images.items()})
         self.psf_field = None if psf is None else psf.select(bands)
 
-    def __getitem__(self, band):
+    def __getitem__(self, band: str) -> CCDData:
         """The image of a band on its own grid, as it was given."""
         return self._images[band]
 
-    def __contains__(self, band):
+    def __contains__(self, band: object) -> bool:
         return band in self._images
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.bands)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.bands)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         ny, nx = self._images[self.reference].data.shape
         survey = "" if self.survey is None else f", survey {self.survey.name}"
         return f"<FrameSet {','.join(self.bands)} {ny} x {nx} pixels of band {self.reference}{survey}>"
 
     @property
-    def wcs(self):
+    def wcs(self) -> WCS:
         """WCS of the reference band."""
         return self._images[self.reference].wcs
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """``(ny, nx)`` of the reference band."""
         return self._images[self.reference].data.shape
 
-    def to_cube(self):
+    def to_cube(self) -> BandCube:
         """All of the field on the grid of the reference band.
 
         Returns
@@ -116,7 +132,10 @@ class FrameSet:
             return self._stacked(self._images)
         return self._stacked({band: regrid(image, self.wcs, self.shape) for band, image in self._images.items()})
 
-    def cutout(self, position=None, size=64, *, mode="partial"):
+    def cutout(
+        self, position: SkyCoord | None = None, size: int | tuple[int, int] | Quantity = 64, *,
+        mode: Literal["partial", "strict"] = "partial",
+    ) -> BandCube:
         """The pixels around a position on the sky, on the grid of the reference band.
 
         Parameters

@@ -1,6 +1,9 @@
 """Kind in, kind out: every kind of image that a public function accepts to a cube, and a cube back to that kind."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 from astropy.io import fits
 from astropy.nddata import NDData
@@ -10,10 +13,19 @@ from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._stack import split_bands, stack_bands
 from astro_galtrans.surveys import get_survey, same_name
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.nddata import CCDData
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["as_band_cube", "band_of_header", "like_input"]
 
 
-def as_band_cube(image, survey=None):
+def as_band_cube(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], survey: Survey | str | None = None,
+) -> BandCube:
     """Any image that this package accepts, as a cube.
 
     Parameters
@@ -65,7 +77,9 @@ def as_band_cube(image, survey=None):
     return BandCube(image, bands=image.meta["bands"], survey=survey, meta=meta)
 
 
-def like_input(cube, original):
+def like_input(
+    cube: BandCube, original: BandCube | NDData | CCDData | Mapping[str, CCDData],
+) -> BandCube | CCDData | dict[str, CCDData]:
     """A cube as the kind of image that another one was given as.
 
     Parameters

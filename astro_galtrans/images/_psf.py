@@ -1,9 +1,19 @@
 """Point spread functions: moving one to other pixels, and one that varies over a field."""
 
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
 import numpy as np
 from scipy import ndimage
 
 from astro_galtrans.exceptions import BandMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.coordinates import SkyCoord
+    from astropy.wcs import WCS
 
 __all__ = ["FieldPSF", "resampled_psf", "stacked_psfs"]
 
@@ -26,7 +36,7 @@ class FieldPSF:
         Band names.
     """
 
-    def __init__(self, model, wcs):
+    def __init__(self, model: Any, wcs: Mapping[str, WCS]) -> None:
         if not callable(getattr(model, "image", None)):
             raise TypeError(f"model must have a method image(band, x, y), got {type(model).__name__}")
         lacking = [band for band, one in wcs.items() if one is None]
@@ -35,10 +45,10 @@ class FieldPSF:
         self._model, self._wcs = model, dict(wcs)
         self.bands = tuple(self._wcs)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<FieldPSF {','.join(self.bands)} of {self._model!r}>"
 
-    def select(self, bands):
+    def select(self, bands: Sequence[str]) -> FieldPSF:
         """The same with some of its bands.
 
         Parameters
@@ -55,7 +65,7 @@ class FieldPSF:
             raise BandMismatchError(f"the PSF is known in bands {', '.join(self.bands)}, not {', '.join(missing)}")
         return FieldPSF(self._model, {band: self._wcs[band] for band in bands})
 
-    def image(self, band, position):
+    def image(self, band: str, position: SkyCoord) -> np.ndarray:
         """The PSF of a band on the pixels of the image it was measured on.
 
         Parameters
@@ -73,7 +83,7 @@ class FieldPSF:
         x, y = self.select((band,))._wcs[band].world_to_pixel(position)
         return self._model.image(band, float(x), float(y))
 
-    def on_grid(self, wcs, x, y):
+    def on_grid(self, wcs: WCS, x: float, y: float) -> np.ndarray:
         """The PSF of all bands at a pixel of a grid, on the pixels of that grid.
 
         Parameters
@@ -96,7 +106,7 @@ class FieldPSF:
             planes.append(resampled_psf(self.image(band, position), jacobian))
         return stacked_psfs(self.bands, planes)
 
-    def variation(self, wcs, shape):
+    def variation(self, wcs: WCS, shape: tuple[int, ...]) -> float:
         """How much the PSF differs between the middle and the corners of a grid.
 
         Parameters

@@ -1,7 +1,10 @@
 """Reading images of surveys from FITS files."""
 
+from __future__ import annotations
+
 import warnings
 from pathlib import Path
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,16 @@ from astro_galtrans.images._sdss import frame_from_parts, is_frame
 from astro_galtrans.images._stacks import image_from_parts, is_megacam, load_weight
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from astropy.coordinates import SkyCoord
+    from astropy.units import Quantity, UnitBase
+
+    from astro_galtrans.images._sdss_psf import SDSSPSF
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["read_cube", "read_frames"]
 
 # In order of wavelength, with both i filters: i is i.MP9701, i2 is i.MP9702.
@@ -23,8 +36,13 @@ _MEGACAM = ("u", "g", "r", "i", "i2", "z")
 _CFHTLS_FILTERS = ("MP9301", "MP9401", "MP9601", "MP9701", "MP9702", "MP9801")
 
 
-def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weight=None, mask=None, psf=None,
-                reference=None):
+def read_frames(
+    paths: Mapping[str, str | PathLike] | Sequence[str | PathLike] | str | PathLike, survey: Survey | str | None = None,
+    *, bands: str | Sequence[str] | None = None, unit: UnitBase | str | None = None,
+    noise: Literal["auto"] | None = "auto", weight: Mapping[str, str | PathLike] | None = None,
+    mask: Mapping[str, Any] | None = None, psf: str | PathLike | SDSSPSF | Mapping[str, Any] | None = None,
+    reference: str | None = None,
+) -> FrameSet:
     """Read the bands of a field, each on its own pixel grid.
 
     Parameters
@@ -71,8 +89,14 @@ def read_frames(paths, survey=None, *, bands=None, unit=None, noise="auto", weig
     return FrameSet(images, survey, reference=reference, psf=field)
 
 
-def read_cube(paths, survey=None, *, bands=None, position=None, size=64, mode="partial", unit=None, noise="auto",
-              weight=None, mask=None, psf=None, reference=None):
+def read_cube(
+    paths: Mapping[str, str | PathLike] | Sequence[str | PathLike] | str | PathLike, survey: Survey | str | None = None,
+    *, bands: str | Sequence[str] | None = None, position: SkyCoord | None = None,
+    size: int | tuple[int, int] | Quantity = 64, mode: Literal["partial", "strict"] = "partial",
+    unit: UnitBase | str | None = None, noise: Literal["auto"] | None = "auto",
+    weight: Mapping[str, str | PathLike] | None = None, mask: Mapping[str, Any] | None = None,
+    psf: str | PathLike | SDSSPSF | Mapping[str, Any] | None = None, reference: str | None = None,
+) -> BandCube:
     """Read images of one piece of sky in several bands as a cube.
 
     Known by their headers are SDSS corrected frames (``frame-*.fits``, also ``.bz2``) and stacks of CFHT MegaCam

@@ -1,6 +1,9 @@
 """Moving images to another pixel grid with flux, uncertainty, mask and PSF."""
 
+from __future__ import annotations
+
 from copy import deepcopy
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
@@ -12,12 +15,18 @@ from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
 from astro_galtrans.images._psf import resampled_psf
 
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
 __all__ = ["regrid"]
 
 _METHODS = ("bicubic", "bilinear", "exact", "adaptive")
 
 
-def regrid(image, wcs, shape, *, method=None):
+def regrid(
+    image: BandCube | CCDData, wcs: WCS, shape: tuple[int, ...], *,
+    method: Literal["bicubic", "bilinear", "exact", "adaptive"] | None = None,
+) -> BandCube | CCDData:
     """Put an image onto another pixel grid, with its flux conserved.
 
     The image is resampled as a surface brightness and multiplied by the ratio of the areas of the new and the old

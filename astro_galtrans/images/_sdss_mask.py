@@ -5,10 +5,18 @@ OBJMASK of the photometric pipeline: some pixels as spans, triples of 16-bit int
 both columns inside, counted from 0, which stand in the heap as bytes.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images._fits_read import load_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
 
 __all__ = ["is_fpm", "mask_from_parts", "read_sdss_mask"]
 
@@ -18,7 +26,7 @@ _ORDER = ("INTERP", "SATUR", "NOTCHECKED", "OBJECT", "BRIGHTOBJECT", "BINOBJECT"
 _BAD = ("INTERP", "SATUR", "CR", "NOTCHECKED")
 
 
-def read_sdss_mask(path, planes=_BAD):
+def read_sdss_mask(path: str | PathLike, planes: Sequence[str] = _BAD) -> np.ndarray:
     """Read the bad pixels of an SDSS frame from an fpM file.
 
     Parameters

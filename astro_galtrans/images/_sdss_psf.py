@@ -5,12 +5,21 @@ polynomials of the position: Lupton et al. (2001, ASP Conf. 238, 269); the file 
 ``PHOTO_REDUX/RERUN/RUN/objcs/CAMCOL/psField.html``.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.images._fits_read import load_parts, native
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from astropy.io.fits import Header
 
 __all__ = ["SDSSPSF"]
 
@@ -58,13 +67,13 @@ class SDSSPSF:
     (x, y) what belongs to (y, x).
     """
 
-    def __init__(self, bases, header):
+    def __init__(self, bases: Mapping[str, Any], header: Header) -> None:
         self._bases, self._header = dict(bases), header
         self.bands = tuple(self._bases)
         self.run, self.camcol, self.field = (int(header.get(key, 0)) for key in ("RUN", "CAMCOL", "FIELD"))
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | PathLike) -> SDSSPSF:
         """Read a psField file.
 
         Parameters
@@ -86,16 +95,16 @@ class SDSSPSF:
         return cls.from_parts(path, load_parts(path))
 
     @classmethod
-    def from_parts(cls, path, parts):
+    def from_parts(cls, path: str | PathLike, parts: Any) -> SDSSPSF:
         """The same from the parts of a file that has been opened."""
         if not is_psfield(parts):
             raise FileFormatError(f"{path} is not an SDSS psField file: it lacks the eigen-images of five bands")
         return cls({band: _basis(path, band, part.data) for band, part in zip(_BANDS, parts[1:6])}, parts[0].header)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<SDSSPSF run {self.run}, camcol {self.camcol}, field {self.field}, bands {','.join(self.bands)}>"
 
-    def image(self, band, x=None, y=None):
+    def image(self, band: str, x: float | None = None, y: float | None = None) -> np.ndarray:
         """The PSF at a pixel.
 
         Parameters

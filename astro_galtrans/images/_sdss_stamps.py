@@ -4,7 +4,10 @@ The layout is that of the stamps which D. Lang's Tractor writes: a file for each
 in nanomaggies, whose header tells the field and the PSF, and its inverse variance.
 """
 
+from __future__ import annotations
+
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -16,13 +19,23 @@ from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.images._stack import stack_bands
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from astro_galtrans.images._cube import BandCube
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["gaussians_psf", "read_stamps"]
 
 _Field = namedtuple("_Field", "run camcol field")
 _PSF_KEYS = tuple(f"PSF_P{index}" for index in range(18))
 
 
-def read_stamps(paths, survey="SDSS", *, bands=None, psf_size=25):
+def read_stamps(
+    paths: Sequence[str | PathLike] | Mapping[str, str | PathLike], survey: Survey | str = "SDSS", *,
+    bands: str | Sequence[str] | None = None, psf_size: int = 25,
+) -> list[BandCube]:
     """Read stamps of one object that hold an image for each SDSS field that covers it.
 
     Parameters

@@ -1,6 +1,9 @@
 """From single-band CCDData to a cube and back."""
 
+from __future__ import annotations
+
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
@@ -13,10 +16,17 @@ from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.images._psf import stacked_psfs
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.nddata import CCDData
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["split_bands", "stack_bands"]
 
 
-def stack_bands(images, survey=None):
+def stack_bands(images: Mapping[str, CCDData], survey: Survey | str | None = None) -> BandCube:
     """Put single-band images of one pixel grid together to a cube.
 
     Parameters
@@ -68,7 +78,7 @@ def stack_bands(images, survey=None):
         meta=_joined_meta({band: metas[band] for band in bands}, tagged))
 
 
-def split_bands(cube):
+def split_bands(cube: BandCube) -> dict[str, CCDData]:
     """The bands of a cube as single images, the inverse of `stack_bands`.
 
     Parameters

@@ -1,14 +1,29 @@
 """The one door from images with units, masks and uncertainties to the plain arrays that networks and loops work on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._kinds import as_band_cube
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.nddata import CCDData, NDData
+
+    from astro_galtrans.images._cube import BandCube
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["flux_and_weight"]
 
 
-def flux_and_weight(image, *, survey=None, copy=True):
+def flux_and_weight(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], *, survey: Survey | str | None = None,
+    copy: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
     """Flux and inverse variance of an image as float32 arrays.
 
     Parameters

@@ -1,7 +1,10 @@
 """From a catalogue and two surveys' images to a set of pairs."""
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
+from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -17,6 +20,15 @@ from astro_galtrans.pairs._match_sink import DiskSink, MemorySink, write_table
 from astro_galtrans.pairs._match_stamps import RESAMPLE
 from astro_galtrans.pairs._pairset import PairSet
 from astro_galtrans.surveys import get_survey, matching_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from astropy.units import Quantity
+
+    from astro_galtrans.images import BandCube, FrameSet
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["beside", "match_pairs"]
 
@@ -41,12 +53,23 @@ _SIDE_DESCRIPTIONS = {
 }
 
 
-def match_pairs(catalog, input, target, *, input_survey=None, target_survey=None, path=None, input_size=64,
-                target_size=None, input_bands=None, target_bands=None, ra=None, dec=None, unit=None, redshift=None,
-                id=None, target_catalog=None, match_radius=1 * u.arcsec, band=None, correct_astrometry=True,
-                search_radius=60 * u.arcsec, max_offset=3 * u.arcsec, max_residual=None, resample="auto",
-                background="measure", neighbours="flag", min_snr=5.0, min_coverage=0.9, drop=_DROP,
-                input_options=None, target_options=None, max_open=2, overwrite=False, resume=False, progress=False):
+def match_pairs(
+    catalog: Table | str | PathLike,
+    input: Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet | Table | Sequence[Any],
+    target: Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet | Table | Sequence[Any], *,
+    input_survey: Survey | str | None = None, target_survey: Survey | str | None = None,
+    path: str | PathLike | None = None, input_size: int = 64, target_size: int | None = None,
+    input_bands: str | Sequence[str] | None = None, target_bands: str | Sequence[str] | None = None,
+    ra: str | None = None, dec: str | None = None, unit: Any = None, redshift: str | None = None, id: str | None = None,
+    target_catalog: Table | str | PathLike | None = None, match_radius: Quantity = 1 * u.arcsec,
+    band: str | None = None, correct_astrometry: bool = True, search_radius: Quantity = 60 * u.arcsec,
+    max_offset: Quantity = 3 * u.arcsec, max_residual: Quantity | None = None,
+    resample: Literal["auto", "always", "never"] = "auto",
+    background: Literal["measure", "subtract"] | None = "measure", neighbours: Literal["flag", "mask"] | None = "flag",
+    min_snr: float = 5.0, min_coverage: float = 0.9, drop: Sequence[str] = _DROP,
+    input_options: dict[str, Any] | None = None, target_options: dict[str, Any] | None = None, max_open: int = 2,
+    overwrite: bool = False, resume: bool = False, progress: bool = False,
+) -> PairSet:
     """Make pairs of images of the galaxies of a catalogue from two surveys' images.
 
     Parameters

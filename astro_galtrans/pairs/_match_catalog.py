@@ -1,7 +1,9 @@
 """A user's catalogue, whatever its columns are called, and its one-to-one match with another."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -10,6 +12,9 @@ from astropy.io.registry import IORegistryError
 from astropy.table import Column, MaskedColumn, Table
 
 from astro_galtrans.exceptions import FileFormatError
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 __all__ = ["Sources", "match_one_to_one", "positions_of", "read_sources", "read_table"]
 
@@ -202,7 +207,7 @@ def _as_column(column):
     return MaskedColumn(values, mask=mask, **kind) if mask.any() else Column(values, **kind)
 
 
-def match_one_to_one(position, other, radius):
+def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> tuple[np.ndarray, Quantity]:
     """Match two lists of positions so that no source is used twice.
 
     Two sources are a match where each is the nearest to the other, and within a radius.

@@ -1,5 +1,7 @@
 """What is known of a stamp beside its pixels: background, noise, neighbours, PSF, and what is wrong with it."""
 
+from __future__ import annotations
+
 import warnings
 
 import numpy as np
@@ -25,7 +27,7 @@ _SATURATED = 0.8
 _ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
 
 
-def flag_names(flags):
+def flag_names(flags: int) -> tuple[str, ...]:
     """Names of the bits of a flag value, in a tuple.
 
     Examples

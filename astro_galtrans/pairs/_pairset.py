@@ -1,5 +1,9 @@
 """The set of pairs, in memory or lazily on disk."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, TYPE_CHECKING
+
 import numpy as np
 from astropy.table import Table
 
@@ -8,6 +12,19 @@ from astro_galtrans.pairs._cubes import galaxy_pair
 from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._rows import row_numbers, split_rows
 from astro_galtrans.pairs._spectra import checked_redshift, checked_redshift_error, checked_spectra
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from os import PathLike
+
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+    from specutils import Spectrum
+
+    from astro_galtrans.pairs._cubes import GalaxyPair
+    from astro_galtrans.spectra import SpectrumGrid
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["PairSet"]
 
@@ -46,8 +63,11 @@ class PairSet:
         far the images of each field were apart. Parts and stored sets do not have them.
     """
 
-    def __init__(self, images, *, redshift, ids, input_survey, target_survey, catalog=None, redshift_error=None,
-                 spectrum_grid=None):
+    def __init__(
+        self, images: Mapping[str, Any], *, redshift: np.ndarray | None, ids: np.ndarray, input_survey: Survey,
+        target_survey: Survey, catalog: Table | None = None, redshift_error: np.ndarray | None = None,
+        spectrum_grid: SpectrumGrid | None = None,
+    ) -> None:
         for name in ARRAYS:
             setattr(self, name, images.get(name))
         self.redshift = redshift
@@ -60,9 +80,17 @@ class PairSet:
         self.dropped = self.fields = None
 
     @classmethod
-    def from_arrays(cls, input_flux, target_flux, *, input_survey, target_survey, redshift=None, input_weight=None,
-                    target_weight=None, ids=None, catalog=None, input_truth=None, target_truth=None,
-                    input_bands=None, target_bands=None, redshift_error=None, spectra=None, spectrum_grid=None):
+    def from_arrays(
+        cls, input_flux: ArrayLike | Quantity, target_flux: ArrayLike | Quantity, *, input_survey: Survey | str,
+        target_survey: Survey | str, redshift: ArrayLike | None = None,
+        input_weight: ArrayLike | Quantity | None = None, target_weight: ArrayLike | Quantity | None = None,
+        ids: Sequence[int] | Sequence[str] | None = None, catalog: Table | None = None,
+        input_truth: ArrayLike | Quantity | None = None, target_truth: ArrayLike | Quantity | None = None,
+        input_bands: str | Sequence[str] | None = None, target_bands: str | Sequence[str] | None = None,
+        redshift_error: ArrayLike | None = None,
+        spectra: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] = None,
+        spectrum_grid: SpectrumGrid | None = None,
+    ) -> PairSet:
         """Pairs from arrays in memory, which are copied.
 
         A pixel that is NaN or infinite becomes flux 0 with weight 0. Where no weight is given it stays None,
@@ -136,7 +164,7 @@ class PairSet:
                    input_survey=surveys["input"], target_survey=surveys["target"])
 
     @classmethod
-    def open(cls, path):
+    def open(cls, path: str | PathLike) -> PairSet:
         """Open a set of pairs on disk; images are read when they are asked for.
 
         Parameters
@@ -160,7 +188,7 @@ class PairSet:
         images, parts = open_pairs(path)
         return cls(images, **parts)
 
-    def write(self, path, overwrite=False):
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write to a Zarr v3 folder, which appears under its name only when it is complete.
 
         Parameters
@@ -192,7 +220,10 @@ class PairSet:
                           spectrum_grid=self.spectrum_grid)
 
     @staticmethod
-    def writer(path, n, shapes, surveys, overwrite=False):
+    def writer(
+        path: str | PathLike, n: int, shapes: Mapping[str, tuple[int, ...]], surveys: Mapping[str, Survey],
+        overwrite: bool = False,
+    ) -> AbstractContextManager[Any]:
         """A context manager that writes pairs block by block, for sets that do not fit in memory.
 
         Parameters
@@ -217,10 +248,10 @@ class PairSet:
 
         return PairWriter(path, n, shapes, surveys, overwrite)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sides = []
         for survey, flux in ((self.input_survey, self.input_flux), (self.target_survey, self.target_flux)):
             bands = survey.band_names
@@ -229,7 +260,7 @@ class PairSet:
         where = "in memory" if isinstance(self.input_flux, np.ndarray) else "on disk"
         return f"<PairSet: {len(self)} pairs, {' -> '.join(sides)}, {where}>"
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> GalaxyPair:
         if isinstance(index, (slice, list, tuple, np.ndarray)):
             return self.select(index)
         row = range(len(self))[index]  # negative rows, and an IndexError outside
@@ -246,7 +277,7 @@ class PairSet:
                 "input_survey": self.input_survey, "target_survey": self.target_survey,
                 "spectrum_grid": self.spectrum_grid}
 
-    def select(self, indices):
+    def select(self, indices: slice | ArrayLike) -> PairSet:
         """The pairs at some rows, in that order; on disk nothing is read yet.
 
         Parameters
@@ -265,7 +296,7 @@ class PairSet:
                   for name, array in self._arrays().items()}
         return PairSet(arrays, **self._parts(rows))
 
-    def split(self, fractions, seed=0):
+    def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
         """Random parts of which no two share a galaxy.
 
         Parameters
@@ -286,7 +317,9 @@ class PairSet:
         """
         return tuple(self.select(rows) for rows in split_rows(self.ids, fractions, seed))
 
-    def read(self, indices=slice(None), *, images=None):
+    def read(
+        self, indices: int | slice | ArrayLike = slice(None), *, images: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
         """Arrays of some pairs, read from disk where they are there.
 
         Parameters
@@ -330,7 +363,7 @@ class PairSet:
                 parts["catalog"][name] = grid
         return PairSet(arrays, **parts)
 
-    def reversed(self):
+    def reversed(self) -> PairSet:
         """The same pairs with input and target exchanged.
 
         The catalog stays as it is, also its column names, but for the pixel grids that go with the images
@@ -342,7 +375,7 @@ class PairSet:
         """
         return self._sides("target", "input")
 
-    def within(self, side):
+    def within(self, side: Literal["input", "target"]) -> PairSet:
         """Pairs of each galaxy with itself, in one of the two surveys.
 
         A translator that is trained on these has nothing to change: what it loses is lost by the network alone, the

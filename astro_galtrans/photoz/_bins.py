@@ -1,11 +1,20 @@
 """Metrics of redshift point estimates in bins of another quantity."""
 
+from __future__ import annotations
+
+from typing import Literal, TYPE_CHECKING
+
 import numpy as np
 from astropy import units
 from astropy.table import Table
 
 from astro_galtrans.photoz._point import check_bootstrap, point_metrics
 from astro_galtrans.photoz._point_statistics import STATISTICS, NoGalaxiesError
+
+if TYPE_CHECKING:
+    import torch
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
 
 __all__ = ["binned_point_metrics"]
 
@@ -61,8 +70,11 @@ def _numeric_bins(values, edges):
     return {"low": edges[:-1], "high": edges[1:], "mean": mean}, place
 
 
-def binned_point_metrics(z_phot, z_spec, by, edges=10, *, binning="width", weights=None, n_bootstrap=0, seed=0,
-                         confidence=0.68, on_invalid="raise"):
+def binned_point_metrics(
+    z_phot: ArrayLike | torch.Tensor, z_spec: ArrayLike | torch.Tensor, by: ArrayLike | Quantity | torch.Tensor,
+    edges: ArrayLike = 10, *, binning: Literal["width", "count"] = "width", weights: ArrayLike | None = None,
+    n_bootstrap: int = 0, seed: int = 0, confidence: float = 0.68, on_invalid: Literal["raise", "drop"] = "raise",
+) -> Table:
     """`point_metrics` in bins of magnitude, redshift or any other quantity.
 
     Parameters

@@ -1,6 +1,9 @@
 """Recalibration of redshift densities by their PIT, for all galaxies alike or depending on their features."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +13,12 @@ from astro_galtrans.photoz._neighbors import FeatureSpace, feature_array
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit_density import PITBasis
 from astro_galtrans.photoz._pit_fit import fit_global, fit_local, standard_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.table import Table
+    from numpy.typing import ArrayLike
 
 __all__ = ["PITCalibration"]
 
@@ -73,8 +82,10 @@ class PITCalibration:
     0.65
     """
 
-    def __init__(self, *, weights, strength, n_galaxies, n_left_out=0, n_excluded=0, gain=np.nan, gain_error=np.nan,
-                 local=None):
+    def __init__(
+        self, *, weights: ArrayLike, strength: float, n_galaxies: int, n_left_out: int = 0, n_excluded: int = 0,
+        gain: float = np.nan, gain_error: float = np.nan, local: dict[str, Any] | None = None,
+    ) -> None:
         self._weights = np.array(weights, dtype=float)
         self.strength, self.gain, self.gain_error = float(strength), float(gain), float(gain_error)
         self.n_galaxies, self.n_left_out, self.n_excluded = int(n_galaxies), int(n_left_out), int(n_excluded)
@@ -86,7 +97,11 @@ class PITCalibration:
             self.feature_range = np.array(local["range"], dtype=float)
 
     @classmethod
-    def fit(cls, pdf, z_spec, features=None, *, weights=None, n_neighbors="auto", strength="auto", seed=0):
+    def fit(
+        cls, pdf: RedshiftPDF, z_spec: ArrayLike, features: ArrayLike | Table | Mapping[str, ArrayLike] | None = None,
+        *, weights: ArrayLike | None = None, n_neighbors: int | Literal["auto"] = "auto",
+        strength: float | Literal["auto"] = "auto", seed: int | np.random.Generator = 0,
+    ) -> PITCalibration:
         """Learn the PIT density from galaxies of known redshift.
 
         Parameters
@@ -144,15 +159,17 @@ class PITCalibration:
                    gain=gain.mean().item(), gain_error=standard_error(gain), local=local)
 
     @property
-    def is_local(self):
+    def is_local(self) -> bool:
         """Whether the calibration depends on features."""
         return self._local is not None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kind = f"local, {self.n_neighbors} neighbours" if self.is_local else "global"
         return f"<PITCalibration: {kind}, {self.n_galaxies} galaxies, gain {self.gain:.4f} +/- {self.gain_error:.4f}>"
 
-    def __call__(self, pdf, features=None):
+    def __call__(
+        self, pdf: RedshiftPDF, features: ArrayLike | Table | Mapping[str, ArrayLike] | None = None,
+    ) -> RedshiftPDF:
         """The calibrated densities.
 
         Parameters
@@ -183,7 +200,9 @@ class PITCalibration:
         result = result if isinstance(density, torch.Tensor) else result.numpy()
         return RedshiftPDF(pdf.grid, result, on_invalid="mask", tolerance=np.inf, interpolation=pdf.interpolation)
 
-    def pit_density(self, pit, features=None):
+    def pit_density(
+        self, pit: ArrayLike, features: ArrayLike | Table | Mapping[str, ArrayLike] | None = None,
+    ) -> np.ndarray:
         """The PIT density r.
 
         Parameters
@@ -200,7 +219,9 @@ class PITCalibration:
         """
         return self._evaluate("density", pit, features)
 
-    def pit_cdf(self, pit, features=None):
+    def pit_cdf(
+        self, pit: ArrayLike, features: ArrayLike | Table | Mapping[str, ArrayLike] | None = None,
+    ) -> np.ndarray:
         """The cumulative probability R of the PIT, the PIT that calibrated densities have.
 
         Parameters and results are those of `PITCalibration.pit_density`.
@@ -241,7 +262,7 @@ class PITCalibration:
             result[place[rows]] = (weights[index] * share[:, :, None]).sum(dim=1)
         return result
 
-    def to_tree(self):
+    def to_tree(self) -> dict[str, Any]:
         """Plain values and arrays, from which `PITCalibration.from_tree` makes the same calibration.
 
         Returns
@@ -254,7 +275,7 @@ class PITCalibration:
         return {"weights": self._weights.copy(), **{name: getattr(self, name) for name in names}, "local": local}
 
     @classmethod
-    def from_tree(cls, tree):
+    def from_tree(cls, tree: dict[str, Any]) -> PITCalibration:
         """The calibration that was taken apart by `PITCalibration.to_tree`.
 
         Parameters

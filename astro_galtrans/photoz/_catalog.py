@@ -1,5 +1,9 @@
 """A redshift estimator on the columns of a catalogue: magnitudes, their errors, and what else there is."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -8,6 +12,12 @@ from astro_galtrans.photoz._config import CatalogConfig
 from astro_galtrans.photoz._model import DensityModel
 from astro_galtrans.photoz._network import ColumnNetwork
 from astro_galtrans.photoz._stored import StoredEstimator
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["PARTS", "CatalogEstimator", "ColumnModel", "catalog_columns", "network_inputs"]
 
@@ -79,18 +89,22 @@ class CatalogEstimator(StoredEstimator):
     _description_key = "columns"
     _build = staticmethod(ColumnModel)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         counts = ", ".join(f"{self._description[f'n_{name}']} {name}" for name in PARTS
                            if self._description[f"n_{name}"])
         members = f" x {self.config.n_members}" if self.config.n_members > 1 else ""
         return f"<CatalogEstimator{members}: {counts}>"
 
     @property
-    def column_names(self):
+    def column_names(self) -> dict[str, list[str] | None]:
         """Names of the columns by argument, a dict of list of str; None for one that was an array or not given."""
         return {name: self._description["names"].get(name) for name in PARTS}
 
-    def predict(self, magnitudes, errors=None, features=None, *, batch_size=8192, device=None):
+    def predict(
+        self, magnitudes: ArrayLike | torch.Tensor | Table, errors: ArrayLike | torch.Tensor | Table | None = None,
+        features: ArrayLike | torch.Tensor | Table | None = None, *, batch_size: int = 8192,
+        device: str | torch.device | None = None,
+    ) -> RedshiftPDF:
         """Redshift densities of galaxies.
 
         Parameters

@@ -1,5 +1,9 @@
 """Training of a redshift estimator on the columns of a catalogue."""
 
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -9,6 +13,12 @@ from astro_galtrans.photoz._config import CatalogConfig
 from astro_galtrans.photoz._members import fit_members
 from astro_galtrans.photoz._targets import Targets, default_grid, redshift_array
 from astro_galtrans.photoz._trainer import Sample
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from astropy.table import Table
+    from numpy.typing import ArrayLike
 
 __all__ = ["fit_catalog_estimator"]
 
@@ -48,8 +58,13 @@ def _sample(part, encoder, grid, config, device):
     return Sample((inputs,), Targets(redshift[usable], grid, config, device))
 
 
-def fit_catalog_estimator(magnitudes, redshift, *, errors=None, features=None, config=None, validation=None,
-                          device=None, progress=False, checkpoint=None, **overrides):
+def fit_catalog_estimator(
+    magnitudes: ArrayLike | torch.Tensor | Table, redshift: ArrayLike, *,
+    errors: ArrayLike | torch.Tensor | Table | None = None, features: ArrayLike | torch.Tensor | Table | None = None,
+    config: CatalogConfig | None = None, validation: tuple[Any, ...] | None = None,
+    device: str | torch.device | None = None, progress: bool = False, checkpoint: str | PathLike | None = None,
+    **overrides: Any,
+) -> CatalogEstimator:
     """Train a network that reads redshift densities off magnitudes and other columns of a catalogue.
 
     A residual perceptron on the magnitudes, the colours of adjacent bands, the logarithms of the errors and the other

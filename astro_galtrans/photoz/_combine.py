@@ -1,9 +1,18 @@
 """Several ensembles of redshift densities of the same galaxies combined into one."""
 
+from __future__ import annotations
+
+from typing import Literal, TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from astro_galtrans.photoz._pdf import RedshiftPDF
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["combine"]
 
@@ -52,7 +61,11 @@ def _pooled(member, weight, method, tiny):
     return torch.where(weight > 0, weight * value + zero, torch.zeros_like(density))
 
 
-def combine(ensembles, weights=None, *, method="arithmetic", on_masked="mask", on_invalid="mask"):
+def combine(
+    ensembles: Sequence[RedshiftPDF], weights: ArrayLike | None = None, *,
+    method: Literal["arithmetic", "harmonic", "geometric"] = "arithmetic", on_masked: Literal["mask", "skip"] = "mask",
+    on_invalid: Literal["mask", "raise"] = "mask",
+) -> RedshiftPDF:
     """Combine ensembles of redshift densities of the same galaxies, of several estimators say, into one.
 
     With weights w_k that sum to one for each galaxy, at each grid point (in each bin) and normalised afterwards:

@@ -1,12 +1,20 @@
 """Redshift densities made of histograms, samples and Gaussian mixtures."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._piecewise import blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["from_gaussian_mixture", "from_histogram", "from_samples"]
 
@@ -61,7 +69,9 @@ def _kernels(samples, grid, bandwidth):
     return density / (samples.shape[1] * width * (2 * torch.pi) ** 0.5)
 
 
-def from_histogram(cls, edges, counts, *, on_invalid="raise"):
+def from_histogram(
+    cls, edges: ArrayLike, counts: ArrayLike | torch.Tensor, *, on_invalid: Literal["raise", "mask"] = "raise",
+) -> RedshiftPDF:
     """Densities that are constant in the bins of histograms.
 
     Parameters
@@ -95,7 +105,10 @@ def from_histogram(cls, edges, counts, *, on_invalid="raise"):
     return _made(cls, edges, density, as_tensor, on_invalid, "constant")
 
 
-def from_samples(cls, samples, grid, *, method="histogram", bandwidth=None, on_invalid="raise"):
+def from_samples(
+    cls, samples: ArrayLike | torch.Tensor, grid: ArrayLike, *, method: Literal["histogram", "kernel"] = "histogram",
+    bandwidth: float | None = None, on_invalid: Literal["raise", "mask"] = "raise",
+) -> RedshiftPDF:
     """Densities from random draws of each galaxy's redshift.
 
     Parameters
@@ -149,7 +162,11 @@ def from_samples(cls, samples, grid, *, method="histogram", bandwidth=None, on_i
                               on_invalid=on_invalid)
 
 
-def from_gaussian_mixture(cls, grid, weights, means, stds, *, interpolation="linear", on_invalid="raise"):
+def from_gaussian_mixture(
+    cls, grid: ArrayLike, weights: ArrayLike | torch.Tensor, means: ArrayLike | torch.Tensor,
+    stds: ArrayLike | torch.Tensor, *, interpolation: Literal["linear", "constant"] = "linear",
+    on_invalid: Literal["raise", "mask"] = "raise",
+) -> RedshiftPDF:
     """Densities that are sums of Gaussians.
 
     Parameters

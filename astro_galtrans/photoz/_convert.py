@@ -1,7 +1,16 @@
 """Redshift densities to and from tables and qp ensembles."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, TYPE_CHECKING
+
 import numpy as np
 from astropy.table import Table
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["from_qp", "from_table", "to_qp", "to_table"]
 
@@ -18,7 +27,7 @@ def _array(values):
     return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
 
 
-def to_table(pdf, ids=None):
+def to_table(pdf: RedshiftPDF, ids: ArrayLike | None = None) -> Table:
     """A table with one row a galaxy.
 
     Parameters
@@ -42,7 +51,10 @@ def to_table(pdf, ids=None):
     return table
 
 
-def from_table(cls, table, *, grid=None, column="density", interpolation=None, on_invalid="mask"):
+def from_table(
+    cls, table: Table, *, grid: ArrayLike | None = None, column: str = "density",
+    interpolation: Literal["linear", "constant"] | None = None, on_invalid: Literal["mask", "raise"] = "mask",
+) -> RedshiftPDF:
     """The densities in a vector column of a table, with NumPy arrays inside; rows masked there stay masked.
 
     Parameters
@@ -77,7 +89,7 @@ def from_table(cls, table, *, grid=None, column="density", interpolation=None, o
     return cls(grid, density, on_invalid=on_invalid, interpolation=interpolation)
 
 
-def to_qp(pdf, on_masked="raise"):
+def to_qp(pdf: RedshiftPDF, on_masked: Literal["raise", "drop"] = "raise") -> Any:
     """The densities as an ensemble of qp (extra ``qp``).
 
     Lines become ``qp.interp``, constants ``qp.hist``, in float64, with the values as they are (``norm=False``).
@@ -113,7 +125,9 @@ def to_qp(pdf, on_masked="raise"):
     return qp.Ensemble(qp.hist, data={"bins": grid, "pdfs": density, "norm": False})
 
 
-def from_qp(cls, ensemble, grid=None, *, on_invalid="raise"):
+def from_qp(
+    cls, ensemble: Any, grid: ArrayLike | None = None, *, on_invalid: Literal["raise", "mask"] = "raise",
+) -> RedshiftPDF:
     """The densities of a qp ensemble, with NumPy arrays inside.
 
     Parameters

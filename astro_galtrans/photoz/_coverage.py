@@ -1,5 +1,9 @@
 """How often the true redshift lies in the regions that hold a given probability."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from astropy.table import Table
@@ -7,10 +11,13 @@ from astropy.table import Table
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import calibration_error, sorted_levels
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 __all__ = ["coverage"]
 
 
-def coverage(pdf, z_spec, levels=None):
+def coverage(pdf: RedshiftPDF, z_spec: ArrayLike, levels: ArrayLike | None = None) -> Table:
     """Coverage of the credible regions of redshift densities.
 
     For calibrated densities a fraction a of the true redshifts lies in the regions of probability a. Two kinds of

@@ -1,6 +1,9 @@
 """The numbers that qp and RAIL give, in their conventions, for comparison with what was published with them."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -8,6 +11,9 @@ from scipy import stats
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import pit_statistics
 from astro_galtrans.photoz._point import Metrics, point_metrics
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["desc_metrics"]
 
@@ -70,7 +76,10 @@ def _two_sample_ad(pit, low, high):
         return stats.anderson_ksamp([inside, np.linspace(low, high, len(inside))]).statistic
 
 
-def desc_metrics(pdf, z_spec, *, point_grid=None, cde_grid=None, ad_range=(0.0, 1.0)):
+def desc_metrics(
+    pdf: RedshiftPDF, z_spec: ArrayLike, *, point_grid: ArrayLike | None = None, cde_grid: ArrayLike | None = None,
+    ad_range: tuple[float, ...] = (0.0, 1.0),
+) -> Metrics:
     """The numbers that qp 1.1 and RAIL give for these densities: for comparison, not for judgement.
 
     Written from their definitions, without qp. They reproduce the constants in the test suites of qp and RAIL to the

@@ -1,7 +1,10 @@
 """Metrics of redshift probability densities against spectroscopic redshifts."""
 
+from __future__ import annotations
+
 import warnings
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +14,11 @@ from astro_galtrans.photoz import _piecewise
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import STATISTICS, calibration_error, sorted_levels
 from astro_galtrans.photoz._point import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["DistributionAccumulator", "distribution_metrics"]
 
@@ -109,7 +117,7 @@ class DistributionAccumulator:
     (0.125, 3.0)
     """
 
-    def __init__(self, metrics=None, *, brier_edges=None):
+    def __init__(self, metrics: Sequence[str] | None = None, *, brier_edges: ArrayLike | None = None) -> None:
         if isinstance(metrics, str):
             raise TypeError(f"metrics must be a sequence of names, got the string {metrics!r}")
         self._wanted = list(_NAMES) if metrics is None else list(metrics)
@@ -121,7 +129,7 @@ class DistributionAccumulator:
         self._pit, self._levels = [], []
         self._counts = {"n": 0, "n_masked": 0, "n_normalised": 0}
 
-    def add(self, pdf, z_spec):
+    def add(self, pdf: RedshiftPDF, z_spec: ArrayLike) -> None:
         """Count in some galaxies.
 
         Parameters
@@ -154,7 +162,7 @@ class DistributionAccumulator:
         if any(name in _OF_LEVELS for name in self._wanted):
             self._levels.append(block.credible_level)
 
-    def result(self):
+    def result(self) -> Metrics:
         """The metrics of all galaxies that were added, as `distribution_metrics` gives them.
 
         Returns
@@ -174,7 +182,9 @@ class DistributionAccumulator:
         return Metrics({**values, **{name: float(count) for name, count in self._counts.items()}})
 
 
-def distribution_metrics(pdf, z_spec, metrics=None, *, brier_edges=None):
+def distribution_metrics(
+    pdf: RedshiftPDF, z_spec: ArrayLike, metrics: Sequence[str] | None = None, *, brier_edges: ArrayLike | None = None,
+) -> Metrics:
     """Metrics of redshift densities against the true redshifts.
 
     With the PIT ``u = F(z_spec)`` of each galaxy, its cumulative probability at the true redshift, sorted as

@@ -1,5 +1,9 @@
 """A trained redshift estimator: images in, redshift densities out."""
 
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -9,6 +13,12 @@ from astro_galtrans.photoz._features import ImageEncoder
 from astro_galtrans.photoz._model import DensityModel
 from astro_galtrans.photoz._network import build_network
 from astro_galtrans.photoz._stored import StoredEstimator
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["ImageModel", "RedshiftEstimator", "check_images", "image_batch", "seen_galaxies", "split_validation"]
 
@@ -99,35 +109,42 @@ class RedshiftEstimator(StoredEstimator):
     _config_class = EstimatorConfig
     _description_key = "geometry"
 
-    def __init__(self, geometry, grid, config, models=None, history=None):
+    def __init__(
+        self, geometry: dict[str, Any], grid: ArrayLike, config: EstimatorConfig, models: list[Any] | None = None,
+        history: dict[str, Any] | None = None,
+    ) -> None:
         geometry = {**geometry, "sky_noise": np.array(geometry["sky_noise"], dtype=float)}
         super().__init__(geometry, grid, config, models, history)
         self.survey, self.bands, self.unit = geometry["survey"], tuple(geometry["bands"]), geometry["unit"]
 
     _build = staticmethod(ImageModel)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         members = f" x {self.config.n_members}" if self.config.n_members > 1 else ""
         columns = f", {self.n_columns} columns" if self.n_columns else ""
         return (f"<RedshiftEstimator: {self.config.architecture!r}{members} on {self.survey} {''.join(self.bands)}, "
                 f"{self.image_shape[0]}x{self.image_shape[1]} pixels{columns}>")
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int]:
         """Pixels of the images along y and x, a tuple of int."""
         return tuple(self._description["shape"])
 
     @property
-    def n_columns(self):
+    def n_columns(self) -> int:
         """Number of catalogue columns that it reads beside the images, an int."""
         return self._description.get("n_columns", 0)
 
     @property
-    def column_names(self):
+    def column_names(self) -> list[str] | None:
         """Names of the catalogue columns, a list of str, or None if it was trained on an array or has none."""
         return self._description.get("column_names")
 
-    def predict(self, flux, weight=None, features=None, *, batch_size=512, device=None):
+    def predict(
+        self, flux: ArrayLike | torch.Tensor, weight: ArrayLike | torch.Tensor | None = None,
+        features: ArrayLike | torch.Tensor | Table | None = None, *, batch_size: int = 512,
+        device: str | torch.device | None = None,
+    ) -> RedshiftPDF:
         """Redshift densities of galaxies.
 
         Parameters

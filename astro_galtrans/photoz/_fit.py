@@ -1,6 +1,9 @@
 """Training of a redshift estimator on images."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +18,14 @@ from astro_galtrans.photoz._members import fit_members
 from astro_galtrans.photoz._targets import Targets, default_grid, redshift_array
 from astro_galtrans.photoz._trainer import Sample
 from astro_galtrans.surveys import get_survey
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from astropy.table import Table
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["fit_redshift_estimator"]
 
@@ -79,8 +90,13 @@ def _divided(given, names, validation, config):
     return (*given, rows), held
 
 
-def fit_redshift_estimator(flux, redshift, *, survey, weight=None, features=None, config=None, validation=None,
-                           device=None, progress=False, checkpoint=None, **overrides):
+def fit_redshift_estimator(
+    flux: ArrayLike | torch.Tensor, redshift: ArrayLike, *, survey: Survey | str,
+    weight: ArrayLike | torch.Tensor | None = None, features: ArrayLike | torch.Tensor | Table | None = None,
+    config: EstimatorConfig | None = None, validation: tuple[Any, ...] | None = None,
+    device: str | torch.device | None = None, progress: bool = False, checkpoint: str | PathLike | None = None,
+    **overrides: Any,
+) -> RedshiftEstimator:
     """Train a network that reads redshift densities off multi-band images.
 
     Parameters

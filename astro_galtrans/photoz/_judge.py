@@ -1,6 +1,9 @@
 """Redshift densities judged in one go: tables of metrics, in bins too, and diagnostic figures."""
 
+from __future__ import annotations
+
 from importlib.metadata import version
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,13 +15,21 @@ from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._point import check_bootstrap
 from astro_galtrans.photoz._tables import read_pdf_table
 
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike
+
 __all__ = ["judge_redshifts", "judge_table"]
 
 ESTIMATES = ("median", "mean", "mode")
 _N_BINS, _FEWEST_IN_BIN = 12, 20
 
 
-def judge_redshifts(pdf, z_spec, *, z_phot="median", by=None, n_bootstrap=200, confidence=0.68, seed=0):
+def judge_redshifts(
+    pdf: RedshiftPDF, z_spec: ArrayLike, *, z_phot: Literal["median", "mean", "mode"] | ArrayLike = "median",
+    by: dict[str, Any] | None = None, n_bootstrap: int = 200, confidence: float = 0.68, seed: int = 0,
+) -> RedshiftJudgement:
     """Judge redshift densities against true redshifts with all metrics, in bins too.
 
     Parameters
@@ -100,8 +111,11 @@ def judge_redshifts(pdf, z_spec, *, z_phot="median", by=None, n_bootstrap=200, c
     return RedshiftJudgement(metrics, bins, redshift, estimates[chosen], as_numpy(pdf.pit(redshift)).astype(float), nz)
 
 
-def judge_table(source, out=None, *, z_spec="z_spec", z_phot="median", by=None, overwrite=False, n_bootstrap=200,
-                confidence=0.68, seed=0, **reading):
+def judge_table(
+    source: str | PathLike | Table, out: str | PathLike | None = None, *, z_spec: str = "z_spec",
+    z_phot: str = "median", by: dict[str, Any] | None = None, overwrite: bool = False, n_bootstrap: int = 200,
+    confidence: float = 0.68, seed: int = 0, **reading: Any,
+) -> RedshiftJudgement:
     """Read a table with densities and true redshifts, judge it, and write tables and figures into a folder.
 
     Parameters

@@ -1,9 +1,19 @@
 """What was found about redshift densities: tables, figures, and the folder they are written into."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import numpy as np
+    from astropy.table import Table
+    from matplotlib.figure import Figure
 
 __all__ = ["METRICS_FILE", "RedshiftJudgement", "check_folder"]
 
@@ -27,17 +37,20 @@ class RedshiftJudgement:
         ``redshift``, and ``stacked``, the mean of the densities there.
     """
 
-    def __init__(self, metrics, bins, z_spec, z_phot, pit, nz):
+    def __init__(
+        self, metrics: Table, bins: dict[str, Table], z_spec: np.ndarray, z_phot: np.ndarray, pit: np.ndarray,
+        nz: Table,
+    ) -> None:
         self.metrics, self.bins, self.z_spec, self.z_phot, self.pit, self.nz = metrics, bins, z_spec, z_phot, pit, nz
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<RedshiftJudgement: {len(self.z_spec)} galaxies, {len(self.metrics)} metrics>"
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> float:
         """The value of a metric, of the first estimate that has it."""
         return float(self.metrics["value"][list(self.metrics["metric"]).index(name)])
 
-    def summary(self):
+    def summary(self) -> str:
         """What was judged, what was left out and why, and the main metrics, in one line."""
         meta = self.metrics.meta
         left_out = [f"{meta[key]:,} {words}" for key, words in (
@@ -50,7 +63,7 @@ class RedshiftJudgement:
         return (f"{text}; NMAD {self['nmad']:.4f}, bias {self['bias_median']:+.4f}, CRPS {self['crps']:.4f}, "
                 f"KS of the PIT {self['pit_ks']:.4f}")
 
-    def figures(self):
+    def figures(self) -> dict[str, Figure]:
         """The diagnostic figures.
 
         Returns
@@ -68,7 +81,7 @@ class RedshiftJudgement:
 
         return make_figures(self)
 
-    def write(self, out, overwrite=False):
+    def write(self, out: str | PathLike, overwrite: bool = False) -> Path:
         """Write the tables and figures into a folder, which appears when all of it is there.
 
         Parameters

@@ -1,5 +1,7 @@
 """Networks from image planes and features, or from catalogue columns alone, to the outputs of a density model."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 
@@ -77,7 +79,7 @@ class ColumnNetwork(nn.Sequential):
 _ARCHITECTURES = {"inception": InceptionNetwork, "small": SmallNetwork}
 
 
-def available_architectures():
+def available_architectures() -> list[str]:
     """Names of the registered networks.
 
     Returns

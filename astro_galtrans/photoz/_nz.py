@@ -1,12 +1,18 @@
 """The stacked redshift distribution against that of the spectroscopic redshifts."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._point import Metrics
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["nz_metrics"]
 
@@ -41,7 +47,9 @@ def _ks(stack, redshift, weights):
     return max(np.max(above - stacked), np.max(stacked - below))
 
 
-def nz_metrics(pdf, z_spec, *, weights=None, edges=None):
+def nz_metrics(
+    pdf: RedshiftPDF, z_spec: ArrayLike, *, weights: ArrayLike | None = None, edges: ArrayLike | None = None,
+) -> Metrics:
     """Compare the stacked densities n(z) with the spectroscopic redshifts of the same galaxies.
 
     With n(z) the mean of the densities (`RedshiftPDF.stack`), N(z) its cumulative probability, S(z) the fraction of the

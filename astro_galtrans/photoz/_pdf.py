@@ -1,12 +1,18 @@
 """An ensemble of redshift probability densities on one shared grid."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _construct, _convert, _piecewise, _regrid
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["RedshiftPDF"]
 
@@ -98,7 +104,11 @@ class RedshiftPDF:
     to_table, to_qp = _convert.to_table, _convert.to_qp
     rebin, regrid, stack = _regrid.rebin, _regrid.regrid, _regrid.stack
 
-    def __init__(self, grid, density, *, on_invalid="raise", tolerance=1e-3, interpolation="linear"):
+    def __init__(
+        self, grid: ArrayLike | torch.Tensor, density: ArrayLike | torch.Tensor, *,
+        on_invalid: Literal["raise", "mask"] = "raise", tolerance: float = 1e-3,
+        interpolation: Literal["linear", "constant"] = "linear",
+    ) -> None:
         if on_invalid not in ("raise", "mask"):
             raise ValueError(f"on_invalid must be 'raise' or 'mask', got {on_invalid!r}")
         values = _as_density(density)
@@ -177,27 +187,27 @@ class RedshiftPDF:
         return torch.cat(parts)
 
     @property
-    def grid(self):
+    def grid(self) -> Any:
         """Redshifts of the grid, shape ``(n_grid,)``."""
         return self._out(self._grid)
 
     @property
-    def density(self):
+    def density(self) -> Any:
         """Normalised probability per unit redshift, shape ``(n_galaxies, n_grid)``, or bins; NaN in masked rows."""
         return self._out(self._density)
 
     @property
-    def valid(self):
+    def valid(self) -> Any:
         """False for masked rows, bool of shape ``(n_galaxies,)``."""
         return self._out(self._valid)
 
     @property
-    def n_masked(self):
+    def n_masked(self) -> int:
         """Number of masked rows, an int."""
         return int((~self._valid).sum())
 
     @property
-    def counts(self):
+    def counts(self) -> Any:
         """What went into the densities, a dict of int.
 
         ``n`` galaxies, of which ``n_masked`` are masked, and ``n_normalised`` did not integrate to one as they came.
@@ -208,24 +218,24 @@ class RedshiftPDF:
         return {"n": len(self), "n_masked": self.n_masked, "n_normalised": int(self._rescaled.sum())}
 
     @property
-    def interpolation(self):
+    def interpolation(self) -> str:
         """``"linear"`` between the grid points, or ``"constant"`` in bins with the edges `grid`."""
         return "linear" if self._density.shape[1] == self._grid.numel() else "constant"
 
     @property
-    def device(self):
+    def device(self) -> torch.device | None:
         """Device of the arrays, a `torch.device`."""
         return self._density.device
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._density.shape[0]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = float(self._grid[0]), float(self._grid[-1])
         columns = f"{self._density.shape[1]} {'points' if self.interpolation == 'linear' else 'bins'}"
         return f"<RedshiftPDF: {len(self)} galaxies, {columns} from {low:.4g} to {high:.4g}>"
 
-    def select(self, indices):
+    def select(self, indices: slice | ArrayLike) -> RedshiftPDF:
         """The densities of some galaxies.
 
         Parameters
@@ -242,7 +252,7 @@ class RedshiftPDF:
             index = (index if index.dtype == torch.bool else index.long()).to(self.device)
         return self._like(self._density[index].clone(), self._valid[index].clone(), self._rescaled[index].clone())
 
-    def mode(self, refine=True):
+    def mode(self, refine: bool = True) -> Any:
         """Redshift of the largest density.
 
         Parameters
@@ -266,15 +276,15 @@ class RedshiftPDF:
         points = self._grid if self.interpolation == "linear" else 0.5 * (self._grid[1:] + self._grid[:-1])
         return self._out(self._rowwise(lambda _, density: _piecewise.refined_mode(points, density, refine)))
 
-    def mean(self):
+    def mean(self) -> Any:
         """Mean redshift of each galaxy, shape ``(n_galaxies,)``."""
         return self._out(self._rowwise(_piecewise.mean_of))
 
-    def std(self):
+    def std(self) -> Any:
         """Standard deviation of the redshift of each galaxy, shape ``(n_galaxies,)``."""
         return self._out(self._rowwise(_piecewise.variance_of).clamp(min=0).sqrt())
 
-    def entropy(self):
+    def entropy(self) -> Any:
         """Differential entropy of each galaxy, the integral of -p ln p in nats, shape ``(n_galaxies,)``.
 
         Shannon (1948, Bell System Technical Journal 27, 623), in closed form for lines and constants. It is
@@ -282,11 +292,11 @@ class RedshiftPDF:
         """
         return self._out(self._rowwise(_piecewise.entropy_of))
 
-    def median(self):
+    def median(self) -> Any:
         """Redshift of cumulative probability one half, shape ``(n_galaxies,)``."""
         return self.quantile(0.5)
 
-    def quantile(self, q):
+    def quantile(self, q: ArrayLike) -> Any:
         """Redshift below which the probability is ``q``.
 
         Parameters
@@ -313,7 +323,7 @@ class RedshiftPDF:
         result = self._rowwise(rows)
         return result[:, 0] if values.ndim == 0 else result
 
-    def cdf(self, z):
+    def cdf(self, z: ArrayLike) -> Any:
         """Cumulative probability at redshifts common to all galaxies.
 
         Parameters
@@ -328,16 +338,16 @@ class RedshiftPDF:
         """
         return self._out(self._at(_piecewise.probability_below, self._in(z, "z")))
 
-    def pdf(self, z):
+    def pdf(self, z: ArrayLike | torch.Tensor) -> Any:
         """Density at redshifts common to all galaxies, shaped as `cdf`; zero outside the grid."""
         return self._out(self._at(lambda grid, density, _, wide: _piecewise.evaluate_at(grid, density, wide),
                                   self._in(z, "z")))
 
-    def density_at(self, z_spec):
+    def density_at(self, z_spec: ArrayLike | torch.Tensor) -> Any:
         """Density of each galaxy at its own redshift, shape ``(n_galaxies,)``."""
         return self._out(self._rowwise(_piecewise.evaluate_at, self._paired(z_spec))[:, 0])
 
-    def pit(self, z_spec):
+    def pit(self, z_spec: ArrayLike) -> Any:
         """Probability integral transform: each galaxy's cumulative probability at its own redshift.
 
         Parameters
@@ -353,7 +363,7 @@ class RedshiftPDF:
         """
         return self._out(self._rowwise(_pit_of, self._paired(z_spec)))
 
-    def crps(self, z_spec):
+    def crps(self, z_spec: ArrayLike) -> Any:
         """Continuous ranked probability score of each galaxy: the integral of (F(x) - [x >= z_spec])^2.
 
         Matheson & Winkler (1976, Management Science 22, 1087), exact for lines and for constants, in units of
@@ -373,7 +383,7 @@ class RedshiftPDF:
             lambda grid, density, z: _piecewise.crps_of(
                 grid, density, _piecewise.cumulative_of(grid, density), z[:, 0]), self._paired(z_spec)))
 
-    def credible_level(self, z_spec):
+    def credible_level(self, z_spec: ArrayLike) -> Any:
         """Probability of the smallest credible region that holds each galaxy's own redshift.
 
         The probability of all redshifts whose density is at least that at ``z_spec`` (Wittman, Bhaskar & Tobin 2016,
@@ -393,7 +403,7 @@ class RedshiftPDF:
             lambda grid, density, z: _piecewise.probability_above(
                 grid, density, _piecewise.evaluate_at(grid, density, z)[:, 0]), self._paired(z_spec)))
 
-    def sample(self, n, seed):
+    def sample(self, n: int, seed: int | np.random.Generator) -> Any:
         """Random redshifts, drawn exactly by inverting the cumulative probability.
 
         Parameters

@@ -1,9 +1,16 @@
 """Statistics of probability integral transforms: how far they are from uniform."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from astro_galtrans.photoz._point import Metrics
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["STATISTICS", "calibration_error", "coverage_within", "pit_statistics", "sorted_levels"]
 
@@ -82,7 +89,7 @@ def sorted_levels(values, name):
     return torch.sort(values.clamp(0, 1)).values
 
 
-def pit_statistics(pit):
+def pit_statistics(pit: ArrayLike | torch.Tensor) -> Metrics:
     """Distance of PIT values from the uniform distribution that calibrated densities have.
 
     With the values sorted as ``u_(1) ... u_(n)``; the statistics are those of one sample against the uniform

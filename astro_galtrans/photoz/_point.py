@@ -1,9 +1,18 @@
 """Metrics of redshift point estimates, with bootstrap intervals over galaxies."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from astro_galtrans.photoz._point_statistics import NoGalaxiesError, as_tensors, point_statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["Metrics", "check_bootstrap", "paired_bootstrap", "point_metrics"]
 
@@ -24,7 +33,10 @@ class Metrics(dict):
         Number of resamples.
     """
 
-    def __init__(self, values, intervals=None, confidence=None, n_bootstrap=0):
+    def __init__(
+        self, values: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]] | None = None,
+        confidence: float | None = None, n_bootstrap: int = 0,
+    ) -> None:
         super().__init__(values)
         self.intervals = dict(intervals or {})
         self.confidence = confidence
@@ -83,7 +95,11 @@ def check_bootstrap(n_bootstrap, confidence):
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
 
 
-def point_metrics(z_phot, z_spec, *, weights=None, n_bootstrap=0, seed=0, confidence=0.68, on_invalid="raise"):
+def point_metrics(
+    z_phot: ArrayLike | torch.Tensor, z_spec: ArrayLike | torch.Tensor, *,
+    weights: ArrayLike | torch.Tensor | None = None, n_bootstrap: int = 0, seed: int | np.random.Generator = 0,
+    confidence: float = 0.68, on_invalid: Literal["raise", "mask"] = "raise",
+) -> Metrics:
     """Metrics of redshift point estimates.
 
     All are of ``dz = (z_phot - z_spec) / (1 + z_spec)``:
@@ -176,8 +192,11 @@ def _compare(a, b, real):
     return result
 
 
-def paired_bootstrap(z_phot_a, z_phot_b, z_spec, *, z_phot_real=None, statistic="nmad", n_bootstrap=1000, seed=0,
-                     confidence=0.68, on_invalid="raise"):
+def paired_bootstrap(
+    z_phot_a: ArrayLike, z_phot_b: ArrayLike, z_spec: ArrayLike, *, z_phot_real: ArrayLike | None = None,
+    statistic: str = "nmad", n_bootstrap: int = 1000, seed: int = 0, confidence: float = 0.68,
+    on_invalid: Literal["raise", "drop"] = "raise",
+) -> Metrics:
     """Compare two estimates of the same galaxies, with intervals over the same resampled galaxies.
 
     ========================  ============================================================================

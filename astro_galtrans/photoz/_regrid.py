@@ -1,12 +1,20 @@
 """Redshift densities on other grids, and stacked."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["rebin", "regrid", "stack"]
 
@@ -77,7 +85,7 @@ def _reshaped(pdf, density, grid):
     return pdf._like(torch.where(valid[:, None], density / integral[:, None], float("nan")), valid, grid=grid)
 
 
-def rebin(pdf, edges, *, outside="raise"):
+def rebin(pdf: RedshiftPDF, edges: ArrayLike, *, outside: Literal["raise", "drop"] = "raise") -> RedshiftPDF:
     """The densities in bins, each of which keeps its exact probability.
 
     Parameters
@@ -112,7 +120,7 @@ def rebin(pdf, edges, *, outside="raise"):
     return _reshaped(pdf, pdf._rowwise(rows), edges)
 
 
-def regrid(pdf, grid, *, outside="raise"):
+def regrid(pdf: RedshiftPDF, grid: ArrayLike, *, outside: Literal["raise", "drop"] = "raise") -> RedshiftPDF:
     """The densities as lines between the points of another grid, with probability and mean kept.
 
     The values are those of the L2 projection on lines between the new points, which has the integral of the
@@ -139,7 +147,7 @@ def regrid(pdf, grid, *, outside="raise"):
     return _reshaped(pdf, pdf._rowwise(lambda old, density: _projected(old, density, points)), points)
 
 
-def stack(pdf, weights=None):
+def stack(pdf: RedshiftPDF, weights: ArrayLike | None = None) -> RedshiftPDF:
     """The redshift distribution n(z) as the mean of the densities.
 
     The sum of the densities is what surveys stack; it is the distribution of the redshifts only where the

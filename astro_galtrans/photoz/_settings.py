@@ -1,6 +1,9 @@
 """Checks that the settings of the estimators share."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, fields, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,7 +19,7 @@ class CheckedSettings:
 
     _least = {}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             if isinstance(field.default, bool):
                 self._flag(field.name)
@@ -67,7 +70,7 @@ class CheckedSettings:
             raise ValueError(f"{name} must be {bounds}, got {value!r}")
         object.__setattr__(self, name, float(value))
 
-    def changed(self, **overrides):
+    def changed(self, **overrides: Any) -> Self:
         """A configuration with some settings replaced, checked again.
 
         Returns
@@ -82,7 +85,7 @@ class CheckedSettings:
                 f"unknown settings of an estimator: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         return replace(self, **overrides)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The settings as plain Python values, a dict."""
         settings = asdict(self)
         settings["grid"] = None if self.grid is None else list(self.grid)

@@ -1,11 +1,20 @@
 """What all redshift estimators share: members, history, prediction in batches, and their form in files."""
 
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
 import numpy as np
 import torch
 from astropy.table import Table
 
 from astro_galtrans.photoz._members import mean_density
 from astro_galtrans.photoz._pdf import RedshiftPDF
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.photoz._config import CatalogConfig, EstimatorConfig
 
 __all__ = ["StoredEstimator"]
 
@@ -41,7 +50,10 @@ class StoredEstimator:
     _config_class = None
     _description_key = ""
 
-    def __init__(self, description, grid, config, models=None, history=None):
+    def __init__(
+        self, description: dict[str, Any], grid: ArrayLike, config: EstimatorConfig | CatalogConfig,
+        models: list[Any] | None = None, history: dict[str, list] | None = None,
+    ) -> None:
         self.config = config
         self.grid = np.array(grid, dtype=float)
         self._description = _copied(description)
@@ -61,7 +73,7 @@ class StoredEstimator:
         return self._models[0]
 
     @property
-    def history(self):
+    def history(self) -> Table:
         """Losses of each epoch (of each member), a `~astropy.table.Table`."""
         return Table(self._history)
 
@@ -89,7 +101,7 @@ class StoredEstimator:
             outputs = model(*inputs)
         return model.logits(outputs)
 
-    def to_tree(self):
+    def to_tree(self) -> dict[str, Any]:
         """All that the estimator is, as plain Python values and NumPy arrays.
 
         Returns
@@ -105,7 +117,7 @@ class StoredEstimator:
                 "history": _copied(self._history), "state": states[0] if len(states) == 1 else states}
 
     @classmethod
-    def from_tree(cls, tree):
+    def from_tree(cls, tree: dict[str, Any]) -> Any:
         """The estimator of a tree of `to_tree`.
 
         Parameters

@@ -1,6 +1,9 @@
 """Redshift densities and what belongs to them from a table."""
 
+from __future__ import annotations
+
 from fnmatch import fnmatchcase
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
@@ -8,14 +11,24 @@ from astropy.table import Table
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._sources import open_source, ragged
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    import torch
+    from numpy.typing import ArrayLike
+
 __all__ = ["read_pdf_table"]
 
 _PDF_NAMES = ("pdf", "density", "pdfs", "pz", "yvals", "data/yvals", "data/pdfs")
 _GRID_NAMES = ("redshift_grid", "grid", "z_grid", "zgrid", "xvals", "meta/xvals", "bins", "meta/bins")
 
 
-def read_pdf_table(source, *, columns=(), pdf=None, grid=None, table=None, format=None, interpolation=None,
-                   device=None):
+def read_pdf_table(
+    source: str | PathLike | Table, *, columns: Sequence[str] = (), pdf: str | None = None,
+    grid: str | ArrayLike | None = None, table: str | int | None = None, format: str | None = None,
+    interpolation: Literal["linear", "constant"] | None = None, device: str | torch.device | None = None,
+) -> tuple[RedshiftPDF, Table]:
     """Redshift densities from a table in a FITS, HDF5, Parquet or text file.
 
     Parameters

@@ -1,6 +1,9 @@
 """A deep image as a shallower survey would have taken it."""
 
+from __future__ import annotations
+
 from copy import deepcopy
+from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -13,14 +16,28 @@ from astro_galtrans.simulation._degrade_grid import Sampler, grid_shape, plain_w
 from astro_galtrans.simulation._degrade_psf import MATCHINGS, match, psf_models
 from astro_galtrans.surveys import get_survey
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.nddata import CCDData, NDData
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["Degrader", "degrade", "placed"]
 
 _NEAREST = 0.1  # largest relative difference of effective wavelengths of bands that are taken for the same
 _MIN_PSF_SIDE = 15
 
 
-def degrade(image, survey, *, seed=None, noise=True, bands=None, psf=None, target_psf=None, matching="kernel",
-            pixel_scale=None, shape=None, noise_left=None):
+def degrade(
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData], survey: Survey | str, *,
+    seed: int | Sequence[int] | None = None, noise: bool = True, bands: Mapping[str, str] | None = None,
+    psf: Quantity | ArrayLike | None = None, target_psf: Quantity | ArrayLike | None = None,
+    matching: Literal["kernel", "gaussian"] = "kernel", pixel_scale: Quantity | None = None,
+    shape: tuple[int, ...] | None = None, noise_left: ArrayLike | None = None,
+) -> Any:
     """A deep image as a shallower survey would have taken it: its PSF, pixels, flux unit and noise.
 
     Parameters

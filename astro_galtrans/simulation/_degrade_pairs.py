@@ -1,6 +1,9 @@
 """Pairs of real galaxies: stamps of a deep field, and the same stamps as a shallower survey would have taken them."""
 
+from __future__ import annotations
+
 from contextlib import nullcontext
+from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -16,6 +19,15 @@ from astro_galtrans.simulation._degrade import Degrader, placed
 from astro_galtrans.simulation._degrade_grid import scaled_wcs
 from astro_galtrans.surveys import get_survey, matching_size
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
+
 __all__ = ["left_noise", "semi_real_pairs"]
 
 _BOX = 128  # pixels, of the background's mesh
@@ -26,10 +38,16 @@ _MIN_GOOD = 0.9
 _NEIGHBOURS = ("keep", "drop")
 
 
-def semi_real_pairs(images, survey, *, seed, band="r", max_magnitude=None, min_magnitude=None, input_size=32,
-                    target_size=None, realizations=1, neighbours="keep", extended_only=True, subtract_background=True,
-                    bands=None, psf=None, target_psf=None, matching="kernel", pixel_scale=None, detection=None,
-                    path=None, overwrite=False, progress=False):
+def semi_real_pairs(
+    images: BandCube | Sequence[BandCube], survey: Survey | str, *, seed: int, band: str = "r",
+    max_magnitude: float | None = None, min_magnitude: float | None = None, input_size: int = 32,
+    target_size: int | None = None, realizations: int = 1, neighbours: Literal["keep", "drop"] = "keep",
+    extended_only: bool = True, subtract_background: bool = True, bands: Mapping[str, str] | None = None,
+    psf: Quantity | ArrayLike | None = None, target_psf: Quantity | ArrayLike | None = None,
+    matching: Literal["kernel", "gaussian"] = "kernel", pixel_scale: Quantity | None = None,
+    detection: dict[str, Any] | None = None, path: str | PathLike | None = None, overwrite: bool = False,
+    progress: bool = False,
+) -> PairSet:
     """Pairs of galaxies found in deep images: the target as it is, the input degraded to a shallower survey.
 
     Parameters

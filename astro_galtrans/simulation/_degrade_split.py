@@ -1,11 +1,22 @@
 """Parts of a field that share no piece of sky."""
 
+from __future__ import annotations
+
+from typing import Literal, TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astro_galtrans.pairs import PairSet
 
 __all__ = ["split_by_position"]
 
 
-def split_by_position(pairs, fractions, *, axis="x"):
+def split_by_position(
+    pairs: PairSet, fractions: Sequence[float], *, axis: Literal["x", "y"] = "x",
+) -> tuple[PairSet, ...]:
     """Parts of a set of pairs from different parts of their fields, so that no two share a galaxy or a pixel.
 
     A random split would put neighbours, and the same galaxy in two realisations of the noise, on both sides. Here each

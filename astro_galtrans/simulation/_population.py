@@ -1,6 +1,9 @@
 """What galaxies there are: the joint distribution of magnitude, redshift, spectrum, size and shape."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from astropy.cosmology import FlatLambdaCDM
@@ -78,7 +81,7 @@ class GalaxyPopulation:
     psf_profile: str = "moffat"
     psf_scatter: float = 0.06
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
         for name, low, high in (("magnitude_range", -np.inf, np.inf), ("redshift_range", 0.005, MAX_REDSHIFT)):
@@ -100,7 +103,7 @@ class GalaxyPopulation:
         if int(self.max_knots) != self.max_knots:
             raise ValueError(f"max_knots must be an integer, got {self.max_knots!r}")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The parameters as a dict of plain Python values."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 

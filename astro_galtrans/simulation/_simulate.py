@@ -1,5 +1,9 @@
 """A set of simulated pairs, in memory or straight to disk."""
 
+from __future__ import annotations
+
+from typing import Literal, TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
@@ -12,6 +16,12 @@ from astro_galtrans.simulation._seds import reference_grid, sed_grid
 from astro_galtrans.simulation._spectrograph import REDSHIFT_ERROR, Fiber
 from astro_galtrans.simulation._workers import blocks
 from astro_galtrans.surveys import get_survey, matching_size
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from astro_galtrans.simulation._population import GalaxyPopulation
+    from astro_galtrans.surveys import Survey
 
 __all__ = ["simulate_pairs"]
 
@@ -34,9 +44,13 @@ def _check_integers(**values):
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
-def simulate_pairs(n, *, input_survey="SDSS", target_survey="CFHTLS", seed, sample="bright", input_size=64,
-                   target_size=None, truth=False, workers=None, progress=False, morphologies=None, path=None,
-                   overwrite=False, spectra=False):
+def simulate_pairs(
+    n: int, *, input_survey: Survey | str = "SDSS", target_survey: Survey | str = "CFHTLS", seed: int,
+    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", input_size: int = 64,
+    target_size: int | None = None, truth: bool = False, workers: int | None = None, progress: bool = False,
+    morphologies: str | PathLike | None = None, path: str | PathLike | None = None, overwrite: bool = False,
+    spectra: bool = False,
+) -> PairSet:
     """Simulate galaxies as two surveys see them.
 
     Every galaxy is a bulge and a disc, the later types with star-forming knots, of different spectra at one true

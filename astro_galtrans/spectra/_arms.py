@@ -1,6 +1,9 @@
 """One spectrum of the arms of a spectrograph."""
 
+from __future__ import annotations
+
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -10,10 +13,15 @@ from astro_galtrans.spectra._grid import FLUX_UNIT
 from astro_galtrans.spectra._resample import rebinned
 from astro_galtrans.spectra._values import SpectrumValues, spectrum_values
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from specutils import Spectrum
+
 __all__ = ["join_arms"]
 
 
-def join_arms(arms):
+def join_arms(arms: Sequence[Spectrum]) -> Spectrum:
     """One spectrum of several of the same object that overlap in wavelength, as the arms of a spectrograph.
 
     The pixels are those of the bluer arm as far as it reaches, and then those of the redder one. Where both see, the

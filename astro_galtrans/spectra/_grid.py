@@ -1,9 +1,15 @@
 """The grid of wavelengths that all spectra of a set share."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 __all__ = ["FLUX_UNIT", "SpectrumGrid"]
 
@@ -39,7 +45,7 @@ class SpectrumGrid:
     last: float = 10000.0
     n_pixels: int = 1024
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("first", "last"):
             value = getattr(self, name)
             try:
@@ -59,27 +65,27 @@ class SpectrumGrid:
         object.__setattr__(self, "n_pixels", int(self.n_pixels))
 
     @property
-    def step(self):
+    def step(self) -> float:
         """Difference of the natural log of the wavelength between neighbours, a float."""
         return float(np.log(self.last / self.first) / (self.n_pixels - 1))
 
     @property
-    def wavelength(self):
+    def wavelength(self) -> Quantity:
         """Centres of the pixels, a Quantity of shape ``(n_pixels,)``."""
         return np.geomspace(self.first, self.last, self.n_pixels) * u.AA
 
     @property
-    def edges(self):
+    def edges(self) -> Quantity:
         """Edges of the pixels, a Quantity of shape ``(n_pixels + 1,)``."""
         half = np.exp(self.step / 2)
         return np.geomspace(self.first / half, self.last * half, self.n_pixels + 1) * u.AA
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The parameters as a dict of plain Python values."""
         return {"first": self.first, "last": self.last, "n_pixels": self.n_pixels}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> SpectrumGrid:
         """The grid of a dict made by `to_dict`.
 
         Parameters

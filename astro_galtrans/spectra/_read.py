@@ -1,7 +1,10 @@
 """The spectrum of one object from a file of a survey, by the readers of specutils."""
 
+from __future__ import annotations
+
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -9,12 +12,17 @@ import numpy as np
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.spectra._arms import join_arms
 
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from specutils import Spectrum
+
 __all__ = ["read_spectrum"]
 
 _ARMS = "DESI"  # formats of specutils that give a list of arms, each with a row a target
 
 
-def read_spectrum(path, *, target=None, format=None):
+def read_spectrum(path: str | PathLike, *, target: int | None = None, format: str | None = None) -> Spectrum:
     """Read the spectrum of one object.
 
     ``specutils.Spectrum.read`` for all that it reads, and for the files of DESI, of which ``specutils`` makes a list of

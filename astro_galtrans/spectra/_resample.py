@@ -1,10 +1,20 @@
 """The one door from spectra with units, masks and uncertainties to plain arrays, and the way back."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from astropy.nddata import InverseVariance
 
 from astro_galtrans.spectra._grid import FLUX_UNIT, SpectrumGrid
 from astro_galtrans.spectra._values import spectrum_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from specutils import Spectrum
 
 __all__ = ["checked_grid", "rebinned", "resample_spectra", "resample_spectrum", "to_spectrum"]
 
@@ -62,7 +72,7 @@ def rebinned(values, low, high):
     return np.where(seen, flux, 0), np.where(seen, variance, 0)
 
 
-def resample_spectrum(spectrum, grid=None):
+def resample_spectrum(spectrum: Spectrum, grid: SpectrumGrid | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Flux density and inverse variance of a spectrum on a grid, as float32 arrays.
 
     Each pixel of the grid gets the mean of the flux density over its width, so that the flux is conserved; a pixel
@@ -119,7 +129,9 @@ def resample_spectrum(spectrum, grid=None):
     return flux, weight
 
 
-def resample_spectra(spectra, grid=None):
+def resample_spectra(
+    spectra: Sequence[Spectrum | None], grid: SpectrumGrid | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """The spectra of many galaxies on one grid.
 
     Parameters
@@ -156,7 +168,7 @@ def resample_spectra(spectra, grid=None):
     return flux, weight
 
 
-def to_spectrum(flux, weight, grid=None):
+def to_spectrum(flux: ArrayLike, weight: ArrayLike, grid: SpectrumGrid | None = None) -> Spectrum | None:
     """A spectrum of arrays on a grid: the way back from `resample_spectrum`.
 
     Parameters

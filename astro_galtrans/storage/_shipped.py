@@ -1,5 +1,7 @@
 """Translators that come with the package, by name."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 
@@ -8,7 +10,7 @@ __all__ = ["file_of", "shipped_translators"]
 _FOLDER = Path(__file__).resolve().parent.parent / "data"
 
 
-def shipped_translators():
+def shipped_translators() -> dict[str, str]:
     """Translators that come with the package.
 
     Returns

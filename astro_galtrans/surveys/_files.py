@@ -1,12 +1,18 @@
 """Surveys in YAML and ASDF files."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.surveys._description import description_of, survey_of
 from astro_galtrans.surveys._survey import Survey
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 __all__ = ["is_survey_file", "read_survey", "write_survey"]
 
@@ -18,7 +24,7 @@ def is_survey_file(name):
     return (isinstance(name, str) or hasattr(name, "__fspath__")) and Path(name).suffix.lower() in _YAML + _ASDF
 
 
-def read_survey(path):
+def read_survey(path: str | PathLike) -> Survey:
     """Read the description of a survey.
 
     Parameters

@@ -1,13 +1,19 @@
 """How many pixels of one survey go with the cutout of another."""
 
+from __future__ import annotations
+
 from math import ceil, floor
+from typing import TYPE_CHECKING
 
 import astropy.units as u
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 __all__ = ["matching_size"]
 
 
-def matching_size(size, input_scale, target_scale):
+def matching_size(size: int, input_scale: Quantity, target_scale: Quantity) -> int:
     """Side of the cutout on the target grid that goes with an input cutout and keeps its centre.
 
     On finer pixels it is the smallest that covers the input, on coarser pixels the largest that lies within it, so

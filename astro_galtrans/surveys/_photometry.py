@@ -1,9 +1,17 @@
 """Synthetic photometry of a spectrum through a survey's band."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import astropy.units as u
 import numpy as np
 
 from astro_galtrans.surveys._survey import Band
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
+    from specutils import Spectrum
 
 __all__ = ["band_flux_density", "synthetic_magnitude"]
 
@@ -11,7 +19,7 @@ __all__ = ["band_flux_density", "synthetic_magnitude"]
 _MISSING = 0.005
 
 
-def band_flux_density(wavelength, flux_density, band):
+def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) -> Quantity:
     """Band-averaged flux density per unit frequency, as a photon-counting detector on the AB system sees it.
 
     .. math:: f_\\nu = \\int f_\\lambda R \\lambda d\\lambda / \\int R c / \\lambda d\\lambda
@@ -59,7 +67,7 @@ def band_flux_density(wavelength, flux_density, band):
     return (average.reshape(f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
 
 
-def synthetic_magnitude(spectrum, band):
+def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
     """AB magnitude of a spectrum through a band.
 
     Parameters

@@ -1,7 +1,10 @@
 """The surveys known by name, and how the built-in ones are put together from public filter and depth data."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -10,6 +13,9 @@ from astro_galtrans.exceptions import SurveyError
 from astro_galtrans.surveys._curves import sedpy_curve, speclite_curve
 from astro_galtrans.surveys._files import is_survey_file, read_survey
 from astro_galtrans.surveys._survey import Band, Survey
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 __all__ = ["available_surveys", "get_survey", "register_survey", "same_name"]
 
@@ -106,7 +112,7 @@ def _of_file(path, modified, size):
     return read_survey(path)
 
 
-def same_name(one, other):
+def same_name(one: str, other: str) -> bool:
     """Whether two names are of the same survey: case, blanks, hyphens and underscores do not count."""
     return _plain(one) == _plain(other)
 
@@ -115,7 +121,7 @@ def _plain(name):
     return "".join(letter for letter in name.casefold() if letter not in " -_")
 
 
-def available_surveys():
+def available_surveys() -> list[str]:
     """Names of the surveys that `get_survey` knows.
 
     Returns
@@ -125,7 +131,7 @@ def available_surveys():
     return sorted({*_BUILT_IN, *_registered})
 
 
-def get_survey(name):
+def get_survey(name: str | PathLike | Survey) -> Survey:
     """Look up a survey by name.
 
     Parameters
@@ -170,7 +176,7 @@ def get_survey(name):
     raise SurveyError(f"no survey is named {name!r}; known are {', '.join(available_surveys())}")
 
 
-def register_survey(survey, *, overwrite=False):
+def register_survey(survey: Survey | str | PathLike, *, overwrite: bool = False) -> Survey:
     """Make a survey known to `get_survey` for the rest of the session.
 
     Parameters

@@ -1,11 +1,20 @@
 """The frozen descriptions of a passband and of a survey."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from os import PathLike
+
+    from astropy.units import Quantity
 
 __all__ = ["KEYWORDS", "Band", "Survey"]
 
@@ -55,7 +64,7 @@ class Band:
     sky_noise: float
     gain: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
         try:
@@ -86,7 +95,7 @@ class Band:
         object.__setattr__(self, "psf_fwhm", _positive("psf_fwhm", self.psf_fwhm, u.arcsec))
 
     @property
-    def effective_wavelength(self):
+    def effective_wavelength(self) -> Quantity:
         """Photon-weighted mean wavelength for a source of constant flux per unit frequency, a Quantity.
 
         This is the definition of Fukugita et al. (1996, AJ 111, 1748), eq. 3, as exp of the mean of the
@@ -96,7 +105,7 @@ class Band:
         norm = np.trapezoid(self.response, log_wavelength)
         return np.exp(np.trapezoid(self.response * log_wavelength, log_wavelength) / norm) * u.AA
 
-    def flux_per_unit(self):
+    def flux_per_unit(self) -> Quantity:
         """The flux density of one survey unit, a Quantity in Jy: AB, Oke & Gunn (1983, ApJ 266, 713)."""
         return (self.zero_point * u.ABmag).to(u.Jy)
 
@@ -141,7 +150,7 @@ class Survey:
     description: str = field(default="", repr=False)
     keywords: dict = field(default_factory=dict, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
         object.__setattr__(self, "keywords", _checked_keywords(self.keywords))
@@ -158,29 +167,29 @@ class Survey:
         object.__setattr__(self, "unit", u.Unit(self.unit))
         object.__setattr__(self, "pixel_scale", _positive("pixel_scale", self.pixel_scale, u.arcsec))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.bands)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Band]:
         return iter(self.bands)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Band:
         for band in self.bands:
             if band.name == name:
                 return band
         raise KeyError(f"survey {self.name} has no band {name!r}; its bands are {', '.join(self.band_names)}")
 
     @property
-    def band_names(self):
+    def band_names(self) -> tuple[str, ...]:
         """Names of the bands, a tuple of str."""
         return tuple(band.name for band in self.bands)
 
     @property
-    def sky_noise(self):
+    def sky_noise(self) -> np.ndarray:
         """Background standard deviation of one pixel for each band, ndarray of shape ``(n_bands,)``, survey unit."""
         return np.array([band.sky_noise for band in self.bands])
 
-    def select(self, names):
+    def select(self, names: Iterable[str]) -> Survey:
         """This survey with the named bands only, in the order of the survey.
 
         Parameters
@@ -202,7 +211,7 @@ class Survey:
             self.name, kept, self.pixel_scale, self.unit, self.description, self.keywords)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | PathLike) -> Survey:
         """Read a survey from a YAML or ASDF file; see `read_survey`.
 
         Parameters
@@ -218,7 +227,7 @@ class Survey:
 
         return read_survey(path)
 
-    def write(self, path, overwrite=False):
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write the survey with its curves to one file that `read` gives it back from.
 
         Parameters

@@ -1,8 +1,11 @@
 """Everything that decides a training run, validated and frozen."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class
 from astro_galtrans.backbones.contract import check_options
@@ -96,7 +99,7 @@ class TrainConfig:
     backbone_options: dict = field(default_factory=dict)
     objective_options: dict = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._one_of("backbone", available_backbones())
         if self.objective == "conventional":
             object.__setattr__(self, "objective", backbone_class(self.backbone).conventional)
@@ -142,26 +145,26 @@ class TrainConfig:
             raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
 
     @property
-    def uses_residual(self):
+    def uses_residual(self) -> bool:
         """Whether the network adds to the resampled input, with the objective's default filled in."""
         return objective_class(self.objective).residual if self.residual is None else self.residual
 
     @property
-    def uses_photometry(self):
+    def uses_photometry(self) -> bool:
         """Whether the network has a photometry head, with the objective's default filled in."""
         return objective_class(self.objective).photometry if self.photometry is None else self.photometry
 
     @property
-    def all_backbone_options(self):
+    def all_backbone_options(self) -> dict[str, Any]:
         """Options of the backbone, those of its named size included, a dict."""
         named = {} if self.size is None else backbone_class(self.backbone).sizes[self.size]
         return {**named, **self.backbone_options}
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, a dict."""
         return asdict(self)
 
     @property
-    def hash(self):
+    def hash(self) -> str:
         """Hexadecimal SHA-256 of all fields."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -1,5 +1,7 @@
 """From pairs to a translator."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lightning
 import numpy as np
@@ -26,6 +29,9 @@ from astro_galtrans.training._callbacks import AsdfCheckpointIO, EpochKeeper, St
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.training._data import PairBatches
 from astro_galtrans.translation import Translator
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 __all__ = ["FitResult", "fit"]
 
@@ -58,7 +64,11 @@ class FitResult:
     seconds: float
 
 
-def fit(pairs, config=None, *, validation=None, directory=None, resume=False, device=None, name=None, progress=False):
+def fit(
+    pairs: PairSet, config: TrainConfig | None = None, *, validation: PairSet | None = None,
+    directory: str | PathLike | None = None, resume: bool = False, device: str | None = None, name: str | None = None,
+    progress: bool = False,
+) -> FitResult:
     """Train a translator.
 
     Parameters

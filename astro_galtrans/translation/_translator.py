@@ -1,8 +1,11 @@
 """The trained translator, for astropy images and for arrays."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from importlib.metadata import version
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +16,18 @@ from astro_galtrans.objectives import build_objective
 from astro_galtrans.surveys import Survey, matching_size
 from astro_galtrans.translation import _arrays, _images
 from astro_galtrans.translation._conditions import spectrum_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from astropy.nddata import CCDData, NDData
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+    from specutils import Spectrum
+
+    from astro_galtrans.images import BandCube
+    from astro_galtrans.objectives import Objective
+    from astro_galtrans.spectra import SpectrumGrid
 
 __all__ = ["Translator"]
 
@@ -65,8 +80,11 @@ class Translator:
         What it was trained on and how, plain Python values.
     """
 
-    def __init__(self, network, objective, *, objective_name, objective_options=None, input_survey, target_survey,
-                 name=None, history=None, provenance=None):
+    def __init__(
+        self, network: TranslationNetwork, objective: Objective, *, objective_name: str,
+        objective_options: dict[str, Any] | None = None, input_survey: Survey, target_survey: Survey,
+        name: str | None = None, history: Table | None = None, provenance: dict[str, Any] | None = None,
+    ) -> None:
         if not isinstance(network, TranslationNetwork):
             raise TypeError(f"network must be a TranslationNetwork, got {type(network).__name__}")
         for key, survey in (("input_survey", input_survey), ("target_survey", target_survey)):
@@ -83,7 +101,7 @@ class Translator:
         self.provenance = dict(provenance or {})
         self._hash = None, None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         condition = f", given the {self.conditioning}" if self.conditioning else ""
         return (
             f"<Translator {self.name}: {self.input_survey.name} {','.join(self.input_survey.band_names)} -> "
@@ -91,27 +109,27 @@ class Translator:
         )
 
     @property
-    def conditioning(self):
+    def conditioning(self) -> str | None:
         """What the translator needs beside the image: None, "redshift" or "spectrum"."""
         return self.network.conditioning
 
     @property
-    def takes_unknown(self):
+    def takes_unknown(self) -> bool:
         """Whether a conditioned translator also serves galaxies whose redshift or spectrum is not known."""
         # Trained without such galaxies, what stands for the unknown has kept its first value, zero.
         return self.conditioning is not None and bool(self.network.condition.unknown.any())
 
     @property
-    def spectrum_grid(self):
+    def spectrum_grid(self) -> SpectrumGrid | None:
         """Wavelengths of the spectra that it takes, a `~astro_galtrans.spectra.SpectrumGrid` or None."""
         return spectrum_grid(self.network)
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Device of the weights, a `torch.device`."""
         return self.network.target_noise.device
 
-    def to(self, device):
+    def to(self, device: str | torch.device) -> Translator:
         """Move the weights to a device, and return the translator.
 
         Parameters
@@ -129,7 +147,7 @@ class Translator:
         return self
 
     @property
-    def hash(self):
+    def hash(self) -> str:
         """Hexadecimal SHA-256 of options and weights: equal hashes translate alike on the same device."""
         state = self._state_of_weights()
         if self._hash[0] != state:
@@ -152,14 +170,19 @@ class Translator:
                 digest.update(np.ascontiguousarray(value).tobytes())
         return digest.hexdigest()
 
-    def target_size(self, size):
+    def target_size(self, size: int | Sequence[int]) -> Any:
         """Rows and columns of the translation of an image of ``size`` (rows, columns), a tuple of int."""
         scales = self.input_survey.pixel_scale, self.target_survey.pixel_scale
         return tuple(matching_size(int(n), *scales) for n in size)
 
-    def translate_array(self, flux, *, weight=None, redshift=None, redshift_error=None, spectrum=None, n_samples=None,
-                        seed=None, n_steps=None, galaxies=None, batch_size=256, device=None, return_uncertainty=False,
-                        return_samples=False, progress=False):
+    def translate_array(
+        self, flux: ArrayLike | Quantity, *, weight: ArrayLike | None = None, redshift: ArrayLike | None = None,
+        redshift_error: ArrayLike | None = None,
+        spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] = None, n_samples: int | None = None,
+        seed: int | None = None, n_steps: int | None = None, galaxies: ArrayLike | None = None, batch_size: int = 256,
+        device: str | torch.device | None = None, return_uncertainty: bool = False, return_samples: bool = False,
+        progress: bool = False,
+    ) -> Any:
         """Translate many galaxies at once.
 
         Parameters
@@ -210,8 +233,12 @@ class Translator:
             return_uncertainty=return_uncertainty, return_samples=return_samples, progress=progress,
         )
 
-    def __call__(self, image, *, redshift=None, redshift_error=None, spectrum=None, n_samples=None, seed=None,
-                 n_steps=None, galaxies=None):
+    def __call__(
+        self, image: BandCube | NDData | CCDData | Mapping[str, CCDData] | Sequence[Any], *,
+        redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
+        spectrum: Spectrum | Sequence[Spectrum] | None = None, n_samples: int | None = None, seed: int | None = None,
+        n_steps: int | None = None, galaxies: int | Sequence[int] | None = None,
+    ) -> Any:
         """Translate one image, or a list of them.
 
         Parameters
@@ -254,8 +281,12 @@ class Translator:
         sampling = _sampled(n_samples, seed, n_steps, galaxies)
         return self._translated(image, _given(redshift, redshift_error, spectrum), sampling)
 
-    def samples(self, image, n_samples, *, seed=0, n_steps=None, galaxies=None, redshift=None, redshift_error=None,
-                spectrum=None):
+    def samples(
+        self, image: BandCube | NDData | CCDData | Mapping[str, CCDData] | Sequence[Any], n_samples: int, *,
+        seed: int = 0, n_steps: int | None = None, galaxies: int | Sequence[int] | None = None,
+        redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
+        spectrum: Spectrum | Sequence[Spectrum] | None = None,
+    ) -> list[Any]:
         """Draw several translations of one image, or of a list of them, from a generative translator.
 
         Parameters
@@ -283,8 +314,12 @@ class Translator:
         translated = _images.translate(self, list(image) if many else [image], condition, sampling, _BATCH, separate)
         return translated if many else translated[0]
 
-    def gradient_weights(self, input_flux, target_flux, *, redshift=None, redshift_error=None, spectrum=None,
-                         target_weight=None, scale=1):
+    def gradient_weights(
+        self, input_flux: ArrayLike, target_flux: ArrayLike, *, redshift: ArrayLike | None = None,
+        redshift_error: ArrayLike | None = None,
+        spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
+        target_weight: ArrayLike | None = None, scale: int = 1,
+    ) -> dict[str, np.ndarray]:
         """Weight that the flow gives to each log-flux gradient of a galaxy whose target image is known.
 
         The weight of an element with residual r is -(d log p / d r) / r; for a Gaussian it is the inverse variance.
@@ -317,7 +352,7 @@ class Translator:
         return _arrays.gradient_weights(
             self, input_flux, target_flux, _given(redshift, redshift_error, spectrum), target_weight, scale)
 
-    def to_tree(self):
+    def to_tree(self) -> dict[str, Any]:
         """The translator as plain Python values, arrays, tables and surveys, from which `from_tree` makes it again.
 
         Returns
@@ -334,7 +369,7 @@ class Translator:
         }
 
     @classmethod
-    def from_tree(cls, tree):
+    def from_tree(cls, tree: dict[str, Any]) -> Translator:
         """Make a translator from what `to_tree` gave; ValueError if weights and options or the hash do not agree.
 
         Parameters
@@ -365,7 +400,7 @@ class Translator:
                 f"the weights of translator {translator.name!r} are not those that were stored: hashes differ")
         return translator
 
-    def describe(self):
+    def describe(self) -> dict[str, Any]:
         """Name, hash, surveys, seed and versions, for the provenance of an image; a flat dict of str and int."""
         return {
             "translator": self.name, "hash": self.hash, "input_survey": self.input_survey.name,
