@@ -4,6 +4,7 @@ Types are named by strings and imported when one is read: ASDF loads this module
 an ASDF file.
 """
 
+import warnings
 from importlib import import_module
 
 import numpy as np
@@ -161,6 +162,40 @@ class CatalogEstimatorConverter(_StateConverter):
     path = "astro_galtrans.photoz._catalog.CatalogEstimator"
 
 
+class SDSSPSFConverter(_OwnConverter):
+    """`astro_galtrans.images.SDSSPSF`: eigen-images, the coefficients of their weights, and the header."""
+
+    name, key = "sdss_psf", "sdss_psf"
+    path = "astro_galtrans.images._sdss_psf.SDSSPSF"
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        bases = [{"band": band, "images": basis.images, "coefficients": basis.coefficients}
+                 for band, basis in obj._bases.items()]
+        return {"bases": bases, "header": _store_headers(obj._header)}
+
+    def from_yaml_tree(self, node, tag, ctx):
+        from astro_galtrans.images._sdss_psf import _Basis
+
+        node = plain(node)
+        bases = {basis["band"]: _Basis(basis["images"], basis["coefficients"]) for basis in node["bases"]}
+        return self.create(bases, _restore_headers(node["header"]))
+
+
+class FieldPSFConverter(_OwnConverter):
+    """`astro_galtrans.images.FieldPSF`: its model, as any object that ASDF can store, and the WCS of each band."""
+
+    name, key = "field_psf", "field_psf"
+    path = "astro_galtrans.images._psf.FieldPSF"
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        # A mapping would come back sorted by name.
+        return {"bands": list(obj.bands), "wcs": [obj._wcs[band] for band in obj.bands], "model": obj._model}
+
+    def from_yaml_tree(self, node, tag, ctx):
+        node = plain(node)
+        return self.create(node["model"], dict(zip(node["bands"], node["wcs"])))
+
+
 class BandCubeConverter(_OwnConverter):
     """`astro_galtrans.images.BandCube`, nothing left out.
 
@@ -176,7 +211,7 @@ class BandCubeConverter(_OwnConverter):
             "data": np.asarray(obj.data), "unit": None if obj.unit is None else obj.unit.to_string(),
             "bands": list(obj.bands), "survey": obj.survey, "wcs": None if obj.wcs is None else obj.wcs.low_level_wcs,
             "mask": None if obj.mask is None else np.asarray(obj.mask), "uncertainty": None,
-            "psf": None if obj.psf is None else np.asarray(obj.psf), "meta": _store_headers(obj.meta),
+            "psf": _stored_psf(obj), "meta": _store_headers(obj.meta),
         }
         if obj.uncertainty is not None:
             unit = obj.uncertainty.unit
@@ -195,6 +230,24 @@ class BandCubeConverter(_OwnConverter):
             arguments["uncertainty"] = _uncertainty(**uncertainty)
         arguments["meta"] = _restore_headers(arguments["meta"])
         return self.create(arguments.pop("data"), **arguments)
+
+
+def _stored_psf(cube):
+    """The PSF of a cube: that of a field where ASDF can store its model, else the array of the middle."""
+    field = cube.psf_field
+    if field is not None:
+        import asdf
+
+        if asdf.AsdfFile().extension_manager.handles_type(type(field._model)):
+            return field
+        variation = field.variation(cube.wcs, cube.shape[1:])
+        if variation > _PSF_VARIATION:
+            from astro_galtrans.exceptions import GaltransWarning
+
+            warnings.warn(
+                f"the PSF varies over the image by {variation:.0%} of its peak, and ASDF cannot store its model, a "
+                f"{type(field._model).__name__}; the file holds that of the middle only", GaltransWarning, stacklevel=2)
+    return None if cube.psf is None else np.asarray(cube.psf)
 
 
 def _uncertainty(kind, array, unit):
@@ -228,9 +281,11 @@ def _restore_headers(value):
 
 
 _HEADER_KEY = "fits_header_cards"
+_PSF_VARIATION = 0.02  # of the peak, as in the FITS files of a cube
 CONVERTERS = [
     BandConverter(), SurveyConverter(), BandCubeConverter(), RedshiftPDFConverter(), TranslatorConverter(),
-    RedshiftEstimatorConverter(), CatalogEstimatorConverter(), PITCalibrationConverter(),
+    RedshiftEstimatorConverter(), CatalogEstimatorConverter(), PITCalibrationConverter(), SDSSPSFConverter(),
+    FieldPSFConverter(),
 ]
 KEYS = {converter.path: converter.key for converter in CONVERTERS}
 TAGS = frozenset(tag for converter in CONVERTERS for tag in converter.tags)

@@ -1,10 +1,13 @@
 """Writing objects to ASDF files and reading them back, with clear errors and nothing half-written."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TYPE_CHECKING
 
 import asdf
 
@@ -13,10 +16,13 @@ from astro_galtrans.storage._converters import KEYS, class_path
 from astro_galtrans.storage._shipped import file_of
 from astro_galtrans.storage._versions import refuse_newer_tags
 
+if TYPE_CHECKING:
+    from os import PathLike
+
 __all__ = ["load", "save"]
 
 
-def save(path, obj, overwrite=False):
+def save(path: str | PathLike, obj: Any, overwrite: bool = False) -> None:
     """Write an object to an ASDF file.
 
     The file appears under its name only once it is complete.
@@ -25,10 +31,11 @@ def save(path, obj, overwrite=False):
     ----------
     path : str or path-like
         The file to write, in a folder that exists.
-    obj : Translator, RedshiftEstimator, RedshiftPDF, PITCalibration, BandCube, Survey, Band, or a dict of them
-        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"pdf"``,
-        ``"calibration"``, ``"cube"``, ``"survey"`` or ``"band"``, so that ``asdf.open(path)["translator"]`` reads it
-        too; the objects of a dict are stored under its own keys.
+    obj : Translator, RedshiftEstimator, CatalogEstimator, RedshiftPDF, PITCalibration, BandCube, FieldPSF, SDSSPSF, \
+            Survey, Band, or a dict of them
+        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"catalog_estimator"``,
+        ``"pdf"``, ``"calibration"``, ``"cube"``, ``"field_psf"``, ``"sdss_psf"``, ``"survey"`` or ``"band"``, so that
+        ``asdf.open(path)["translator"]`` reads it too; the objects of a dict are stored under its own keys.
     overwrite : bool, optional
         Whether an existing file may be replaced.
 
@@ -55,7 +62,7 @@ def save(path, obj, overwrite=False):
     write_tree(path, _tree_of(obj), overwrite=overwrite)
 
 
-def load(path):
+def load(path: str | PathLike) -> Any:
     """Read what `save` wrote, or a translator that comes with the package.
 
     Parameters
