@@ -1,0 +1,276 @@
+"""What a translator that is told a spectrum makes of a wrong one: another galaxy's, a quasar's, none.
+
+    python benchmarks/wrong_spectrum.py --translator t.asdf --pairs test.zarr --estimator judge.asdf --out DIR
+    python benchmarks/wrong_spectrum.py --out DIR
+
+The second form simulates pairs, trains a small translator and a small estimator of redshifts on them (``--train``,
+``--epochs``), and takes galaxies it has not seen. Each galaxy is translated with
+
+- "own", its own spectrum;
+- "other", that of the galaxy half-way around in the order of redshift, so that redshift and type are wrong;
+- "quasar", a simple composite quasar at redshift 1.5: the two power laws of Vanden Berk et al. (2001, AJ 122, 549) and
+  the strongest of their lines with rounded equivalent widths, scaled to the mean flux of the galaxy's spectrum, with
+  the noise of it;
+- "none", where the translator was trained with galaxies without a spectrum; "unconditioned", by another translator
+  that takes none (``--unconditioned``);
+- each of the files in ``--spectra``, read by `astro_galtrans.spectra.read_spectrum`.
+
+Kept in ``--out`` are, with the change always against "own",
+
+- colors.ecsv: median of the change of the colours within 4 arcsec, of its absolute value, and of that over the stated
+  standard deviation (of independent pixels), with the share of the galaxies above 3 of it; median and scatter (1.4826
+  times the median absolute deviation) of the colour around the truth;
+- pixels.ecsv: median absolute change of the pixels within 4 arcsec whose flux is above 5 standard deviations, over the
+  stated standard deviation and over their flux;
+- redshifts.ecsv: what the estimator reads off the translated images: NMAD around the true redshifts; median change in
+  units of the estimator's own standard deviation; "follows", the slope of the change against the difference of the
+  redshifts of the two galaxies, 1 if the image takes the redshift of the spectrum; and what the translator's reader
+  reads off the spectra with its stated error;
+- wrong_spectrum.png: some galaxies.
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from astropy.table import Table  # noqa: E402
+
+from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch  # noqa: E402
+from astro_galtrans.gradients import aperture_weights, radial_fluxes  # noqa: E402
+from astro_galtrans.pairs import PairSet  # noqa: E402
+from astro_galtrans.spectra import read_spectrum, resample_spectrum  # noqa: E402
+from astro_galtrans.storage import load  # noqa: E402
+
+log = logging.getLogger("wrong_spectrum")
+RADIUS, QUASAR_REDSHIFT = 4.0, 1.5
+# Wavelength, rest equivalent width and standard deviation in Angstrom.
+LINES = ((1216, 93, 19), (1546, 24, 14), (1906, 21, 24), (2800, 32, 35), (4103, 5, 19), (4346, 13, 20), (4853, 46, 40),
+         (4960, 3.5, 3.9), (5008, 13, 6), (6565, 195, 47))
+
+
+def quasar_flux(wavelength, redshift):
+    """Flux density per wavelength of a composite quasar, not scaled; 1 at 5000 Angstrom in its rest frame."""
+    rest = wavelength / (1 + redshift)
+    # In frequency the slopes are -0.44 and -2.45.
+    flux = np.where(rest < 5000, (rest / 5000) ** -1.56, (rest / 5000) ** 0.45)
+    for line, width, sigma in LINES:
+        flux = flux * (1 + width / (sigma * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((rest - line) / sigma) ** 2))
+    return flux
+
+
+def quasar_spectra(flux, weight, grid, seed):
+    """A quasar's spectrum for each galaxy, of its mean flux and its noise."""
+    model = quasar_flux(grid.wavelength.value, QUASAR_REDSHIFT)
+    seen = weight > 0
+    scale = (flux * seen).sum(1) / (model * seen).sum(1)
+    noise = np.random.default_rng(seed).standard_normal(flux.shape) * np.where(seen, weight, 1) ** -0.5
+    return np.where(seen, scale[:, None] * model + noise, 0).astype(np.float32), weight
+
+
+def trained(options):
+    """A small translator with spectra, a small estimator, and galaxies that neither has seen."""
+    from astro_galtrans.photoz import fit_redshift_estimator
+    from astro_galtrans.simulation import simulate_pairs
+    from astro_galtrans.training import TrainConfig, fit
+
+    pairs = simulate_pairs(options.train, seed=options.seed, input_size=32, spectra=True)
+    config = TrainConfig(epochs=options.epochs, batch_size=16, conditioning="spectrum", seed=options.seed,
+                         backbone_options={"widths": [16, 32, 64]})
+    translator = fit(pairs, config).translator
+    estimator = fit_redshift_estimator(np.asarray(pairs.target_flux), pairs.redshift, survey=pairs.target_survey,
+                                       weight=np.asarray(pairs.target_weight), epochs=4 * options.epochs,
+                                       seed=options.seed)
+    test = simulate_pairs(options.galaxies, seed=options.seed + 1, input_size=32, spectra=True, truth=True)
+    return translator, estimator, test
+
+
+def other_galaxies(redshift):
+    """For each galaxy the row of the one half-way around in the order of redshift."""
+    order = np.argsort(redshift)
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, -(len(order) // 2))
+    return partner
+
+
+def told(translator, part, options):
+    """What the galaxies are translated with, case to arrays of flux and weight, and the partners."""
+    own = part["spectrum_flux"], part["spectrum_weight"]
+    partner = other_galaxies(part["redshift"])
+    cases = {"own": own, "other": tuple(one[partner] for one in own),
+             "quasar": quasar_spectra(*own, translator.spectrum_grid, options.seed)}
+    if translator.takes_unknown:
+        cases["none"] = tuple(np.zeros_like(one) for one in own)
+    for path in options.spectra:
+        flux, weight = resample_spectrum(read_spectrum(path), translator.spectrum_grid)
+        cases[Path(path).stem] = tuple(np.repeat(one[None], len(own[0]), axis=0) for one in (flux, weight))
+    return cases, partner
+
+
+def aperture_colors(flux, sigma, survey):
+    """Colours of neighbouring bands in the aperture, and their standard deviation of independent pixels."""
+    weights = aperture_weights(flux.shape[-2:], RADIUS, survey.pixel_scale)[None]
+    total = radial_fluxes(np.nan_to_num(flux), weights)[..., 0]
+    error = None if sigma is None else np.sqrt(radial_fluxes(np.nan_to_num(sigma) ** 2, weights**2)[..., 0])
+    zero_point = np.array([band.zero_point for band in survey])
+    magnitude = zero_point - 2.5 * np.log10(np.where(total > 0, total, np.nan))
+    error = None if sigma is None else 1.0857 * error / total
+    return magnitude[:, :-1] - magnitude[:, 1:], None if sigma is None else np.hypot(error[:, :-1], error[:, 1:])
+
+
+def scatter(values):
+    return 1.4826 * np.nanmedian(np.abs(values - np.nanmedian(values)))
+
+
+def color_table(made, truth, survey):
+    names = [f"{a} - {b}" for a, b in zip(survey.band_names, survey.band_names[1:])]
+    true = aperture_colors(truth, None, survey)[0]
+    own, error = aperture_colors(*made["own"], survey)
+    rows = []
+    for case, (flux, _) in made.items():
+        color = aperture_colors(flux, None, survey)[0]
+        for index, name in enumerate(names):
+            change = (color - own)[:, index]
+            rows.append((case, name, np.nanmedian(change), np.nanmedian(np.abs(change)),
+                         np.nanmedian(np.abs(change) / error[:, index]),
+                         np.mean(np.abs(change) > 3 * error[:, index]), np.nanmedian((color - true)[:, index]),
+                         scatter((color - true)[:, index])))
+    return Table(rows=rows, names=("case", "color", "change", "abs_change", "abs_change_sigma", "above_3_sigma", "bias",
+                                   "scatter"))
+
+
+def pixel_table(made, survey):
+    flux, sigma = made["own"]
+    inside = aperture_weights(flux.shape[-2:], RADIUS, survey.pixel_scale) > 0.5
+    bright = inside & (flux > 5 * sigma)
+    rows = []
+    for case, (other, _) in made.items():
+        for index, band in enumerate(survey.band_names):
+            used = bright[:, index]
+            change = np.abs(other - flux)[:, index][used]
+            rows.append((case, band, int(used.sum()), np.median(change / sigma[:, index][used]),
+                         np.median(change / flux[:, index][used])))
+    return Table(rows=rows, names=("case", "band", "pixels", "abs_change_sigma", "relative_change"))
+
+
+def reader_of(translator):
+    return getattr(translator.network.condition, "reader", None)
+
+
+def redshift_table(made, cases, partner, redshift, translator, estimator):
+    rows = []
+    pdfs = {} if estimator is None else {case: estimator.predict(flux) for case, (flux, _) in made.items()}
+    for case in made:
+        row = {"case": case}
+        if pdfs:
+            found, own = pdfs[case].median(), pdfs["own"].median()
+            change = found - own
+            row["nmad"] = scatter((found - redshift) / (1 + redshift))
+            row["abs_change_sigma"] = np.nanmedian(np.abs(change) / pdfs["own"].std())
+            row["abs_change"] = np.nanmedian(np.abs(change) / (1 + redshift))
+            away = redshift[partner] - redshift
+            row["follows"] = np.nanmean(change * away) / np.mean(away**2) if case == "other" else np.nan
+        if reader_of(translator) is not None and case in cases and (cases[case][1] > 0).any():
+            with torch.no_grad():
+                read, error = (part.numpy() for part in reader_of(translator)(*map(torch.from_numpy, cases[case])))
+            row["read"], row["read_error"] = np.median(read), np.median(error)
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Table([[row.get(name, np.nan) for row in rows] for name in names], names=names)
+
+
+def draw(path, part, cases, made, translator, rows):
+    """A galaxy in two rows: what it was told and images above, and below the change over the stated deviation."""
+    from matplotlib.figure import Figure
+
+    shown = [case for case in ("other", "quasar", "none", "unconditioned") if case in made]
+    labels = {"other": "another galaxy's spectrum", "quasar": "a quasar's spectrum", "none": "no spectrum",
+              "unconditioned": "translator without spectra"}
+    survey, grid = translator.target_survey, translator.spectrum_grid.wavelength.value
+    band = 0  # the bluest, in which a redshift tells most
+    sides = 2 + len(shown)
+    figure = Figure(figsize=(2.05 * sides + 0.6, 4.3 * len(rows)), layout="constrained")
+    axes = figure.subplots(2 * len(rows), sides, squeeze=False)
+    colors = {"own": "#2a313b", "other": "#d55e00", "quasar": "#0072b2"}
+    for number, row in enumerate(rows):
+        top, bottom = axes[2 * number], axes[2 * number + 1]
+        flux, sigma = (part[row] for part in made["own"])
+        stretch = rgb_stretch(part["target_flux"][row], survey)
+        images = [part["target_flux"][row], flux, *(made[case][0][row] for case in shown)]
+        titles = ["real target", "its own spectrum", *(labels[case] for case in shown)]
+        for axis, image, title in zip(top, images, titles):
+            axis.imshow(rgb_image(np.nan_to_num(image), survey, stretch), origin="lower")
+            axis.set_title(title if number == 0 else "", fontsize=8)
+        top[0].set_ylabel(f"r = {part['r_mag'][row]:.1f}, z = {part['redshift'][row]:.2f}", fontsize=8)
+        for case, color in colors.items():
+            one, weight = (values[row] for values in cases[case])
+            smooth = np.convolve(np.where(weight > 0, one, np.nan), np.ones(5) / 5, "same")
+            bottom[0].plot(grid / 10, smooth / np.nanmean(smooth), color=color, lw=0.7, label=case)
+        bottom[0].set(xlabel="wavelength (nm)", ylim=(0, 3), xlim=(380, 920))
+        bottom[0].set_ylabel("spectra told", fontsize=8)
+        bottom[0].legend(fontsize=6, frameon=False, loc="upper left", handlelength=1, ncols=3, columnspacing=0.8)
+        bottom[0].tick_params(labelsize=6)
+        differences = [flux - part["target_truth"][row], *(made[case][0][row] - flux for case in shown)]
+        for axis, difference, title in zip(bottom[1:], differences, ["minus truth", *["minus its own"] * len(shown)]):
+            drawn = axis.imshow((difference / sigma)[band], origin="lower", cmap="RdBu_r", vmin=-4, vmax=4)
+            axis.set_title(title, fontsize=7)
+        bar = figure.colorbar(drawn, ax=list(bottom), shrink=0.8, pad=0.01)
+        bar.set_label(f"{survey.band_names[band]}: change / stated std", fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+        for axis in (*top, *bottom[1:]):
+            axis.set(xticks=[], yticks=[])
+    figure.savefig(path, dpi=90)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--translator", help="conditioned on the spectrum; without, a small one is trained")
+    parser.add_argument("--pairs", help="test pairs with spectra and truth, as simulate_pairs writes them")
+    parser.add_argument("--estimator", help="of redshifts, trained on target images")
+    parser.add_argument("--unconditioned", help="a translator that takes no spectrum, to compare with")
+    parser.add_argument("--spectra", nargs="+", default=[], help="files of spectra that all galaxies are told")
+    parser.add_argument("--galaxies", type=int, default=400)
+    parser.add_argument("--train", type=int, default=1500, help="pairs to train on")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", type=int, nargs="+", default=[0, 1], help="rows of the galaxies in the picture")
+    parser.add_argument("--out", required=True)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    if bool(options.translator) != bool(options.pairs):
+        parser.error("--translator and --pairs go together")
+    if options.translator:
+        translator, test = load(options.translator), PairSet.open(options.pairs)
+        estimator = load(options.estimator) if options.estimator else None
+    else:
+        translator, estimator, test = trained(options)
+    part = test.select(np.arange(min(options.galaxies, len(test))))
+    catalog = part.catalog
+    part = {**part.read(), "r_mag": np.asarray(catalog["r_mag"])}
+    cases, partner = told(translator, part, options)
+    made = {case: translator.translate_array(part["input_flux"], weight=part["input_weight"], spectrum=spectrum,
+                                             return_uncertainty=True) for case, spectrum in cases.items()}
+    if options.unconditioned:
+        made["unconditioned"] = load(options.unconditioned).translate_array(
+            part["input_flux"], weight=part["input_weight"], return_uncertainty=True)
+    survey, out = translator.target_survey, Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {"colors": color_table(made, part["target_truth"], survey), "pixels": pixel_table(made, survey),
+              "redshifts": redshift_table(made, cases, partner, part["redshift"], translator, estimator)}
+    for name, table in tables.items():
+        table.meta.update(translator=translator.name, hash=translator.hash, galaxies=len(part["redshift"]))
+        for column in table.itercols():
+            if column.dtype.kind == "f":
+                column.info.format = ".4f"
+        table.write(out / f"{name}.ecsv", overwrite=True)
+        log.info("%s\n%s\n", name, "\n".join(table.pformat(max_lines=-1, max_width=-1)))
+    draw(out / "wrong_spectrum.png", part, cases, made, translator, options.show)
+
+
+if __name__ == "__main__":
+    main()
