@@ -1,0 +1,327 @@
+"""Two SDSS runs that saw the same object, translated: does the same object come out, within the stated uncertainties?
+
+    python benchmarks/repeat_runs.py --data $GALTRANS_REAL_DATA --out repeat_runs
+
+The folder sdss-stamps-ugriz-desimcmc holds stamps of 51 x 51 pixels around twelve positions, once for each field that
+covers them. Fields of one run share their photons, so that of each run the stamp with the fewest bad pixels is taken,
+and no stamp of which more than a tenth is bad. Each pair of runs of a position is translated by the shipped translator
+(or by ``--translator``).
+
+Stamps on another grid are brought to that of the first run, and both are cut to 45 x 45 pixels around the pixel of the
+object. What is left of an offset between the runs is measured in r of the input and the second translation is shifted
+back by it. Pixels that are masked in either run are left out of both.
+
+Objects whose FWHM in r is less than 1.1 times that of the PSF are stars, and told apart as "star". Both that there are
+lie in the wings of a saturated star. Kept in ``--out`` are
+
+- repeat_runs.ecsv, a row for each object, quantity (band or colour) and aperture: magnitude in either run and their
+  difference ("input_difference" of the SDSS images themselves); "error", what the noise that the two stamps state makes
+  of the translated difference, from translations of stamps with that noise added once more, and "pull", the difference
+  over it; "pixel_pull", the difference over the sum of the translation's standard deviations, their pixels taken as
+  independent; "input_pull", the difference of the inputs over their noise;
+- repeat_pixels.ecsv, a row for each object and band: robust standard deviation and mean square of the difference of two
+  pixels over their stated standard deviations, within 4 arcsec;
+- summary.ecsv and repeat_runs.txt: the objects together;
+- repeat_runs.png: input and translation of both runs, and the difference.
+"""
+
+import argparse
+import logging
+import os
+from itertools import combinations, product
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from astropy.coordinates import SkyCoord  # noqa: E402
+from astropy.table import Table  # noqa: E402
+from photutils.aperture import CircularAperture  # noqa: E402
+from scipy import ndimage, optimize  # noqa: E402
+from semi_real import fwhm_of  # noqa: E402
+
+from astro_galtrans.images import flux_and_weight, read_stamps, regrid  # noqa: E402
+from astro_galtrans.storage import load  # noqa: E402
+
+log = logging.getLogger("repeat_runs")
+FOLDER = "sdss-stamps-ugriz-desimcmc"
+RADII = (1.0, 2.0, 4.0)  # arcsec
+KINDS = ("galaxy", "star")
+SIDE = 45
+MOST_BAD = 0.1
+POINT = 1.1  # FWHM over that of the PSF
+MOST_OF_APERTURE = 0.1  # of an aperture may be masked in either run
+
+
+def best_of_runs(cubes):
+    """One stamp a run, the one with the fewest bad pixels, in the order of the runs."""
+    runs = {}
+    for cube in sorted(cubes, key=lambda cube: cube.mask.mean()):
+        if cube.mask.mean() < MOST_BAD:
+            runs.setdefault(cube.meta["run"], cube)
+    return [runs[run] for run in sorted(runs)]
+
+
+def on_one_grid(first, second):
+    """The second stamp on the grid of the first: as it is where the two grids are one."""
+    corners = [[0, 0, SIDE], [0, SIDE, 0]]
+    there = second.wcs.world_to_pixel(first.wcs.pixel_to_world(*corners))
+    if first.shape == second.shape and np.allclose(there, corners, atol=0.01):
+        return second
+    return regrid(second, first.wcs, first.shape[1:])
+
+
+def centred(cubes, position):
+    """Both stamps cut around the object next to a position: the centroid of r in the first."""
+    cube = cubes[0]
+    x, y = (float(value) for value in cube.wcs.world_to_pixel(position))
+    lines, columns = np.indices(cube.shape[1:])
+    flux, weight = flux_and_weight(cube)
+    core = np.where((np.hypot(columns - x, lines - y) < 5) & (weight[2] > 0), np.maximum(flux[2], 0), 0)
+    place = cube.wcs.pixel_to_world((core * columns).sum() / core.sum(), (core * lines).sum() / core.sum())
+    return [cube.cutout(place, SIDE) for cube in cubes]
+
+
+def kind_of(cube):
+    """Whether an object is as narrow in r as a star."""
+    half = SIDE // 2
+    core = cube.data[2, half - 7:half + 8, half - 7:half + 8]
+    return "star" if fwhm_of(core, 1.0) < POINT * fwhm_of(cube.psf[2], 1.0) else "galaxy"
+
+
+def offset(first, second):
+    """Shift (y, x) in pixels that takes r of the second stamp to the first, by least squares with a free factor."""
+    (one, weight), (other, other_weight) = (flux_and_weight(cube) for cube in (first, second))
+    good = (weight[2] > 0) & (other_weight[2] > 0)
+    y, x = np.indices(good.shape) - SIDE // 2
+    good &= np.hypot(y, x) < 8
+    one, other = one[2].astype(float), other[2].astype(float)
+
+    def miss(shift):
+        moved = ndimage.shift(other, shift, order=3, mode="nearest")[good]
+        factor = np.sum(moved * one[good]) / np.sum(moved**2)
+        return np.sum((factor * moved - one[good])**2)
+
+    return optimize.minimize(miss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-9}).x
+
+
+def nearest(plane, bad):
+    """The plane with each bad pixel given the value of the nearest good one."""
+    return plane[tuple(ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True))]
+
+
+def moved(flux, shift, order=3):
+    """A translated image, shape ``(..., band, y, x)``, under a shift (y, x); NaN stays, and grows by a pixel."""
+    flat = flux.reshape(-1, *flux.shape[-2:])
+    result = []
+    for plane in flat:
+        bad = ~np.isfinite(plane)
+        plane = ndimage.shift(nearest(plane, bad), shift, order=order, mode="nearest")
+        result.append(np.where(ndimage.binary_dilation(bad) if bad.any() else bad, np.nan, plane))
+    return np.stack(result).reshape(flux.shape)
+
+
+def apertures(shape, scale, centre):
+    """Shares of pixels, shape (radius, y, x), around a place (x, y)."""
+    return np.stack([CircularAperture(centre, radius / scale).to_mask(method="exact").to_image(shape)
+                     for radius in RADII])
+
+
+def magnitudes(flux):
+    return -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+
+
+class Seen:
+    """Aperture fluxes of one image and of its noisy copies, and what they make of bands and colours."""
+
+    def __init__(self, flux, copies, variance, good, shares):
+        self.flux = np.einsum("byx,ryx,byx->rb", np.where(good, flux, 0), shares, good)
+        self.copies = np.einsum("nbyx,ryx,byx->nrb", np.where(good, copies, 0), shares, good)
+        self.error = np.sqrt(np.einsum("byx,ryx,byx->rb", np.where(good, variance, 0), shares**2, good))
+
+    def measured(self):
+        """Magnitudes and colours (radius, quantity), their spread in the copies, and the errors of the pixels."""
+        all_of = [magnitudes(self.flux), magnitudes(self.copies)]
+        value, copies = (np.concatenate([m, m[..., :-1] - m[..., 1:]], -1) for m in all_of)
+        error = 1.0857 * self.error / np.abs(self.flux)
+        return value, np.std(copies, axis=0), np.concatenate([error, np.hypot(error[:, :-1], error[:, 1:])], -1)
+
+
+def noisy(flux, weight, rng, number):
+    """Copies of a stamp with its stated noise added once more, and its inverse variance."""
+    deviation = np.sqrt(np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0))
+    return (flux + deviation * rng.standard_normal((number, *flux.shape))).astype(np.float32)
+
+
+def translated(translator, cube, shift, rng, number):
+    """Translation, its variance, those of noisy copies, all shifted, and the same for the stamp itself."""
+    flux, weight = flux_and_weight(cube)
+    copies = noisy(flux, weight, rng, number)
+    stack = np.concatenate([flux[None], copies])
+    images, sigma = translator.translate_array(stack, weight=np.broadcast_to(weight, stack.shape),
+                                               return_uncertainty=True)
+    images = images.astype(float)
+    variance = np.where(np.isfinite(images[0]), sigma[0].astype(float)**2, np.nan)
+    if np.any(shift):
+        images, variance = moved(images, shift), moved(variance, shift, order=1)  # a spline would go below 0
+    return images, variance, flux, weight, copies
+
+
+def compared(translator, name, cubes, seed, number):
+    """Rows of apertures and of pixels of one pair of runs, and its images."""
+    lag = offset(*cubes)
+    ratio = translator.network.step  # of the target's pixel to the input's
+    runs = [translated(translator, cube, shift, np.random.default_rng([seed, cube.meta["run"]]), number)
+            for cube, shift in zip(cubes, (np.zeros(2), lag / ratio))]
+    shape, scale = runs[0][0].shape[-2:], translator.target_survey.pixel_scale.value
+    good = np.isfinite(runs[0][0][0]) & np.isfinite(runs[1][0][0])
+    middle = [(side - 1) / 2 for side in shape]
+    shares = apertures(shape, scale, middle)
+    seen = [Seen(images[0], images[1:], variance, good, shares) for images, variance, *_ in runs]
+    input_scale = translator.input_survey.pixel_scale.value
+    input_good = (runs[0][3] > 0) & (runs[1][3] > 0)
+    input_shares = [apertures(input_good.shape[1:], input_scale, (SIDE // 2 - shift[1], SIDE // 2 - shift[0]))
+                    for shift in (np.zeros(2), lag)]
+    raw = [Seen(flux, copies, np.where(weight > 0, 1 / np.maximum(weight, 1e-30), 0), input_good, share)
+           for (_, _, flux, weight, copies), share in zip(runs, input_shares)]
+    kept = [np.einsum("byx,ryx->rb", hidden, share) / share.sum((1, 2))[:, None] < MOST_OF_APERTURE
+            for hidden, share in ((~good, shares), (~input_good, input_shares[0]))]
+    rows = _aperture_rows(name, cubes, translator.target_survey.band_names, seen, raw, kept[0] & kept[1],
+                          lag * input_scale)
+    pixels = _pixel_rows(name, translator, runs, good)
+    for row in (*rows, *pixels):
+        row["kind"] = kind_of(cubes[0])
+    return rows, pixels, runs
+
+
+def _aperture_rows(name, cubes, bands, seen, raw, kept, lag):
+    (one, spread, pixel), (other, other_spread, other_pixel) = (each.measured() for each in seen)
+    (first, _, noise), (second, _, other_noise) = (each.measured() for each in raw)
+    quantities = [*bands, *(f"{blue} - {red}" for blue, red in zip(bands, bands[1:]))]
+    kept = np.concatenate([kept, kept[:, :-1] & kept[:, 1:]], -1)
+    error, error_pixel = np.hypot(spread, other_spread), np.hypot(pixel, other_pixel)
+    rows = []
+    for k, radius in enumerate(RADII):
+        for j, quantity in enumerate(quantities):
+            if not kept[k, j]:
+                continue
+            difference, raw_difference = other[k, j] - one[k, j], second[k, j] - first[k, j]
+            rows.append({
+                "object": name, "runs": "-".join(str(cube.meta["run"]) for cube in cubes), "quantity": quantity,
+                "radius": radius, "first": one[k, j], "second": other[k, j], "difference": difference,
+                "error": error[k, j], "pull": difference / error[k, j], "pixel_pull": difference / error_pixel[k, j],
+                "input_difference": raw_difference,
+                "input_pull": raw_difference / np.hypot(noise[k, j], other_noise[k, j]),
+                "offset_arcsec": float(np.hypot(*lag))})
+    return rows
+
+
+def _pixel_rows(name, translator, runs, good):
+    share = apertures(good.shape[1:], translator.target_survey.pixel_scale.value,
+                      [(side - 1) / 2 for side in good.shape[1:]])[-1] > 0.5
+    rows = []
+    for k, band in enumerate(translator.target_survey.band_names):
+        used = share & good[k]
+        (one, variance, *_), (other, other_variance, *_) = runs
+        chi = ((other[0] - one[0])[k] / np.sqrt(variance + other_variance)[k])[used]
+        rows.append({"object": name, "band": band, "n_pixels": int(used.sum()),
+                     "robust_std": 1.4826 * np.median(np.abs(chi - np.median(chi))), "mean_square": np.mean(chi**2),
+                     "within_1": np.mean(np.abs(chi) < 1), "within_2": np.mean(np.abs(chi) < 2)})
+    return rows
+
+
+def rms(values):
+    values = values[np.isfinite(values)]
+    return np.sqrt(np.mean(values**2)) if len(values) else np.nan
+
+
+def summary(table):
+    """The objects together, a row for each quantity and aperture."""
+    rows = []
+    for kind, radius, quantity in product(KINDS, RADII, dict.fromkeys(table["quantity"])):
+        part = table[(table["kind"] == kind) & (table["quantity"] == quantity) & (table["radius"] == radius)]
+        pull = np.abs(np.asarray(part["pull"], dtype=float))
+        if np.isfinite(pull).any():
+            rows.append({
+                "kind": kind, "quantity": quantity, "radius": radius, "n": int(np.isfinite(pull).sum()),
+                "mean_difference": np.nanmean(part["difference"]), "rms_difference": rms(part["difference"]),
+                "input_rms_difference": rms(part["input_difference"]), "rms_pull": rms(part["pull"]),
+                "input_rms_pull": rms(part["input_pull"]), "pixel_rms_pull": rms(part["pixel_pull"]),
+                "within_2": np.mean(pull[np.isfinite(pull)] < 2)})
+    return Table(rows=rows)
+
+
+def picture(shown, path, bands, band="r"):
+    """A row an object: stamps of both runs, translations of both, and the difference of these over its sigma."""
+    from matplotlib.figure import Figure
+
+    titles = ("SDSS, first run", "SDSS, second run", "translated", "translated", "difference / sigma")
+    figure = Figure(figsize=(7.5, 1.55 * len(shown)), layout="constrained")
+    grid = figure.subplots(len(shown), len(titles), squeeze=False)
+    k = bands.index(band)
+    for axes, (name, runs) in zip(grid, shown.items()):
+        inputs, images = [run[2][k] for run in runs], [run[0][0][k] for run in runs]
+        chi = (images[1] - images[0]) / np.sqrt(runs[0][1][k] + runs[1][1][k])
+        for pair, two in ((inputs, axes[:2]), (images, axes[2:4])):
+            soft = 3 * np.nanmedian(np.abs(pair[0]))
+            top = np.arcsinh(np.nanmax(pair[0]) / soft)
+            for image, axis in zip(pair, two):
+                axis.imshow(np.arcsinh(image / soft), origin="lower", cmap="gray", vmin=-0.5, vmax=top)
+        shade = axes[4].imshow(chi, origin="lower", cmap="RdBu_r", vmin=-5, vmax=5)
+        axes[0].set_ylabel(name, fontsize=7)
+    figure.colorbar(shade, ax=grid[:, 4].tolist(), shrink=0.5)
+    for axis, title in zip(grid[0], titles):
+        axis.set_title(title, fontsize=8)
+    for axis in grid.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.savefig(path, dpi=80)
+
+
+def formatted(table):
+    for column in table.itercols():
+        if column.dtype.kind == "f":
+            column.format = ".3f"
+    return table
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=os.environ.get("GALTRANS_REAL_DATA"), help="folder of the real data")
+    parser.add_argument("--out", type=Path, default=Path("repeat_runs"), help="folder for tables and picture")
+    parser.add_argument("--translator", default="sdss-to-cfhtls", help="file, or name of one that comes along")
+    parser.add_argument("--copies", type=int, default=64, help="noisy copies of each stamp")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if not options.data:
+        parser.error("--data or GALTRANS_REAL_DATA must name the folder of the real data")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log.setLevel(logging.INFO)
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    translator = load(options.translator)
+    folder = Path(options.data) / FOLDER
+    rows, pixels, shown = [], [], {}
+    for name in sorted(path.name[8:-5] for path in folder.glob("stamp-r-*.fits")):
+        position = SkyCoord(*(float(part) for part in name.split("-")), unit="deg")
+        cubes = best_of_runs(read_stamps(sorted(folder.glob(f"stamp-?-{name}.fits")), bands="ugriz"))
+        for pair in combinations(cubes, 2):
+            pair = centred([pair[0], on_one_grid(*pair)], position)
+            found, of_pixels, images = compared(translator, name, pair, options.seed, options.copies)
+            rows += found
+            pixels += of_pixels
+            shown[name] = images
+    table, pixels = formatted(Table(rows=rows)), formatted(Table(rows=pixels))
+    together = formatted(summary(table))
+    for each, path in ((table, "repeat_runs"), (pixels, "repeat_pixels"), (together, "summary")):
+        each.meta.update(translator=translator.hash[:16], copies=options.copies, seed=options.seed)
+        each.write(options.out / f"{path}.ecsv", overwrite=True)
+    text = "\n\n".join("\n".join(each.pformat(max_lines=-1, max_width=-1)) for each in (together, pixels))
+    (options.out / "repeat_runs.txt").write_text(text + "\n")
+    picture(shown, options.out / "repeat_runs.png", translator.target_survey.band_names)
+    log.info(text)
+
+
+if __name__ == "__main__":
+    main()
