@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from astro_galtrans.cli._common import add_device, device_named
+from astro_galtrans.cli._common import Result, add_device, device_named
 
 __all__ = ["add_benchmark", "benchmark"]
 
@@ -37,24 +37,25 @@ def benchmark(options):
     if options.report:
         check_folder(options.report)  # before hours of work, not after
     if options.list:
-        _list(options)
-        return
+        return _list(options)
     common = {"scale": options.scale, "samples": options.samples, "device": device_named(options.device),
               "progress": not options.quiet}
     with _threads(options.threads):
         if options.prepare:
             prepare_benchmark(options.out, **common)
-            print(options.out)
-            return
+            return Result([options.out], {"folder": options.out})
         try:
             table = run_benchmark(options.out, **common, groups=options.groups, runs=options.runs,
                                   rejudge=options.rejudge, command=_command(options))
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'stopped'}; the same command goes on") from error
-    print(f"{options.out}/results.ecsv: {len(table)} rows")
+    results = f"{options.out}/results.ecsv"
+    lines, data = [f"{results}: {len(table)} rows"], {"results": results, "n_rows": len(table)}
     if options.report:
         write_benchmark_report(table, options.report)
-        print(options.report)
+        lines.append(options.report)
+        data["report"] = options.report
+    return Result(lines, data)
 
 
 def _list(options):
@@ -65,9 +66,11 @@ def _list(options):
     from astro_galtrans.benchmark._results import has_row
 
     runs = chosen_runs(benchmark_runs(options.scale, options.samples, options.groups), options.runs)
-    for run in runs:
-        done = "done" if has_row(Path(options.out), run.sample, run.name, run.key) else "-"
-        print(f"{run.sample:7} {run.group:15} {run.name:40} {run.n_steps:7} steps  {done}")
+    rows = [{"sample": run.sample, "group": run.group, "name": run.name, "n_steps": run.n_steps,
+             "done": has_row(Path(options.out), run.sample, run.name, run.key)} for run in runs]
+    return Result([
+        f"{row['sample']:7} {row['group']:15} {row['name']:40} {row['n_steps']:7} steps  "
+        f"{'done' if row['done'] else '-'}" for row in rows], {"runs": rows})
 
 
 def _command(options):

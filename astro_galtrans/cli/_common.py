@@ -1,14 +1,31 @@
-"""What several verbs share: arguments, and checks of what they are given."""
+"""What several verbs share: arguments, checks of what they are given, and what they hand back."""
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["add_device", "add_direction", "add_overwrite", "check_output", "device_named", "directed", "load_one"]
+__all__ = ["Result", "add_device", "add_direction", "add_overwrite", "add_seed", "check_output", "device_named",
+           "directed", "load_one"]
+
+
+class Result(NamedTuple):
+    """What a verb made, for people and for scripts."""
+
+    lines: list
+    """For standard output."""
+    data: dict
+    """For ``--json``: str, numbers, paths, tables, and lists and dicts of them."""
+
+
+def add_seed(parser, what, default=0):
+    """Add ``--seed``, with the words of what it is the seed of."""
+    parser.add_argument("--seed", type=int, default=default, metavar="N", help=f"of {what} (default: {default or 0})")
 
 
 def add_device(verb):
     """Add ``--device``."""
-    verb.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one for training, else cpu)")
+    verb.add_argument("--device", metavar="DEVICE",
+                      help="cpu, cuda or cuda:N (default: a GPU if there is one for training, else cpu)")
 
 
 def add_overwrite(verb):

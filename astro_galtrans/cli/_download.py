@@ -1,6 +1,6 @@
 """``galtrans download``: images from the archives of the surveys."""
 
-from astro_galtrans.cli._common import add_overwrite
+from astro_galtrans.cli._common import Result, add_overwrite
 
 __all__ = ["add_download", "download"]
 
@@ -13,7 +13,7 @@ def add_download(verb):
                       help="SDSS (whole frames, with PSF) or CFHTLS (cutouts of MegaPipe) (default: %(default)s)")
     verb.add_argument("--out", required=True, metavar="DIR",
                       help="folder for the files; what is in it already is not fetched again")
-    verb.add_argument("--bands", help="bands, as gri (default: all of the survey)")
+    verb.add_argument("--bands", metavar="BANDS", help="bands, as gri (default: all of the survey)")
     verb.add_argument("--size", type=float, default=60, metavar="ARCSEC", help="side of cutouts (default: %(default)s)")
     verb.add_argument("--mask", action="store_true", help="the masks of the SDSS frames too (fpM)")
     verb.add_argument("--fallback", action="store_true",
@@ -32,8 +32,9 @@ def download(options):
     files = download_images(
         position, options.out, options.survey, bands=options.bands, size=options.size * u.arcsec, mask=options.mask,
         fallback=options.fallback, overwrite=options.overwrite)
-    for path in files.files():
-        print(path)
+    paths = files.files()
+    return Result([str(path) for path in paths], {
+        "survey": files.survey, "files": paths, "images": files.images, "psf": files.psf, "mask": files.mask})
 
 
 def _is_number(text):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from astro_galtrans.cli._common import (
-    add_device, add_direction, add_overwrite, check_output, device_named, directed, load_one,
+    Result, add_device, add_direction, add_overwrite, add_seed, check_output, device_named, directed, load_one,
 )
 
 __all__ = ["add_evaluate", "evaluate"]
@@ -16,8 +16,7 @@ def add_evaluate(verb):
     verb.add_argument("--out", required=True, metavar="FILE", help="report to write, as report.html")
     verb.add_argument("--training", metavar="PAIRS", help="pairs to train redshift estimators on")
     verb.add_argument("--estimator", metavar="FILE", help="redshift estimator trained on real target images, as e.asdf")
-    verb.add_argument("--seed", type=int, default=0,
-                      help="of bootstrap, estimators and samples (default: %(default)s)")
+    add_seed(verb, "bootstrap, estimators and samples")
     verb.add_argument("--n-samples", type=int, default=1, metavar="N", help="images that a generative translator "
                       "draws of each galaxy, whose mean is judged (default: %(default)s)")
     add_direction(verb, "judges")
@@ -48,4 +47,6 @@ def evaluate(options):
         estimator=None if options.estimator is None else load_one(options.estimator, "RedshiftEstimator"),
         progress=not options.quiet)
     evaluation.write_report(options.out, translators=dict(zip(names, paths)), pairs=pairs, direction=options.direction)
-    print(options.out)
+    return Result([options.out], {
+        "report": options.out, "n_galaxies": evaluation.meta["n_test"], "translators": dict(zip(names, paths)),
+        "failed": evaluation.failed, "tables": evaluation.tables})

@@ -1,6 +1,6 @@
 """``galtrans photoz``."""
 
-from astro_galtrans.cli._common import add_device, add_overwrite, device_named
+from astro_galtrans.cli._common import Result, add_device, add_overwrite, add_seed, device_named
 
 __all__ = ["add_photoz", "photoz"]
 
@@ -15,7 +15,7 @@ def add_photoz(verb):
                       "may be given several times")
     verb.add_argument("--n-bootstrap", type=int, default=200, metavar="N",
                       help="resamples of the galaxies for the intervals, 0 for none (default: %(default)s)")
-    verb.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    add_seed(verb, "the bootstrap")
     add_device(verb)
     add_overwrite(verb)
 
@@ -44,7 +44,10 @@ def photoz(options):
         options.table, options.out, z_spec=options.z_spec, z_phot=options.z_phot, pdf=options.pdf, grid=options.grid,
         table=options.part, format=options.format, by=by, n_bootstrap=options.n_bootstrap, seed=options.seed,
         device=device_named(options.device), overwrite=options.overwrite)
-    print(f"{options.out}: {judgement.summary()}")
+    return Result([f"{options.out}: {judgement.summary()}"], {
+        "folder": options.out, "counts": {name: value for name, value in judgement.metrics.meta.items()
+                                          if name.startswith("n_")},
+        "metrics": judgement.metrics, "bins": judgement.bins})
 
 
 def _bins(text):

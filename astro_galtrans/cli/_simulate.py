@@ -1,6 +1,6 @@
 """``galtrans demo`` and ``galtrans simulate``: galaxies that nature did not make."""
 
-from astro_galtrans.cli._common import add_device, add_overwrite, device_named
+from astro_galtrans.cli._common import Result, add_device, add_overwrite, add_seed, device_named
 
 __all__ = ["add_demo", "add_simulate", "demo", "simulate"]
 
@@ -8,7 +8,7 @@ __all__ = ["add_demo", "add_simulate", "demo", "simulate"]
 def add_demo(verb):
     """Add the arguments of the verb."""
     verb.add_argument("--out", default="galtrans-demo", metavar="DIR", help="folder to make (default: %(default)s)")
-    verb.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: %(default)s)")
+    add_seed(verb, "all that is drawn")
     verb.add_argument("--quick", action="store_true", help="a small run that shows that all works, and no more")
     add_device(verb)
     add_overwrite(verb)
@@ -20,18 +20,20 @@ def demo(options):
 
     report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
                       overwrite=options.overwrite, progress=not options.quiet)
-    print(report)
+    return Result([str(report)], {"report": report, "folder": options.out})
 
 
 def add_simulate(verb):
     """Add the arguments of the verb."""
     verb.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
-    verb.add_argument("--n", type=int, required=True, help="number of galaxies")
-    verb.add_argument("--seed", type=int, required=True, help="galaxy i depends on the seed and on i only")
+    verb.add_argument("--n", type=int, required=True, metavar="N", help="number of galaxies")
+    verb.add_argument("--seed", type=int, required=True, metavar="N", help="galaxy i depends on the seed and on i only")
     verb.add_argument("--sample", default="bright", choices=("bright", "faint"),
                       help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
-    verb.add_argument("--input-survey", default="SDSS", metavar="NAME", help="default: %(default)s")
-    verb.add_argument("--target-survey", default="CFHTLS", metavar="NAME", help="default: %(default)s")
+    verb.add_argument("--input-survey", default="SDSS", metavar="NAME",
+                      help="survey that is translated from (default: %(default)s)")
+    verb.add_argument("--target-survey", default="CFHTLS", metavar="NAME",
+                      help="survey that is translated to (default: %(default)s)")
     verb.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
                       help="side of the input images (default: %(default)s); the target images cover the same sky")
     verb.add_argument("--truth", action="store_true", help="keep the images without noise too, to be judged against")
@@ -50,4 +52,4 @@ def simulate(options):
         sample=options.sample, input_size=options.input_size, truth=options.truth, spectra=options.spectra,
         workers=options.workers, morphologies=options.morphologies, path=options.pairs,
         overwrite=options.overwrite, progress=not options.quiet)
-    print(f"{options.pairs}: {pairs}")
+    return Result([f"{options.pairs}: {pairs}"], {"pairs": options.pairs, "n": len(pairs), "seed": options.seed})

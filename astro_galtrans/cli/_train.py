@@ -3,7 +3,9 @@
 import argparse
 import json
 
-from astro_galtrans.cli._common import add_device, add_direction, add_overwrite, check_output, device_named, directed
+from astro_galtrans.cli._common import (
+    Result, add_device, add_direction, add_overwrite, add_seed, check_output, device_named, directed,
+)
 
 __all__ = ["add_train", "train"]
 
@@ -22,9 +24,11 @@ def _add_network(group):
     # Names are checked by TrainConfig: the registries that know them all are in packages that are slow to import.
     group.add_argument("--backbone", default="unet", metavar="NAME",
                        help="unet, swin, srgan, capsule or diffusion (default: %(default)s)")
-    group.add_argument("--size", metavar="NAME", help="of the backbone: tiny for a CPU, base for a GPU, ...")
-    group.add_argument("--option", action="append", metavar="NAME=VALUE", help="of the backbone, in place of that of "
-                       "its size; VALUE is JSON or else text, as widths=[16,32]; more than once for more of them")
+    group.add_argument("--backbone-size", "--size", dest="size", metavar="NAME",
+                       help="tiny for a CPU, base for a GPU, ... (default: as the backbone has it)")
+    group.add_argument("--backbone-option", "--option", dest="option", action="append", metavar="NAME=VALUE",
+                       help="in place of that of the size; VALUE is JSON or else text, as widths=[16,32]; more than "
+                       "once for more of them")
     group.add_argument("--residual", action=argparse.BooleanOptionalAction,
                        help="whether it adds to the resampled input (default: as is usual with the objective)")
     group.add_argument("--photometry", action=argparse.BooleanOptionalAction, help="whether a head predicts fluxes in "
@@ -42,15 +46,18 @@ def _add_course(group):
     group.add_argument("--objective", default="gradient", metavar="NAME",
                        help="pixel, adversarial, denoising, gradient, gradient-unweighted, or conventional: the one "
                        "that the literature trains the backbone with (default: %(default)s)")
-    group.add_argument("--objective-option", action="append", metavar="NAME=VALUE", help="as --option")
-    group.add_argument("--epochs", type=int, default=10, help="passes over the pairs (default: %(default)s)")
-    group.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    group.add_argument("--objective-option", action="append", metavar="NAME=VALUE",
+                       help="of the objective, as --backbone-option")
+    group.add_argument("--epochs", type=int, default=10, metavar="N",
+                       help="passes over the pairs (default: %(default)s)")
+    add_seed(group, "all that is drawn")
     group.add_argument("--validation-fraction", type=float, default=0.1, metavar="SHARE",
                        help="share of the pairs that chooses the best epoch; 0 for none (default: %(default)s)")
-    group.add_argument("--batch-size", type=int, help="galaxies a step")
-    group.add_argument("--learning-rate", type=float, help="largest of the schedule")
-    group.add_argument("--precision", help="32, bf16 or 16")
-    group.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many without improvement")
+    group.add_argument("--batch-size", type=int, metavar="N", help="galaxies a step (default: 32)")
+    group.add_argument("--learning-rate", type=float, metavar="RATE",
+                       help="largest of the schedule (default: 0.002)")
+    group.add_argument("--precision", metavar="BITS", help="32, bf16 or 16 (default: 32)")
+    group.add_argument("--patience", type=int, metavar="N", help="stop after so many epochs without improvement")
     group.add_argument("--checkpoint", metavar="DIR", help="folder for a checkpoint after each epoch")
     group.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
 
@@ -79,7 +86,10 @@ def train(options):
         hint = "the same command with --resume goes on" if options.checkpoint else "nothing was written"
         raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'training stopped'}; {hint}") from error
     save(options.out, result.translator, overwrite=options.overwrite)
-    print(f"{options.out}: {result.translator}, best epoch {result.best_epoch + 1} of {len(result.history)}")
+    translator, best = result.translator, result.best_epoch + 1
+    return Result([f"{options.out}: {translator}, best epoch {best} of {len(result.history)}"], {
+        "translator": options.out, "name": translator.name, "hash": translator.hash, "best_epoch": best,
+        "history": result.history})
 
 
 def _settings(options):
@@ -94,7 +104,7 @@ def _settings(options):
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,
         "conditioning": None if options.conditioning == "none" else options.conditioning,
-        "backbone_options": _named_values("--option", options.option),
+        "backbone_options": _named_values("--backbone-option", options.option),
         "objective_options": _named_values("--objective-option", options.objective_option), **given}
 
 

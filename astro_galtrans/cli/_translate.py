@@ -1,23 +1,29 @@
 """``galtrans translate``."""
 
-from astro_galtrans.cli._common import add_device, add_overwrite, device_named, load_one
+from pathlib import Path
+
+from astro_galtrans.cli._common import Result, add_device, add_overwrite, add_seed, device_named, load_one
 
 __all__ = ["add_translate", "translate"]
 
 _OF_CUBES = ("redshift", "redshift_error", "spectrum")
 _OF_FIELDS = ("catalog", "detect", "max_magnitude", "size")
+_OPTIONS = {"size": "input-size", "max_magnitude": "max-magnitude", "redshift_error": "redshift-error"}
 
 
 def add_translate(verb):
     """Add the arguments of the verb."""
-    verb.epilog += "; or: galtrans translate t.asdf galaxy1.fits galaxy2.fits --out translated"
+    verb.epilog += "\n  galtrans translate sdss-to-cfhtls galaxy1.fits galaxy2.fits --out translated\n" \
+                   "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
     verb.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
                       "of one that comes with the package, sdss-to-cfhtls")
-    verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each")
-    verb.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each, or one set of pairs, "
+                      "as pairs.zarr, whose input images are translated")
+    verb.add_argument("--out", required=True, metavar="DIR",
+                      help="folder to write to; of pairs, the set to make, as translated.zarr")
     given = verb.add_argument_group(
         "a translator that is given more than the image", "of each cube; for a field, give --catalog columns "
-        "redshift, redshift_error or spectrum")
+        "redshift, redshift_error or spectrum; pairs have their own")
     given.add_argument("--redshift", metavar="Z[,Z...]", help="one for all or one each; nan where it is not known")
     given.add_argument("--redshift-error", metavar="DZ[,DZ...]", help="standard deviation, one for all or one each")
     given.add_argument("--spectrum", metavar="FILE[,FILE...]",
@@ -25,59 +31,79 @@ def add_translate(verb):
     samples = verb.add_argument_group("a translator that draws samples, as one with the backbone diffusion")
     samples.add_argument("--n-samples", type=int, metavar="N",
                          help="images to draw of each galaxy: the mean, with their spread as uncertainty (default: 1)")
-    samples.add_argument("--seed", type=int, help="of the samples (default: 0)")
+    add_seed(samples, "the samples", default=None)
     samples.add_argument("--steps", type=int, metavar="N", help="of the sampler (default: the translator's own)")
     field = verb.add_argument_group("a whole field")
     field.add_argument("--frames", nargs="+", metavar="PATH",
                        help="files, one a band, or a folder or pattern of them, as SDSS corrected frames")
     which = field.add_mutually_exclusive_group()
-    which.add_argument("--catalog", metavar="TABLE", help="sources, with the columns ra and dec in degrees")
+    which.add_argument("--catalog", metavar="TABLE", help="sources, with the columns ra and dec in degrees; or a "
+                       "set of pairs, without --frames")
     which.add_argument("--detect", action="store_true", help="find the galaxies (the default without --catalog)")
     field.add_argument("--max-magnitude", type=float, metavar="MAG", help="faintest to detect, in r (default: 20.5)")
-    field.add_argument("--size", type=int, metavar="PIXELS", help="side of the cutouts (default: 64)")
+    field.add_argument("--input-size", "--size", dest="size", type=int, metavar="PIXELS",
+                       help="side of the input cutouts (default: 64)")
     add_device(verb)
     add_overwrite(verb)
 
 
 def translate(options):
     """Run the verb."""
-    _check(options)
-    from astro_galtrans.field import translate_field, translate_files
+    pairs = _pairs_of(options)
+    _check(options, pairs)
+    from astro_galtrans.field import translate_field, translate_files, translate_pairs
 
     translator = load_one(options.translator, "Translator")
     common = {"overwrite": options.overwrite, "device": device_named(options.device), "progress": not options.quiet,
               "n_samples": options.n_samples, "seed": options.seed, "n_steps": options.steps}
+    if pairs is not None:
+        made = translate_pairs(translator, pairs, options.out, **common)
+        return Result([f"{options.out}: {made}"], {"pairs": options.out, "n": len(made)})
     if options.frames is None:
-        for path in translate_files(translator, options.cubes, options.out, **_conditions(options), **common):
-            print(path)
-        return
+        paths = translate_files(translator, options.cubes, options.out, **_conditions(options), **common)
+        return Result([str(path) for path in paths], {"files": paths})
     given = {name: getattr(options, name) for name in ("max_magnitude", "size")}
     table = translate_field(
         translator, options.frames[0] if len(options.frames) == 1 else options.frames, options.out,
         catalog=options.catalog, **{name: value for name, value in given.items() if value is not None}, **common)
     n_translated = int((table["status"] == "translated").sum())
-    print(f"{options.out}: {n_translated} of {len(table)} sources translated"
-          + ("" if n_translated == len(table) else "; catalog.ecsv has the reason for each of the others"))
+    why = "" if n_translated == len(table) else "; catalog.ecsv has the reason for each of the others"
+    return Result([f"{options.out}: {n_translated} of {len(table)} sources translated{why}"], {
+        "folder": options.out, "catalog": f"{options.out}/catalog.ecsv", "n_sources": len(table),
+        "n_translated": n_translated})
 
 
-def _check(options):
-    """Whether it is a field or single cubes, and nothing of the other."""
+def _pairs_of(options):
+    """The set of pairs to translate, None where it is a field or cubes."""
+    given = options.cubes if options.catalog is None else [options.catalog, *options.cubes]
+    if options.frames is not None or len(given) != 1:
+        return None
+    return given[0] if Path(given[0]).suffix == ".zarr" or Path(given[0]).is_dir() else None
+
+
+def _check(options, pairs):
+    """Whether it is a field, single cubes or pairs, and nothing of the others."""
+    if pairs is not None:
+        for name in (*_OF_CUBES, "max_magnitude", "size", "detect"):
+            if getattr(options, name) not in (None, False):
+                raise ValueError(f"--{_OPTIONS.get(name, name)} does not go with pairs, as {pairs}")
+        return
     if options.frames is None and not options.cubes:
         if options.catalog is not None:
-            raise ValueError("--catalog needs --frames, the images that its sources are on; a set of pairs is "
-                             "translated in Python, with Translator.translate_array")
+            raise ValueError("--catalog needs --frames, the images that its sources are on, or is a set of pairs, as "
+                             f"pairs.zarr; got {options.catalog}")
         raise ValueError("name the FITS cubes to translate, or a field with --frames")
     if options.frames is not None and options.cubes:
         raise ValueError(f"either cubes or --frames, got both: {', '.join(options.cubes)} and {options.frames[0]}")
     if options.frames is None:
         for name in _OF_FIELDS:
             if getattr(options, name) not in (None, False):
-                raise ValueError(f"--{name.replace('_', '-')} goes with --frames, not with cubes")
+                raise ValueError(f"--{_OPTIONS.get(name, name)} goes with --frames, not with cubes")
     else:
         for name in _OF_CUBES:
             if getattr(options, name) is not None:
                 raise ValueError(
-                    f"--{name.replace('_', '-')} goes with cubes; for a field, give --catalog a column {name}")
+                    f"--{_OPTIONS.get(name, name)} goes with cubes; for a field, give --catalog a column {name}")
     if options.max_magnitude is not None and options.catalog is not None:
         raise ValueError("--max-magnitude goes with --detect; a catalog is translated whole")
 

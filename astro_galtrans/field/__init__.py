@@ -1,6 +1,7 @@
-"""Real images through a translator: every galaxy of a field, or cubes in files."""
+"""Images through a translator: every galaxy of a field, cubes in files, or a set of pairs."""
 
 from astro_galtrans.field._field import translate_field
 from astro_galtrans.field._files import translate_files
+from astro_galtrans.field._pairs import translate_pairs
 
-__all__ = ["translate_field", "translate_files"]
+__all__ = ["translate_field", "translate_files", "translate_pairs"]

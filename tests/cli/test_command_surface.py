@@ -1,0 +1,164 @@
+"""What all verbs have in common: help, options, JSON, exit status, completion, and the page that lists it all."""
+
+import argparse
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from astro_galtrans.cli._json import as_json
+from astro_galtrans.cli._parser import VERBS, make_parser
+
+NAMES = [verb[0] for verb in VERBS]
+
+
+def _verbs():
+    action = next(one for one in make_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return action.choices
+
+
+def _options():
+    """Each option of each verb: verb, name, action."""
+    return [(name, flag, action) for name, verb in _verbs().items() for action in verb._actions
+            for flag in action.option_strings if flag.startswith("--")]
+
+
+def test_help_lists_verbs_examples_and_exit_status(run):
+    status, out, err = run("--help")
+    text = "\n".join(out)
+    assert (status, err) == (0, []) and "VERB\n" not in text.partition("verbs:")[2]
+    for name in NAMES:
+        assert f"\n    {name} " in text
+    assert "exit status: 0" in text and "\n  galtrans demo --out demo" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_verb_has_help_and_an_example_that_parses(run, name):
+    status, out, _ = run(name, "--help")
+    example = next(line for line in " ".join(out).split("example: ")[1:])
+    assert status == 0 and example.startswith(f"galtrans {name} ")
+    arguments = next(verb[4] for verb in VERBS if verb[0] == name).split()
+    options = make_parser().parse_args([name, *arguments])
+    assert options.verb == name and callable(options.run)
+
+
+def test_every_argument_is_explained():
+    for name, verb in _verbs().items():
+        for action in verb._actions:
+            assert action.help, (name, action.dest)
+            if action.nargs != 0 and not action.choices:
+                assert action.metavar or name == "pair", (name, action.option_strings)
+
+
+def test_the_same_word_is_the_same_thing():
+    """An option of several verbs takes the same kind of value in all, but for those that are listed here."""
+    common = ("verbose", "quiet", "json", "debug")
+    for name, verb in _verbs().items():
+        assert set(common) <= {action.dest for action in verb._actions}, name
+    different = {"--out", "--redshift", "--size", "--input", "--catalog", "--table", "--survey", "--bands"}
+    found = {}
+    for name, flag, action in _options():
+        told = tuple(action.choices) if action.choices else action.metavar or (action.type and "N")
+        found.setdefault(flag, {})[name] = type(action).__name__, action.type, told
+    for flag, kinds in found.items():
+        if flag not in different:
+            assert len(set(kinds.values())) == 1, (flag, kinds)
+
+
+def test_options_before_and_after_the_verb():
+    for arguments in (["-q", "--json", "info"], ["info", "-q", "--json"]):
+        options = make_parser().parse_args(arguments)
+        assert options.quiet and options.json and not options.verbose
+
+
+def test_json_of_values():
+    table = Table({"name": ["a", "b"], "value": [1.5, np.nan], "pair": np.arange(4).reshape(2, 2)})
+    table["masked"] = np.ma.MaskedArray([1, 2], [False, True])
+    values = {"t": table, "x": np.float32("inf"), "n": np.int64(3), "m": np.ma.masked, "r": range(2)}
+    found = json.loads(as_json(values))
+    assert found["t"] == [{"name": "a", "value": 1.5, "pair": [0, 1], "masked": 1},
+                          {"name": "b", "value": None, "pair": [2, 3], "masked": None}]
+    assert (found["x"], found["n"], found["m"], found["r"]) == (None, 3, None, [0, 1])
+
+
+def test_json_is_all_of_standard_output(run, tmp_path, monkeypatch, make_cube, small_translator):
+    from astro_galtrans.storage import save
+
+    monkeypatch.chdir(tmp_path)
+    make_cube().write("cube.fits")
+    save("t.asdf", small_translator)
+    status, out, err = run("translate", "t.asdf", "cube.fits", "--out", "made", "--json", "--quiet")
+    assert (status, err) == (0, [])
+    assert json.loads("\n".join(out)) == {"verb": "translate", "files": ["made/cube-cfhtls.fits"]}
+    status, out, err = run("translate", "t.asdf", "missing.fits", "--out", "other", "--json", "--quiet")
+    assert (status, out) == (2, []) and err == ["galtrans: error: no such file: missing.fits"]
+
+
+def test_json_of_benchmark_list_and_of_a_verb_that_prints(run, tmp_path, monkeypatch):
+    status, out, _ = run("benchmark", "--scale", "tiny", "--out", tmp_path / "b", "--list", "--json")
+    runs = json.loads("\n".join(out))["runs"]
+    assert status == 0 and len(runs) > 3 and not any(one["done"] for one in runs)
+    assert set(runs[0]) == {"sample", "group", "name", "n_steps", "done"}
+    parser = SimpleNamespace(parse_args=lambda _: SimpleNamespace(
+        json=True, verb="pair", verbose=False, debug=False, run=lambda _: print("a\nb")))
+    monkeypatch.setattr("astro_galtrans.cli._main.make_parser", lambda: parser)
+    assert json.loads("\n".join(run("pair")[1])) == {"verb": "pair", "lines": ["a", "b"]}
+
+
+def test_json_of_photoz(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(3)
+    z_spec, grid = rng.uniform(0.2, 0.8, 80), np.linspace(0, 1, 51)
+    centre = z_spec + 0.03 * rng.normal(size=80)
+    pdf = np.exp(-0.5 * ((grid - centre[:, None]) / 0.03) ** 2)
+    table = Table({"z_spec": z_spec, "pdf": pdf}, meta={"redshift_grid": grid.tolist()})
+    table.write(tmp_path / "densities.ecsv")
+    status, out, err = run("photoz", tmp_path / "densities.ecsv", "--out", tmp_path / "judged", "--n-bootstrap", 5,
+                           "--json", "--quiet")
+    assert status == 0, err
+    found = json.loads("\n".join(out))
+    assert found["counts"]["n_used"] == 80 and found["folder"] == str(tmp_path / "judged")
+    nmad = next(row for row in found["metrics"] if row["metric"] == "nmad")
+    assert nmad["low"] <= nmad["value"] <= nmad["high"]
+    assert set(found["bins"]) == {"z_spec", "z_phot"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(run, shell):
+    pytest.importorskip("shtab")
+    status, out, err = run("--print-completion", shell)
+    assert (status, err) == (0, [])
+    text = "\n".join(out)
+    assert all(name in text for name in ("info", "backbone-option"))
+
+
+def test_completion_in_bash(run, tmp_path):
+    pytest.importorskip("shtab")
+    script = "\n".join(run("--print-completion", "bash")[1])
+    (tmp_path / "galtrans.bash").write_text(script)
+    (tmp_path / "pairs.zarr").mkdir()
+    words = [["galtrans", "tra"], ["galtrans", "train", "--backbone-s"], ["galtrans", "train", "pa"]]
+    asks = "\n".join(f"COMP_WORDS=({' '.join(line)}); COMP_CWORD={len(line) - 1}; COMPREPLY=(); _shtab_galtrans\n"
+                     'echo "${COMPREPLY[@]}"' for line in words)
+    done = subprocess.run(["bash", "-c", f"source galtrans.bash\n{asks}"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["train translate", "--backbone-size", "pairs.zarr"], done.stderr
+
+
+def test_completion_without_shtab(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    status, out, err = run("--print-completion", "bash")
+    assert (status, out, len(err)) == (2, [], 1) and "astro_galtrans[completion]" in err[0]
+
+
+def test_output_that_nobody_reads():
+    """A reader that is gone is no traceback."""
+    code = "import os, sys\nfrom astro_galtrans.cli import main\nos.close(0)\nsys.exit(main(['info']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() in (0, 2)
