@@ -8,7 +8,9 @@ import pytest
 import torch
 
 # Not modules with examples: the configuration of Sphinx, what it makes, and scripts.
-collect_ignore = ["docs/conf.py", "docs/_build", "docs/api", "benchmarks"]
+collect_ignore = [
+    "docs/conf.py", "docs/_build", "docs/_ext", "docs/api", "docs/gallery", "docs/tutorials", "benchmarks", "examples",
+]
 
 
 def _random_states():

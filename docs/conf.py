@@ -1,8 +1,12 @@
 """Configuration of Sphinx."""
 
 import os
+import sys
 from datetime import datetime, timezone
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "astro_galtrans"
 author = "astro_galtrans developers"
@@ -18,8 +22,10 @@ extensions = [
     "sphinx_automodapi.smart_resolver",
     "numpydoc",
     "pytest_doctestplus.sphinx.doctestplus",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_ext", "GALLERY_HEADER.rst"]
 default_role = "obj"
 add_module_names = False
 
@@ -28,6 +34,25 @@ numpydoc_class_members_toctree = False
 automodapi_toctreedirnm = "api"
 automodapi_inheritance_diagram = False
 automodsumm_inherited_members = False
+
+# Every script in examples runs in the build, and stops it if it fails.
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/tutorials", "../examples/gallery"],
+    "gallery_dirs": ["tutorials", "gallery"],
+    "filename_pattern": r"\.py",
+    "within_subsection_order": "gallery.Order",
+    "reset_modules": ("gallery.set_style",),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "image_srcset": ["2x"],
+    "copyfile_regex": r".*\.rst",
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "remove_config_comments": True,
+    "thumbnail_size": (420, 300),
+}
 
 # The inventories come from the network, so that links to other projects are made where pages are published; elsewhere
 # their names stay plain text.
@@ -53,4 +78,9 @@ nitpick_ignore_regex = [
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {version}"
-html_theme_options = {"show_prev_next": False, "navigation_depth": 2, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {
+    "show_prev_next": False, "navigation_depth": 2, "secondary_sidebar_items": ["page-toc"],
+    "header_links_before_dropdown": 7,
+}
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]

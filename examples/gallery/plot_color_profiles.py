@@ -1,0 +1,39 @@
+"""
+Colour gradients: input, translated, true
+=========================================
+
+The median colour against radius, g - i, of 150 simulated galaxies, early and late types apart. The SDSS image is
+blurred by its seeing; a translator should bring back the gradient that CFHTLS sees.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from astro_galtrans.gradients import radial_color_profiles
+from astro_galtrans.simulation import simulate_pairs
+from astro_galtrans.storage import load
+
+pairs = simulate_pairs(150, input_survey="SDSS", target_survey="CFHTLS", seed=5, input_size=32, truth=True)
+translated = load("sdss-to-cfhtls").translate_array(pairs.input_flux)
+edges = np.array([0, 0.4, 0.8, 1.2, 1.7, 2.3, 3, 4])
+profiles = {
+    "SDSS, without noise": radial_color_profiles(pairs.input_truth, "SDSS", ("g", "i"), edges),
+    "translated": radial_color_profiles(translated, "CFHTLS", ("g", "i"), edges),
+    "CFHTLS, without noise": radial_color_profiles(pairs.target_truth, "CFHTLS", ("g", "i"), edges),
+}
+
+# %%
+# The filters of the two surveys differ, so that the colours of a galaxy do, too: the line of the translation should
+# be on that of CFHTLS and not on that of SDSS.
+
+radius = 0.5 * (edges[1:] + edges[:-1])
+early = np.asarray(pairs.catalog["early"], dtype=bool)
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), sharex=True)
+styles = {name: style for name, style in zip(profiles, (("0.55", "--"), ("tab:red", "-"), ("black", ":")))}
+for ax, chosen, title in zip(axes, (early, ~early), ("early types", "late types")):
+    for name, profile in profiles.items():
+        color, line = styles[name]
+        ax.plot(radius, np.nanmedian(profile[chosen], axis=0), line, color=color, marker="o", ms=4, label=name)
+    ax.set(title=f"{title}, {chosen.sum()} galaxies", xlabel="distance from the centre (arcsec)", ylabel="g - i (mag)")
+axes[0].legend()
+plt.show()

@@ -1,0 +1,119 @@
+"""
+Add a backbone and an objective
+===============================
+
+A network of your own in thirty lines, and a loss of your own in fewer; trained, stored and read like those that come
+with the package. This page is for those who write PyTorch.
+"""
+
+# %%
+# A backbone
+# ----------
+#
+# A `~astro_galtrans.backbones.Backbone` gets the softened log flux of the input bands (``planes``), the input
+# resampled to the target grid (``hints``) and the size of that grid, and gives feature maps on the target grid and
+# one vector a galaxy. Everything around it, the normalisation, the residual path, the head that makes flux of
+# features, the photometry and the uncertainty, is the same for all backbones and none of its business.
+
+import torch
+from torch import nn
+
+from astro_galtrans.backbones import Backbone, Features, Painter, available_backbones, register_backbone
+from astro_galtrans.objectives import Objective, available_objectives, register_objective
+from astro_galtrans.simulation import simulate_pairs
+from astro_galtrans.training import TrainConfig, fit
+
+
+@register_backbone("dilated")
+class Dilated(Backbone):
+    """Convolutions of growing dilation: a wide view without a pyramid.
+
+    Parameters
+    ----------
+    n_planes, n_hints, n_condition, step
+        See `~astro_galtrans.backbones.Backbone`.
+    width, depth : int, optional
+        Channels and number of convolutions.
+    """
+
+    sizes = {"tiny": {"width": 12, "depth": 3}, "base": {"width": 64, "depth": 6}}
+
+    def __init__(self, n_planes, n_hints, n_condition=0, *, step, width=12, depth=3, n_features=8):
+        super().__init__()
+        self.step, self.n_features, self.n_embedding = step, n_features, width
+        self.first = nn.Conv2d(n_planes, width, 1)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(width, width, 3, padding=2**k, dilation=2**k) for k in range(depth))
+        self.condition = nn.Linear(n_condition, width) if n_condition else None
+        self.painter = Painter(width, n_features, n_hints, n_condition)
+
+    def forward(self, planes, hints, size, condition=None):
+        x = self.first(planes)
+        if self.condition is not None:
+            x = x + self.condition(condition)[:, :, None, None]
+        for layer in self.layers:
+            x = x + nn.functional.leaky_relu(layer(x), 0.1)
+        return Features(self.painter(x, hints, size, self.step, condition), x.mean((-2, -1)))
+
+
+available_backbones()
+
+# %%
+# `~astro_galtrans.backbones.Painter` takes maps from one grid to the other, whatever the ratio of the pixels. Options
+# of the constructor are options of ``TrainConfig(backbone_options=...)``; their defaults for a CPU and a GPU stand in
+# ``sizes``.
+#
+# An objective
+# ------------
+#
+# An `~astro_galtrans.objectives.Objective` gets the prediction and the target images and gives a scalar loss and a
+# dict of numbers to log. ``output`` says in which space the network predicts, ``residual`` whether it adds to the
+# resampled input.
+
+
+@register_objective("absolute")
+class AbsoluteObjective(Objective):
+    """Mean absolute error in units of the sky noise, which a few bright pixels do not rule."""
+
+    output, residual = "log", True
+
+    def __init__(self, n_bands, n_features, n_embedding):
+        super().__init__()
+
+    def forward(self, network, prediction, target, valid, generator, progress=1.0):
+        error = torch.asinh((prediction.flux - target) / network.target_noise).abs()
+        loss = error.mean() if valid is None else error[valid].mean()
+        return loss, {"error": float(loss.detach())}
+
+
+available_objectives()
+
+# %%
+# Train them
+# ----------
+
+pairs = simulate_pairs(120, input_survey="SDSS", target_survey="CFHTLS", seed=41, input_size=16)
+train, valid = pairs.split((0.8, 0.2), seed=0)
+config = TrainConfig(backbone="dilated", objective="absolute", epochs=3, batch_size=16, seed=0)
+result = fit(train, config, validation=valid)
+result.translator
+
+# %%
+result.history["epoch", "train_loss", "valid_loss"]
+
+# %%
+# Every other thing works at once: the objectives of the package on the new backbone and the other way round,
+# translation, `~astro_galtrans.evaluation.evaluate`, and files. A file stores the *name* of a backbone and its
+# options and never its code, so that whoever reads it must have imported the module that registers the name.
+
+gradient = fit(train, TrainConfig(backbone="dilated", objective="gradient", epochs=1, batch_size=16, seed=0))
+gradient.translator.translate_array(valid.input_flux[:2]).shape
+
+# %%
+# What to test
+# ------------
+#
+# ``tests/backbones`` holds every registered backbone to one contract: grids of any size and ratio, gradients that
+# reach every weight, the same result for a galaxy whatever else is in its batch. A backbone that goes into the
+# package gets a module in ``astro_galtrans/backbones`` that is imported in its ``__init__.py``, a page in
+# ``docs/backbones``, and rows in the benchmark.
