@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
@@ -80,7 +80,7 @@ def translate_pairs(
     surveys = {"input": pairs.input_survey, "target": translator.target_survey}
     if device is not None:
         translator.to(device)
-    sampling = {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}
+    sampling: dict[str, Any] = {"n_samples": n_samples, "seed": seed, "n_steps": n_steps}
     with PairSet.writer(path, len(pairs), shapes, surveys, overwrite) as writer:
         starts = range(0, len(pairs), writer.block)
         for first in tqdm(starts, desc="translate", unit="block", disable=not progress):

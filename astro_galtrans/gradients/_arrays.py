@@ -94,7 +94,7 @@ def sed_gradient_arrays(
         raise ValueError("out and workers are for NumPy arrays, not for tensors")
     bad = ~flux.isfinite()
     if weight is not None:
-        bad = bad | ~((weight > 0) & weight.isfinite())
+        bad = bad | ~((weight > 0) & weight.isfinite())  # type: ignore[union-attr]
     variance = None
     if uncertainty and weight is not None:
         variance = 1 / weight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -61,7 +61,7 @@ def integrate_gradients(
     softening = gradients.softening.to_value(u.Jy)
     step = np.diff(np.log(gradients.wavelength.value))
     relative = [_integrate_band(gradients, band) for band in range(len(bands))]
-    flux = [None] * len(bands)
+    flux: Any = [None] * len(bands)
     total = gradients.total_flux[index] if total_flux is None else u.Quantity(total_flux)
     flux[index] = _anchored(relative[index], softening[index], total.to_value(u.Jy))
     for this, known, pair, sign in _order(index, len(bands)):

@@ -72,8 +72,8 @@ class SEDGradients:
     softening: u.Quantity
     total_flux: u.Quantity
     pixel_sides: tuple
-    wcs: object = None
-    survey: object = None
+    wcs: WCS | None = None
+    survey: Survey | None = None
     meta: dict = field(default_factory=dict, repr=False)
 
     def plot(self, band: str | None = None) -> Figure:

@@ -94,6 +94,10 @@ class BandCube(NDData):
     (8, 8)
     """
 
+    if TYPE_CHECKING:
+        _pixel_scale: Any
+        _psf: Any
+
     def __init__(
         self, data: ArrayLike | Quantity | NDData, *, unit: UnitBase | str | None = None, wcs: WCS | None = None,
         bands: str | Sequence[str], survey: Survey | str | None = None, mask: ArrayLike | None = None,
@@ -367,7 +371,8 @@ class BandCube(NDData):
 
     def __repr__(self) -> str:
         names = "".join(self.bands) if all(len(band) == 1 for band in self.bands) else ",".join(self.bands)
-        scale = "" if self.wcs is None else f" of {self.pixel_scale.to_value(u.arcsec):.4g} arcsec"
+        pixel_scale = self.pixel_scale
+        scale = "" if pixel_scale is None else f" of {pixel_scale.to_value(u.arcsec):.4g} arcsec"
         parts = {"wcs": self.wcs, "mask": self.mask, "uncertainty": self.uncertainty, "psf": _psf_of(self)}
         lacking = [name for name, part in parts.items() if part is None]
         return (f"<BandCube {names} {self.shape[1]} x {self.shape[2]} pixels{scale}, {self.unit}"

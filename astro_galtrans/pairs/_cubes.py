@@ -1,6 +1,9 @@
 """One pair as images with a place on the sky."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import InverseVariance
@@ -8,6 +11,9 @@ from astropy.nddata import InverseVariance
 from astro_galtrans.images import BandCube
 from astro_galtrans.pairs._match_grid import grid_wcs
 from astro_galtrans.spectra import to_spectrum
+
+if TYPE_CHECKING:
+    from specutils import Spectrum
 
 __all__ = ["GalaxyPair", "galaxy_pair"]
 
@@ -30,12 +36,12 @@ class GalaxyPair:
         On the grid of the set of pairs; None where the galaxy has none.
     """
 
-    input: object
-    target: object
+    input: BandCube
+    target: BandCube
     redshift: float | None
-    id: object
+    id: Any
     redshift_error: float | None = None
-    spectrum: object = None
+    spectrum: Spectrum | None = None
 
 
 def _centred_grid(survey, shape):

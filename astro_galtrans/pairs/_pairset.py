@@ -63,6 +63,19 @@ class PairSet:
         far the images of each field were apart. Parts and stored sets do not have them.
     """
 
+    if TYPE_CHECKING:
+        # ndarray, or a lazy array on disk
+        input_flux: Any
+        target_flux: Any
+        input_weight: Any
+        target_weight: Any
+        input_truth: Any
+        target_truth: Any
+        spectrum_flux: Any
+        spectrum_weight: Any
+        dropped: Table | None
+        fields: Table | None
+
     def __init__(
         self, images: Mapping[str, Any], *, redshift: np.ndarray | None, ids: np.ndarray, input_survey: Survey,
         target_survey: Survey, catalog: Table | None = None, redshift_error: np.ndarray | None = None,
@@ -88,7 +101,7 @@ class PairSet:
         input_truth: ArrayLike | Quantity | None = None, target_truth: ArrayLike | Quantity | None = None,
         input_bands: str | Sequence[str] | None = None, target_bands: str | Sequence[str] | None = None,
         redshift_error: ArrayLike | None = None,
-        spectra: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] = None,
+        spectra: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
         spectrum_grid: SpectrumGrid | None = None,
     ) -> PairSet:
         """Pairs from arrays in memory, which are copied.

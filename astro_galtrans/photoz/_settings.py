@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _CHOICES = {"output": ("bins", "density"), "schedule": ("cosine", "plateau")}
 class CheckedSettings:
     """Base of a frozen dataclass of settings, which are checked by their names and the types of their defaults."""
 
-    _least = {}
+    _least: ClassVar[dict] = {}
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -47,7 +47,7 @@ class StoredEstimator:
         Losses.
     """
 
-    _config_class = None
+    _config_class: Any = None
     _description_key = ""
 
     def __init__(

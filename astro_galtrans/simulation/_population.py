@@ -211,7 +211,7 @@ def _draw_any_galaxy(rng, population):
     bulge_radius, disc_radius = component_radii(radius, bulge_fraction, min(size_ratio, 1.0))
     knots = int(rng.integers(_MIN_KNOTS, int(population.max_knots) + 1))
     knot_light = rng.uniform(0.2, 1) * population.knot_fraction * np.clip(galaxy["disc_type"] / 2, 0, 1)
-    angle, dx, dy = rng.uniform(0, np.pi), *rng.uniform(-population.offset, population.offset, 2)
+    angle, dx, dy = rng.uniform(0, np.pi), *rng.uniform(-population.offset, population.offset, 2)  # type: ignore[misc]
     return {
         **galaxy, "absolute_r_mag": luminosity, "bulge_fraction": bulge_fraction, "half_light_radius": radius,
         "bulge_radius": bulge_radius, "disc_radius": disc_radius, "bulge_axis_ratio": bulge_ratio,

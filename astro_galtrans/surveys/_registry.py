@@ -192,7 +192,7 @@ def register_survey(survey: Survey | str | PathLike, *, overwrite: bool = False)
         The survey.
     """
     if is_survey_file(survey):
-        survey = read_survey(survey)
+        survey = read_survey(survey)  # type: ignore[arg-type]
     if not isinstance(survey, Survey):
         raise TypeError(f"survey must be a Survey or a path that ends in .yaml, .yml or .asdf, got {survey!r}")
     taken = [key for key in available_surveys() if same_name(key, survey.name)]

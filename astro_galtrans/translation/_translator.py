@@ -99,7 +99,7 @@ class Translator:
         self.name = name or f"{input_survey.name}-to-{target_survey.name}-{backbone}-{objective_name}".lower()
         self.history = history
         self.provenance = dict(provenance or {})
-        self._hash = None, None
+        self._hash: tuple[Any, Any] = (None, None)
 
     def __repr__(self) -> str:
         condition = f", given the {self.conditioning}" if self.conditioning else ""
@@ -127,7 +127,7 @@ class Translator:
     @property
     def device(self) -> torch.device:
         """Device of the weights, a `torch.device`."""
-        return self.network.target_noise.device
+        return self.network.target_noise.device  # type: ignore[return-value]
 
     def to(self, device: str | torch.device) -> Translator:
         """Move the weights to a device, and return the translator.
@@ -170,7 +170,7 @@ class Translator:
                 digest.update(np.ascontiguousarray(value).tobytes())
         return digest.hexdigest()
 
-    def target_size(self, size: int | Sequence[int]) -> Any:
+    def target_size(self, size: Sequence[int]) -> tuple[int, ...]:
         """Rows and columns of the translation of an image of ``size`` (rows, columns), a tuple of int."""
         scales = self.input_survey.pixel_scale, self.target_survey.pixel_scale
         return tuple(matching_size(int(n), *scales) for n in size)
@@ -178,7 +178,7 @@ class Translator:
     def translate_array(
         self, flux: ArrayLike | Quantity, *, weight: ArrayLike | None = None, redshift: ArrayLike | None = None,
         redshift_error: ArrayLike | None = None,
-        spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] = None, n_samples: int | None = None,
+        spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None, n_samples: int | None = None,
         seed: int | None = None, n_steps: int | None = None, galaxies: ArrayLike | None = None, batch_size: int = 256,
         device: str | torch.device | None = None, return_uncertainty: bool = False, return_samples: bool = False,
         progress: bool = False,
