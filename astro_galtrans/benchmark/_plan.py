@@ -26,8 +26,8 @@ VARIANTS = {
 }
 # The pixel objective on the network that the gradient objective is trained with.
 PIXEL_ON_OURS = {"pixel+residual": {"objective": "pixel", "residual": True, "photometry": True}}
-# The likelihood of gradients and nothing else, where their weights are all that there is.
-_BARE = {"aperture_weight": 0.0, "pixel_weight": 0.0}
+# Without what else keeps the redshift: apertures have a likelihood, without which nothing holds the flux, but no head.
+_BARE = {"pixel_weight": 0.0}
 # What is left out of, or put in the place of, a part of "gradient". A new line here is a new run.
 ABLATIONS = {
     "unweighted": {"objective": "gradient-unweighted"},
@@ -44,6 +44,8 @@ ABLATIONS = {
     "bare": {"objective": "gradient", "photometry": False, "objective_options": _BARE},
     "bare-no-flow": {"objective": "gradient", "photometry": False, "objective_options": {**_BARE, "n_flow": 0}},
     "bare-gaussian": {"objective": "gradient", "photometry": False, "objective_options": {**_BARE, "gaussian": True}},
+    "nothing-else": {"objective": "gradient", "photometry": False,
+                     "objective_options": {**_BARE, "aperture_weight": 0.0}},
 }
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
 BUDGETS = (0.5, 1, 2, 4, 8)

@@ -139,7 +139,7 @@ def _objective(runs, sample):
 def _flow(runs, sample):
     found = _studies.ablation_rows(runs, sample)
     for target, name, without in (("the flow earns its place", "full", "gaussian"),
-                                  ("the flow with gradients alone", "bare", "bare-gaussian")):
+                                  ("the flow without head and pixels", "bare", "bare-gaussian")):
         for estimator in ESTIMATORS:
             number = reduction(runs.nmad(found.get(name, []), estimator), runs.nmad(found.get(without, []), estimator))
             yield {"target": target, "sample": sample, "estimator": estimator, "images": "unet", "against": without,

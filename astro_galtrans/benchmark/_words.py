@@ -11,8 +11,9 @@ _ABLATIONS = {
     "no-residual-path": "no residual path", "no-photometry-head": "no photometry head",
     "no-apertures": "no aperture term", "no-pixels": "no pixel term",
     "gaussian": "Gaussian weights", "log-pixels": "log pixels, no gradients", "passband-only": "passband only",
-    "spatial-only": "x and y only", "bare": "gradients and flow alone",
-    "bare-no-flow": "gradients alone, no flow", "bare-gaussian": "gradients alone, Gaussian",
+    "spatial-only": "x and y only", "bare": "no head, no pixels",
+    "bare-no-flow": "no head, no pixels, no flow", "bare-gaussian": "no head, no pixels, Gaussian",
+    "nothing-else": "gradients alone",
 }
 
 # Caption and alternative text

@@ -96,7 +96,7 @@ def test_each_ablation_takes_one_thing_away():
     gradient = runs["gradient"]
     for variant, config in runs.items():
         whole = runs["bare"] if variant.startswith("bare-") else gradient
-        if variant not in ("gradient", "bare", "pixel+residual"):
+        if variant not in ("gradient", "bare", "nothing-else", "pixel+residual"):
             assert len([name for name in whole if config[name] != whole[name]]) == 1
 
 
