@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Any, Literal, NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, flux_and_weight
 from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs._match_quality import neighbour_masks
 from astro_galtrans.simulation._degrade import Degrader, placed
 from astro_galtrans.simulation._degrade_grid import scaled_wcs
 from astro_galtrans.surveys import get_survey, matching_size
@@ -35,13 +36,13 @@ _NOISE_SIDE = 900  # pixels, of the largest piece of the field on which the nois
 _MIN_BLANK = 500
 _APERTURE = 2.0  # arcsec, radius, of the magnitudes in the catalogue
 _MIN_GOOD = 0.9
-_NEIGHBOURS = ("keep", "drop")
+_NEIGHBOURS = ("keep", "drop", "mask")
 
 
 def semi_real_pairs(
     images: BandCube | Sequence[BandCube], survey: Survey | str, *, seed: int, band: str = "r",
     max_magnitude: float | None = None, min_magnitude: float | None = None, input_size: int = 32,
-    target_size: int | None = None, realizations: int = 1, neighbours: Literal["keep", "drop"] = "keep",
+    target_size: int | None = None, realizations: int = 1, neighbours: Literal["keep", "drop", "mask"] = "keep",
     extended_only: bool = True, subtract_background: bool = True, bands: Mapping[str, str] | None = None,
     psf: Quantity | ArrayLike | None = None, target_psf: Quantity | ArrayLike | None = None,
     matching: Literal["kernel", "gaussian"] = "kernel", pixel_scale: Quantity | None = None,
@@ -70,9 +71,10 @@ def semi_real_pairs(
         Side of the target stamps; default the smallest that covers the input.
     realizations : int, optional
         Inputs of each galaxy, with noise of their own.
-    neighbours : {"keep", "drop"}, optional
-        Whether galaxies with another source nearby are kept. Both stamps show the neighbour, so that a translation can
-        be learned from them; ``catalog["neighbour"]`` tells.
+    neighbours : {"keep", "drop", "mask"}, optional
+        What is done with other sources. Both stamps show them, so that a translation can be learned from them;
+        ``catalog["neighbour"]`` tells of which galaxies one is near. ``"drop"`` leaves such galaxies out; ``"mask"``
+        gives the pixels of every other source in a stamp weight 0 in both, as `~astro_galtrans.pairs.match_pairs` does.
     extended_only : bool, optional
         Whether stars are left out.
     subtract_background : bool, optional
@@ -136,6 +138,14 @@ def _check(fields, seed, realizations, neighbours, input_size):
         raise ValueError("images must have at least one field")
 
 
+class _Stamp(NamedTuple):
+    """What `neighbour_masks` has to know of a stamp: ``grid`` is the galaxy's pixel (x, y), and pixels to arcsec."""
+
+    flux: np.ndarray
+    weight: np.ndarray
+    grid: np.ndarray
+
+
 class _Field:
     """One deep image, its galaxies, and what makes their inputs."""
 
@@ -158,6 +168,8 @@ class _Field:
     def find(self, options, neighbours, brightest):
         """Find the galaxies and keep those whose stamps lie on good pixels."""
         table = detect_galaxies(self.cube, **options)
+        self.neighbours = neighbours
+        self.masked_in = {"target": options["band"], "input": self._input_band(options["band"])}
         table["number"] = np.arange(len(table))
         self.dropped = {"bright": int(np.sum(table["magnitude"] < brightest))}
         table = table[table["magnitude"] >= brightest]
@@ -177,6 +189,12 @@ class _Field:
         good = np.array([self._good(row) for row in table], dtype=bool).reshape(len(table))
         self.dropped["bad pixels"] = int(np.sum(~good))
         self.table = table[good]
+
+    def _input_band(self, band):
+        """The input's band that is made from a band, or else its middle one."""
+        made_from = {one: name for name, one in self.degrader.pairs.items()}
+        names = self.degrader.survey.band_names
+        return made_from.get(band, names[len(names) // 2])
 
     def _good(self, row):
         if self.cube.mask is None:
@@ -202,7 +220,23 @@ class _Field:
         images = {}
         for side, cube in (("input", degraded), ("target", target)):
             images[f"{side}_flux"], images[f"{side}_weight"] = flux_and_weight(cube)
+        if self.neighbours == "mask":
+            self._mask_others(images, row)
         return images
+
+    def _mask_others(self, images, row):
+        """Give other sources weight 0."""
+        half, scale = (self.target_size - 1) / 2, self.cube.pixel_scale.to_value(u.arcsec)
+        away = np.array([row["x"] - row["x0"] - half, row["y"] - row["y0"] - half])
+        surveys, stamps = {"input": self.degrader.survey, "target": self.cube.survey}, {}
+        for side, step in (("input", self.degrader.step), ("target", 1.0)):
+            flux, weight = images[f"{side}_flux"], images[f"{side}_weight"]
+            place = (flux.shape[-1] - 1) / 2 + away / step
+            stamps[side] = _Stamp(flux, weight, np.array([*place, scale * step, 0, 0, scale * step]))
+        masks, _ = neighbour_masks(stamps, surveys, self.masked_in)
+        for side, hidden in masks.items():
+            if hidden is not None:
+                images[f"{side}_weight"][:, hidden] = 0
 
 
 def _prepared(cube, subtract):
@@ -326,6 +360,7 @@ def _catalog(fields, realizations, good, light, survey, seed):
         catalog[f"{side}_good"] = share
     catalog.meta["semi_real"] = {
         "seed": int(seed), "realizations": int(realizations), "dropped": _dropped(fields),
+        "neighbours": fields[0].neighbours,
         "bands": dict(fields[0].degrader.pairs), "matching": fields[0].degrader.matching,
         "fwhm_arcsec": [field.degrader.fwhm_arcsec for field in fields],
         "noise_left": [[float(one) for one in field.noise_left] for field in fields]}

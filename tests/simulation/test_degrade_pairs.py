@@ -123,8 +123,32 @@ def test_bad_pixels_edges_and_bright_sources(field):
         semi_real_pairs(field, "SDSS", seed=1, input_size=16, max_magnitude=20, min_magnitude=19)
 
 
+def test_other_sources_are_masked_in_both(field):
+    beside = [(x + 22, y - 6) for x, y in GALAXIES[:3]]
+    star = [gaussians(beside, band.psf_fwhm.value / 0.187 / 2.3548, 19) for band in CFHTLS]
+    crowded = BandCube(field.data + np.array(star, dtype=np.float32), unit="adu", bands="gri", survey="CFHTLS",
+                       wcs=field.wcs)
+    kept, masked = (semi_real_pairs(crowded, "SDSS", neighbours=how, seed=1, input_size=32, max_magnitude=18.5)
+                    for how in ("keep", "mask"))
+    assert masked.catalog.meta["semi_real"]["neighbours"] == "mask" and len(masked) == len(kept) == 6
+    assert np.array_equal(kept.input_flux, masked.input_flux) and np.array_equal(kept.target_flux, masked.target_flux)
+    for number, place in enumerate(zip(masked.catalog["x"], masked.catalog["y"])):
+        near = [other for other in beside if np.hypot(*np.subtract(other, place)) < 30]
+        for side, scale in (("target", 1.0), ("input", 0.396 / 0.187)):
+            weight, before = (getattr(pairs, f"{side}_weight")[number] for pairs in (masked, kept))
+            hidden = weight == 0
+            assert np.array_equal(weight[~hidden], before[~hidden]) and (hidden == hidden[0]).all()
+            assert hidden.any() == bool(near)
+            y, x = np.indices(weight.shape[1:]) - (weight.shape[-1] - 1) / 2
+            assert not hidden[0][np.hypot(x, y) * scale < 6].any()
+            for other in near:
+                away = np.subtract(other, place)
+                distance = np.hypot(x * scale - away[0], y * scale - away[1])
+                assert hidden[0][distance < 3].all() and not hidden[0][distance > 20].any()
+
+
 @pytest.mark.parametrize("options, message", [
-    ({"seed": -1}, "seed must be"), ({"seed": 1, "neighbours": "mask"}, "neighbours must be one of"),
+    ({"seed": -1}, "seed must be"), ({"seed": 1, "neighbours": "hide"}, "neighbours must be one of"),
     ({"seed": 1, "realizations": 0}, "realizations must be"),
 ])
 def test_wrong_arguments(field, options, message):
