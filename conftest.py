@@ -9,7 +9,8 @@ import torch
 
 # Not modules with examples: the configuration of Sphinx, what it makes, and scripts.
 collect_ignore = [
-    "docs/conf.py", "docs/_build", "docs/_ext", "docs/api", "docs/gallery", "docs/tutorials", "benchmarks", "examples",
+    "docs/conf.py", "docs/_build", "docs/_ext", "docs/api", "docs/changes", "docs/gallery", "docs/tutorials",
+    "benchmarks", "examples",
 ]
 
 

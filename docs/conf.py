@@ -25,9 +25,11 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_ext", "GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "_ext", "changes", "GALLERY_HEADER.rst"]
 default_role = "obj"
 add_module_names = False
+# The docstrings have the types, in words.
+autodoc_typehints = "none"
 
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
