@@ -26,7 +26,7 @@ Kept in ``--out`` are, with the change always against "own",
   units of the estimator's own standard deviation; "follows", the slope of the change against the difference of the
   redshifts of the two galaxies, 1 if the image takes the redshift of the spectrum; and what the translator's reader
   reads off the spectra with its stated error;
-- wrong_spectrum.png: some galaxies.
+- wrong_spectrum.png: a galaxy (``--show``), and what changed in all of them.
 """
 
 import argparse
@@ -51,6 +51,9 @@ RADIUS, QUASAR_REDSHIFT = 4.0, 1.5
 # Wavelength, rest equivalent width and standard deviation in Angstrom.
 LINES = ((1216, 93, 19), (1546, 24, 14), (1906, 21, 24), (2800, 32, 35), (4103, 5, 19), (4346, 13, 20), (4853, 46, 40),
          (4960, 3.5, 3.9), (5008, 13, 6), (6565, 195, 47))
+LABELS = {"own": "its own spectrum", "other": "another galaxy's", "quasar": "a quasar's", "none": "no spectrum",
+          "unconditioned": "translator without spectra"}
+COLORS = {"own": "#2a313b", "other": "#d55e00", "quasar": "#0072b2", "none": "#009e73", "unconditioned": "#8a8f98"}
 
 
 def quasar_flux(wavelength, redshift):
@@ -161,9 +164,8 @@ def reader_of(translator):
     return getattr(translator.network.condition, "reader", None)
 
 
-def redshift_table(made, cases, partner, redshift, translator, estimator):
+def redshift_table(made, cases, pdfs, partner, redshift, translator):
     rows = []
-    pdfs = {} if estimator is None else {case: estimator.predict(flux) for case, (flux, _) in made.items()}
     for case in made:
         row = {"case": case}
         if pdfs:
@@ -183,47 +185,72 @@ def redshift_table(made, cases, partner, redshift, translator, estimator):
     return Table([[row.get(name, np.nan) for row in rows] for name in names], names=names)
 
 
-def draw(path, part, cases, made, translator, rows):
-    """A galaxy in two rows: what it was told and images above, and below the change over the stated deviation."""
+def draw(path, part, cases, made, pdfs, translator, row):
+    """A galaxy as each case makes it, the spectra it was told, and what changed in all galaxies."""
     from matplotlib.figure import Figure
 
-    shown = [case for case in ("other", "quasar", "none", "unconditioned") if case in made]
-    labels = {"other": "another galaxy's spectrum", "quasar": "a quasar's spectrum", "none": "no spectrum",
-              "unconditioned": "translator without spectra"}
-    survey, grid = translator.target_survey, translator.spectrum_grid.wavelength.value
-    band = 0  # the bluest, in which a redshift tells most
-    sides = 2 + len(shown)
-    figure = Figure(figsize=(2.05 * sides + 0.6, 4.3 * len(rows)), layout="constrained")
-    axes = figure.subplots(2 * len(rows), sides, squeeze=False)
-    colors = {"own": "#2a313b", "other": "#d55e00", "quasar": "#0072b2"}
-    for number, row in enumerate(rows):
-        top, bottom = axes[2 * number], axes[2 * number + 1]
-        flux, sigma = (part[row] for part in made["own"])
-        stretch = rgb_stretch(part["target_flux"][row], survey)
-        images = [part["target_flux"][row], flux, *(made[case][0][row] for case in shown)]
-        titles = ["real target", "its own spectrum", *(labels[case] for case in shown)]
-        for axis, image, title in zip(top, images, titles):
-            axis.imshow(rgb_image(np.nan_to_num(image), survey, stretch), origin="lower")
-            axis.set_title(title if number == 0 else "", fontsize=8)
-        top[0].set_ylabel(f"r = {part['r_mag'][row]:.1f}, z = {part['redshift'][row]:.2f}", fontsize=8)
-        for case, color in colors.items():
-            one, weight = (values[row] for values in cases[case])
-            smooth = np.convolve(np.where(weight > 0, one, np.nan), np.ones(5) / 5, "same")
-            bottom[0].plot(grid / 10, smooth / np.nanmean(smooth), color=color, lw=0.7, label=case)
-        bottom[0].set(xlabel="wavelength (nm)", ylim=(0, 3), xlim=(380, 920))
-        bottom[0].set_ylabel("spectra told", fontsize=8)
-        bottom[0].legend(fontsize=6, frameon=False, loc="upper left", handlelength=1, ncols=3, columnspacing=0.8)
-        bottom[0].tick_params(labelsize=6)
-        differences = [flux - part["target_truth"][row], *(made[case][0][row] - flux for case in shown)]
-        for axis, difference, title in zip(bottom[1:], differences, ["minus truth", *["minus its own"] * len(shown)]):
-            drawn = axis.imshow((difference / sigma)[band], origin="lower", cmap="RdBu_r", vmin=-4, vmax=4)
-            axis.set_title(title, fontsize=7)
-        bar = figure.colorbar(drawn, ax=list(bottom), shrink=0.8, pad=0.01)
-        bar.set_label(f"{survey.band_names[band]}: change / stated std", fontsize=7)
-        bar.ax.tick_params(labelsize=6)
-        for axis in (*top, *bottom[1:]):
-            axis.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=90)
+    shown = [case for case in LABELS if case in made]
+    survey = translator.target_survey
+    figure = Figure(figsize=(10.5, 6.6), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(3.9, 2.7))
+    _draw_galaxy(upper, part, made, shown, survey, row)
+    told, change, redshift = lower.subplots(1, 3)
+    _draw_spectra(told, cases, translator.spectrum_grid, row)
+    own, error = (values[:, 0] for values in aperture_colors(*made["own"], survey))
+    edges = np.linspace(-40, 40, 65)
+    for case in shown[1:]:
+        pull = (aperture_colors(made[case][0], None, survey)[0][:, 0] - own) / error
+        change.hist(np.clip(pull, -39.9, 39.9), edges, histtype="step", color=COLORS[case], label=LABELS[case])
+    first, second = survey.band_names[:2]
+    change.set(xlabel=f"change of {first} - {second} / stated std", ylabel="galaxies", yticks=[])
+    change.axvspan(-1, 1, color="0.85", lw=0)
+    if pdfs:
+        for case in ("other", "own"):
+            redshift.plot(part["redshift"], pdfs[case].median(), ".", ms=2.5, color=COLORS[case], label=LABELS[case])
+        redshift.plot([0, 0.45], [0, 0.45], color="0.6", lw=0.7, zorder=0)
+        redshift.set(xlabel="true redshift", ylabel="redshift read from the image", xlim=(0, 0.4), ylim=(0, 0.4))
+    for axis in (told, change, redshift):
+        axis.tick_params(labelsize=7)
+        axis.xaxis.label.set_size(8)
+        axis.yaxis.label.set_size(8)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=6.5, frameon=False, loc="upper left", handlelength=1.2)
+    change.margins(y=0.25)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_galaxy(figure, part, made, shown, survey, row):
+    axes = figure.subplots(2, 1 + len(shown))
+    flux, sigma = (part[row] for part in made["own"])
+    stretch = rgb_stretch(part["target_flux"][row], survey)
+    axes[0, 0].imshow(rgb_image(part["target_flux"][row], survey, stretch), origin="lower")
+    axes[0, 0].set_title(f"target: r = {part['r_mag'][row]:.1f}, z = {part['redshift'][row]:.2f}", fontsize=8)
+    for axis, case in zip(axes[0, 1:], shown):
+        axis.imshow(rgb_image(np.nan_to_num(made[case][0][row]), survey, stretch), origin="lower")
+        axis.set_title(LABELS[case], fontsize=8)
+    band = survey.band_names[0]  # the bluest, in which a redshift tells most
+    truth = part["target_truth"][row]
+    differences = [flux - truth, *(made[case][0][row] - flux for case in shown[1:])]
+    names = ["own minus truth", *["minus own"] * len(shown[1:])]
+    axes[1, 0].set_axis_off()
+    for axis, difference, name in zip(axes[1, 1:], differences, names):
+        drawn = axis.imshow((difference / sigma)[0], origin="lower", cmap="RdBu_r", vmin=-3, vmax=3)
+        axis.set_title(f"{band}: {name}", fontsize=8)
+    bar = figure.colorbar(drawn, ax=axes[1, 0], location="right", shrink=0.8, aspect=12)
+    bar.set_label(f"change in {band} / stated std", fontsize=8)
+    bar.ax.yaxis.set_ticks_position("left")
+    bar.ax.yaxis.set_label_position("left")
+    bar.ax.tick_params(labelsize=7)
+    for axis in axes.ravel():
+        axis.set(xticks=[], yticks=[])
+
+
+def _draw_spectra(axis, cases, grid, row):
+    for case in ("quasar", "other", "own"):
+        flux, weight = (values[row] for values in cases[case])
+        smooth = np.convolve(np.where(weight > 0, flux, np.nan), np.ones(5) / 5, "same")
+        axis.plot(grid.wavelength.value / 10, smooth / np.nanmean(smooth), color=COLORS[case], lw=0.8)
+    axis.set(xlabel="wavelength (nm)", ylabel="spectra that it was told", ylim=(0, 3), xlim=(375, 925))
 
 
 def main():
@@ -237,7 +264,7 @@ def main():
     parser.add_argument("--train", type=int, default=1500, help="pairs to train on")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--show", type=int, nargs="+", default=[0, 1], help="rows of the galaxies in the picture")
+    parser.add_argument("--show", type=int, default=0, help="row of the galaxy in the picture")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -258,10 +285,11 @@ def main():
     if options.unconditioned:
         made["unconditioned"] = load(options.unconditioned).translate_array(
             part["input_flux"], weight=part["input_weight"], return_uncertainty=True)
+    pdfs = {} if estimator is None else {case: estimator.predict(flux) for case, (flux, _) in made.items()}
     survey, out = translator.target_survey, Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     tables = {"colors": color_table(made, part["target_truth"], survey), "pixels": pixel_table(made, survey),
-              "redshifts": redshift_table(made, cases, partner, part["redshift"], translator, estimator)}
+              "redshifts": redshift_table(made, cases, pdfs, partner, part["redshift"], translator)}
     for name, table in tables.items():
         table.meta.update(translator=translator.name, hash=translator.hash, galaxies=len(part["redshift"]))
         for column in table.itercols():
@@ -269,7 +297,7 @@ def main():
                 column.info.format = ".4f"
         table.write(out / f"{name}.ecsv", overwrite=True)
         log.info("%s\n%s\n", name, "\n".join(table.pformat(max_lines=-1, max_width=-1)))
-    draw(out / "wrong_spectrum.png", part, cases, made, translator, options.show)
+    draw(out / "wrong_spectrum.png", part, cases, made, pdfs, translator, options.show)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+"""The figure of a real galaxy on the page about SED gradients: a merger in SDSS field 3918-3-213.
+
+    python benchmarks/real_galaxy.py $GALTRANS_REAL_DATA/sdss-field-003918-3-0213 docs/_static/sed_merger.png
+
+Two spirals with tidal arms. Image in g, r and i; gradients along x and y in r; gradient from g to r and colour map
+after the PSFs of the bands were matched; SEDs of the northern nucleus and of the two arms; colour in
+annuli around that nucleus. What is drawn of the SEDs and the profile is also printed.
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import astropy.units as u  # noqa: E402
+import matplotlib  # noqa: E402
+import numpy as np  # noqa: E402
+from astropy.coordinates import SkyCoord  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from PIL import Image  # noqa: E402
+from photutils.aperture import CircularAperture  # noqa: E402
+
+from astro_galtrans.evaluation._rgb import rgb_image  # noqa: E402
+from astro_galtrans.gradients import (  # noqa: E402
+    color_gradient_profile, color_map, match_psf, sed_gradients, sed_spectrum,
+)
+from astro_galtrans.gradients._flux import flux_arrays  # noqa: E402
+from astro_galtrans.gradients._plot import _STYLE, _axes, _color_panel, _panel, _profile_panel  # noqa: E402
+from astro_galtrans.images import read_cube  # noqa: E402
+
+log = logging.getLogger("real_galaxy")
+POSITION, SIZE = SkyCoord(229.52513, 42.74365, unit="deg"), 125
+NUCLEUS = SkyCoord(229.52643, 42.74402, unit="deg")
+RADII = [0, 0.6, 1.2, 1.8, 2.4, 3.0, 3.6, 4.2] * u.arcsec
+# Name, offset from the middle in pixels (x, y), radius in arcsec and colour in the figure.
+REGIONS = (("nucleus", (7, 6), 1.5, "#d6604d"), ("southern arm", (5.5, -40.5), 3.0, "#2166ac"),
+           ("northern arm", (-20.5, 40.5), 3.0, "#41ab5d"))
+
+
+def apertures(cube):
+    """Region name to its aperture and colour."""
+    middle = np.array([(side - 1) / 2 for side in cube.shape[:0:-1]])
+    scale = cube.pixel_scale.to_value(u.arcsec)
+    return {name: (CircularAperture(middle + offset, radius / scale), color)
+            for name, offset, radius, color in REGIONS}
+
+
+def draw_image(figure, cell, cube):
+    axes = _axes(figure, cell, cube.wcs, "g, r, i")
+    axes.imshow(rgb_image(cube.data, cube.survey, 0.5), origin="lower")
+    for aperture, color in apertures(cube).values():
+        aperture.plot(ax=axes, color=color, lw=1.2)
+    length = 10 / cube.pixel_scale.to_value(u.arcsec)
+    axes.plot([8, 8 + length], [8, 8], color="w", lw=1.5)
+    axes.text(8 + length / 2, 10, '10"', color="w", ha="center", va="bottom", fontsize=7)
+
+
+def draw_seds(figure, cell, cube):
+    axes = figure.add_subplot(cell)
+    for name, (aperture, color) in apertures(cube).items():
+        spectrum = sed_spectrum(cube, aperture)
+        flux = spectrum.flux.to_value(u.Jy)
+        reference = flux[2]
+        wave = spectrum.spectral_axis.to_value(u.nm)
+        order = np.argsort(wave)
+        axes.errorbar(wave[order], (flux / reference)[order], (spectrum.uncertainty.array / reference)[order], fmt="o-",
+                      ms=3.5, lw=1, color=color, label=name)
+        log.info("%s: f_nu / f_nu(r) %s +- %s", name, np.round(flux / reference, 4),
+                 np.round(spectrum.uncertainty.array / reference, 4))
+    axes.set(xlabel="wavelength (nm)", ylabel=r"f$_\nu$ / f$_\nu$(r)", title="resolved SEDs", yscale="log")
+    axes.yaxis.set_major_locator(matplotlib.ticker.FixedLocator([0.1, 0.2, 0.5, 1, 2]))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.legend(frameon=False, loc="lower right")
+
+
+def draw(cube):
+    """The figure."""
+    matched = match_psf(cube)
+    table = color_gradient_profile(cube, ("g", "r"), center=NUCLEUS, radii=RADII)
+    arrays, gradients = flux_arrays(cube, None), sed_gradients(cube)
+    for row in table:
+        log.info("%.2f arcsec: g - r = %.3f +- %.3f", row["radius"].to_value(u.arcsec), row["color"].to_value(u.mag),
+                 row["color_err"].to_value(u.mag))
+    log.info("slope %s +- %s", table.meta["slope"], table.meta["slope_err"])
+    band = arrays.cube.bands.index("r")
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(12.4, 5.8), layout="constrained")
+        upper, lower = figure.add_gridspec(2, 1)
+        upper, lower = upper.subgridspec(1, 4), lower.subgridspec(1, 4)
+        draw_image(figure, upper[0], cube)
+        _panel(figure, upper[1], gradients.x, band, "r: along x", "d ln f / dx (arcsec$^{-1}$)", False)
+        _panel(figure, upper[2], gradients.y, band, "r: along y", "d ln f / dy (arcsec$^{-1}$)", False)
+        _panel(figure, upper[3], sed_gradients(matched).passband, band - 1, "g to r",
+               r"d ln f$_\nu$ / d ln $\lambda$", False)
+        _color_panel(figure, lower[0], color_map(cube, ("g", "r")), ("g", "r"))
+        draw_seds(figure, lower[1], matched)
+        _profile_panel(figure, lower[2:], table, ("g", "r"))
+        figure.axes[-1].set(title="g - r in annuli around the nucleus", xlabel="radius (arcsec)")
+    return figure
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("field", help="folder of the frames of the field")
+    parser.add_argument("out", help="PNG file")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    paths = {band: next(Path(options.field).glob(f"frame-{band}-003918-3-0213.fits*")) for band in "ugriz"}
+    cube = read_cube(paths, survey="SDSS", position=POSITION, size=SIZE)
+    with NamedTemporaryFile(suffix=".png") as file:
+        draw(cube).savefig(file, dpi=90)
+        Image.open(file.name).convert("RGB").quantize(255, dither=Image.Dither.NONE).save(options.out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
