@@ -212,3 +212,42 @@ def test_real_spectra_keep_their_place_in_pairs(real_spectra):
     flux, weight = resample_spectra([*real_spectra.values(), None])
     assert (weight > 0).any(axis=1).tolist() == [True] * 6 + [False]
     assert np.all(np.isfinite(flux))
+
+
+def test_another_spectrum_gives_another_image():
+    """A spectrum at a wrong redshift, and a quasar's, change what a small trained network makes of an image."""
+    from astro_galtrans.pairs import PairSet
+    from astro_galtrans.spectra import SpectrumGrid
+    from astro_galtrans.training import TrainConfig, fit
+
+    grid, rng = SpectrumGrid(3800, 9200, 64), np.random.default_rng(2)
+
+    def told(redshift):
+        """A break at 4000 Angstrom in the rest frame, on the grid, with its weights."""
+        flux = 1 + 2 / (1 + np.exp(-(grid.wavelength.value / (1 + redshift) - 4000) / 60))
+        return Spectrum(flux=flux * FLUX_UNIT, spectral_axis=grid.wavelength,
+                        uncertainty=StdDevUncertainty(np.full(64, 0.05)))
+
+    redshift = rng.uniform(0.02, 0.4, 24)
+    flux = np.abs(rng.normal(2, 0.3, (24, 3, 16, 16))).astype(np.float32)
+    # The target is brighter in its bluest band by what only the spectrum tells.
+    target = 100 * np.repeat(np.repeat(flux, 2, 2), 2, 3)
+    target = np.pad(target, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    target[:, 0] *= (1 + 3 * redshift)[:, None, None]
+    pairs = PairSet.from_arrays(flux, target, input_survey="SDSS", target_survey="CFHTLS", redshift=redshift,
+                                input_bands="gri", target_bands="gri", spectra=list(map(told, redshift)),
+                                spectrum_grid=grid)
+    config = TrainConfig(epochs=20, batch_size=12, learning_rate=0.01, conditioning="spectrum", seed=0,
+                         backbone_options={"widths": [4, 8]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so short a training
+        translator = fit(pairs, config).translator
+    wavelength = grid.wavelength.value
+    quasar = Spectrum(flux=((wavelength / 5000)**-1.56 + np.exp(-0.5 * ((wavelength - 7000) / 90)**2)) * FLUX_UNIT,
+                      spectral_axis=grid.wavelength, uncertainty=StdDevUncertainty(np.full(64, 0.05)))
+    own, again, wrong, other = (translator.translate_array(flux[:1], spectrum=[one])
+                                for one in (told(0.05), told(0.05), told(0.4), quasar))
+    assert_array_equal(own, again)
+    # Little after 40 steps, but far beyond rounding; how much it is in a trained one is measured by a benchmark.
+    for one in (wrong, other):
+        assert np.abs(one - own).max() > 1e-5 * np.abs(own).max()
