@@ -3,7 +3,7 @@
     python benchmarks/real_galaxy.py $GALTRANS_REAL_DATA/sdss-field-003918-3-0213 docs/_static/sed_merger.png
 
 Two spirals with tidal arms. Image in g, r and i; gradients along x and y in r; gradient from g to r and colour map
-after the PSFs of the bands were matched; SEDs of the northern nucleus and of the two arms; colour in
+after the PSFs of the bands were matched; SEDs of the southern nucleus and of the two arms; colour in
 annuli around that nucleus. What is drawn of the SEDs and the profile is also printed.
 """
 
@@ -36,8 +36,8 @@ POSITION, SIZE = SkyCoord(229.52513, 42.74365, unit="deg"), 125
 NUCLEUS = SkyCoord(229.52643, 42.74402, unit="deg")
 RADII = [0, 0.6, 1.2, 1.8, 2.4, 3.0, 3.6, 4.2] * u.arcsec
 # Name, offset from the middle in pixels (x, y), radius in arcsec and colour in the figure.
-REGIONS = (("nucleus", (7, 6), 1.5, "#d6604d"), ("southern arm", (5.5, -40.5), 3.0, "#2166ac"),
-           ("northern arm", (-20.5, 40.5), 3.0, "#41ab5d"))
+REGIONS = (("nucleus", (7, 6), 1.5, "#d6604d"), ("northern arm", (5.5, -40.5), 3.0, "#2166ac"),
+           ("southern arm", (-20.5, 40.5), 3.0, "#41ab5d"))
 
 
 def apertures(cube):
@@ -49,13 +49,19 @@ def apertures(cube):
 
 
 def draw_image(figure, cell, cube):
-    axes = _axes(figure, cell, cube.wcs, "g, r, i")
+    axes = _axes(figure, cell, cube.wcs, "g, r, i", False)
     axes.imshow(rgb_image(cube.data, cube.survey, 0.5), origin="lower")
     for aperture, color in apertures(cube).values():
         aperture.plot(ax=axes, color=color, lw=1.2)
     length = 10 / cube.pixel_scale.to_value(u.arcsec)
     axes.plot([8, 8 + length], [8, 8], color="w", lw=1.5)
     axes.text(8 + length / 2, 10, '10"', color="w", ha="center", va="bottom", fontsize=7)
+    foot = np.array([cube.shape[2] - 24, cube.shape[1] - 24])
+    place = cube.wcs.pixel_to_world(*foot)
+    for name, angle in (("N", 0 * u.deg), ("E", 90 * u.deg)):
+        tip = np.array(cube.wcs.world_to_pixel(place.directional_offset_by(angle, 5 * u.arcsec)))
+        axes.annotate("", tip, foot, arrowprops={"arrowstyle": "->", "color": "w", "lw": 1})
+        axes.text(*(foot + 1.35 * (tip - foot)), name, color="w", ha="center", va="center", fontsize=7)
 
 
 def draw_seds(figure, cell, cube):
