@@ -3,9 +3,15 @@
     python benchmarks/real_truth.py --data $GALTRANS_REAL_DATA --out real_truth
 
 Translators are trained as in semi_real.py, in r alone, from images degraded to the pixels (0.339 arcsec), the PSF and
-the noise of the SDSS images of pair-sdss-kids-profit, to the field kids-viking-9band-profound as it is. The KiDS images
-of the five galaxies, of 0.2 arcsec and a sharper PSF, are brought to the pixels and PSF of that field before they are
-compared. One row a galaxy and translator, within 8 arcsec and without what the segmentation gives to other sources:
+the noise of the SDSS images of pair-sdss-kids-profit, to the field kids-viking-9band-profound as it is. The five
+galaxies are of r 15.0 to 16.9, nearly all of the field's of 19 to 22. Its galaxies to r 21 are therefore given 4 and 12
+times brighter too (``--factors``): light and noise of the deep image are multiplied, and the input, in which the deep
+noise stays below SDSS's own, gets the noise that SDSS would have. Translated are pieces of 49 x 49 pixels, as large as
+in training.
+
+The KiDS images of the five galaxies, of 0.2 arcsec and a sharper PSF, are brought to the pixels and PSF of that field
+before they are compared. One row a galaxy and translator, within 8 arcsec and without what the segmentation gives to
+other sources:
 
 - "flux_ratio", translated over KiDS;
 - "chi2", per pixel, by the noise of SDSS and KiDS together;
@@ -14,7 +20,7 @@ compared. One row a galaxy and translator, within 8 arcsec and without what the 
 - "back_chi2", per pixel, of the translated image, degraded by one Gaussian, a shift and a factor, all fitted, against
   the SDSS image; "kids_back_chi2", of the KiDS image likewise; "back_excess", the difference, to be at most 0.2.
 
-A picture of each galaxy is written beside the table.
+A picture is written beside the table.
 """
 
 import logging
@@ -30,9 +36,12 @@ from astropy.io import fits  # noqa: E402
 from astropy.nddata import StdDevUncertainty  # noqa: E402
 from astropy.table import Table  # noqa: E402
 from scipy import ndimage, optimize  # noqa: E402
-from semi_real import OBJECTIVES, SCALE, arguments, fwhm_of, made_pairs, parts_of, read_field, trained  # noqa: E402
+from semi_real import (  # noqa: E402
+    BRIGHTEST, OBJECTIVES, SCALE, fwhm_of, made_pairs, parsed, parser_of, parts_of, read_field, trained,
+)
 
 from astro_galtrans.images import BandCube  # noqa: E402
+from astro_galtrans.pairs import PairSet  # noqa: E402
 from astro_galtrans.simulation import degrade  # noqa: E402
 from astro_galtrans.surveys import Band, Survey, get_survey  # noqa: E402
 
@@ -40,6 +49,8 @@ log = logging.getLogger("real_truth")
 FOLDER = "pair-sdss-kids-profit"
 RADIUS = 8.0  # arcsec
 KIDS_SCALE = 0.2 * u.arcsec
+SIDE = 49  # pixels; what a network says depends on how much sky is around a galaxy
+FAINTEST = 21.0  # of galaxies that are made brighter
 LIMIT = 0.2
 
 
@@ -110,82 +121,118 @@ def back_to_sdss(image, sdss, sigma, used):
     return float(found.fun)
 
 
-def cut(image, centre, side=33):
-    y, x = (int(round(c)) for c in centre)
-    return image[y - side // 2:y + side // 2 + 1, x - side // 2:x + side // 2 + 1]
+def cut(image, side=33):
+    """The middle of an image."""
+    return image[tuple(slice((n - side) // 2, (n - side) // 2 + side) for n in image.shape)]
 
 
 def compared(name, label, translator, data, survey, width):
     """One row, and the images of the picture."""
     sdss, sigma, other, _ = read_side(data, "SDSS", name)
+    whole, kids_sigma, hidden = kids_on_the_field(data, name, survey, width, sdss.shape)
+    kids, kids_sigma, hidden, sdss, sigma, other = (
+        cut(image, SIDE) for image in (whole, kids_sigma, hidden, sdss, sigma, other))
     flux = translator.translate_array(sdss[None, None].astype(np.float32),
                                       weight=(1 / sigma**2)[None, None].astype(np.float32))[0, 0].astype(float)
-    kids, kids_sigma, hidden = kids_on_the_field(data, name, survey, width, sdss.shape)
-    y, x = np.indices(sdss.shape)
-    middle = [(side - 1) / 2 for side in sdss.shape]
-    inside = np.hypot(y - middle[0], x - middle[1]) * SCALE.value < RADIUS
-    used = inside & ~other & ~hidden
+    y, x = np.indices(sdss.shape) - SIDE // 2
+    used = (np.hypot(y, x) * SCALE.value < RADIUS) & ~other & ~hidden
     shift = registered(kids, flux, used)
-    kids = moved(kids, shift)
+    kids = cut(moved(whole, shift), SIDE)
     chi2 = np.mean(((flux - kids)**2 / (sigma**2 + kids_sigma**2))[used])
     back, kids_back = (back_to_sdss(image, sdss, sigma, used) for image in (flux, kids))
     row = {
-        "galaxy": name, "objective": label, "n_pixels": int(used.sum()),
+        "galaxy": name, "objective": label, "r": 22.5 - 2.5 * np.log10(kids[used].sum()), "n_pixels": int(used.sum()),
         "flux_ratio": flux[used].sum() / kids[used].sum(), "chi2": chi2,
         "correlation": np.corrcoef(flux[used], kids[used])[0, 1],
         "shift_x": shift[1] * SCALE.value, "shift_y": shift[0] * SCALE.value,
-        "fwhm_input": fwhm_of(cut(sdss, middle), SCALE.value), "fwhm": fwhm_of(cut(flux, middle), SCALE.value),
-        "fwhm_kids": fwhm_of(cut(kids, middle), SCALE.value), "back_chi2": back, "kids_back_chi2": kids_back,
+        "fwhm_input": fwhm_of(cut(sdss), SCALE.value), "fwhm": fwhm_of(cut(flux), SCALE.value),
+        "fwhm_kids": fwhm_of(cut(kids), SCALE.value), "back_chi2": back, "kids_back_chi2": kids_back,
         "back_excess": back - kids_back, "agrees": back - kids_back <= LIMIT}
     return row, (sdss, flux, kids)
 
 
-def picture(name, images, path):
-    """SDSS, the translated images, KiDS, and what the translated images have above KiDS."""
+def picture(shown, path):
+    """A row a galaxy: SDSS, the translated images, KiDS, and what the translated images have above KiDS."""
     from matplotlib.figure import Figure
 
-    labels = list(images)
-    sdss, _, kids = images[labels[0]]
-    panels = [("SDSS", sdss), *((label, images[label][1]) for label in labels), ("KiDS", kids)]
-    figure = Figure(figsize=(2.4 * (len(panels) + len(labels)), 2.7), layout="constrained")
-    axes = figure.subplots(1, len(panels) + len(labels))
-    middle = [(side - 1) / 2 for side in kids.shape]
+    labels = list(next(iter(shown.values())))
+    titles = ["SDSS", *labels, "KiDS", *(f"{label} - KiDS" for label in labels)]
+    figure = Figure(figsize=(1.6 * len(titles), 1.65 * len(shown)), layout="constrained")
     soft = 0.05
-    for axis, (label, image) in zip(axes, panels):
-        axis.imshow(np.arcsinh(cut(image, middle, 61) / soft), origin="lower", cmap="gray",
-                    vmin=-1, vmax=np.arcsinh(kids.max() / soft))
-        axis.set_title(label)
-    for axis, label in zip(axes[len(panels):], labels):
-        axis.imshow(cut(images[label][1] - kids, middle, 61), origin="lower", cmap="RdBu_r", vmin=-5 * soft,
-                    vmax=5 * soft)
-        axis.set_title(f"{label} - KiDS")
-    for axis in axes:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    figure.suptitle(name)
-    figure.savefig(path, dpi=100)
+    for axes, (name, images) in zip(figure.subplots(len(shown), len(titles)), shown.items()):
+        sdss, _, kids = images[labels[0]]
+        for axis, image in zip(axes, [sdss, *(images[label][1] for label in labels), kids]):
+            axis.imshow(np.arcsinh(image / soft), origin="lower", cmap="gray", vmin=-1,
+                        vmax=np.arcsinh(kids.max() / soft))
+        for axis, label in zip(axes[len(labels) + 2:], labels):
+            axis.imshow(images[label][1] - images[label][2], origin="lower", cmap="RdBu_r", vmin=-5 * soft,
+                        vmax=5 * soft)
+        axes[0].set_ylabel(name, fontsize=8)
+        for axis, title in zip(axes, titles):
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_title(title if name == next(iter(shown)) else "", fontsize=8)
+    figure.savefig(path, dpi=80)
+
+
+def brighter(cube, factor):
+    """The field with all light and noise multiplied."""
+    variance = [band.sky_noise**2 + np.maximum(plane, 0) / band.gain for band, plane in zip(cube.survey, cube.data)]
+    return BandCube(cube.data * np.float32(factor), unit=cube.unit, bands=cube.bands, survey=cube.survey, wcs=cube.wcs,
+                    psf=cube.psf, mask=cube.mask, uncertainty=StdDevUncertainty(factor * np.sqrt(variance)))
+
+
+def made_parts(data, names, options):
+    """Training and validation pairs, of the field as it is and brighter, and the field without them."""
+    field = read_field(data).select_bands("r")
+    survey = sdss_survey(data, names)
+    pairs = made_pairs(field, survey, options.out / "pairs.zarr", options, input_size=options.size)
+    parts = [[part] for part in parts_of(pairs)[:2]]
+    for number, factor in enumerate(options.factors, start=1):
+        shift = 2.5 * np.log10(factor)
+        pairs = made_pairs(
+            brighter(field, factor), survey, options.out / f"pairs-{factor:g}.zarr", options, input_size=options.size,
+            max_magnitude=FAINTEST - shift, min_magnitude=BRIGHTEST - shift, seed=options.seed + number)
+        for part in parts:
+            edges = np.min(part[0].catalog["x"]), np.max(part[0].catalog["x"])
+            x = np.asarray(pairs.catalog["x"])
+            part.append(pairs.select(np.flatnonzero((x >= edges[0]) & (x <= edges[1]))))
+    return *(joined(part) for part in parts), field
+
+
+def joined(sets):
+    """Sets of pairs as one."""
+    read = [one.read() for one in sets]
+    images = {name: np.concatenate([one[name] for one in read])
+              for name in ("input_flux", "target_flux", "input_weight", "target_weight")}
+    ids = [f"{number}-{name}" for number, one in enumerate(sets) for name in one.ids]
+    return PairSet.from_arrays(**images, ids=ids, input_survey=sets[0].input_survey,
+                               target_survey=sets[0].target_survey)
 
 
 def main():
-    options = arguments(__doc__.splitlines()[0], "real_truth", 80)
+    parser = parser_of(__doc__.splitlines()[0], "real_truth", 24, realizations=1, learning_rate=8e-4)
+    parser.add_argument("--factors", type=float, nargs="*", default=[4, 12], help="how much brighter galaxies are made")
+    parser.add_argument("--size", type=int, default=SIDE - 1, help="side of the training stamps in pixels")
+    options = parsed(parser)
     names = sorted(path.name[:7] for path in (Path(options.data) / FOLDER / "SDSS").glob("*fitim.fits"))
-    field = read_field(options.data).select_bands("r")
+    training, validation, field = made_parts(options.data, names, options)
     width = fwhm_of(field.psf[0], SCALE.value)
-    pairs = made_pairs(field, sdss_survey(options.data, names), options.out / "pairs.zarr", options, input_size=40)
-    training, validation, _ = parts_of(pairs)
+    log.info("%d training, %d validation pairs", len(training), len(validation))
     translators = {name: trained(name, training, validation, options.out, options) for name in OBJECTIVES}
-    rows = []
+    rows, shown = [], {}
     for name in names:
-        images = {}
+        images = shown[name] = {}
         for label, translator in translators.items():
             row, images[label] = compared(name, label, translator, options.data, field.survey, width)
             rows.append(row)
-        picture(name, images, options.out / f"{name}.png")
+    picture(shown, options.out / "real_truth.png")
     table = Table(rows=rows)
     for column in table.itercols():
         if column.dtype.kind == "f":
             column.format = ".3f"
-    table.meta.update(epochs=options.epochs, n_training=len(training), kids_fwhm_arcsec=float(width), limit=LIMIT)
+    table.meta.update(epochs=options.epochs, factors=options.factors, n_training=len(training),
+                      kids_fwhm_arcsec=float(width), limit=LIMIT)
     table.write(options.out / "real_truth.ecsv", overwrite=True)
     text = "\n".join(table.pformat(max_lines=-1, max_width=-1))
     (options.out / "real_truth.txt").write_text(text + "\n")

@@ -20,8 +20,8 @@ lie in the wings of a saturated star. Kept in ``--out`` are
   over it; "pixel_pull", the difference over the sum of the translation's standard deviations, their pixels taken as
   independent; "input_pull", the difference of the inputs over their noise;
 - repeat_pixels.ecsv, a row for each object and band: robust standard deviation and mean square of the difference of two
-  pixels over their stated standard deviations, within 4 arcsec;
-- summary.ecsv and repeat_runs.txt: the objects together;
+  pixels over their stated standard deviations, within 4 arcsec, and the FWHM of the PSF in either run, arcsec;
+- summary.ecsv, summary_pixels.ecsv and repeat_runs.txt: the objects together;
 - repeat_runs.png: input and translation of both runs, and the difference.
 """
 
@@ -190,6 +190,8 @@ def compared(translator, name, cubes, seed, number):
     rows = _aperture_rows(name, cubes, translator.target_survey.band_names, seen, raw, kept[0] & kept[1],
                           lag * input_scale)
     pixels = _pixel_rows(name, translator, runs, good)
+    for row, *psfs in zip(pixels, cubes[0].psf, cubes[1].psf):
+        row["fwhm_first"], row["fwhm_second"] = (fwhm_of(psf, input_scale) for psf in psfs)
     for row in (*rows, *pixels):
         row["kind"] = kind_of(cubes[0])
     return rows, pixels, runs
@@ -249,6 +251,17 @@ def summary(table):
                 "input_rms_difference": rms(part["input_difference"]), "rms_pull": rms(part["pull"]),
                 "input_rms_pull": rms(part["input_pull"]), "pixel_rms_pull": rms(part["pixel_pull"]),
                 "within_2": np.mean(pull[np.isfinite(pull)] < 2)})
+    return Table(rows=rows)
+
+
+def pixel_summary(pixels):
+    """Means over the objects of a kind, a row for each band."""
+    rows = []
+    for kind, band in product(KINDS, dict.fromkeys(pixels["band"])):
+        part = pixels[(pixels["kind"] == kind) & (pixels["band"] == band)]
+        rows.append({"kind": kind, "band": band, "n": len(part), **{
+            name: np.mean(part[name]) for name in ("robust_std", "mean_square", "within_1", "within_2", "fwhm_first",
+                                                   "fwhm_second")}})
     return Table(rows=rows)
 
 
@@ -313,11 +326,12 @@ def main():
             pixels += of_pixels
             shown[name] = images
     table, pixels = formatted(Table(rows=rows)), formatted(Table(rows=pixels))
-    together = formatted(summary(table))
-    for each, path in ((table, "repeat_runs"), (pixels, "repeat_pixels"), (together, "summary")):
+    together, of_pixels = formatted(summary(table)), formatted(pixel_summary(pixels))
+    for each, path in ((table, "repeat_runs"), (pixels, "repeat_pixels"), (together, "summary"),
+                       (of_pixels, "summary_pixels")):
         each.meta.update(translator=translator.hash[:16], copies=options.copies, seed=options.seed)
         each.write(options.out / f"{path}.ecsv", overwrite=True)
-    text = "\n\n".join("\n".join(each.pformat(max_lines=-1, max_width=-1)) for each in (together, pixels))
+    text = "\n\n".join("\n".join(each.pformat(max_lines=-1, max_width=-1)) for each in (together, of_pixels, pixels))
     (options.out / "repeat_runs.txt").write_text(text + "\n")
     picture(shown, options.out / "repeat_runs.png", translator.target_survey.band_names)
     log.info(text)

@@ -51,6 +51,7 @@ FILTERS = {"u": (3550, 560, 1e3, 1e9), "g": (4775, 1390, 8e3, 1e9), "r": (6230, 
 PARTS = (0.5, 0.15, 0.35)
 OBJECTIVES = ("pixel", "gradient")
 RADIUS = 1.5  # arcsec
+BRIGHTEST = 16.5  # magnitude; what is brighter is a saturated star
 _STAR_SIDE = 31
 _HOLE = 8  # standard deviations below the sky
 
@@ -120,9 +121,9 @@ def made_pairs(cube, survey, path, options, **settings):
         # where SDSS is not broader than the field, the field's own width
         own = np.array([band.psf_fwhm.value for band in cube.survey])
         wanted = np.maximum([band.psf_fwhm.value for band in survey], 1.02 * own) * u.arcsec
-        semi_real_pairs(cube, survey, seed=options.seed, max_magnitude=options.max_magnitude, min_magnitude=16.5,
-                        realizations=options.realizations, matching="gaussian", target_psf=wanted, path=path,
-                        **settings)
+        settings = {"seed": options.seed, "max_magnitude": options.max_magnitude, "min_magnitude": BRIGHTEST,
+                    "neighbours": options.neighbours, "realizations": options.realizations, **settings}
+        semi_real_pairs(cube, survey, matching="gaussian", target_psf=wanted, path=path, **settings)
     return PairSet.open(path)
 
 
@@ -197,16 +198,21 @@ def judged(translators, test):
     return table
 
 
-def arguments(description, out, epochs):
+def parser_of(description, out, epochs, realizations=2, learning_rate=4e-4):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", default=os.environ.get("GALTRANS_REAL_DATA"), help="folder of the real data")
     parser.add_argument("--out", type=Path, default=Path(out), help="folder for everything")
     parser.add_argument("--epochs", type=int, default=epochs)
-    parser.add_argument("--realizations", type=int, default=2, help="inputs of each galaxy")
-    parser.add_argument("--learning-rate", type=float, default=4e-4,
-                        help="at 1e-3 the photometry head of the gradient objective was seen to diverge in r alone")
+    parser.add_argument("--realizations", type=int, default=realizations, help="inputs of each galaxy")
+    parser.add_argument("--learning-rate", type=float, default=learning_rate)
     parser.add_argument("--max-magnitude", type=float, default=22.0, help="faintest galaxies, in r")
+    parser.add_argument("--neighbours", choices=("keep", "drop", "mask"), default="mask",
+                        help="what is done with other sources in a stamp")
     parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def parsed(parser):
     options = parser.parse_args()
     if not options.data:
         parser.error("--data or GALTRANS_REAL_DATA must name the folder of the real data")
@@ -219,7 +225,7 @@ def arguments(description, out, epochs):
 
 
 def main():
-    options = arguments(__doc__.splitlines()[0], "semi_real", 80)
+    options = parsed(parser_of(__doc__.splitlines()[0], "semi_real", 80))
     path = options.out / "pairs.zarr"
     cube = None if path.exists() else read_field(options.data)
     pairs = made_pairs(cube, get_survey("SDSS"), path, options)
