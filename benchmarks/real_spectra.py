@@ -1,23 +1,27 @@
-"""Redshifts that a translator's reader finds in real SDSS spectra, beside those of the survey.
+"""Redshifts that a translator's reader finds in real spectra of SDSS and DESI, beside those of the survey.
 
-    python benchmarks/real_spectra.py TRANSLATOR.asdf spec-0266-51602-0013.fits ...
+    python benchmarks/real_spectra.py TRANSLATOR.asdf spec-0266-51602-0013.fits coadd-4-80613-thru20210324.fits ...
+
+Beside a file ``coadd-*.fits`` of DESI, of one target, its ``redrock-*.fits`` must lie.
 """
 
 import argparse
-import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
 from astropy.io import fits
 from astropy.table import Table
-from specutils import Spectrum
 
-from astro_galtrans.spectra import resample_spectra
+from astro_galtrans.spectra import read_spectrum, resample_spectra
 from astro_galtrans.storage import load
 
 
 def survey_redshift(path):
-    """The redshift that the SDSS pipeline gives in the file."""
+    """The redshift that the pipeline of the survey gives, in the file or beside it."""
+    path = Path(path)
+    if path.name.startswith("coadd-"):
+        path = path.with_name(path.name.replace("coadd-", "redrock-", 1))
     with fits.open(path) as file:
         return next(float(hdu.data["Z"][0]) for hdu in file[1:] if hdu.columns and "Z" in hdu.columns.names)
 
@@ -32,14 +36,12 @@ def main():
     reader = None if translator.conditioning != "spectrum" else translator.network.condition.reader
     if reader is None:
         raise SystemExit(f"{options.translator} has no reader of redshifts")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # units that the files spell in ways of their own
-        spectra = [Spectrum.read(path) for path in options.spectra]
+    spectra = [read_spectrum(path) for path in options.spectra]
     flux, weight = map(torch.from_numpy, resample_spectra(spectra, translator.spectrum_grid))
     with torch.no_grad():
         read, error = (values.numpy() for values in reader(flux, weight))
     known = np.array([survey_redshift(path) for path in options.spectra])
-    table = Table([options.spectra, known, read, error, (read - known) / (1 + known)],
+    table = Table([[Path(path).name for path in options.spectra], known, read, error, (read - known) / (1 + known)],
                   names=["spectrum", "survey", "read", "error", "dz"])
     for name in table.colnames[1:]:
         table[name].format = ".4f"
