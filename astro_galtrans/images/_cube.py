@@ -12,9 +12,12 @@ from astropy.nddata import CCDData, NDData
 
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
+from astro_galtrans.images._ccd_write import write_bands as _write_bands
 from astro_galtrans.images._fits_write import write_cube
 from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
 from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
+from astro_galtrans.images._picture import cube_html
+from astro_galtrans.images._plot import plot_cube
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.surveys import get_survey
 
@@ -380,6 +383,9 @@ class BandCube(NDData):
                 + (f", without {', '.join(lacking)}" if lacking else "") + ">")
 
     __str__ = __repr__
+    _repr_html_ = cube_html
+    plot = plot_cube
+    write_bands = _write_bands
 
 
 def _psf_of(image):

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.nddata import InverseVariance
 
 from astro_galtrans.images import BandCube
+from astro_galtrans.pairs._display import pair_html, plot_pair
 from astro_galtrans.pairs._match_grid import grid_wcs
 from astro_galtrans.spectra import to_spectrum
 
@@ -42,6 +43,9 @@ class GalaxyPair:
     id: Any
     redshift_error: float | None = None
     spectrum: Spectrum | None = None
+
+    _repr_html_ = pair_html
+    plot = plot_pair
 
 
 def _centred_grid(survey, shape):

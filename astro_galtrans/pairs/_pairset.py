@@ -9,6 +9,7 @@ from astropy.table import Table
 
 from astro_galtrans.pairs._checks import checked_ids, checked_images, select_bands
 from astro_galtrans.pairs._cubes import galaxy_pair
+from astro_galtrans.pairs._display import pairs_html
 from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._rows import row_numbers, split_rows
 from astro_galtrans.pairs._spectra import checked_redshift, checked_redshift_error, checked_spectra
@@ -272,6 +273,8 @@ class PairSet:
             sides.append(f"{survey.name} {bands} {flux.shape[-2]}x{flux.shape[-1]} {survey.unit}")
         where = "in memory" if isinstance(self.input_flux, np.ndarray) else "on disk"
         return f"<PairSet: {len(self)} pairs, {' -> '.join(sides)}, {where}>"
+
+    _repr_html_ = pairs_html
 
     def __getitem__(self, index: int) -> GalaxyPair:
         if isinstance(index, (slice, list, tuple, np.ndarray)):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.photoz import _construct, _convert, _piecewise, _regrid
+from astro_galtrans.photoz import _construct, _convert, _display, _piecewise, _regrid
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -102,6 +102,7 @@ class RedshiftPDF:
     from_table = classmethod(_convert.from_table)
     from_qp = classmethod(_convert.from_qp)
     to_table, to_qp = _convert.to_table, _convert.to_qp
+    _repr_html_, plot = _display.pdf_html, _display.plot_pdf
     rebin, regrid, stack = _regrid.rebin, _regrid.regrid, _regrid.stack
 
     def __init__(

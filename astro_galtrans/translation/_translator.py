@@ -16,6 +16,7 @@ from astro_galtrans.objectives import build_objective
 from astro_galtrans.surveys import Survey, matching_size
 from astro_galtrans.translation import _arrays, _images
 from astro_galtrans.translation._conditions import spectrum_grid
+from astro_galtrans.translation._display import translator_html
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,6 +108,8 @@ class Translator:
             f"<Translator {self.name}: {self.input_survey.name} {','.join(self.input_survey.band_names)} -> "
             f"{self.target_survey.name} {','.join(self.target_survey.band_names)}{condition}>"
         )
+
+    _repr_html_ = translator_html
 
     @property
     def conditioning(self) -> str | None:
