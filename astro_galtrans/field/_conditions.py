@@ -3,11 +3,10 @@
 import warnings
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
-from astro_galtrans.spectra import resample_spectrum
+from astro_galtrans.spectra import read_spectrum, resample_spectrum
 
 __all__ = ["COLUMNS", "CatalogConditions", "spectrum_arrays"]
 
@@ -20,7 +19,7 @@ def spectrum_arrays(spectrum, grid):
     Parameters
     ----------
     spectrum : `specutils.Spectrum`, path-like or None
-        A path is read by `specutils.Spectrum.read`.
+        A path is read by `~astro_galtrans.spectra.read_spectrum`.
     grid : SpectrumGrid
 
     Returns
@@ -33,26 +32,12 @@ def spectrum_arrays(spectrum, grid):
     if not isinstance(spectrum, (str, Path)):
         return resample_spectrum(spectrum, grid)
     path = Path(spectrum)
-    found = _read(path)
     try:
-        return resample_spectrum(found, grid)
+        return resample_spectrum(read_spectrum(path), grid)
+    except FileFormatError:
+        raise
     except (TypeError, ValueError) as error:
         raise FileFormatError(f"{path}: {error}") from error
-
-
-def _read(path):
-    from specutils import Spectrum
-
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    try:
-        with warnings.catch_warnings():
-            # the unit of the flux in the files of SDSS
-            warnings.filterwarnings("ignore", message=".*contains multiple slashes", category=u.UnitsWarning)
-            return Spectrum.read(path)
-    except Exception as error:  # the readers have errors of many kinds, some of which are pages long
-        told = (str(error).splitlines() or [""])[0].partition(", please provide")[0]
-        raise FileFormatError(f"{path} is not a spectrum that specutils reads: {told}") from error
 
 
 class CatalogConditions:

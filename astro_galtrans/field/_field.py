@@ -55,8 +55,8 @@ def translate_field(
     catalog : `~astropy.table.Table` or path, optional
         Sources with ``ra`` and ``dec`` (degrees, unless the columns have another unit), and for a translator that is
         conditioned on them ``redshift``, with ``redshift_error`` if there is one (NaN or masked where not known), or
-        ``spectrum``, paths of files that `specutils.Spectrum.read` reads (empty or masked where there is none;
-        relative ones begin at the folder of the catalogue); other columns are handed on. Without it, galaxies are
+        ``spectrum``, paths of files that `~astro_galtrans.spectra.read_spectrum` reads (empty or masked where there is
+        none; relative ones begin at the folder of the catalogue); other columns are handed on. Without it, galaxies are
         detected.
     size : int, optional
         Side of the cutouts in input pixels.

@@ -50,7 +50,7 @@ def translate_files(
         Standard deviation of the redshift, of all or one a file; 0 without.
     spectrum : sequence, optional
         One a file, for a translator conditioned on it: a `specutils.Spectrum`, the path of a file that
-        `specutils.Spectrum.read` reads, or None where there is none.
+        `~astro_galtrans.spectra.read_spectrum` reads, or None where there is none.
     n_samples, seed, n_steps : int, optional
         How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`. The samples of a
         file depend on the seed and on its place in the list.
