@@ -13,7 +13,7 @@ The KiDS images of the five galaxies, of 0.2 arcsec and a sharper PSF, are broug
 before they are compared. One row a galaxy and translator, within 8 arcsec and without what the segmentation gives to
 other sources:
 
-- "flux_ratio", translated over KiDS;
+- "flux_ratio", translated over KiDS, and "input_ratio", SDSS over KiDS, which is the surveys' own difference;
 - "chi2", per pixel, by the noise of SDSS and KiDS together;
 - "correlation" of the pixels, after a shift ("shift_x", "shift_y", arcsec) that is fitted;
 - "fwhm_input", "fwhm", "fwhm_kids", of the galaxy in SDSS, translated and KiDS, arcsec;
@@ -142,7 +142,8 @@ def compared(name, label, translator, data, survey, width):
     back, kids_back = (back_to_sdss(image, sdss, sigma, used) for image in (flux, kids))
     row = {
         "galaxy": name, "objective": label, "r": 22.5 - 2.5 * np.log10(kids[used].sum()), "n_pixels": int(used.sum()),
-        "flux_ratio": flux[used].sum() / kids[used].sum(), "chi2": chi2,
+        "flux_ratio": flux[used].sum() / kids[used].sum(), "input_ratio": sdss[used].sum() / kids[used].sum(),
+        "chi2": chi2,
         "correlation": np.corrcoef(flux[used], kids[used])[0, 1],
         "shift_x": shift[1] * SCALE.value, "shift_y": shift[0] * SCALE.value,
         "fwhm_input": fwhm_of(cut(sdss), SCALE.value), "fwhm": fwhm_of(cut(flux), SCALE.value),
@@ -214,12 +215,13 @@ def main():
     parser = parser_of(__doc__.splitlines()[0], "real_truth", 24, realizations=1, learning_rate=8e-4)
     parser.add_argument("--factors", type=float, nargs="*", default=[4, 12], help="how much brighter galaxies are made")
     parser.add_argument("--size", type=int, default=SIDE - 1, help="side of the training stamps in pixels")
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES)
     options = parsed(parser)
     names = sorted(path.name[:7] for path in (Path(options.data) / FOLDER / "SDSS").glob("*fitim.fits"))
     training, validation, field = made_parts(options.data, names, options)
     width = fwhm_of(field.psf[0], SCALE.value)
     log.info("%d training, %d validation pairs", len(training), len(validation))
-    translators = {name: trained(name, training, validation, options.out, options) for name in OBJECTIVES}
+    translators = {name: trained(name, training, validation, options.out, options) for name in options.objectives}
     rows, shown = [], {}
     for name in names:
         images = shown[name] = {}
