@@ -4,7 +4,7 @@ A deep image, made shallow
 
 `~astro_galtrans.simulation.degrade` turns a deep image into what a shallower survey would have seen: its PSF, pixels
 and noise. Here a CFHTLS image becomes one of SDSS, and of an SDSS with a tenth and a hundredth of the exposure. Real
-deep images make :ref:`semi-real pairs <semi-real>` in this way.
+deep images make :ref:`semi-real pairs <semi_real>` in this way.
 """
 
 from dataclasses import replace

@@ -3,7 +3,7 @@ SDSS galaxies as CFHTLS would see them
 ======================================
 
 Five simulated galaxies: the SDSS image, what the shipped translator makes of it, and the CFHTLS image of the very same
-galaxy. Each row has one stretch in surface brightness, so that what differs is in the images and not in the display.
+galaxy. Each column has one stretch in surface brightness, so that what differs is in the images and not in the display.
 """
 
 import matplotlib.pyplot as plt
@@ -27,20 +27,20 @@ def planes(cube):
 # A pair is an input and a target image, each a cube of bands with its unit, WCS and noise. The translator is called
 # with the one and gives an image of the kind of the other.
 
-figure, axes = plt.subplots(5, 3, figsize=(7.2, 12))
-for row, which in zip(axes, (11, 24, 18, 26, 57)):
+figure, axes = plt.subplots(3, 5, figsize=(12, 7.6))
+for column, which in zip(axes.T, (11, 24, 18, 26, 57)):
     pair = pairs[which]
     cubes = pair.input, translate(pair.input), pair.target
     stretch = 0.15 * np.percentile(planes(pair.target)[1], 99.8)
-    for ax, cube in zip(row, cubes):
+    for ax, cube in zip(column, cubes):
         half = cube.shape[1] * cube.pixel_scale.to_value("arcsec") / 2
         ax.imshow(make_lupton_rgb(*planes(cube), stretch=stretch, Q=8), extent=(-half, half, -half, half))
         ax.set(xticks=[], yticks=[])
-    row[0].set_ylabel(f"z = {pair.redshift:.2f},  r = {pairs.catalog['r_mag'][which]:.1f}")
-    row[0].plot([-11, -6], [-11, -11], color="white")
-    row[0].text(-8.5, -10.5, '5"', color="white", ha="center")
-for ax, title in zip(axes[0], ("SDSS", "translated to CFHTLS", "CFHTLS")):
-    ax.set_title(title)
+    column[0].set_title(f"z = {pair.redshift:.2f},  r = {pairs.catalog['r_mag'][which]:.1f}")
+    column[0].plot([-11, -6], [-11, -11], color="white")
+    column[0].text(-8.5, -10.5, '5"', color="white", ha="center")
+for ax, name in zip(axes[:, 0], ("SDSS", "translated to CFHTLS", "CFHTLS")):
+    ax.set_ylabel(name, fontsize=12)
 plt.show()
 
 # %%
