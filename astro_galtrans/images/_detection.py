@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import Column, Table
+from astropy.utils import minversion
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -149,7 +150,8 @@ def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
     segments = detect_sources(smooth, limit, min_pixels, mask=bad) if np.any(smooth > limit) else None
     if segments is None:
         raise ValueError("no source stands above the threshold")
-    segments = deblend_sources(smooth, segments, min_pixels, contrast=0.005, progress_bar=False)
+    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
+    segments = deblend_sources(smooth, segments, min_pixels, contrast=0.005, **quiet)
     error = scatter
     if uncertainty is not None:
         with np.errstate(all="ignore"):

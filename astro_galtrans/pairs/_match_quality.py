@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from astropy.utils import minversion
 from scipy import ndimage
 
 __all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_of", "saturated"]
@@ -115,7 +116,8 @@ def _segments(flux, weight, fwhm):
         found = detect_sources(smooth, limit, 8, mask=~good)
     if found is None:
         return None
-    found = deblend_sources(smooth, found, 8, contrast=0.005, progress_bar=False)
+    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
+    found = deblend_sources(smooth, found, 8, contrast=0.005, **quiet)
     labels = np.asarray(found.data)
     fluxes = ndimage.sum_labels(np.where(good, flux, 0), labels, np.arange(labels.max() + 1))
     return labels, fluxes
