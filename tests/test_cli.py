@@ -216,6 +216,15 @@ def test_translators_that_are_told_more(work, run, tolerant_translator, spectrum
     assert files_in(work) == before
 
 
+def test_the_bands_of_one_galaxy(work, run):
+    read_cube("cube.fits").write_bands("my-{band}.fits")
+    status, out, err = run("translate", "t.asdf", *(f"{band}=my-{band}.fits" for band in "ugriz"), "--out", "made",
+                           "--quiet")
+    assert (status, out, err) == (0, ["made/my-cfhtls.fits"], [])
+    status, out, err = run("translate", "t.asdf", "cube.fits", "--out", "made", "--quiet")
+    np.testing.assert_array_equal(read_cube("made/my-cfhtls.fits").data, read_cube(out[0]).data)
+
+
 def test_samples(work, run, sampling_translator):
     save("d.asdf", sampling_translator)
     arguments = "translate", "d.asdf", "cube.fits", "--quiet", "--n-samples", 3, "--steps", 1
@@ -351,6 +360,8 @@ def test_bad_pixels_are_masked(work, run, make_cube):
     (["cube.fits", "cube.fits", "--out", "out"], ["cube.fits", "ASDF"]),
     (["survey.asdf", "cube.fits", "--out", "out"], ["survey.asdf must hold one Translator, it holds Survey"]),
     (["cut.asdf", "cube.fits", "--out", "out"], ["cut.asdf", "truncated"]),
+    (["t.asdf", "g=cube.fits", "g=cube.fits", "--out", "out"], ["g=cube.fits g=cube.fits names a band twice"]),
+    (["t.asdf", "g=missing.fits", "r=cube.fits", "--out", "out"], ["no such file: missing.fits"]),
     (["t.asdf", "cube.fits", "--out", "t.asdf"], ["t.asdf is a file"]),
     (["t.asdf", "cube.fits", "--out", "t.asdf/out"], ["t.asdf is not a folder"]),
     (["t.asdf", "cube.fits", "--out", "no/out"], ["no does not exist"]),

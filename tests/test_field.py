@@ -325,6 +325,20 @@ def test_files(small_translator, make_cube, tmp_path):
     translate_files(small_translator, paths[:1], tmp_path / "out", overwrite=True)
 
 
+def test_a_galaxy_with_a_file_for_each_band(small_translator, make_cube, tmp_path):
+    cube = make_cube()
+    cube.write(tmp_path / "whole.fits")
+    files = cube.write_bands(tmp_path / "my-{band}.fits")
+    whole, bands = translate_files(small_translator, [tmp_path / "whole.fits", files], tmp_path / "out")
+    assert bands.name == "my-cfhtls.fits"
+    np.testing.assert_array_equal(read_cube(bands).data, read_cube(whole).data)
+    with pytest.raises(FileNotFoundError, match="not-there-g.fits"):
+        translate_files(small_translator, [{**files, "g": tmp_path / "not-there-g.fits"}], tmp_path / "out2")
+    with pytest.raises(ValueError, match="a galaxy without a file"):
+        translate_files(small_translator, [{}], tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
+
+
 def test_files_are_all_translated_or_none(small_translator, make_cube, tmp_path):
     make_cube().write(tmp_path / "good.fits")
     make_cube(wcs=None).write(tmp_path / "bad.fits")

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Result", "add_device", "add_direction", "add_overwrite", "add_seed", "check_output", "device_named",
-           "directed", "load_one"]
+__all__ = ["Result", "add_device", "add_direction", "add_overwrite", "add_seed", "bands_of", "check_output",
+           "device_named", "directed", "load_one"]
 
 
 class Result(NamedTuple):
@@ -15,6 +15,17 @@ class Result(NamedTuple):
     """For standard output."""
     data: dict
     """For ``--json``: str, numbers, paths, tables, and lists and dicts of them."""
+
+
+def bands_of(paths):
+    """A dict of band to path where every path is one of a band, as ``r=tile-r.fits``, else None."""
+    named = [path.partition("=") for path in paths]
+    if not named or not all(equals and "/" not in band for band, equals, _ in named):
+        return None
+    bands = {band: path for band, _, path in named}
+    if len(bands) < len(named):
+        raise ValueError(f"{' '.join(paths)} names a band twice")
+    return bands
 
 
 def add_seed(parser, what, default=0):

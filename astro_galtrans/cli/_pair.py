@@ -1,6 +1,6 @@
 """``galtrans pair``."""
 
-from astro_galtrans.cli._common import add_overwrite
+from astro_galtrans.cli._common import Result, add_overwrite, bands_of
 
 __all__ = ["add_pair", "pair"]
 
@@ -80,13 +80,17 @@ def pair(options):
             neighbours="mask" if options.mask_neighbours else "flag", **given)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
-    print(f"{options.pairs}: {pairs}")
+    dropped, fields = (str(beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))
+    lines = [f"{options.pairs}: {pairs}"]
     if sheet is not None:
         _write_sheet(pairs, sheet, options)
-        print(sheet)
+        lines.append(str(sheet))
     if len(pairs.dropped):
-        print(f"{beside(options.pairs, 'dropped.ecsv')}: {_counted(pairs.dropped['reason'])}")
-    print(f"{beside(options.pairs, 'fields.ecsv')}: {_offsets(pairs.fields)}")
+        lines.append(f"{dropped}: {_counted(pairs.dropped['reason'])}")
+    lines.append(f"{fields}: {_offsets(pairs.fields)}")
+    return Result(lines, {
+        "pairs": options.pairs, "n": len(pairs), "n_dropped": len(pairs.dropped), "fields": fields,
+        "dropped": dropped if len(pairs.dropped) else None, "sheet": None if sheet is None else str(sheet)})
 
 
 def _sheet_path(options):
@@ -118,11 +122,11 @@ def _images(groups, side):
 
 def _tile(paths, side):
     """A dict of band to path, or one path."""
-    named = [path.partition("=") for path in paths]
-    if all(equals and "/" not in band for band, equals, _ in named):
-        tile = {band: path for band, _, path in named}
-        if len(tile) < len(named):
-            raise ValueError(f"--{side} names a band twice: {' '.join(paths)}")
+    try:
+        tile = bands_of(paths)
+    except ValueError as error:
+        raise ValueError(f"--{side}: {error}") from error
+    if tile is not None:
         return tile
     return paths[0] if len(paths) == 1 else list(paths)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from astro_galtrans.cli._common import Result, add_device, add_overwrite, add_seed, device_named, load_one
+from astro_galtrans.cli._common import Result, add_device, add_overwrite, add_seed, bands_of, device_named, load_one
 
 __all__ = ["add_translate", "translate"]
 
@@ -14,11 +14,13 @@ _OPTIONS = {"size": "input-size", "max_magnitude": "max-magnitude", "redshift_er
 def add_translate(verb):
     """Add the arguments of the verb."""
     verb.epilog += "\n  galtrans translate sdss-to-cfhtls galaxy1.fits galaxy2.fits --out translated\n" \
+                   "  galtrans translate t.asdf g=my-g.fits r=my-r.fits i=my-i.fits --out translated\n" \
                    "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
     verb.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
                       "of one that comes with the package, sdss-to-cfhtls")
-    verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each, or one set of pairs, "
-                      "as pairs.zarr, whose input images are translated")
+    verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each; the bands of one galaxy, "
+                      "as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images are "
+                      "translated")
     verb.add_argument("--out", required=True, metavar="DIR",
                       help="folder to write to; of pairs, the set to make, as translated.zarr")
     given = verb.add_argument_group(
@@ -60,7 +62,7 @@ def translate(options):
         made = translate_pairs(translator, pairs, options.out, **common)
         return Result([f"{options.out}: {made}"], {"pairs": options.out, "n": len(made)})
     if options.frames is None:
-        paths = translate_files(translator, options.cubes, options.out, **_conditions(options), **common)
+        paths = translate_files(translator, _galaxies(options.cubes), options.out, **_conditions(options), **common)
         return Result([str(path) for path in paths], {"files": paths})
     given = {name: getattr(options, name) for name in ("max_magnitude", "size")}
     table = translate_field(
@@ -108,9 +110,17 @@ def _check(options, pairs):
         raise ValueError("--max-magnitude goes with --detect; a catalog is translated whole")
 
 
+def _galaxies(cubes):
+    """The cubes, or the one galaxy whose bands are named."""
+    named = bands_of(cubes)
+    if named is None:
+        return cubes
+    return [named]
+
+
 def _conditions(options):
     """What is told of the cubes, by the names of `translate_files`."""
-    n, given = len(options.cubes), {}
+    n, given = len(_galaxies(options.cubes)), {}
     if options.redshift is not None:
         given["redshift"] = _numbers("--redshift", options.redshift, n)
     if options.redshift_error is not None:

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -27,8 +27,28 @@ __all__ = ["translate_files"]
 _SUFFIXES = (".bz2", ".gz", ".fz", ".fits", ".fit")
 
 
+class _Image(NamedTuple):
+    """The file of a galaxy, or those of its bands; ``path`` names it in messages, ``name`` in what is made of it."""
+
+    given: Path | dict[str, Path]
+    path: Path
+    files: list[Path]
+    name: str
+
+    @classmethod
+    def of(cls, path):
+        if not isinstance(path, dict):
+            return cls(Path(path), Path(path), [Path(path)], _stem(Path(path)))
+        if not path:
+            raise ValueError("paths has a galaxy without a file, an empty dict")
+        given = {band: Path(one) for band, one in path.items()}
+        files = list(given.values())
+        name = os.path.commonprefix([_stem(file) for file in files]).rstrip("-_. ")
+        return cls(given, files[0], files, name or _stem(files[0]))
+
+
 def translate_files(
-    translator: Translator, paths: Sequence[str | PathLike], out: str | PathLike, *,
+    translator: Translator, paths: Sequence[str | PathLike | dict[str, str | PathLike]], out: str | PathLike, *,
     redshift: Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
     spectrum: Sequence[Any] | None = None, n_samples: int | None = None, seed: int | None = None,
     n_steps: int | None = None, overwrite: bool = False, device: str | None = None, progress: bool = False,
@@ -39,11 +59,12 @@ def translate_files(
     ----------
     translator : Translator
         Trained translator.
-    paths : sequence of path-like
-        FITS files that `~astro_galtrans.images.BandCube.write` made, or that `~astro_galtrans.images.read_cube` reads.
+    paths : sequence of path-like or dict
+        FITS files that `~astro_galtrans.images.BandCube.write` made, or that `~astro_galtrans.images.read_cube` reads;
+        a galaxy that has a file for each band is a dict of band to path.
     out : path-like
-        Folder, which is made if need be; ``galaxy.fits`` becomes ``galaxy-cfhtls.fits`` in it. None of the files
-        appears before all are complete.
+        Folder, which is made if need be; ``galaxy.fits`` becomes ``galaxy-cfhtls.fits`` in it, and so do
+        ``galaxy-g.fits``, ``galaxy-r.fits``. None of the files appears before all are complete.
     redshift : sequence of float, optional
         One a file, for a translator conditioned on it; NaN where it is not known.
     redshift_error : float or sequence of float, optional
@@ -76,13 +97,14 @@ def translate_files(
     """
     if not isinstance(translator, Translator):
         raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
-    paths, out = [Path(path) for path in paths], Path(out)
-    if not paths:
+    images, out = [_Image.of(path) for path in paths], Path(out)
+    if not images:
         raise ValueError("paths must name at least one file, got none")
+    paths = [image.path for image in images]
     sampling = checked_sampling(translator, n_samples, seed, n_steps)
     told = _told(translator, paths, redshift, redshift_error, spectrum)
-    targets = [out / f"{_stem(path)}-{translator.target_survey.name.lower()}.fits" for path in paths]
-    _check_targets(paths, targets, out, overwrite)
+    targets = [out / f"{image.name}-{translator.target_survey.name.lower()}.fits" for image in images]
+    _check_targets([path for image in images for path in image.files], targets, out, overwrite)
     if device is not None:
         translator.to(device)
     made = not out.exists()
@@ -91,14 +113,14 @@ def translate_files(
     partial = None
     try:
         partial = new_folder(out, f".galtrans.{uuid.uuid4().hex}.partial")
-        for index, path in enumerate(tqdm(paths, desc="translate", unit="file", disable=not progress)):
+        for index, image in enumerate(tqdm(images, desc="translate", unit="file", disable=not progress)):
             options = {name: value[index] for name, value in told.items()}
             if sampling is not None:
                 options |= sampling._replace(galaxies=[index])._asdict()
-            cube = _translated(translator, path, options)
+            cube = _translated(translator, image, options)
             if spectrum is not None and isinstance(spectrum[index], (str, Path)):
                 cube.meta["galtrans"]["spectrum_file"] = str(spectrum[index])
-            check_space(out, (len(paths) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
+            check_space(out, (len(images) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
             cube.write(partial / targets[index].name)
         for target in targets:
             os.replace(partial / target.name, target)
@@ -160,17 +182,17 @@ def _check_targets(paths, targets, out, overwrite):
         parent = out.absolute().parent
         kind = NotADirectoryError if parent.exists() else FileNotFoundError
         raise kind(f"cannot make {out}: {parent} {'is not a folder' if parent.exists() else 'does not exist'}")
-    for path, target in zip(paths, targets):
+    for target in targets:
         if target.exists() and (not overwrite or any(target.samefile(other) for other in paths)):
             told = "is one of the files to translate" if overwrite else "exists already; overwrite=True replaces it"
             raise FileExistsError(f"{target} {told}")
 
 
-def _translated(translator, path, options):
+def _translated(translator, image, options):
     """The translation of the cube in a file; errors name the file."""
     try:
-        return translator([read_cube(path, translator.input_survey)], **options)[0]
+        return translator([read_cube(image.given, translator.input_survey)], **options)[0]
     except (ValueError, TypeError) as error:
-        if str(path) in str(error):
+        if str(image.path) in str(error):
             raise
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{image.path}: {error}") from error

@@ -1,6 +1,7 @@
 """``galtrans pair``."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,18 @@ def test_pairs_sheet_and_tables(run, work):
     assert len(dropped) + len(pairs) == 14
     assert (len(dropped) > 0) == any("without a pair" in line for line in out)
     assert np.nanmedian(np.abs(pairs.catalog["offset_east"])) < 0.05
+
+
+def test_result_for_scripts(run, work):
+    status, out, err = run("pair", "galaxies.ecsv", "pairs.zarr", "--input", "sdss.fits", "--target", "cfhtls.fits",
+                           "--input-size", 20, "--sheet", 0, "--quiet", "--json")
+    assert status == 0, err
+    made = json.loads("\n".join(out))
+    assert made["pairs"] == "pairs.zarr" and made["sheet"] is None and Path(made["fields"]).is_file()
+    assert made["n"] + made["n_dropped"] == 14 and (made["dropped"] is None) == (made["n_dropped"] == 0)
+    status, out, err = run("pair", "galaxies.ecsv", "x.zarr", "--input", "sdss.fits", "--target", "g=cfhtls-g.fits",
+                           "g=cfhtls-r.fits")
+    assert status == 2 and "--target: g=cfhtls-g.fits g=cfhtls-r.fits names a band twice" in err[0]
 
 
 def test_options_reach_the_function(run, work):
