@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from astro_galtrans.images._band_image import provenance_cards
 from astro_galtrans.images._fits_write import _meta_table, _wcs_header, _write_atomically
 
 __all__ = ["write_bands"]
 
+# What a header has of the provenance of a translated image; all of it is in the extension META.
+_PROVENANCE = {"translator": "GTNAME", "hash": "GTHASH", "input_survey": "GTINPUT", "objective": "GTTRAIN",
+               "backbone": "GTNET", "astro_galtrans_version": "GTVERS", "redshift": "GTZ"}
 _AXIS_3 = ("CTYPE3", "CRPIX3", "CRVAL3", "CDELT3")
 
 
@@ -81,6 +83,8 @@ def _header(cube, band, index):
         header["SURVEY"] = cube.survey.name
     if cube.zero_points is not None:
         header["MAGZERO"] = (float(cube.zero_points[index]), "AB magnitude of one BUNIT")
-    for key, value, comment in provenance_cards(cube.meta):
-        header[key] = (value, comment)
+    made = cube.meta.get("galtrans")
+    for name, key in _PROVENANCE.items():
+        if isinstance(made, dict) and isinstance(made.get(name), (str, int, float)):
+            header[key] = (made[name], name.replace("_", " ") if name != "hash" else "")
     return header

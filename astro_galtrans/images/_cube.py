@@ -12,7 +12,6 @@ from astropy.nddata import CCDData, NDData
 
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
-from astro_galtrans.images._band_image import BandImage
 from astro_galtrans.images._ccd_write import write_bands as _write_bands
 from astro_galtrans.images._fits_write import write_cube
 from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
@@ -212,7 +211,7 @@ class BandCube(NDData):
             raise KeyError(f"the cube has no band {band!r}; its bands are {', '.join(self.bands)}")
         index = self.bands.index(band)
         uncertainty = self.uncertainty
-        return BandImage(
+        return CCDData(
             self.data[index].copy(), unit=self.unit, wcs=deepcopy(self.wcs), meta=self._meta_of(band),
             mask=None if self.mask is None else self.mask[index].copy(),
             uncertainty=None if uncertainty is None else _uncertainty.like(

@@ -1,6 +1,5 @@
 """Images of this package in the hands of astropy, ccdproc, ginga, photutils, reproject and DS9-like readers."""
 
-import json
 import warnings
 
 import astropy.units as u
@@ -58,22 +57,6 @@ def test_back_to_a_cube(files, translated):
     np.testing.assert_array_equal(again.data, translated.data)
     np.testing.assert_array_equal(again.mask, translated.mask)
     np.testing.assert_allclose(again.uncertainty.array, translated.uncertainty.array, rtol=1e-6)
-
-
-def test_a_single_band_is_written_as_any_ccddata(translated, tmp_path):
-    path = tmp_path / "r.fits"
-    image = translated["r"]
-    assert isinstance(image, CCDData) and isinstance(image.meta["galtrans"], dict)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        image.write(path)
-        again = CCDData.read(path)
-    np.testing.assert_array_equal(again.data, image.data)
-    np.testing.assert_array_equal(again.mask, image.mask)
-    np.testing.assert_array_equal(again.uncertainty.array, image.uncertainty.array)
-    assert again.unit == u.adu and again.header["GTHASH"] == image.meta["galtrans"]["hash"]
-    kept = {row["KEY"]: json.loads(row["JSON"]) for row in fits.getdata(path, "META")}
-    assert kept["galtrans"] == image.meta["galtrans"]
 
 
 def test_what_a_cube_has_is_written(make_cube, tmp_path):
