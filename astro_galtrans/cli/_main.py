@@ -39,6 +39,7 @@ def main(arguments=None):
     try:
         with _messages(options):
             _run(options)
+            sys.stdout.flush()  # here, and not at exit, where a reader that has gone would be a traceback
             _LOG.info("astro_galtrans %s, done after %.1f s", __version__, time.perf_counter() - started)
     except KeyboardInterrupt as interrupt:
         _say("interrupted" + (f": {interrupt}" if str(interrupt) else ""))

@@ -165,8 +165,8 @@ def test_completion_without_shtab(run, monkeypatch):
 def test_output_that_nobody_reads():
     """A reader that is gone is no traceback."""
     code = "import os, sys\nfrom astro_galtrans.cli import main\nos.close(0)\nsys.exit(main(['info']))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait() in (0, 2)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert told == "" and process.returncode in (0, 2)
