@@ -62,7 +62,10 @@ def translate(options):
         made = translate_pairs(translator, pairs, options.out, **common)
         return Result([f"{options.out}: {made}"], {"pairs": options.out, "n": len(made)})
     if options.frames is None:
-        paths = translate_files(translator, _galaxies(options.cubes), options.out, **_conditions(options), **common)
+        bands = bands_of(options.cubes)
+        galaxies = options.cubes if bands is None else [bands]
+        told = _conditions(options, len(galaxies))
+        paths = translate_files(translator, galaxies, options.out, **told, **common)
         return Result([str(path) for path in paths], {"files": paths})
     given = {name: getattr(options, name) for name in ("max_magnitude", "size")}
     table = translate_field(
@@ -110,17 +113,9 @@ def _check(options, pairs):
         raise ValueError("--max-magnitude goes with --detect; a catalog is translated whole")
 
 
-def _galaxies(cubes):
-    """The cubes, or the one galaxy whose bands are named."""
-    named = bands_of(cubes)
-    if named is None:
-        return cubes
-    return [named]
-
-
-def _conditions(options):
-    """What is told of the cubes, by the names of `translate_files`."""
-    n, given = len(_galaxies(options.cubes)), {}
+def _conditions(options, n):
+    """What is told of the n galaxies, by the names of `translate_files`."""
+    given = {}
     if options.redshift is not None:
         given["redshift"] = _numbers("--redshift", options.redshift, n)
     if options.redshift_error is not None:
