@@ -38,6 +38,7 @@ def add_simulate(verb):
                       help="side of the input images (default: %(default)s); the target images cover the same sky")
     verb.add_argument("--truth", action="store_true", help="keep the images without noise too, to be judged against")
     verb.add_argument("--spectra", action="store_true", help="give each galaxy a spectrum, as an SDSS fibre takes it")
+    verb.add_argument("--psf", action="store_true", help="keep the image of each galaxy's point spread function")
     verb.add_argument("--workers", type=int, metavar="N", help="processes (default: 1); they do not change the result")
     verb.add_argument("--morphologies", metavar="FILE", help="galsim.RealGalaxyCatalog to take shapes from")
     add_overwrite(verb)
@@ -50,6 +51,6 @@ def simulate(options):
     pairs = simulate_pairs(
         options.n, input_survey=options.input_survey, target_survey=options.target_survey, seed=options.seed,
         sample=options.sample, input_size=options.input_size, truth=options.truth, spectra=options.spectra,
-        workers=options.workers, morphologies=options.morphologies, path=options.pairs,
+        psf=options.psf, workers=options.workers, morphologies=options.morphologies, path=options.pairs,
         overwrite=options.overwrite, progress=not options.quiet)
     return Result([f"{options.pairs}: {pairs}"], {"pairs": options.pairs, "n": len(pairs), "seed": options.seed})

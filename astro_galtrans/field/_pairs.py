@@ -73,7 +73,7 @@ def translate_pairs(
     if any(hasattr(array, "is_within") and array.is_within(path) for array in (pairs.input_flux, pairs.target_flux)):
         raise ValueError(f"the pairs are read from {path}, their translation cannot be written over them")
     size = translator.target_size(pairs.input_flux.shape[2:])
-    kept = [name for name in ("input_flux", "input_weight", "spectrum_flux", "spectrum_weight")
+    kept = [name for name in ("input_flux", "input_weight", "input_psf", "spectrum_flux", "spectrum_weight")
             if getattr(pairs, name) is not None]
     shapes = {name: getattr(pairs, name).shape[1:] for name in kept}
     shapes |= dict.fromkeys(("target_flux", "target_weight"), (len(translator.target_survey), *size))

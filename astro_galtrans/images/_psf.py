@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.wcs import WCS
 
-__all__ = ["FieldPSF", "resampled_psf", "stacked_psfs"]
+__all__ = ["FieldPSF", "centred_psf", "resampled_psf", "stacked_psfs"]
 
 
 class FieldPSF:
@@ -164,3 +164,15 @@ def stacked_psfs(bands, psfs):
         y0, x0 = (margin // 2 for margin in margins)
         plane[y0:y0 + psf.shape[0], x0:x0 + psf.shape[1]] = psf
     return out
+
+
+def centred_psf(psf, side):
+    """PSFs of shape (band, y, x) around the same centre with ``side`` pixels a side, each of sum 1.
+
+    The centre of one with an even number of pixels is a corner. Where it becomes a pixel, or the reverse, the image is
+    moved by half a pixel with a cubic spline.
+    """
+    rows, columns = (np.arange(side) + (length - side) / 2 for length in psf.shape[1:])
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    out = np.stack([ndimage.map_coordinates(plane.astype(float), grid, order=3, mode="constant") for plane in psf])
+    return out / out.sum(axis=(1, 2), keepdims=True)

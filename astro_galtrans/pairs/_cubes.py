@@ -85,12 +85,14 @@ def galaxy_pair(pairs, row):
         mask = uncertainty = None
         if weight is not None:
             mask, uncertainty = weight[0] == 0, InverseVariance(weight[0])
+        psf = batch[f"{side}_psf"]
+        psf = psf[0] if psf is not None and psf.any() else None
         meta = {"id": name}
         if not known:
             meta["position"] = "not known; the WCS is centred on ra 0, dec 0"
         cubes.append(BandCube(flux, unit=survey.unit, survey=survey, bands=survey.band_names, mask=mask,
                               wcs=grid_wcs(ra, dec, _grid(pairs, row, side, survey, flux.shape)),
-                              uncertainty=uncertainty, meta=meta))
+                              uncertainty=uncertainty, psf=psf, meta=meta))
     redshift, redshift_error = (
         None if batch[name] is None or np.isnan(batch[name][0]) else float(batch[name][0])
         for name in ("redshift", "redshift_error"))

@@ -18,7 +18,7 @@ from astro_galtrans.spectra import SpectrumGrid
 
 __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "check_replaceable", "open_pairs", "put_folder"]
 
-FORMAT, VERSION = "astro_galtrans.pairs", 2
+FORMAT, VERSION = "astro_galtrans.pairs", 3
 MAX_BLOCK = 32
 _BLOCK_BYTES = 2**22
 
@@ -127,8 +127,10 @@ class PairWriter:
         for name, column in (("redshift", redshift), ("redshift_error", redshift_error)):
             if column is not None:
                 put_column(self.group, name, np.asarray(column))
-        # Version 1 knew neither spectra nor errors, and whoever reads only that would lose them without a word.
-        version = 1 if redshift_error is None and spectrum_grid is None else VERSION
+        # Version 1 knew neither spectra nor errors and 2 no PSFs, and whoever reads only that would lose them without
+        # a word.
+        version = 1 if redshift_error is None and spectrum_grid is None else 2
+        version = VERSION if {"input_psf", "target_psf"} & set(self.shapes) else version
         attributes = {"format": FORMAT, "version": version, "n": self.n, "images": sorted(self.shapes),
                       **{f"{side}_survey": survey_to_json(survey) for side, survey in self.surveys.items()}}
         if spectrum_grid is not None:

@@ -68,7 +68,7 @@ def pairs_html(pairs: Any) -> str:
     rows = []
     for side in ("input", "target"):
         survey, flux = getattr(pairs, f"{side}_survey"), getattr(pairs, f"{side}_flux")
-        also = [name for name in ("weight", "truth") if getattr(pairs, f"{side}_{name}") is not None]
+        also = [name for name in ("weight", "truth", "psf") if getattr(pairs, f"{side}_{name}") is not None]
         rows.append((side, f"{survey.name} {','.join(survey.band_names)}, {flux.shape[-2]} x {flux.shape[-1]} pixels, "
                      f"{survey.unit}" + (f", with {' and '.join(also)}" if also else "")))
     rows.append(("redshift", _redshifts(pairs.redshift)))

@@ -19,6 +19,7 @@ from astro_galtrans.pairs._match_run import SIDES, Choices, Run
 from astro_galtrans.pairs._match_sink import DiskSink, MemorySink, write_table
 from astro_galtrans.pairs._match_stamps import RESAMPLE
 from astro_galtrans.pairs._pairset import PairSet
+from astro_galtrans.pairs._psf import psf_side
 from astro_galtrans.surveys import get_survey, matching_size
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def match_pairs(
     PairSet
         Its ``catalog`` has what is known of each pair, with the columns of ``catalog``; ``dropped`` is a table of the
         galaxies without a pair, with ``reason`` and ``detail``, and ``fields`` one of the pairs of tiles with their
-        offset. Pairs are in the order of tiles, and in each of the catalogue; column ``row`` is its row.
+        offset. Pairs are in the order of tiles, and in each of the catalogue; column ``row`` is its row. Where the
+        images know their PSF, ``input_psf`` and ``target_psf`` have it at the place of each galaxy, eight FWHM wide.
 
     Raises
     ------
@@ -175,10 +177,11 @@ def match_pairs(
     choices = Choices(sizes, bands, bool(correct_astrometry), *angles, resample, background, neighbours,
                       float(min_snr), float(min_coverage), tuple(drop))
     run = Run(sources, images, rows, tiles, surveys, choices)
+    sides = {f"{side}_{kind}": (side, psf_side(surveys[side]) if kind == "psf" else sizes[side])
+             for side in SIDES for kind in ("flux", "weight", "psf")}
     sink = MemorySink() if path is None else DiskSink(
-        path, len(rows), {f"{side}_{kind}": (len(surveys[side]), sizes[side], sizes[side])
-                          for side in SIDES for kind in ("flux", "weight")},
-        surveys, overwrite, _plan(sources, rows, images, choices), resume)
+        path, len(rows), {name: (len(surveys[side]), n, n) for name, (side, n) in sides.items()},
+        surveys, overwrite, {**_plan(sources, rows, images, choices), "arrays": sorted(sides)}, resume)
     with sink:
         run.go(sink, progress)
         kept, dropped = sink.close()
@@ -188,6 +191,9 @@ def match_pairs(
             if path is not None:
                 sink.discard()
             return _refused(sources, lost, path)
+        for side in SIDES:
+            if not kept[f"{side}_psf_measured"].any():
+                sink.leave_out(f"{side}_psf")
         catalog = _catalog(sources, kept, surveys, choices, counterpart)
         parts = {"ids": sources.ids[kept["row"]], "catalog": catalog, **{
             name: None if column is None else column[kept["row"]]

@@ -13,6 +13,7 @@ from astro_galtrans.pairs._match_quality import (
     FLAGS, background_of, centre_is_bad, neighbour_masks, psf_fwhm_of, saturated,
 )
 from astro_galtrans.pairs._match_stamps import cut_pair
+from astro_galtrans.pairs._psf import psf_side, psf_stamp
 
 __all__ = ["Choices", "Run"]
 
@@ -181,7 +182,8 @@ class Run:
         for side, stamp in stamps.items():
             if choices.neighbours == "mask" and masks[side] is not None:
                 stamp.weight[:, masks[side]] = 0
-            images |= {f"{side}_flux": stamp.flux, f"{side}_weight": stamp.weight}
+            images |= {f"{side}_flux": stamp.flux, f"{side}_weight": stamp.weight, f"{side}_psf": psf_stamp(
+                stamp.psf, len(stamp.flux), psf_side(self.surveys[side]))}
             record |= self._told(side, stamp, levels[side], noises[side], seen[side][1])
         return images, {**record, "flags": flags}
 

@@ -73,6 +73,11 @@ class MemorySink:
         """The images by name, with a galaxy axis."""
         return {name: np.stack([one[name] for one in self.images]) for name in self.images[0]}
 
+    def leave_out(self, name):
+        """Forget an array of all pairs."""
+        for one in self.images:
+            del one[name]
+
 
 class DiskSink(PairWriter):
     """Writes pairs in blocks; what is whole stays when it is interrupted, and the next one goes on there.
@@ -205,6 +210,10 @@ class DiskSink(PairWriter):
         for name, shape in self.shapes.items():
             self.group[name].resize((self.written, *shape))
         self.n = self.written
+
+    def leave_out(self, name):
+        """Forget an array of all pairs."""
+        del self.group[name], self.shapes[name]
 
     def discard(self):
         """Leave nothing to go on with."""

@@ -11,6 +11,7 @@ from astro_galtrans.pairs._checks import checked_ids, checked_images, select_ban
 from astro_galtrans.pairs._cubes import galaxy_pair
 from astro_galtrans.pairs._display import pairs_html
 from astro_galtrans.pairs._lazy import LazyArray
+from astro_galtrans.pairs._psf import checked_psf
 from astro_galtrans.pairs._rows import row_numbers, split_rows
 from astro_galtrans.pairs._spectra import checked_redshift, checked_redshift_error, checked_spectra
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["PairSet"]
 
 IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth")
-ARRAYS = (*IMAGES, "spectrum_flux", "spectrum_weight")
+ARRAYS = (*IMAGES, "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
 
 
 class PairSet:
@@ -46,6 +47,9 @@ class PairSet:
         Inverse variance of the flux, same shape; 0 where a pixel is bad.
     input_truth, target_truth : ndarray, lazy array or None
         Flux without noise, where it is known.
+    input_psf, target_psf : ndarray, lazy array or None
+        Point spread function, shape ``(galaxy, band, py, px)``, float32, on the pixels of the images and of sum 1; 0
+        for a galaxy whose PSF is not known.
     redshift, redshift_error : ndarray or None
         Redshift and its standard deviation, shape ``(galaxy,)``, float64, NaN where not known.
     spectrum_flux, spectrum_weight : ndarray, lazy array or None
@@ -72,6 +76,8 @@ class PairSet:
         target_weight: Any
         input_truth: Any
         target_truth: Any
+        input_psf: Any
+        target_psf: Any
         spectrum_flux: Any
         spectrum_weight: Any
         dropped: Table | None
@@ -101,7 +107,8 @@ class PairSet:
         ids: Sequence[int] | Sequence[str] | None = None, catalog: Table | None = None,
         input_truth: ArrayLike | Quantity | None = None, target_truth: ArrayLike | Quantity | None = None,
         input_bands: str | Sequence[str] | None = None, target_bands: str | Sequence[str] | None = None,
-        redshift_error: ArrayLike | None = None,
+        redshift_error: ArrayLike | None = None, input_psf: ArrayLike | None = None,
+        target_psf: ArrayLike | None = None,
         spectra: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
         spectrum_grid: SpectrumGrid | None = None,
     ) -> PairSet:
@@ -131,6 +138,9 @@ class PairSet:
             Bands of the arrays, in the order of the survey; by default all bands of the survey.
         redshift_error : array_like, optional
             Standard deviation of the redshift, shape ``(galaxy,)``; NaN where not known.
+        input_psf, target_psf : array_like, optional
+            Point spread functions, shape ``(galaxy, band, py, px)``, or ``(band, py, px)`` for all galaxies; 0 or NaN
+            for a galaxy whose PSF is not known. They are normalised to a sum of 1.
         spectra : sequence of `specutils.Spectrum` or None, or tuple of two arrays, optional
             One spectrum a galaxy, None where there is none; each is resampled onto the grid. Or flux and weight on
             the grid, shape ``(galaxy, pixel)``, in 1e-17 erg / (s cm2 Angstrom) and the inverse square of it.
@@ -164,6 +174,8 @@ class PairSet:
         for side, survey in surveys.items():
             checked = checked_images(side, *given[side], survey)
             images.update(zip((f"{side}_flux", f"{side}_weight", f"{side}_truth"), checked))
+            psf = {"input": input_psf, "target": target_psf}[side]
+            images[f"{side}_psf"] = checked_psf(f"{side}_psf", psf, len(checked[0]), len(survey))
         n = len(images["input_flux"])
         if len(images["target_flux"]) != n:
             raise ValueError(f"input_flux has {n} galaxies, target_flux has {len(images['target_flux'])}")
@@ -247,7 +259,8 @@ class PairSet:
         n : int
             Number of pairs.
         shapes : dict of str to tuple
-            Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"``, and
+            Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"`` or
+            ``"input_psf"``, and
             ``(pixel,)`` for ``"spectrum_flux"`` and ``"spectrum_weight"``.
         surveys : dict of str to Survey
             ``"input"`` and ``"target"``.
@@ -349,8 +362,8 @@ class PairSet:
         -------
         dict of str to ndarray or None
             ``input_flux``, ``target_flux``, ``input_weight``, ``target_weight``, ``input_truth``, ``target_truth``,
-            ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) as far as asked for; always
-            ``redshift``, ``redshift_error`` and ``ids``.
+            ``input_psf``, ``target_psf``, ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) as far
+            as asked for; always ``redshift``, ``redshift_error`` and ``ids``.
         """
         images = ARRAYS if images is None else images
         unknown = set(images) - set(ARRAYS)
@@ -365,7 +378,8 @@ class PairSet:
         """The same galaxies with other sides as input and target. Nothing is copied or read."""
         arrays = self._arrays()
         for side, source in (("input", input_side), ("target", target_side)):
-            arrays |= {f"{side}_{kind}": getattr(self, f"{source}_{kind}") for kind in ("flux", "weight", "truth")}
+            arrays |= {f"{side}_{kind}": getattr(self, f"{source}_{kind}")
+                       for kind in ("flux", "weight", "truth", "psf")}
         surveys = {"input_survey": getattr(self, f"{input_side}_survey"),
                    "target_survey": getattr(self, f"{target_side}_survey")}
         parts = self._parts() | surveys

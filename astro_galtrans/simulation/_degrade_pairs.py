@@ -16,6 +16,7 @@ from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, flux_and_weight
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._match_quality import neighbour_masks
+from astro_galtrans.pairs._psf import psf_side, psf_stamp
 from astro_galtrans.simulation._degrade import Degrader, placed
 from astro_galtrans.simulation._degrade_grid import scaled_wcs
 from astro_galtrans.surveys import get_survey, matching_size
@@ -94,7 +95,8 @@ def semi_real_pairs(
     -------
     PairSet
         Both stamps are centred on the same place, the pixel (or corner) of the deep image that is nearest to the
-        galaxy, so that the target is not resampled. The catalogue has ``ra``, ``dec``, ``field``, ``x``, ``y`` (pixel
+        galaxy, so that the target is not resampled. The PSF is kept with the input, and with the target where a field
+        knows its own. The catalogue has ``ra``, ``dec``, ``field``, ``x``, ``y`` (pixel
         of the deep image), what `~astro_galtrans.images.detect_galaxies` measures, ``target_mag`` (AB within 2 arcsec,
         one a band), ``target_good`` and ``input_good`` (share of good pixels), and in its ``meta`` what was dropped.
 
@@ -220,6 +222,7 @@ class _Field:
         images = {}
         for side, cube in (("input", degraded), ("target", target)):
             images[f"{side}_flux"], images[f"{side}_weight"] = flux_and_weight(cube)
+            images[f"{side}_psf"] = psf_stamp(cube.psf, len(cube.bands), psf_side(cube.survey))
         if self.neighbours == "mask":
             self._mask_others(images, row)
         return images
@@ -311,6 +314,9 @@ def _collect(stamps, total, fields, surveys, realizations, seed, path, overwrite
     first = fields[0]
     sizes = {"input": (n_input, *first.degrader.sampler.new_shape), "target": (n_target, *(first.target_size,) * 2)}
     shapes = {f"{side}_{kind}": sizes[side] for side in surveys for kind in ("flux", "weight")}
+    for side, survey in surveys.items():
+        if side == "input" or any(field.cube.psf is not None for field in fields):
+            shapes[f"{side}_psf"] = (len(survey), psf_side(survey), psf_side(survey))
     in_memory = {} if path is not None else {
         name: np.empty((total, *shape), np.float32) for name, shape in shapes.items()}
     good, light = {side: np.empty(total) for side in surveys}, np.empty((total, n_target))
@@ -322,8 +328,8 @@ def _collect(stamps, total, fields, surveys, realizations, seed, path, overwrite
                 good[side][number] = np.mean(images[f"{side}_weight"] > 0)
             light[number] = radial_fluxes(images["target_flux"][np.newaxis], aperture)[0, :, 0]
             if path is None:
-                for name, values in images.items():
-                    in_memory[name][number] = values
+                for name, values in in_memory.items():
+                    values[number] = images[name]
                 continue
             block.append(images)
             if len(block) == writer.block or number == total - 1:

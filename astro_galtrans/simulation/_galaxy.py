@@ -86,12 +86,14 @@ class Simulator:
         Real galaxies in the place of discs and knots.
     fiber : Fiber, optional
         Takes a spectrum of each galaxy.
+    points : dict of str to Renderer, optional
+        Draw the PSF of each galaxy.
     """
 
     def __init__(self, seed, population: GalaxyPopulation, cameras, morphologies: RealMorphologies | None = None,
-                 fiber: Fiber | None = None):
+                 fiber: Fiber | None = None, points: dict[str, Renderer] | None = None):
         self.seed, self.population, self.cameras, self.morphologies = seed, population, cameras, morphologies
-        self.fiber = fiber
+        self.fiber, self.points = fiber, points or {}
         self.galsim = import_galsim()
 
     def _profiles(self, rng, galaxy):
@@ -140,6 +142,8 @@ class Simulator:
             images.update({f"{side}_flux": flux, f"{side}_weight": weight, f"{side}_truth": truth})
             galaxy[f"{side}_mag"] = camera.zero_points - 2.5 * np.log10(fluxes.sum(axis=0))
             galaxy[f"{side}_psf_fwhm"] = widths
+            if side in self.points:
+                images[f"{side}_psf"] = self.points[side].point(widths, self.population.psf_profile)
         if self.fiber is not None:
             images.update(self._spectrum(spectrograph, galaxy, profiles, knots))
         return galaxy, images

@@ -66,6 +66,11 @@ class Renderer:
             psf = self.galsim.Kolmogorov(fwhm=fwhm)
         return self.transform(psf).real
 
+    def point(self, psf_fwhm, psf_profile="moffat"):
+        """A point at the centre of the stamp in all bands, arguments as of `draw`, each of sum 1."""
+        images = self.draw([np.ones(1)], np.ones((1, len(psf_fwhm))), psf_fwhm, (0, 0), psf_profile)
+        return images / images.sum(axis=(1, 2), keepdims=True)
+
     def draw(self, transforms, fluxes, psf_fwhm, offset, psf_profile="moffat"):
         """Images in all bands.
 

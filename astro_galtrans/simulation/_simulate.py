@@ -10,6 +10,7 @@ from astropy.table import Table
 from tqdm import tqdm
 
 from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs._psf import psf_side
 from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._seds import reference_grid, sed_grid
@@ -49,7 +50,7 @@ def simulate_pairs(
     sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", input_size: int = 64,
     target_size: int | None = None, truth: bool = False, workers: int | None = None, progress: bool = False,
     morphologies: str | PathLike | None = None, path: str | PathLike | None = None, overwrite: bool = False,
-    spectra: bool = False,
+    spectra: bool = False, psf: bool = False,
 ) -> PairSet:
     """Simulate galaxies as two surveys see them.
 
@@ -85,6 +86,8 @@ def simulate_pairs(
     spectra : bool, optional
         Whether every galaxy gets a spectrum, as a fibre of the SDSS spectrograph takes it. The images are the same
         either way.
+    psf : bool, optional
+        Whether the image of each galaxy's PSF, pixel included, is kept with it in both surveys.
 
     Returns
     -------
@@ -109,8 +112,9 @@ def simulate_pairs(
     <PairSet: 2 pairs, SDSS ugriz 32x32 nmgy -> CFHTLS ugriz 68x68 adu, in memory>
     """
     import_galsim()
-    if not isinstance(spectra, (bool, np.bool_)):
-        raise TypeError(f"spectra must be True or False, got {spectra!r}")
+    for name, value in (("spectra", spectra), ("psf", psf)):
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
     _check_integers(n=n, seed=seed, input_size=input_size, target_size=target_size, workers=workers)
     population = get_population(sample)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
@@ -121,6 +125,7 @@ def simulate_pairs(
         "sizes": {"input": int(input_size), "target": int(target_size)}, "reference": reference_grid(),
         "seds": {side: sed_grid(survey) for side, survey in surveys.items()},
         "morphologies": None if morphologies is None else str(morphologies), "spectra": bool(spectra),
+        "psf": bool(psf),
     }
     chunks = [range(first, min(first + _CHUNK, n)) for first in range(0, n, _CHUNK)]
     made = blocks(recipe, chunks, min(workers or 1, len(chunks)))
@@ -162,6 +167,9 @@ def _on_disk(made, n, recipe, path, overwrite):
     kinds = ("flux", "weight", "truth") if recipe["truth"] else ("flux", "weight")
     shapes = {f"{side}_{kind}": (len(survey), recipe["sizes"][side], recipe["sizes"][side])
               for side, survey in recipe["surveys"].items() for kind in kinds}
+    if recipe["psf"]:
+        shapes |= {f"{side}_psf": (len(survey), psf_side(survey), psf_side(survey))
+                   for side, survey in recipe["surveys"].items()}
     spectroscopy = _spectroscopy(n, recipe)
     if spectroscopy:
         shapes |= dict.fromkeys(("spectrum_flux", "spectrum_weight"), (spectroscopy["spectrum_grid"].n_pixels,))

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from contextlib import contextmanager
 
+from astro_galtrans.pairs._psf import psf_side
 from astro_galtrans.simulation._galaxy import Simulator, SurveyCamera
 from astro_galtrans.simulation._real import RealMorphologies
 from astro_galtrans.simulation._render import Renderer
@@ -20,7 +21,9 @@ def _simulator(recipe):
                for side, survey in recipe["surveys"].items()}
     path = recipe["morphologies"]
     return Simulator(recipe["seed"], recipe["population"], cameras, None if path is None else RealMorphologies(path),
-                     Fiber() if recipe["spectra"] else None)
+                     Fiber() if recipe["spectra"] else None,
+                     {side: Renderer(survey, psf_side(survey)) for side, survey in recipe["surveys"].items()}
+                     if recipe["psf"] else None)
 
 
 def _start_worker(recipe):

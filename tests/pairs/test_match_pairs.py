@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 
 from astro_galtrans.exceptions import SurveyError
-from astro_galtrans.images import flux_and_weight
+from astro_galtrans.images import FrameSet, flux_and_weight
 from astro_galtrans.pairs import FLAGS, PairSet, flag_names, match_one_to_one, match_pairs
 
 _spec = importlib.util.spec_from_file_location("pairs_sky", Path(__file__).with_name("sky.py"))
@@ -294,6 +294,51 @@ def test_psf_width_is_measured(table, images):
     np.testing.assert_allclose(pairs.catalog["input_psf_fwhm"][0], 2.3548 * 0.396 * np.array([1.5, 2, 2.5]), rtol=0.02)
     assert pairs.catalog["input_psf_measured"].all() and not pairs.catalog["target_psf_measured"].any()
     np.testing.assert_allclose(pairs.catalog["target_psf_fwhm"][0], [b.psf_fwhm.value for b in images[1].survey])
+
+
+@pytest.mark.parametrize("side", [25, 24, 61])
+def test_psfs_are_kept(table, images, tmp_path, side):
+    given = sky.image(table, "SDSS")
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    widths = np.array([1.5, 2.0, 2.5])[:, None, None]
+    given.psf = np.exp(-(x**2 + y**2) / (2 * widths**2))
+    pairs = match_pairs(table[:3], given, images[1], input_size=16, path=tmp_path / "pairs.zarr")
+    assert pairs.target_psf is None and pairs[0].target.psf is None
+    kept = pairs[1].input.psf
+    assert kept.shape[0] == 3 and kept.shape[1] == kept.shape[2] > 25
+    y, x = np.indices(kept.shape[1:]) - kept.shape[1] // 2
+    expected = np.exp(-(x**2 + y**2) / (2 * widths**2))
+    expected /= expected.sum(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(kept, expected, atol=0.01 * expected.max())
+    np.testing.assert_allclose(kept.sum(axis=(1, 2)), 1, rtol=1e-6)
+    np.testing.assert_array_equal(
+        match_pairs(table[:3], given, images[1], input_size=16).input_psf, pairs.read()["input_psf"])
+    assert pairs.reversed().input_psf is None and len(pairs.reversed().target_psf) == len(pairs)
+
+
+def test_psf_lies_as_its_stamp_does(table, images):
+    # turned by 90 degrees against the input: a PSF long in x of the image is long in y of the stamp
+    turned = sky.image(table, "CFHTLS", angle=90)
+    y, x = np.indices((41, 41)) - 20
+    turned.psf = np.exp(-(x**2 / 50 + y**2 / 18))
+    pairs = match_pairs(table[:3], images[0], turned, input_size=16)
+    y, x = np.indices(pairs.target_psf.shape[2:]) - pairs.target_psf.shape[2] // 2
+    along_x, along_y = ((pairs.target_psf[0, 0] * one**2).sum() for one in (x, y))
+    assert along_y > 2 * along_x
+
+
+def test_psfs_of_a_field_are_of_the_place(table, images):
+    class Model:
+        def image(self, band, x, y):
+            rows, columns = np.indices((21, 21)) - 10
+            return np.exp(-(rows**2 + columns**2) / (2 * (1.5 + x / 200)**2))
+
+    plain = sky.image(table, "SDSS")
+    frames = FrameSet({band: plain[band] for band in plain.bands}, "SDSS", psf=Model())
+    pairs = match_pairs(table, frames, images[1], input_size=16)
+    x = frames.wcs.world_to_pixel(SkyCoord(pairs.catalog["ra"], pairs.catalog["dec"], unit="deg"))[0]
+    widths = 1 / np.sqrt(2 * np.pi * pairs.input_psf[:, 0].max(axis=(1, 2)))
+    np.testing.assert_allclose(widths, 1.5 + x / 200, rtol=0.01)
 
 
 # The catalogue

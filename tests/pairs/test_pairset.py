@@ -176,3 +176,27 @@ def test_pickles():
     pairs = make_pairs()
     again = pickle.loads(pickle.dumps(pairs))
     np.testing.assert_array_equal(again.input_flux, pairs.input_flux)
+
+
+def test_psfs_of_the_user(tmp_path):
+    psf = np.zeros((3, 5, 9, 9))
+    psf[:2, :, 4, 4] = 2
+    psf[2] = np.nan
+    pairs = make_pairs(3, input_psf=psf, target_psf=np.ones((5, 3, 3)))
+    assert pairs.input_psf.dtype == np.float32 and pairs.target_psf.shape == (3, 5, 3, 3)
+    np.testing.assert_allclose(pairs.target_psf, 1 / 9)
+    pairs.write(tmp_path / "pairs.zarr")
+    again = PairSet.open(tmp_path / "pairs.zarr").select([2, 0])
+    assert again[0].input.psf is None and again[0].target.psf.shape == (5, 3, 3)
+    np.testing.assert_array_equal(again[1].input.psf, psf[0] / 2)
+
+
+@pytest.mark.parametrize(["psf", "error", "words"], [
+    (np.ones((4, 3, 3)), ValueError, r"input_psf must have shape .* 3 galaxies and 5 bands, got \(4, 3, 3\)"),
+    (np.full((5, 3, 3), -1.0), ValueError, "input_psf must have a sum above 0"),
+    (np.where(np.eye(3), np.inf, np.ones((5, 3, 3))), ValueError, "input_psf must be finite"),
+    (np.ones((3, 5, 3, 3)) * (np.arange(5) != 1)[:, None, None], ValueError, "input_psf must be known in all bands"),
+    (np.ones((5, 3, 3), dtype=bool), TypeError, "input_psf must hold real numbers")])
+def test_wrong_psfs(psf, error, words):
+    with pytest.raises(error, match=words):
+        make_pairs(3, input_psf=psf)

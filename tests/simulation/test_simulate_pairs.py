@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs._match_quality import psf_fwhm_of
 from astro_galtrans.simulation import GalaxyPopulation, simulate_pairs
 
 
@@ -149,3 +150,16 @@ def test_real_morphologies():
     # Real shapes: turned by half a turn they are not the same.
     image = pairs.target_truth[:, 2]
     assert np.median(np.abs(image - image[:, ::-1, ::-1]).sum(axis=(1, 2)) / image.sum(axis=(1, 2))) > 0.1
+
+
+def test_psf_images(tmp_path, pairs):
+    kept = simulate_pairs(4, seed=5, input_size=32, psf=True, path=tmp_path / "pairs.zarr")
+    for side, survey in (("input", kept.input_survey), ("target", kept.target_survey)):
+        psf = getattr(kept, f"{side}_psf")[:]
+        np.testing.assert_allclose(psf.sum(axis=(2, 3)), 1, rtol=1e-5)
+        assert psf.shape[2] % 2 and np.all(psf[:, :, psf.shape[2] // 2, psf.shape[2] // 2] == psf.max(axis=(2, 3)))
+        scale = survey.pixel_scale.value
+        widths = [psf_fwhm_of(one, np.eye(2) * scale) for one in psf]
+        # the pixel has the variance of a Gaussian of 0.68 pixels FWHM
+        np.testing.assert_allclose(widths, np.hypot(kept.catalog[f"{side}_psf_fwhm"], 0.68 * scale), rtol=0.05)
+    np.testing.assert_array_equal(kept.input_flux[:], pairs.input_flux[:4])

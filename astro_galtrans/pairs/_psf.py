@@ -1,0 +1,58 @@
+"""Images of point spread functions beside the images of galaxies: of one size, centred, of sum 1."""
+
+import astropy.units as u
+import numpy as np
+
+from astro_galtrans.images._psf import centred_psf
+
+__all__ = ["checked_psf", "psf_side", "psf_stamp"]
+
+# Within four FWHM of the centre a Moffat profile of beta 3.5 has all but 4e-4 of its light.
+_WIDTHS = 8
+
+
+def psf_side(survey):
+    """Side in pixels, odd, of the PSF images of a survey: eight FWHM of its widest band."""
+    widest = max((band.psf_fwhm / survey.pixel_scale).to_value(u.one) for band in survey)
+    return 2 * int(np.ceil(_WIDTHS * widest / 2)) + 1
+
+
+def psf_stamp(psf, n_bands, side):
+    """A PSF, shape ``(band, y, x)``, as float32 of ``side`` pixels a side; all 0 where it is None."""
+    if psf is None:
+        return np.zeros((n_bands, side, side), np.float32)
+    return centred_psf(psf, side).astype(np.float32)
+
+
+def checked_psf(name, psf, n, n_bands):
+    """PSFs that a user hands in as float32 of shape ``(galaxy, band, y, x)``; None where it is None.
+
+    Parameters
+    ----------
+    name : str
+        Argument, for messages.
+    psf : array_like or None
+        Shape ``(galaxy, band, y, x)``, or ``(band, y, x)`` for all galaxies. Zeros or NaN where it is not known.
+    n, n_bands : int
+    """
+    if psf is None:
+        return None
+    values = np.asarray(psf)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
+    if values.ndim == 3:
+        values = np.broadcast_to(values, (n, *values.shape))
+    if values.ndim != 4 or values.shape[:2] != (n, n_bands) or 0 in values.shape:
+        raise ValueError(f"{name} must have shape (galaxy, band, y, x) or (band, y, x) with {n} galaxies and {n_bands} "
+                         f"bands, got {np.shape(psf)}")
+    values = values.astype(float)
+    values[np.isnan(values).all(axis=(2, 3))] = 0
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, or NaN in the whole image of a PSF that is not known")
+    total = values.sum(axis=(2, 3), keepdims=True)
+    known = np.any(values != 0, axis=(2, 3), keepdims=True)
+    if np.any(known & (total <= 0)):
+        raise ValueError(f"{name} must have a sum above 0")
+    if np.any(known.any(axis=1) != known.all(axis=1)):
+        raise ValueError(f"{name} must be known in all bands of a galaxy or in none")
+    return (values / np.where(known, total, 1)).astype(np.float32)
