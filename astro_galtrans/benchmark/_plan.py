@@ -12,6 +12,7 @@ __all__ = ["GROUPS", "SAMPLES", "SCALES", "BenchmarkRun", "BenchmarkScale", "ben
 
 SAMPLES = ("bright", "faint")
 GROUPS = ("matrix", "objective", "ablation", "learning-curve", "scarcity")
+STUDIES = GROUPS[2:]  # of one question each, all of them of the U-Net
 
 # Seeds of the simulation, set before there was any result: of training and judges, and of the test galaxies.
 SEEDS = {"bright": (4101, 4102), "faint": (4201, 4202)}
@@ -48,7 +49,6 @@ ABLATIONS = {
                      "objective_options": {**_BARE, "aperture_weight": 0.0}},
 }
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
-BUDGETS = (0.5, 1, 2, 4, 8)
 FRACTIONS = (1, 2, 4, 10, 30)  # of which the inverse is taken
 
 
@@ -87,6 +87,10 @@ class BenchmarkScale:
         Bootstrap values in a row of the results.
     n_morphology : int
         Test galaxies whose size and shape are measured, on the images of the matrix.
+    budgets : tuple of float
+        Of the learning curve, in units of ``epochs``.
+    studies : tuple of str
+        Samples of which ablation, learning curve and scarce pairs are part of the whole.
     """
 
     name: str
@@ -107,6 +111,8 @@ class BenchmarkScale:
     retrained: dict = field(default_factory=dict)
     n_draws: int = 200
     n_morphology: int = 0
+    budgets: tuple = (0.5, 1, 2, 4, 8)
+    studies: tuple = SAMPLES
 
     @property
     def n_training(self):
@@ -127,7 +133,7 @@ SCALES = {
         "small", input_size=32, n_judge=20_000, n_judge_validation=1000, n_pairs=12_000, n_validation=400,
         n_retraining=3000, n_test=2000, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
         backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 40, "autocast": True},
-        n_morphology=100),
+        n_morphology=100, budgets=(0.5, 1, 2, 4), studies=("bright",)),
     "full": BenchmarkScale(
         "full", input_size=64, n_judge=100_000, n_judge_validation=4000, n_pairs=100_000, n_validation=2000,
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
@@ -214,7 +220,8 @@ def benchmark_runs(scale="small", samples=None, groups=None):
     ----------
     scale : {"small", "full"} or BenchmarkScale, optional
     samples, groups : sequence of str, optional
-        Only those of these samples and groups.
+        Only those of these samples and groups. By default all, but ablation, learning curve and scarce pairs of those
+        samples only that the scale names.
 
     Returns
     -------
@@ -229,9 +236,9 @@ def benchmark_runs(scale="small", samples=None, groups=None):
     scale = scale_named(scale)
     make = {"matrix": _matrix, "objective": _objective, "ablation": _ablation, "learning-curve": _learning_curve,
             "scarcity": _scarcity}
-    samples, groups = _chosen("samples", samples, SAMPLES), _chosen("groups", groups, GROUPS)
-    return [replace(run, sample=sample, group=group)
-            for sample in samples for group in groups for run in make[group](scale)]
+    samples, chosen = _chosen("samples", samples, SAMPLES), _chosen("groups", groups, GROUPS)
+    return [replace(run, sample=sample, group=group) for sample in samples for group in chosen
+            if groups is not None or group not in STUDIES or sample in scale.studies for run in make[group](scale)]
 
 
 def chosen_runs(runs, patterns):
@@ -274,7 +281,7 @@ def _ablation(scale):
 def _learning_curve(scale):
     return [_run(scale, "unet", variant, VARIANTS[variant], epochs=int(scale.epochs * budget),
                  budget=budget, suffix="" if budget == 1 else f"/budget-{budget:g}")
-            for variant in ("conventional", "gradient") for budget in BUDGETS]
+            for variant in ("conventional", "gradient") for budget in scale.budgets]
 
 
 def _scarcity(scale):

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from astro_galtrans.benchmark._data import locked, write_text
-from astro_galtrans.benchmark._plan import SAMPLES, SEEDS, benchmark_runs
+from astro_galtrans.benchmark._plan import GROUPS, SAMPLES, SEEDS, benchmark_runs
 
 __all__ = ["BANDS", "COLORS", "REFERENCES", "REFERENCE_KEY", "RESULTS", "column_names", "has_row", "merge_rows",
            "read_row", "write_row"]
@@ -141,7 +141,7 @@ def _rows(out, scale):
             row = read_row(out, sample, name, REFERENCE_KEY)
             if row is not None:
                 yield {**row, "sample": sample, "group": "reference", "run": name}
-    for run in benchmark_runs(scale):
+    for run in benchmark_runs(scale, groups=GROUPS):
         row = read_row(out, run.sample, run.name, run.key)
         if row is not None:
             yield {**row, **{name: getattr(run, name) for name in (

@@ -48,7 +48,8 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     samples : sequence of {"bright", "faint"}, optional
         Simulated samples, both by default.
     groups : sequence of {"matrix", "objective", "ablation", "learning-curve", "scarcity"}, optional
-        Comparisons, all by default. A training that is part of several is done once.
+        Comparisons, by default all (of the faint sample of "small" only the first two). A training that is part of
+        several is done once.
     runs : sequence of str, optional
         Patterns of names of runs, as ``"unet/gradient/*"``; all by default.
     device : str, optional

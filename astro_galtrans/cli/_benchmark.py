@@ -14,7 +14,8 @@ def add_benchmark(verb):
                       help="small (two CPU cores), full (a GPU) or tiny (a test) (default: %(default)s)")
     verb.add_argument("--samples", nargs="+", metavar="NAME", help="bright, faint (default: both)")
     verb.add_argument("--groups", nargs="+", metavar="NAME",
-                      help="matrix, objective, ablation, learning-curve, scarcity (default: all)")
+                      help="matrix, objective, ablation, learning-curve, scarcity (default: all; with small's "
+                           "faint sample, matrix and objective)")
     verb.add_argument("--runs", nargs="+", metavar="GLOB", help="only runs whose name matches, as 'unet/gradient/*'")
     verb.add_argument("--threads", type=int, metavar="N", help="of the processor (default: as torch has it)")
     verb.add_argument("--report", metavar="FILE", help="also write tables and figures of all results, one HTML file")

@@ -102,10 +102,18 @@ def test_each_ablation_takes_one_thing_away():
 
 def test_budgets_and_scarce_pairs():
     runs = benchmark_runs("small", ["bright"], ["learning-curve"])
-    assert [run.n_steps for run in runs[:5]] == [725, 1450, 2900, 5800, 11_600]
+    assert [run.n_steps for run in runs[:4]] == [725, 1450, 2900, 5800]
     for run in benchmark_runs("small", ["bright"], ["scarcity"]):
         assert abs(run.n_steps - 1450) < 15
         assert run.n_pairs == int(11_600 * run.fraction + 1e-6)
+
+
+def test_small_studies_are_of_one_sample_unless_asked_for():
+    whole = {(run.sample, run.group) for run in benchmark_runs("small")}
+    assert ("bright", "ablation") in whole and {group for sample, group in whole if sample == "faint"} == {
+        "matrix", "objective"}
+    assert benchmark_runs("small", ["faint"], ["scarcity"])
+    assert {(run.sample, run.group) for run in benchmark_runs("full")} > whole
 
 
 @pytest.mark.parametrize("keywords, words", [
