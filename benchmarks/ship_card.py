@@ -25,14 +25,26 @@ def magnitudes(flux, survey):
 
 
 def errors(translator, pairs):
-    """Magnitudes and colours of translations minus those of noiseless target images, shape (galaxy, ...)."""
-    parts = []
+    """What translations are off by, against noiseless target images.
+
+    Returns
+    -------
+    found : ndarray
+        Magnitudes and colours, translated minus true, shape ``(galaxy, ...)``.
+    within : ndarray
+        Share of the pixels of the aperture that are off by less than their standard deviation, ``(galaxy, band)``.
+    """
+    found, within = [], []
     for start in range(0, len(pairs), _BATCH):
         rows = slice(start, min(start + _BATCH, len(pairs)))
         batch = pairs.read(rows, images=("input_flux", "input_weight", "target_truth"))
-        made = translator.translate_array(batch["input_flux"], weight=batch["input_weight"])
-        parts.append(magnitudes(made, pairs.target_survey) - magnitudes(batch["target_truth"], pairs.target_survey))
-    return np.concatenate(parts)
+        made, sigma = translator.translate_array(
+            batch["input_flux"], weight=batch["input_weight"], return_uncertainty=True)
+        truth, survey = batch["target_truth"], pairs.target_survey
+        found.append(magnitudes(made, survey) - magnitudes(truth, survey))
+        inside = aperture_weights(truth.shape[-2:], RADIUS, survey.pixel_scale) > 0.5
+        within.append(np.mean((np.abs(made - truth) < sigma)[..., inside], axis=-1))
+    return np.concatenate(found), np.concatenate(within)
 
 
 def cell(values):
@@ -50,7 +62,7 @@ def bin_name(low, high):
 
 def image_rows(translator, test, edges):
     """A row for each bin of r: galaxies, and errors of magnitudes and colours."""
-    r_mag, found = np.asarray(test.catalog["r_mag"]), errors(translator, test)
+    r_mag, (found, _) = np.asarray(test.catalog["r_mag"]), errors(translator, test)
     rows = []
     for low, high in zip(edges, edges[1:]):
         inside = (r_mag >= low) & (r_mag < high)
@@ -59,12 +71,20 @@ def image_rows(translator, test, edges):
 
 
 def unusual_rows(translator, tests, faintest):
-    """A row for each kind of images of the same galaxies, those brighter than ``faintest`` of them."""
-    rows = []
+    """Rows for each kind of images of the same galaxies, those brighter than ``faintest`` of them.
+
+    Returns
+    -------
+    off, within : list of list of str
+        Errors of magnitudes and colours; and the share of pixels that are off by less than they are said to be.
+    """
+    off, within = [], []
     for label, pairs in tests.items():
         usable = np.asarray(pairs.catalog["r_mag"]) < faintest
-        rows.append([label, str(usable.sum()), *map(cell, errors(translator, pairs)[usable].T)])
-    return rows
+        found, inside = errors(translator, pairs)
+        off.append([label, str(usable.sum()), *map(cell, found[usable].T)])
+        within.append([label, str(usable.sum()), *(f"{share:.0%}" for share in inside[usable].mean(axis=0))])
+    return off, within
 
 
 def redshift_rows(translator, training, test, edges, **settings):
@@ -154,6 +174,11 @@ def _measured(translator, training, test, rows):
             the test, and the light of both within the aperture is what should come out:"""),
         _table(["images", "galaxies", *bands], [row[:n] for row in rows["unusual"]]),
         _table(["images", "galaxies", *colors], [row[:2] + row[n:] for row in rows["unusual"]]),
+        _text(f"""
+            The uncertainty: the share of the pixels within {RADIUS:g} arcsec that are off by less than their stated
+            standard deviation, of which 68 % would be right. Errors of neighbouring pixels are alike, so that those of
+            apertures are larger than of independent pixels:"""),
+        _table(["images", "galaxies", *bands], rows["uncertainty"]),
     ]
     if rows["redshifts"]:
         blocks += [
@@ -181,8 +206,8 @@ def _limits(population):
             for what the simulation does not have: stars, quasars and other active nuclei, mergers, strong emission
             lines, dust lanes, arms, bars; such images are translated without a warning;"""),
         _item("""
-            in images of another PSF, on stamps of another size, off the centre, or with neighbours, by more than the
-            tables say: it was not told the PSF, and a real one is neither round nor a Moffat profile;"""),
+            in images of another PSF, on smaller stamps, off the centre, or with neighbours, by more than the tables
+            say: it was not told the PSF, and a real one is neither round nor a Moffat profile;"""),
         _item("""
             where the noise is not that of a typical SDSS image, as in co-added or resampled ones: this holds for the
             image and for its uncertainty;"""),
@@ -206,8 +231,8 @@ def write_card(translator, training, test, population, rows, bytes_, command, qu
     population : GalaxyPopulation
         What galaxies there were.
     rows : dict
-        Rows of the tables "images", "unusual" and "redshifts", the last of which may be empty, and "faintest", the
-        limit of the galaxies in "unusual".
+        Rows of the tables "images", "unusual", "uncertainty" and "redshifts", the last of which may be empty, and
+        "faintest", the limit of the galaxies in "unusual".
     bytes_ : int
         Size of the file.
     command : str

@@ -120,8 +120,9 @@ def make(options):
     size = size_of_file(translator, options.work)
     rows = {"images": (image_rows(translator, test, EDGES)
                        + image_rows(translator, fainter, FAINTER.magnitude_range)),
-            "unusual": unusual_rows(translator, unusual(options, options.n_test // 4, seed), FAINTEST),
             "faintest": FAINTEST, "redshifts": []}
+    rows["unusual"], rows["uncertainty"] = unusual_rows(
+        translator, unusual(options, options.n_test // 4, seed), FAINTEST)
     if options.judge_epochs:
         same = simulated(options, POPULATION, options.n_test, options.size, seed)
         rows["redshifts"] = redshift_rows(translator, training, same, EDGES, epochs=options.judge_epochs,

@@ -86,3 +86,4 @@ html_theme_options = {
 }
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+man_pages = [("command_reference", "galtrans", "translate images of galaxies from one survey to another", [], 1)]

@@ -75,11 +75,15 @@ class TranslationNetwork(nn.Module):
         target in the output space, or of its difference to the resampled input where there is a residual path.
     backbone_options, conditioning_options : dict, optional
         Passed to the backbone and to the embedding of what else the network is given.
+    stamp_size : tuple of int, optional
+        Rows and columns, in input pixels, of the images that the network is trained on. The embedding, a mean over the
+        image, of a larger one is that of its middle of this size: more sky around a galaxy would else change it, and
+        with it the aperture fluxes.
     """
 
     def __init__(self, backbone, input_noise, target_noise, unit_ratio, nearest_band, step, *, output="log",
                  residual=True, photometry=False, conditioning=None, value_scale=None, backbone_options=None,
-                 conditioning_options=None):
+                 conditioning_options=None, stamp_size=None):
         super().__init__()
         if output not in ("log", "sqrt"):
             raise ValueError(f"output must be 'log' or 'sqrt', got {output!r}")
@@ -92,6 +96,8 @@ class TranslationNetwork(nn.Module):
             "value_scale": [float(x) for x in value_scale],
             "backbone_options": dict(backbone_options or {}), "conditioning_options": dict(conditioning_options or {}),
         }
+        if stamp_size is not None:  # files that are older do not have it, and their checksum is of the options
+            self.options["stamp_size"] = [int(n) for n in stamp_size]
         self.step, self.output, self.residual, self.conditioning = float(step), output, bool(residual), conditioning
         for name in ("input_noise", "target_noise", "unit_ratio", "value_scale"):
             self.register_buffer(name, torch.tensor(self.options[name])[:, None, None], persistent=False)
@@ -165,7 +171,10 @@ class TranslationNetwork(nn.Module):
         Prediction
         """
         prepared = self._prepare(flux, size, condition)
-        return self._with_photometry(self._predict(*prepared, size, noisy), flux, prepared[2])
+        prediction = self._predict(*prepared, size, noisy)
+        if not self.generative and self._is_larger(flux):
+            prediction = prediction._replace(embedding=self._embedding(self._middle(flux), prepared[2]))
+        return self._with_photometry(prediction, flux, prepared[2])
 
     def draw_noisy(self, flux, target, generator):
         """Target images with the noise of a diffusion of random strength, which a generative network is trained on.
@@ -224,11 +233,31 @@ class TranslationNetwork(nn.Module):
         if (condition is None) != (self.condition is None):
             raise ValueError(f"condition must be given where and only where the network is conditioned, which is on "
                              f"{self.conditioning}")
-        planes = torch.asinh(flux / (2 * self.input_noise))
         condition = self.condition(*condition) if self.condition is not None else None
+        return *self._planes(flux, size), condition
+
+    def _planes(self, flux, size):
+        """The input and the resampled input in the spaces in which the backbone is given them."""
         memory = torch.channels_last
-        base = self.base(flux, size)
-        return planes.contiguous(memory_format=memory), base.contiguous(memory_format=memory), condition
+        planes, base = torch.asinh(flux / (2 * self.input_noise)), self.base(flux, size)
+        return planes.contiguous(memory_format=memory), base.contiguous(memory_format=memory)
+
+    def _is_larger(self, flux):
+        """Whether images are larger than those of the training."""
+        return any(n > own for n, own in zip(flux.shape[-2:], self.options.get("stamp_size", ())))
+
+    def _middle(self, flux):
+        """The middle of images, of the size of those of the training, or a pixel more to keep the centre."""
+        where = []
+        for n, own in zip(flux.shape[-2:], self.options["stamp_size"]):
+            side = min(n, own + (n - own) % 2)
+            where.append(slice((n - side) // 2, (n + side) // 2))
+        return flux[(..., *where)]
+
+    def _embedding(self, flux, condition):
+        """The embedding of images, shape ``(galaxy, n_embedding)``; ``condition`` is embedded already."""
+        size = tuple(max(1, round(n / self.step)) for n in flux.shape[-2:])
+        return self._values(*self._planes(flux, size), condition, size, None)[1]
 
     def _values(self, planes, base, condition, size, noisy):
         """Feature maps, embedding and the values in the output space."""

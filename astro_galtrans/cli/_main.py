@@ -1,6 +1,5 @@
 """The command itself: it runs a verb, and says where results, messages and errors go."""
 
-import io
 import logging
 import os
 import sys
@@ -58,17 +57,13 @@ def main(arguments=None):
 
 def _run(options):
     """Run the verb; what it made goes to standard output, as lines or as one JSON object."""
-    if not options.json:
-        result = options.run(options)
-        for line in () if result is None else result.lines:
-            print(line)
+    if options.json:
+        with redirect_stdout(sys.stderr):  # whatever a library prints would break the object
+            result = options.run(options)
+        print(as_json({"verb": options.verb, **result.data}))
         return
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        result = options.run(options)
-    # A verb that prints by itself has lines only.
-    data = {"lines": printed.getvalue().splitlines()} if result is None else result.data
-    print(as_json({"verb": options.verb, **data}))
+    for line in options.run(options).lines:
+        print(line)
 
 
 def _told(error):

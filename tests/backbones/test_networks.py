@@ -229,3 +229,32 @@ def test_a_backbone_of_ones_own(monkeypatch, randn):
     assert net(randn(1, 3, 16, 16), (34, 34)).flux.shape == (1, 3, 34, 34)
     with pytest.raises(ValueError, match="'plain' is registered already: Plain"):
         register_backbone("plain")(Plain)
+
+
+@pytest.mark.parametrize(("size", "middle"), [((24, 24), (4, 20, 4, 20)), ((19, 16), (1, 18, 0, 16)),
+                                              ((12, 20), (0, 12, 2, 18))])
+def test_more_sky_does_not_change_the_embedding(make_network, randn, backbone, size, middle):
+    network = make_network(backbone, stamp_size=(16, 16), photometry=True)
+    if network.generative:
+        pytest.skip("the embedding of a generative network is that of its noise too")
+    flux, (y0, y1, x0, x1) = randn(2, 3, *size), middle
+    with torch.no_grad():
+        large = network(flux, tuple(2 * n for n in size))
+        own = network(flux[..., y0:y1, x0:x1], (34, 34))
+        as_it_is = make_network(backbone, photometry=True)(flux, tuple(2 * n for n in size))
+    torch.testing.assert_close(large.embedding, own.embedding)
+    torch.testing.assert_close(large.maps, as_it_is.maps)
+    assert (large.embedding - as_it_is.embedding).abs().max() > 1e-4
+
+
+def test_aperture_fluxes_do_not_change_with_the_sky_around(make_network):
+    network = make_network(stamp_size=(32, 32), photometry=True)
+    with torch.no_grad():
+        for parameter in network.photometry.parameters():  # so that the head heeds the embedding
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+        small, large = stars(size=32), stars(size=46)
+        levels = []
+        for flux in (small, large):
+            embedding = network(flux, tuple(2 * n + 2 for n in flux.shape[-2:])).embedding
+            levels.append(network.photometry(flux, network.input_noise, embedding))
+    torch.testing.assert_close(*levels)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from astro_galtrans.cli._common import Result
 from astro_galtrans.cli._json import as_json
 from astro_galtrans.cli._parser import VERBS, make_parser
 from astro_galtrans.cli._reference import reference_page
@@ -100,15 +101,21 @@ def test_json_is_all_of_standard_output(run, tmp_path, monkeypatch, make_cube, s
     assert (status, out) == (2, []) and err == ["galtrans: error: no such file: missing.fits"]
 
 
-def test_json_of_benchmark_list_and_of_a_verb_that_prints(run, tmp_path, monkeypatch):
+def test_json_of_benchmark_list_stands_alone(run, tmp_path, monkeypatch):
     status, out, _ = run("benchmark", "--scale", "tiny", "--out", tmp_path / "b", "--list", "--json")
     runs = json.loads("\n".join(out))["runs"]
     assert status == 0 and len(runs) > 3 and not any(one["done"] for one in runs)
     assert set(runs[0]) == {"sample", "group", "name", "n_steps", "done"}
+
+    def noisy(_):
+        print("a library that prints")
+        return Result([], {"n": 3})
+
     parser = SimpleNamespace(parse_args=lambda _: SimpleNamespace(
-        json=True, verb="pair", verbose=False, debug=False, run=lambda _: print("a\nb")))
+        json=True, verb="pair", verbose=False, debug=False, run=noisy))
     monkeypatch.setattr("astro_galtrans.cli._main.make_parser", lambda: parser)
-    assert json.loads("\n".join(run("pair")[1])) == {"verb": "pair", "lines": ["a", "b"]}
+    status, out, err = run("pair")
+    assert json.loads("\n".join(out)) == {"verb": "pair", "n": 3} and err == ["a library that prints"]
 
 
 def test_json_of_photoz(run, tmp_path):
