@@ -1,5 +1,7 @@
 """What the tests of the command line and of whole fields share: a small translator, and a field."""
 
+from importlib.util import find_spec
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -9,8 +11,20 @@ from astropy.wcs import WCS
 from astro_galtrans.images import BandCube
 from astro_galtrans.surveys import get_survey
 
-
 N_SPECTRUM = 64
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs MONAI where it is not: what is marked so, and what is given a network made of it."""
+    missing = [name for name in ("monai", "einops") if find_spec(name) is None]
+    if not missing:
+        return
+    skip = pytest.mark.skip(reason=f"needs {' and '.join(missing)}")
+    for item in items:
+        given = getattr(item, "callspec", None)
+        named = given is not None and given.params.get("backbone") in ("swin", "diffusion")
+        if named or item.get_closest_marker("monai") or "sampling_translator" in getattr(item, "fixturenames", ()):
+            item.add_marker(skip)
 
 
 def _pairs(n=16, size=16):

@@ -5,6 +5,8 @@ import torch
 
 from astro_galtrans.backbones import Diffusion, DiffusionSchedule, Noisy, build_backbone, resample
 
+pytestmark = pytest.mark.monai
+
 STEP = 0.187 / 0.396
 SMALL = {"channels": [8, 16], "n_features": 4, "n_groups": 4, "head_channels": 8}
 SCHEDULES = ["cosine", "linear", "scaled_linear"]

@@ -116,6 +116,7 @@ def test_value_and_flux_stay_one(make_network, output):
     torch.testing.assert_close(net.to_flux(prediction.value), prediction.flux, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.monai
 def test_samples_of_a_galaxy_share_its_fluxes(make_network):
     # the embedding of a generative backbone has seen a noisy target, and is not read
     net = make_network("diffusion", photometry=True, value_scale=[0.02] * 3)

@@ -8,6 +8,8 @@ import torch
 from astro_galtrans.backbones import Swin, build_backbone
 from astro_galtrans.backbones.blocks import pad_to_multiple
 
+pytestmark = pytest.mark.monai
+
 STEP = 0.187 / 0.396
 
 

@@ -6,6 +6,8 @@ import torch
 from astro_galtrans.backbones import Noisy, TranslationNetwork, available_backbones, backbone_class
 from astro_galtrans.objectives import build_objective, objective_class
 
+pytestmark = pytest.mark.monai
+
 OPTIONS = {"channels": [8, 16], "n_features": 8, "n_groups": 4, "head_channels": 16}
 
 
