@@ -39,6 +39,8 @@ def by_spectrum(make_translator):
 
 @pytest.fixture(scope="module")
 def generative(make_translator):
+    pytest.importorskip("monai")
+    pytest.importorskip("einops")
     # 2 steps of an untrained network give images of noise, which is enough to tell them apart
     return make_translator(backbone="diffusion", backbone_options={"sampling_steps": 2}, value_scale=[2.0, 2.0, 2.0])
 
