@@ -65,7 +65,8 @@ def test_asdf_without_the_package(small_translator, make_cube, tmp_path):
     assert (told["bands"], told["unit"], told["survey"], told["note"]) == (list("ugriz"), "nmgy", "SDSS", "kept")
     assert told["sum"] == pytest.approx(float(cube.data.sum()), rel=1e-6)
     assert told["ra"] == pytest.approx(150, abs=1e-9) and told["fwhm"] == 1.32
-    assert set(found["warnings"]) <= {"AsdfWarning", "AsdfConversionWarning", "AsdfPackageVersionWarning"}
+    ours = {name for name in found["warnings"] if not name.endswith("DeprecationWarning")}  # of old releases of others
+    assert ours <= {"AsdfWarning", "AsdfConversionWarning", "AsdfPackageVersionWarning"}
 
 
 @pytest.fixture
