@@ -22,13 +22,17 @@ def targets(runs):
 
     The verdict is that of the figure itself; ``clear`` says whether its whole interval is on the same side. Where four
     conventional translators have to be beaten, the row is the one that comes off worst, and a target that lacks one of
-    them is at best "not measured".
+    them is at best "not measured". Targets of a study that is no part of a sample in the scale of the results are left
+    out, unless it was run.
     """
     rows = []
+    planned = runs.meta.get("sizes", {}).get("studies", runs.samples)
     for sample in runs.samples:
-        for make in (_product, _limit, _input, _input_colors, _objective, _flow, _slopes, _shapes, _apertures,
-                     _populations, _scarcity):
-            rows += list(make(runs, sample))
+        for make, study in ((_product, None), (_limit, None), (_input, None), (_input_colors, None), (_objective, None),
+                            (_flow, "ablation"), (_slopes, None), (_shapes, None), (_apertures, None),
+                            (_populations, None), (_scarcity, "scarcity")):
+            if study is None or sample in planned or runs.find(sample, study):
+                rows += list(make(runs, sample))
     return _measures.make_table([_complete(row) for row in rows])
 
 

@@ -407,3 +407,19 @@ def test_tables_survive_the_file(results, tables, tmp_path):
         for column in table.colnames:
             if table[column].dtype.kind == "f":
                 assert np.allclose(table[column], again[name][column], equal_nan=True), (name, column)
+
+
+def test_targets_of_studies_are_of_the_samples_that_have_them(results):
+    studies = np.isin(results["group"], ("ablation", "learning-curve", "scarcity"))
+    fewer = results[~(studies & (results["sample"] == "faint"))]
+
+    def named(table):
+        return {(row["target"], row["sample"]) for row in benchmark_tables(table)["targets"]}
+
+    own = {("the flow earns its place", "faint"), ("scarce data", "faint")}
+    assert named(fewer) == named(results) > own
+    fewer.meta["sizes"] = {"studies": ["bright"]}
+    assert named(fewer) == named(results) - own
+    results = results.copy()
+    results.meta["sizes"] = {"studies": ["bright"]}
+    assert named(results) > own
