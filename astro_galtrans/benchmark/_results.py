@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from astro_galtrans.benchmark._data import locked, write_text
-from astro_galtrans.benchmark._plan import GROUPS, SAMPLES, SEEDS, benchmark_runs
+from astro_galtrans.benchmark._plan import SAMPLES, SEEDS, STUDIES, benchmark_runs
 
 __all__ = ["BANDS", "COLORS", "REFERENCES", "REFERENCE_KEY", "RESULTS", "column_names", "has_row", "merge_rows",
            "read_row", "write_row"]
@@ -141,12 +141,22 @@ def _rows(out, scale):
             row = read_row(out, sample, name, REFERENCE_KEY)
             if row is not None:
                 yield {**row, "sample": sample, "group": "reference", "run": name}
-    for run in benchmark_runs(scale, groups=GROUPS):
+    runs = benchmark_runs(scale)
+    for run in [*runs, *_asked_for(out, scale, runs)]:
         row = read_row(out, run.sample, run.name, run.key)
         if row is not None:
             yield {**row, **{name: getattr(run, name) for name in (
                 "sample", "group", "backbone", "variant", "seed", "fraction", "budget", "n_pairs", "n_steps")},
                 "run": run.name}
+
+
+def _asked_for(out, scale, runs):
+    """The runs of studies that are no part of the whole, of those that were begun all the same."""
+    known = {(run.sample, run.name) for run in runs}
+    others = [run for run in benchmark_runs(scale, groups=STUDIES) if run.sample not in scale.studies]
+    begun = {(run.sample, run.group) for run in others if (run.sample, run.name) not in known
+             and read_row(out, run.sample, run.name, run.key) is not None}
+    return [run for run in others if (run.sample, run.group) in begun]
 
 
 def _table(rows, scale):

@@ -14,7 +14,7 @@ from astro_galtrans.benchmark import BenchmarkScale, benchmark_runs, prepare_ben
 from astro_galtrans.benchmark import _data, _run
 from astro_galtrans.benchmark._judged import Known, redshift_columns
 from astro_galtrans.benchmark._plan import SCALES, chosen_runs
-from astro_galtrans.benchmark._results import column_names
+from astro_galtrans.benchmark._results import column_names, merge_rows, write_row
 from astro_galtrans.storage import load
 
 RUN = {"scale": "tiny", "samples": ["bright"], "progress": False}
@@ -114,6 +114,18 @@ def test_small_studies_are_of_one_sample_unless_asked_for():
         "matrix", "objective"}
     assert benchmark_runs("small", ["faint"], ["scarcity"])
     assert {(run.sample, run.group) for run in benchmark_runs("full")} > whole
+
+
+def test_rows_of_studies_that_were_not_asked_for_are_left_out(tmp_path):
+    scale = replace(SCALES["tiny"], studies=("bright",))
+    runs = {run.name: run for run in benchmark_runs(scale, ["faint"], ["matrix", "ablation"])}
+
+    def groups_after(name):
+        write_row(tmp_path, "faint", name, runs[name].key, {"nmad_transfer": 0.02})
+        return set(merge_rows(tmp_path, scale)["group"])
+
+    assert groups_after("unet/gradient/seed0") == {"matrix", "objective"}
+    assert groups_after("unet/no-flow/seed0") == {"matrix", "objective", "ablation"}
 
 
 @pytest.mark.parametrize("keywords, words", [
