@@ -80,7 +80,7 @@ def answer(tables):
     if len(targets):
         counts = [(int(np.sum(targets["verdict"] == name)), name) for name in ("met", "missed", "not measured")]
         lines.append(f"- Of {len(targets)} goals set before any result was seen, "
-                     f"{', '.join(f'{count} are {name}' for count, name in counts)}.")
+                     f"{', '.join(f'{count} {name}' for count, name in counts)}.")
     return "\n".join(lines) + "\n" if lines else NOTHING
 
 
