@@ -79,7 +79,7 @@ def answer(tables):
             lines.append(f"- The objective alone, on the same network, wins back {gain} in the {sample} sample.")
     if len(targets):
         counts = [(int(np.sum(targets["verdict"] == name)), name) for name in ("met", "missed", "not measured")]
-        lines.append(f"- Of {len(targets)} goals set before any result was seen, "
+        lines.append(f"- Of {len(targets)} goals set before any result was seen: "
                      f"{', '.join(f'{count} {name}' for count, name in counts)}.")
     return "\n".join(lines) + "\n" if lines else NOTHING
 
