@@ -26,11 +26,12 @@ def targets(runs):
     out, unless it was run.
     """
     rows = []
+    studies = {_flow: "ablation", _scarcity: "scarcity"}
     planned = runs.meta.get("sizes", {}).get("studies", runs.samples)
     for sample in runs.samples:
-        for make, study in ((_product, None), (_limit, None), (_input, None), (_input_colors, None), (_objective, None),
-                            (_flow, "ablation"), (_slopes, None), (_shapes, None), (_apertures, None),
-                            (_populations, None), (_scarcity, "scarcity")):
+        for make in (_product, _limit, _input, _input_colors, _objective, _flow, _slopes, _shapes, _apertures,
+                     _populations, _scarcity):
+            study = studies.get(make)
             if study is None or sample in planned or runs.find(sample, study):
                 rows += list(make(runs, sample))
     return _measures.make_table([_complete(row) for row in rows])

@@ -23,7 +23,7 @@ from astro_galtrans.surveys import get_survey
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["detect_galaxies"]
+__all__ = ["deblended", "detect_galaxies"]
 
 # Stars measured well enough to tell the size of the PSF, and how many of them it takes.
 _STAR_SIGNAL_TO_NOISE = 50
@@ -139,19 +139,26 @@ def _prepared(ccd, kernel_fwhm):
     return flux, bad, ndimage.gaussian_filter(flux, kernel_fwhm / 2.3548), background.background_rms
 
 
+def deblended(image, segments, min_pixels):
+    """Segments of which those that hold several sources are taken apart, without a progress bar."""
+    from photutils.segmentation import deblend_sources
+
+    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
+    return deblend_sources(image, segments, min_pixels, contrast=0.005, **quiet)
+
+
 def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
     """A table of what photutils finds and measures, in pixels and the unit of the image.
 
     Only names and positional arguments that photutils 2 and 3 share are used, but for the radius.
     """
-    from photutils.segmentation import SourceCatalog, deblend_sources, detect_sources
+    from photutils.segmentation import SourceCatalog, detect_sources
 
     limit = threshold * scatter
     segments = detect_sources(smooth, limit, min_pixels, mask=bad) if np.any(smooth > limit) else None
     if segments is None:
         raise ValueError("no source stands above the threshold")
-    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
-    segments = deblend_sources(smooth, segments, min_pixels, contrast=0.005, **quiet)
+    segments = deblended(smooth, segments, min_pixels)
     error = scatter
     if uncertainty is not None:
         with np.errstate(all="ignore"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from astropy.utils import minversion
 from scipy import ndimage
+
+from astro_galtrans.images._detection import deblended
 
 __all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_of", "saturated"]
 
@@ -101,7 +102,7 @@ def psf_fwhm_of(psf, matrix):
 
 def _segments(flux, weight, fwhm):
     """Labels of the sources of one band, their total fluxes, and the label in the middle, 0 where there is none."""
-    from photutils.segmentation import deblend_sources, detect_sources
+    from photutils.segmentation import detect_sources
     from photutils.utils.exceptions import NoDetectionsWarning
 
     good = weight > 0
@@ -116,8 +117,7 @@ def _segments(flux, weight, fwhm):
         found = detect_sources(smooth, limit, 8, mask=~good)
     if found is None:
         return None
-    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
-    found = deblend_sources(smooth, found, 8, contrast=0.005, **quiet)
+    found = deblended(smooth, found, 8)
     labels = np.asarray(found.data)
     fluxes = ndimage.sum_labels(np.where(good, flux, 0), labels, np.arange(labels.max() + 1))
     return labels, fluxes

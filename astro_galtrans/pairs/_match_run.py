@@ -68,6 +68,7 @@ class Run:
     def __init__(self, sources, images, rows, tiles, surveys, choices):
         self.sources, self.images, self.rows, self.tiles = sources, images, rows, tiles
         self.surveys, self.choices = surveys, choices
+        self.psf_sides = {side: psf_side(survey) for side, survey in surveys.items()}
         self.window = max(survey[choices.bands[side]].psf_fwhm.value for side, survey in surveys.items())
 
     def go(self, sink, progress):
@@ -183,7 +184,7 @@ class Run:
             if choices.neighbours == "mask" and masks[side] is not None:
                 stamp.weight[:, masks[side]] = 0
             images |= {f"{side}_flux": stamp.flux, f"{side}_weight": stamp.weight, f"{side}_psf": psf_stamp(
-                stamp.psf, len(stamp.flux), psf_side(self.surveys[side]))}
+                stamp.psf, len(stamp.flux), self.psf_sides[side])}
             record |= self._told(side, stamp, levels[side], noises[side], seen[side][1])
         return images, {**record, "flags": flags}
 

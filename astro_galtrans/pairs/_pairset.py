@@ -260,8 +260,7 @@ class PairSet:
             Number of pairs.
         shapes : dict of str to tuple
             Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"`` or
-            ``"input_psf"``, and
-            ``(pixel,)`` for ``"spectrum_flux"`` and ``"spectrum_weight"``.
+            ``"input_psf"``, and ``(pixel,)`` for ``"spectrum_flux"`` and ``"spectrum_weight"``.
         surveys : dict of str to Survey
             ``"input"`` and ``"target"``.
 

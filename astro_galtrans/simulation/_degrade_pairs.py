@@ -166,6 +166,8 @@ class _Field:
         reach = int(np.ceil(first.step * input_size / 2 + 2 * max(first.fwhm_after)))
         self.size = 2 * reach + self.target_size % 2
         self.degrader = Degrader(self.cube, survey, shape=(input_size,) * 2, size=(self.size,) * 2, **options)
+        self.psfs = {f"{side}_psf": psf_stamp(psf, len(own), psf_side(own)) for side, psf, own in (
+            ("input", self.degrader.psf, self.degrader.survey), ("target", self.cube.psf, self.cube.survey))}
 
     def find(self, options, neighbours, brightest):
         """Find the galaxies and keep those whose stamps lie on good pixels."""
@@ -222,7 +224,7 @@ class _Field:
         images = {}
         for side, cube in (("input", degraded), ("target", target)):
             images[f"{side}_flux"], images[f"{side}_weight"] = flux_and_weight(cube)
-            images[f"{side}_psf"] = psf_stamp(cube.psf, len(cube.bands), psf_side(cube.survey))
+        images |= self.psfs
         if self.neighbours == "mask":
             self._mask_others(images, row)
         return images
