@@ -89,7 +89,7 @@ def train(options, training, validation):
     """The translator, with what it was trained on in its provenance."""
     config = TrainConfig(
         backbone="unet", objective="gradient", epochs=options.epochs, batch_size=options.batch_size, seed=options.seed,
-        precision=options.precision, backbone_options={"widths": options.widths})
+        precision=options.precision, input_dropout=options.input_dropout, backbone_options={"widths": options.widths})
     result = fit(training, config, validation=validation, directory=options.work / f"checkpoint-{config.hash[:12]}",
                  resume=True, device=options.device, name=NAME, progress=options.progress)
     log.info("trained in %.0f s, best epoch %d of %d", result.seconds, result.best_epoch + 1, config.epochs)
@@ -145,7 +145,9 @@ def parsed():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="of the U-Net")
-    parser.add_argument("--precision", default="bf16", help="of the training: 32, bf16 or 16")
+    parser.add_argument("--input-dropout", type=float, default=0.25,
+                        help="share of the galaxies that lose bands or regions in each step")
+    parser.add_argument("--precision", default="32", help="of the training: 32, bf16 or 16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n-test", type=int, default=4000)
     parser.add_argument("--judge-epochs", type=int, default=20, help="of the redshift networks; 0 for no redshifts")

@@ -7,7 +7,7 @@ from astro_galtrans.backbones.contract import (
     Backbone, Features, Noisy, available_backbones, backbone_class, build_backbone, register_backbone,
 )
 from astro_galtrans.backbones.diffusion import Diffusion
-from astro_galtrans.backbones.masking import fill_invalid, invalid_footprint
+from astro_galtrans.backbones.masking import fill_from_bands, fill_invalid, invalid_footprint
 from astro_galtrans.backbones.network import Prediction, TranslationNetwork, stretch
 from astro_galtrans.backbones.photometry import PhotometryHead, aperture_fluxes, aperture_radii, log_apertures
 from astro_galtrans.backbones.resampling import resample, resampling_matrix
@@ -20,6 +20,6 @@ __all__ = [
     "Backbone", "Block", "CapsuleNet", "ConditionPlanes", "Diffusion", "DiffusionSchedule", "Features", "Noisy",
     "Painter", "PhotometryHead", "Prediction", "SRGAN", "Swin", "TranslationNetwork", "UNet", "aperture_fluxes",
     "aperture_radii", "available_backbones", "available_conditioning", "backbone_class", "build_backbone",
-    "fill_invalid", "invalid_footprint", "log_apertures", "register_backbone", "resample", "resampling_matrix",
-    "stretch",
+    "fill_from_bands", "fill_invalid", "invalid_footprint", "log_apertures", "register_backbone", "resample",
+    "resampling_matrix", "stretch",
 ]

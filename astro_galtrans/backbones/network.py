@@ -7,6 +7,7 @@ from torch import nn
 
 from astro_galtrans.backbones.conditioning import build_embedding
 from astro_galtrans.backbones.contract import build_backbone
+from astro_galtrans.backbones.masking import fill_from_bands, fill_invalid
 from astro_galtrans.backbones.photometry import PhotometryHead
 from astro_galtrans.backbones.resampling import resample
 
@@ -18,6 +19,9 @@ _CONDITION_LENGTH = 32
 _BASE_SMOOTHING = 2.36
 # Softened log flux of 5e8 times the noise; the first steps of a fast training overshoot to where sinh is infinite.
 _BRIGHTEST = 20.0
+_SIGMA_WIDTH = 32
+# Side, in input pixels, of the middle of the image whose share of pixels with data the size of the error depends on.
+_CORE = 10
 
 
 class Prediction(NamedTuple):
@@ -79,11 +83,13 @@ class TranslationNetwork(nn.Module):
         Rows and columns, in input pixels, of the images that the network is trained on. The embedding, a mean over the
         image, of a larger one is that of its middle of this size: more sky around a galaxy would else change it, and
         with it the aperture fluxes.
+    takes_missing : bool, optional
+        Whether the network is trained with missing bands and regions: it then also reads which pixels have data.
     """
 
     def __init__(self, backbone, input_noise, target_noise, unit_ratio, nearest_band, step, *, output="log",
                  residual=True, photometry=False, conditioning=None, value_scale=None, backbone_options=None,
-                 conditioning_options=None, stamp_size=None):
+                 conditioning_options=None, stamp_size=None, takes_missing=False):
         super().__init__()
         if output not in ("log", "sqrt"):
             raise ValueError(f"output must be 'log' or 'sqrt', got {output!r}")
@@ -98,15 +104,18 @@ class TranslationNetwork(nn.Module):
         }
         if stamp_size is not None:  # files that are older do not have it, and their checksum is of the options
             self.options["stamp_size"] = [int(n) for n in stamp_size]
+        if takes_missing:
+            self.options["takes_missing"] = True
+        self.takes_missing = bool(takes_missing)
         self.step, self.output, self.residual, self.conditioning = float(step), output, bool(residual), conditioning
         for name in ("input_noise", "target_noise", "unit_ratio", "value_scale"):
             self.register_buffer(name, torch.tensor(self.options[name])[:, None, None], persistent=False)
         self.nearest_band = self.options["nearest_band"]
-        n_target = len(self.nearest_band)
+        n_input, n_target = len(self.options["input_noise"]), len(self.nearest_band)
         n_condition = _CONDITION_LENGTH if conditioning else 0
         self.condition = build_embedding(conditioning, _CONDITION_LENGTH, **self.options["conditioning_options"])
         self.backbone = build_backbone(
-            backbone, n_planes=len(self.options["input_noise"]), n_hints=n_target,
+            backbone, n_planes=n_input * (2 if takes_missing else 1), n_hints=n_target,
             n_condition=n_condition, step=self.step, **self.options["backbone_options"],
         )
         n_features = self.backbone.n_features
@@ -115,11 +124,17 @@ class TranslationNetwork(nn.Module):
             # A generative backbone sees a noisy target, and its embedding would tell of it.
             n_embedding = 0 if self.generative else self.backbone.n_embedding
             self.photometry = PhotometryHead(
-                len(self.options["input_noise"]), n_target, n_embedding + n_condition, self.step)
+                n_input, n_target, n_embedding + n_condition, self.step, takes_missing=self.takes_missing)
         self.image_head = nn.Conv2d(n_features, n_target, 3, padding=1)
-        self.sigma_head = nn.Conv2d(n_features + n_target, n_target, 1)
+        if takes_missing:
+            # How an error grows with the flux depends on what is missing: one linear map cannot say both.
+            last = nn.Conv2d(_SIGMA_WIDTH, n_target, 1)
+            self.sigma_head = nn.Sequential(
+                nn.Conv2d(n_features + n_target + 2 * n_input, _SIGMA_WIDTH, 1), nn.GELU(), last)
+        else:
+            last = self.sigma_head = nn.Conv2d(n_features + n_target, n_target, 1)
         with torch.no_grad():
-            for head in (self.image_head, self.sigma_head):
+            for head in (self.image_head, last):
                 head.weight.mul_(0.1)
                 head.bias.zero_()
         # Here, and not in training alone: the layout decides in which order a convolution sums, and so the last bits.
@@ -150,13 +165,13 @@ class TranslationNetwork(nn.Module):
         self.options["value_scale"] = scale.tolist()
         self.value_scale.copy_(scale[:, None, None])
 
-    def forward(self, flux, size, condition=None, noisy=None):
+    def forward(self, flux, size, condition=None, noisy=None, valid=None):
         """Predict the target images.
 
         Parameters
         ----------
         flux : torch.Tensor
-            Input flux in the input survey's unit, finite, shape ``(galaxy, band, y, x)``.
+            Input flux in the input survey's unit, finite at valid pixels, shape ``(galaxy, band, y, x)``.
         size : tuple of int
             Rows and columns of the target images.
         condition : tuple of torch.Tensor, optional
@@ -165,16 +180,26 @@ class TranslationNetwork(nn.Module):
             ``(galaxy, pixel)``, of weight 0 where there is none.
         noisy : Noisy, optional
             From `draw_noisy`, where the network is generative.
+        valid : torch.Tensor of bool, optional
+            Input pixels with data, of the shape of ``flux``; None if all have. The others are filled.
 
         Returns
         -------
         Prediction
         """
-        prepared = self._prepare(flux, size, condition)
-        prediction = self._predict(*prepared, size, noisy)
+        flux = self.fill(flux, valid)
+        prepared = self._prepare(flux, size, condition, valid)
+        prediction = self._predict(*prepared, size, noisy, valid)
         if not self.generative and self._is_larger(flux):
-            prediction = prediction._replace(embedding=self._embedding(self._middle(flux), prepared[2]))
-        return self._with_photometry(prediction, flux, prepared[2])
+            middle = None if valid is None else self._middle(valid)
+            prediction = prediction._replace(embedding=self._embedding(self._middle(flux), prepared[2], middle))
+        return self._with_photometry(prediction, flux, prepared[2], valid)
+
+    def fill(self, flux, valid):
+        """Input flux with a value at each invalid pixel; ``flux`` itself where ``valid`` is None."""
+        if valid is None:
+            return flux
+        return fill_from_bands(flux, valid, self.input_noise) if self.takes_missing else fill_invalid(flux, valid)
 
     def draw_noisy(self, flux, target, generator):
         """Target images with the noise of a diffusion of random strength, which a generative network is trained on.
@@ -193,12 +218,12 @@ class TranslationNetwork(nn.Module):
         """
         return self.backbone.schedule.draw(self._unscaled(flux, target) / self.value_scale, generator)
 
-    def sample(self, flux, size, condition=None, *, noise, n_steps=None):
+    def sample(self, flux, size, condition=None, *, noise, n_steps=None, valid=None):
         """Draw one target image for each galaxy from a generative network.
 
         Parameters
         ----------
-        flux, size, condition
+        flux, size, condition, valid
             As of `forward`.
         noise : torch.Tensor
             Standard normal deviates from which the image is made, shape ``(galaxy, target band, *size)``.
@@ -212,13 +237,14 @@ class TranslationNetwork(nn.Module):
             step, in which the network has seen the input alone: the spread that the samples of a galaxy should have,
             without the target's noise.
         """
-        prepared = self._prepare(flux, size, condition)
+        flux = self.fill(flux, valid)
+        prepared = self._prepare(flux, size, condition, valid)
         base, first = prepared[1], None
 
         def clean(noisy):
             nonlocal first
             if first is None:
-                first = self._predict(*prepared, size, noisy)
+                first = self._predict(*prepared, size, noisy, valid)
                 value = first.value
             else:
                 *_, value = self._values(*prepared, size, noisy)
@@ -226,20 +252,23 @@ class TranslationNetwork(nn.Module):
 
         image = self.backbone.schedule.sample(clean, noise, n_steps or self.backbone.sampling_steps)
         value = self._from_clean(image, base)
-        return self._with_photometry(first._replace(flux=self.to_flux(value), value=value), flux, prepared[2])
+        prediction = first._replace(flux=self.to_flux(value), value=value)
+        return self._with_photometry(prediction, flux, prepared[2], valid)
 
-    def _prepare(self, flux, size, condition):
+    def _prepare(self, flux, size, condition, valid):
         """What the backbone is given: planes, hints and the embedded condition."""
         if (condition is None) != (self.condition is None):
             raise ValueError(f"condition must be given where and only where the network is conditioned, which is on "
                              f"{self.conditioning}")
         condition = self.condition(*condition) if self.condition is not None else None
-        return *self._planes(flux, size), condition
+        return *self._planes(flux, size, valid), condition
 
-    def _planes(self, flux, size):
-        """The input and the resampled input in the spaces in which the backbone is given them."""
+    def _planes(self, flux, size, valid):
+        """The input, with the pixels that have data, and the resampled input as the backbone takes them."""
         memory = torch.channels_last
         planes, base = torch.asinh(flux / (2 * self.input_noise)), self.base(flux, size)
+        if self.takes_missing:
+            planes = torch.cat([planes, torch.ones_like(flux) if valid is None else valid.to(flux.dtype)], 1)
         return planes.contiguous(memory_format=memory), base.contiguous(memory_format=memory)
 
     def _is_larger(self, flux):
@@ -254,10 +283,10 @@ class TranslationNetwork(nn.Module):
             where.append(slice((n - side) // 2, (n + side) // 2))
         return flux[(..., *where)]
 
-    def _embedding(self, flux, condition):
+    def _embedding(self, flux, condition, valid):
         """The embedding of images, shape ``(galaxy, n_embedding)``; ``condition`` is embedded already."""
         size = tuple(max(1, round(n / self.step)) for n in flux.shape[-2:])
-        return self._values(*self._planes(flux, size), condition, size, None)[1]
+        return self._values(*self._planes(flux, size, valid), condition, size, None)[1]
 
     def _values(self, planes, base, condition, size, noisy):
         """Feature maps, embedding and the values in the output space."""
@@ -273,15 +302,26 @@ class TranslationNetwork(nn.Module):
                 value = value + base
         return maps, embedding, value
 
-    def _predict(self, planes, base, condition, size, noisy):
+    def _predict(self, planes, base, condition, size, noisy, valid):
         maps, embedding, value = self._values(planes, base, condition, size, noisy)
         with torch.autocast(planes.device.type, enabled=False):
             # The size of the error is learned from the features but does not shape them.
-            log_sigma = self.sigma_head(torch.cat([maps, value], 1).detach())
+            known = self._coverage(planes, size, valid) if self.takes_missing else []
+            log_sigma = self.sigma_head(torch.cat([maps, value, *known], 1).detach())
         time = noisy.time if self.generative else None
         return Prediction(self.to_flux(value), value, log_sigma, maps, embedding, time)
 
-    def _with_photometry(self, prediction, flux, condition):
+    def _coverage(self, planes, size, valid):
+        """Share of pixels with data around each target pixel and in the middle, each of shape (galaxy, band, Y, X)."""
+        shape = len(planes), planes.shape[1] // 2, *size
+        if valid is None:
+            return [planes.new_ones(()).expand(shape)] * 2
+        share = valid.float()
+        y, x = ((n - min(n, _CORE)) // 2 for n in valid.shape[-2:])
+        core = share[..., y:y + _CORE, x:x + _CORE].mean((-2, -1), keepdim=True)
+        return [resample(share, size, self.step), core.expand(shape)]
+
+    def _with_photometry(self, prediction, flux, condition, valid):
         """The prediction with the aperture fluxes that the photometry head reads off the input."""
         if self.photometry is None:
             return prediction
@@ -289,7 +329,7 @@ class TranslationNetwork(nn.Module):
             extra = [] if self.generative else [prediction.embedding]
             extra += [] if condition is None else [condition.float()]
             extra = torch.cat(extra, 1) if extra else flux.new_zeros(len(flux), 0)
-            levels = self.photometry(flux, self.input_noise, extra)
+            levels = self.photometry(flux, self.input_noise, extra, valid)
             image = self.photometry.apply_to(prediction.flux, levels, self.target_noise)
             return prediction._replace(flux=image, value=self.from_flux(image))
 

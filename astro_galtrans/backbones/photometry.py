@@ -18,6 +18,8 @@ _N_PASSES = 2
 _SMOOTHNESS = 0.15  # width of the step between two rings over its radius
 _FAR = 8.0  # standard deviations at which what the perceptron reads is cut
 _BRIGHTEST = 25.0  # log flux; 4e10 times the noise, where float32 is still at ease
+_MOST_MISSING = 0.2  # share of an aperture
+_RIDGE = 1e-4  # of the covariance of log fluxes, for its inverse in single precision
 _PENALTY = 1.0  # of the squared slopes, for features of unit variance
 
 
@@ -111,32 +113,79 @@ class PhotometryHead(nn.Module):
         Target pixel scale over input pixel scale.
     width : int, optional
         Of the perceptron's two hidden layers.
+    takes_missing : bool, optional
+        Whether the input may lack bands or regions. The log fluxes of apertures without data are then replaced by
+        their expectation given the others, under the Gaussian distribution of the training galaxies, and the
+        perceptron also reads which are observed.
     """
 
-    def __init__(self, n_input, n_target, n_extra, step, width=128):
+    def __init__(self, n_input, n_target, n_extra, step, width=128, takes_missing=False):
         super().__init__()
-        self.step = step
+        self.step, self.takes_missing = step, takes_missing
         self.radii = aperture_radii(step)
         coarser = max(1.0, step)
         ratio = (_OUTERMOST / _INNERMOST) ** (1 / (_N_INPUT - 1))
         self.input_radii = tuple(_INNERMOST * coarser * ratio**k for k in range(_N_INPUT))
-        n_features = _N_INPUT * (2 * n_input - 1)
+        n_features, n_levels = _N_INPUT * (2 * n_input - 1), _N_INPUT * n_input
+        n_flags = n_levels if takes_missing else 0
         self.perceptron = nn.Sequential(
-            nn.Linear(n_features + n_extra, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
+            nn.Linear(n_features + n_flags + n_extra, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
             nn.Linear(width, n_target * len(self.radii)),
         )
         with torch.no_grad():
             self.perceptron[-1].bias.zero_()
         self.register_buffer("feature_mean", torch.zeros(n_features))
         self.register_buffer("feature_spread", torch.ones(n_features))
+        if takes_missing:
+            self.register_buffer("covariance", torch.eye(n_levels))
         self.register_buffer("slopes", torch.zeros(n_target * N_APERTURES, n_features))
         for name, value in (("level_mean", 0.0), ("level_spread", 1.0)):
             self.register_buffer(name, torch.full((n_target, N_APERTURES), value))
 
-    def features(self, flux, noise):
-        """Softened log fluxes of the input in its apertures and their differences between bands, a row a galaxy."""
+    def features(self, flux, noise, observed=None):
+        """Softened log fluxes of the input in its apertures and their differences between bands.
+
+        Parameters
+        ----------
+        flux, noise
+            As of `forward`.
+        observed : torch.Tensor of bool, optional
+            As `observed_apertures` gives it; the log fluxes of the others are replaced by their expectation.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape ``(galaxy, feature)``.
+        """
         levels = log_apertures(flux, noise, self.input_radii)
+        if observed is not None:
+            levels = self._expected(levels.flatten(1), observed.flatten(1)).view_as(levels)
         return torch.cat([levels.flatten(1), (levels[:, 1:] - levels[:, :-1]).flatten(1)], 1)
+
+    def observed_apertures(self, valid):
+        """Input apertures in which pixels with data leave little to fill.
+
+        Parameters
+        ----------
+        valid : torch.Tensor of bool
+            Pixels with data, shape ``(galaxy, band, y, x)``.
+
+        Returns
+        -------
+        torch.Tensor of bool
+            Shape ``(galaxy, band, radius)``: at most a fifth of the aperture, and of each within it, has no data.
+        """
+        missing, areas = aperture_fluxes((~valid).float(), self.input_radii)
+        return (missing / areas).cummax(-1).values <= _MOST_MISSING
+
+    def _expected(self, levels, observed):
+        """Log fluxes of which those not observed are replaced by their expectation given the observed ones."""
+        n_levels = levels.shape[1]
+        mean, known = self.feature_mean[:n_levels], observed.to(levels.dtype)
+        covariance = self.covariance * known[:, :, None] * known[:, None] + torch.diag_embed(1 - known)
+        offset = (levels - mean) * known
+        solution = torch.linalg.solve(covariance, offset[..., None])[..., 0] * known
+        return torch.where(observed, levels, mean + solution @ self.covariance)
 
     @torch.no_grad()
     def solve(self, features, levels):
@@ -150,6 +199,10 @@ class PhotometryHead(nn.Module):
             Log fluxes of their targets, as of `log_apertures`, shape ``(galaxy, target band, radius)``.
         """
         self.feature_mean.copy_(features.mean(0))
+        if self.takes_missing:
+            levels_in = features[:, :len(self.covariance)].double()
+            covariance = torch.cov(levels_in.T, correction=0)
+            self.covariance.copy_(covariance + _RIDGE * torch.eye(len(covariance), dtype=torch.float64))
         self.feature_spread.copy_(features.std(0, correction=0).clamp_min(1e-3))
         self.level_mean.copy_(levels.mean(0))
         x = ((features - self.feature_mean) / self.feature_spread).double()
@@ -160,7 +213,7 @@ class PhotometryHead(nn.Module):
         rest = (y - x @ slopes).std(0, correction=0).clamp_min(1e-2)
         self.level_spread.copy_(rest.view_as(self.level_spread))
 
-    def forward(self, flux, noise, extra):
+    def forward(self, flux, noise, extra, valid=None):
         """Predict log fluxes of the target, as of `log_apertures`.
 
         Parameters
@@ -171,14 +224,21 @@ class PhotometryHead(nn.Module):
             Sky noise of one input pixel, shape ``(band, 1, 1)``.
         extra : torch.Tensor
             Embedding and condition of each galaxy, shape ``(galaxy, n_extra)``.
+        valid : torch.Tensor of bool, optional
+            Pixels of the input with data, of its shape; None if all have.
 
         Returns
         -------
         torch.Tensor
             Shape ``(galaxy, target band, radius)``.
         """
-        features = (self.features(flux, noise) - self.feature_mean) / self.feature_spread
-        added = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), extra], 1)).unflatten(1, self.level_mean.shape)
+        parts = []
+        observed = None if valid is None or not self.takes_missing else self.observed_apertures(valid)
+        features = (self.features(flux, noise, observed) - self.feature_mean) / self.feature_spread
+        if self.takes_missing:
+            shape = len(flux), len(self.covariance)
+            parts = [flux.new_ones(shape) if observed is None else observed.view(shape).to(flux.dtype)]
+        added = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), *parts, extra], 1)).unflatten(1, self.level_mean.shape)
         linear = (features @ self.slopes.T).unflatten(1, self.level_mean.shape)
         return (self.level_mean + linear + self.level_spread * added).clamp(-_BRIGHTEST, _BRIGHTEST)
 

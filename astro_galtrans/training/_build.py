@@ -57,7 +57,7 @@ def build_module(pairs, config, n_steps, run):
         output=objective_class(config.objective).output, residual=config.uses_residual,
         photometry=config.uses_photometry, conditioning=config.conditioning,
         backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
-        stamp_size=pairs.input_flux.shape[-2:],
+        stamp_size=pairs.input_flux.shape[-2:], takes_missing=config.input_dropout > 0,
     )
     if network.generative:
         _calibrate(network, pairs)

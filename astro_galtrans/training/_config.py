@@ -50,6 +50,10 @@ class TrainConfig:
         Share of the redshifts that are scattered in each step by an error of up to 0.1 (1 + z) that the network is
         told, so that it learns what an uncertain redshift is worth. What is hidden or scattered is missing to what is
         learned of exact redshifts: a translator that will be given nothing else learns most with both shares at 0.
+    input_dropout : float, optional
+        Share of the galaxies that lose bands, or a region of some bands, of the input in each step, so that the
+        translator also takes images with missing data (``allow_missing=True``) and states the larger uncertainty. With
+        0 it refuses them. Galaxies that are complete then have a smaller part in the training.
     residual : bool, optional
         Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
         conventional "pixel" does not.
@@ -90,6 +94,7 @@ class TrainConfig:
     conditioning: str | None = None
     condition_dropout: float = 0.1
     condition_scatter: float = 0.1
+    input_dropout: float = 0.0
     residual: bool | None = None
     photometry: bool | None = None
     augment: bool = True
@@ -123,7 +128,7 @@ class TrainConfig:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
             object.__setattr__(self, name, float(value))
-        for name in ("condition_dropout", "condition_scatter"):
+        for name in ("condition_dropout", "condition_scatter", "input_dropout"):
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {share!r}")

@@ -8,6 +8,7 @@ import torch
 from astro_galtrans.backbones import fill_invalid
 from astro_galtrans.objectives import flux_error_nll
 from astro_galtrans.training._condition import condition_of
+from astro_galtrans.training._missing import hide_input
 
 __all__ = ["TranslationModule", "accumulate", "take_means"]
 
@@ -94,9 +95,7 @@ class TranslationModule(lightning.LightningModule):
 
     def predict(self, batch, generator, training):
         """Prediction, target, valid pixels (None if all are) and weight of the target for a batch."""
-        flux, valid = batch["input_flux"], None
-        if batch["input_weight"] is not None and not bool((batch["input_weight"] > 0).all()):
-            flux = fill_invalid(flux, batch["input_weight"] > 0)
+        flux, observed, valid = batch["input_flux"], self.observed(batch, generator, training), None
         target = batch["target_flux"]
         weight = batch["target_weight"]
         if weight is None:
@@ -109,8 +108,19 @@ class TranslationModule(lightning.LightningModule):
         noisy = None
         if self.network.generative:
             whole = target if valid is None else fill_invalid(target, valid)
-            noisy = self.network.draw_noisy(flux, whole, generator)
-        return self.network(flux, target.shape[-2:], condition, noisy), target, valid, weight
+            noisy = self.network.draw_noisy(self.network.fill(flux, observed), whole, generator)
+        return self.network(flux, target.shape[-2:], condition, noisy, observed), target, valid, weight
+
+    def observed(self, batch, generator, training):
+        """Input pixels with data that the network is given, of the shape of the input; None if all are."""
+        weight, observed = batch["input_weight"], None
+        if weight is not None and not bool((weight > 0).all()):
+            observed = weight > 0
+        if training and self.config.input_dropout:
+            kept = hide_input(batch["input_flux"].shape, self.config.input_dropout, generator)
+            kept = kept.to(batch["input_flux"].device)
+            observed = kept if observed is None else observed & kept
+        return observed
 
     def loss(self, batch, generator, progress, training):
         """Loss of network and objective on a batch, and what to log of it."""
