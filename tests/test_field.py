@@ -123,7 +123,7 @@ def test_catalogue_keeps_its_columns_and_all_of_its_rows(small_translator, field
     assert list(table["id"]) == ["g0", "g1", "g4", "far", "nowhere"]
     assert list(table["catalog_status"]) == ["mine"] * 5
     assert list(table["reason"]) == [
-        "", "", "bad pixels at the place of the source", "beyond the edge of the field", "no position"]
+        "", "", "bad pixels at the position of the source", "beyond the edge of the field", "no position"]
     assert np.all(np.isfinite(table["translated_u_2arcsec"][:2]))
 
 

@@ -1,4 +1,4 @@
-"""Pixels without data: the values that replace them in the network's input, and the target pixels that depend on them."""
+"""Pixels without data: the values that replace them, and the target pixels that depend on them."""
 
 import torch
 from torch.nn import functional

@@ -238,7 +238,8 @@ class PhotometryHead(nn.Module):
         if self.takes_missing:
             shape = len(flux), len(self.covariance)
             parts = [flux.new_ones(shape) if observed is None else observed.view(shape).to(flux.dtype)]
-        added = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), *parts, extra], 1)).unflatten(1, self.level_mean.shape)
+        added = self.perceptron(torch.cat([features.clamp(-_FAR, _FAR), *parts, extra], 1))
+        added = added.unflatten(1, self.level_mean.shape)
         linear = (features @ self.slopes.T).unflatten(1, self.level_mean.shape)
         return (self.level_mean + linear + self.level_spread * added).clamp(-_BRIGHTEST, _BRIGHTEST)
 

@@ -39,6 +39,8 @@ def _add_network(group):
                        "spectrum is hidden in each step, so that it serves galaxies without too (default: 0.1)")
     group.add_argument("--condition-scatter", type=float, metavar="SHARE", help="of the redshifts that are scattered "
                        "in each step by an error that the network is told (default: 0.1)")
+    group.add_argument("--input-dropout", type=float, metavar="SHARE", help="of the galaxies that lose bands or "
+                       "regions of the input in each step, so that the translator can do without (default: 0)")
     add_direction(group, "trains")
 
 
@@ -98,8 +100,8 @@ def _settings(options):
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
     if options.condition_scatter is not None and options.conditioning != "redshift":
         raise ValueError("--condition-scatter goes with --conditioning redshift")
-    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "batch_size", "learning_rate",
-             "precision", "patience")
+    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "input_dropout", "batch_size",
+             "learning_rate", "precision", "patience")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,

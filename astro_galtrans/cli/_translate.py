@@ -45,6 +45,8 @@ def add_translate(verb):
     field.add_argument("--max-magnitude", type=float, metavar="MAG", help="faintest to detect, in r (default: 20.5)")
     field.add_argument("--input-size", "--size", dest="size", type=int, metavar="PIXELS",
                        help="side of the input cutouts (default: 64)")
+    verb.add_argument("--allow-missing", action="store_true", help="also translate galaxies of which a band has no "
+                      "data, with a translator that was trained with missing bands")
     add_device(verb)
     add_overwrite(verb)
 
@@ -57,7 +59,8 @@ def translate(options):
 
     translator = load_one(options.translator, "Translator")
     common = {"overwrite": options.overwrite, "device": device_named(options.device), "progress": not options.quiet,
-              "n_samples": options.n_samples, "seed": options.seed, "n_steps": options.steps}
+              "n_samples": options.n_samples, "seed": options.seed, "n_steps": options.steps,
+              "allow_missing": options.allow_missing}
     if pairs is not None:
         made = translate_pairs(translator, pairs, options.out, **common)
         return Result([f"{options.out}: {made}"], {"pairs": options.out, "n": len(made)})

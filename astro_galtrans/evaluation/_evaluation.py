@@ -15,6 +15,7 @@ from astro_galtrans.evaluation._morphology import measure_morphology, morphology
 from astro_galtrans.evaluation._run import measure
 from astro_galtrans.evaluation._samples import samples, spread_rows
 from astro_galtrans.evaluation._tables import Tabulator
+from astro_galtrans.images import check_coverage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,6 +224,8 @@ def _checked(translators, test, training):
         raise ValueError("translators must hold at least one translator")
     if not len(test):
         raise ValueError("test holds no galaxy")
+    check_coverage(test.missing_bands(), test.input_survey.band_names, "test",
+                   "test.select(~test.missing_bands().any(1)) leaves them out")
     for name, translator in translators.items():
         if not hasattr(translator, "translate_array"):
             raise TypeError(f"translator {name!r} must have translate_array, got {type(translator).__name__}")

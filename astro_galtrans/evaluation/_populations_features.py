@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from astro_galtrans.backbones import fill_invalid
 from astro_galtrans.evaluation._given import check_given, conditions
+from astro_galtrans.images import missing_bands
 from astro_galtrans.objectives.gradient_space import gradient_residuals, pool_scales
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._checks import checked_images
@@ -173,14 +173,14 @@ class Reader:
         given = checked_condition(translator, len(valid), **conditions(translator, batch))
         condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
         flux = np.where(valid, batch["input_flux"], np.float32(0))
-        flux = fill_invalid(*(torch.from_numpy(array).to(translator.device) for array in (flux, valid)))
+        flux, valid = (torch.from_numpy(array).to(translator.device) for array in (flux, valid))
         size = translator.target_size(flux.shape[2:])
         if not network.generative:
-            return network(flux, size, condition)
+            return network(flux, size, condition, valid=valid)
         # The same noise for each galaxy, and the sampler's first step, which has seen nothing else but the input.
         shape = len(network.nearest_band), *size
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(flux.device)
-        return network.sample(flux, size, condition, noise=noise.expand(len(flux), *shape), n_steps=1)
+        return network.sample(flux, size, condition, noise=noise.expand(len(flux), *shape), n_steps=1, valid=valid)
 
     @torch.no_grad()
     def _of_batch(self, batch, valid):
@@ -190,7 +190,8 @@ class Reader:
         else:
             values = torch.cat([self._in_annuli(prediction, batch, scale) for scale in self.scales], 1)
         values = values.cpu().numpy().astype(float)
-        values[~valid.any((1, 2, 3))] = np.nan
+        survey = self.translator.input_survey
+        values[missing_bands(valid, survey.pixel_scale).any(1)] = np.nan
         return values
 
     def _in_annuli(self, prediction, batch, scale):

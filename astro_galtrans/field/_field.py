@@ -18,6 +18,7 @@ from astro_galtrans.field._inputs import detected, listed, open_frames
 from astro_galtrans.field._output import check_space, cube_bytes, whole_folder
 from astro_galtrans.field._photometry import colors_of, column_names
 from astro_galtrans.translation import Translator
+from astro_galtrans.translation._arrays import check_allowed
 from astro_galtrans.translation._sampling import checked_sampling
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def translate_field(
     out: str | PathLike, *, catalog: Table | str | PathLike | None = None, size: int = 64, band: str | None = None,
     min_magnitude: float | None = 14.5, max_magnitude: float | None = 20.5, extended_only: bool = True,
     radii: Sequence[float] = (2.0, 4.0), min_coverage: float = 0.5, max_sheet: int = 100, n_samples: int | None = None,
-    seed: int | None = None, n_steps: int | None = None, overwrite: bool = False, device: str | None = None,
-    progress: bool = False,
+    seed: int | None = None, n_steps: int | None = None, allow_missing: bool = False, overwrite: bool = False,
+    device: str | None = None, progress: bool = False,
 ) -> Table:
     """Find the galaxies of a field, or take those of a catalogue, and translate each of them.
 
@@ -75,6 +76,9 @@ def translate_field(
         Largest number of galaxies on the contact sheet, which takes the first of them; 0 for no sheet.
     n_samples, seed, n_steps : int, optional
         How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`.
+    allow_missing : bool, optional
+        Whether to translate sources of which a band, or the middle of one, has no data; see
+        `~astro_galtrans.translation.Translator`. By default they are dropped, with the reason in the table.
     overwrite : bool, optional
         Whether a field translated before may be replaced.
     device : str, optional
@@ -104,6 +108,7 @@ def translate_field(
     """
     _check(translator, size, radii, min_coverage, max_sheet)
     sampling = checked_sampling(translator, n_samples, seed, n_steps)
+    check_allowed(translator, allow_missing)
     conditions = None
     if catalog is None:  # whether it can do without, before the work of detecting
         conditions = CatalogConditions(translator, Table(), ".", detected=True)
@@ -121,7 +126,8 @@ def translate_field(
         if device is not None:
             translator.to(device)
         table = _output_table(sources, translator, radii)
-        run = FieldRun(translator, frames, folder, table, conditions, sampling, size, radii, min_coverage, max_sheet)
+        run = FieldRun(translator, frames, folder, table, conditions, sampling, size, radii, min_coverage, max_sheet,
+                       allow_missing)
         if catalog is None and min_magnitude is not None:
             run.too_bright = np.asarray(sources["magnitude"]) < min_magnitude
         run.translate_all(progress)

@@ -51,7 +51,8 @@ def translate_files(
     translator: Translator, paths: Sequence[str | PathLike | dict[str, str | PathLike]], out: str | PathLike, *,
     redshift: Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
     spectrum: Sequence[Any] | None = None, n_samples: int | None = None, seed: int | None = None,
-    n_steps: int | None = None, overwrite: bool = False, device: str | None = None, progress: bool = False,
+    n_steps: int | None = None, allow_missing: bool = False, overwrite: bool = False, device: str | None = None,
+    progress: bool = False,
 ) -> list[Path]:
     """Translate cubes in FITS files, each to one in a folder.
 
@@ -75,6 +76,9 @@ def translate_files(
     n_samples, seed, n_steps : int, optional
         How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`. The samples of a
         file depend on the seed and on its place in the list.
+    allow_missing : bool, optional
+        Whether to translate galaxies of which a band, or the middle of one, has no data; see
+        `~astro_galtrans.translation.Translator`.
     overwrite : bool, optional
         Whether files of these names in ``out`` may be replaced.
     device : str, optional
@@ -114,7 +118,7 @@ def translate_files(
     try:
         partial = new_folder(out, f".galtrans.{uuid.uuid4().hex}.partial")
         for index, image in enumerate(tqdm(images, desc="translate", unit="file", disable=not progress)):
-            options = {name: value[index] for name, value in told.items()}
+            options = {name: value[index] for name, value in told.items()} | {"allow_missing": allow_missing}
             if sampling is not None:
                 options |= sampling._replace(galaxies=[index])._asdict()
             cube = _translated(translator, image, options)

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.field._photometry import aperture_magnitudes, colors_of, column_names
-from astro_galtrans.images import flux_and_weight
+from astro_galtrans.images import flux_and_weight, missing_bands
 
 __all__ = ["FieldRun"]
 
@@ -17,9 +17,10 @@ _BATCH = 16
 class FieldRun:
     """Cuts galaxies out, translates them, writes and measures them; what becomes of each is put into the table."""
 
-    def __init__(self, translator, frames, folder, table, conditions, sampling, size, radii, min_coverage, max_sheet):
+    def __init__(self, translator, frames, folder, table, conditions, sampling, size, radii, min_coverage, max_sheet,
+                 allow_missing=False):
         self.translator, self.frames, self.folder, self.table = translator, frames, folder, table
-        self.conditions, self.sampling = conditions, sampling
+        self.conditions, self.sampling, self.allow_missing = conditions, sampling, allow_missing
         self.size, self.radii, self.min_coverage, self.max_sheet = int(size), tuple(radii), min_coverage, max_sheet
         self.too_bright = np.zeros(len(table), dtype=bool)
         self.pictures, self.labels = [], []
@@ -70,12 +71,13 @@ class FieldRun:
         self.table["coverage"][row] = round(float(good.mean()), 4)
         if not good.any():
             return "every pixel of the cutout is bad"
-        empty = [band for band, plane in zip(cube.bands, good) if not plane.any()]
-        if empty:
-            return f"every pixel of band {', '.join(empty)} is bad"
+        missing = missing_bands(good, cube.survey.pixel_scale)
+        if missing.any() and not self.allow_missing:
+            lost = [band for band, is_lost in zip(cube.bands, missing) if is_lost]
+            return f"no data around the source in band {', '.join(lost)}"
         ny, nx = good.shape[1:]
-        if not good[:, ny // 2 - 1:ny // 2 + 2, nx // 2 - 1:nx // 2 + 2].all():
-            return "bad pixels at the place of the source"
+        if not self.allow_missing and not good[:, ny // 2 - 1:ny // 2 + 2, nx // 2 - 1:nx // 2 + 2].all():
+            return "bad pixels at the position of the source"
         if good.mean() < self.min_coverage:
             return f"only {100 * good.mean():.0f} per cent of the cutout's pixels are good"
         return None
@@ -83,7 +85,7 @@ class FieldRun:
     def _batch(self, cubes):
         if not cubes:
             return
-        options = self.conditions.given(list(cubes))
+        options = {**self.conditions.given(list(cubes)), "allow_missing": self.allow_missing}
         if self.sampling is not None:
             options |= self.sampling._replace(galaxies=list(cubes))._asdict()
         images = self.translator(list(cubes.values()), **options)

@@ -9,6 +9,7 @@ from astropy.table import Table
 from tqdm.auto import tqdm
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
+from astro_galtrans.images import check_coverage
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import same_name
 from astro_galtrans.translation import Translator
@@ -21,8 +22,8 @@ __all__ = ["translate_pairs"]
 
 def translate_pairs(
     translator: Translator, pairs: PairSet | str | PathLike, path: str | PathLike, *, n_samples: int | None = None,
-    seed: int | None = None, n_steps: int | None = None, overwrite: bool = False, device: str | None = None,
-    progress: bool = False,
+    seed: int | None = None, n_steps: int | None = None, allow_missing: bool = False, overwrite: bool = False,
+    device: str | None = None, progress: bool = False,
 ) -> PairSet:
     """Translate the input images of a set of pairs, into another set whose target images are the translations.
 
@@ -39,6 +40,9 @@ def translate_pairs(
     n_samples, seed, n_steps : int, optional
         How a generative translator is sampled from; see `~astro_galtrans.translation.Translator`. The samples of a
         galaxy depend on the seed and its row.
+    allow_missing : bool, optional
+        Whether to translate galaxies of which a band, or the middle of one, has no data; see
+        `~astro_galtrans.translation.Translator`.
     overwrite : bool, optional
         Whether a set of pairs at ``path`` may be replaced.
     device : str, optional
@@ -70,6 +74,9 @@ def translate_pairs(
         raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
     pairs = pairs if isinstance(pairs, PairSet) else PairSet.open(pairs)
     _check(translator, pairs)
+    if not allow_missing:
+        check_coverage(pairs.missing_bands(), pairs.input_survey.band_names, "pairs",
+                       "pairs.select(~pairs.missing_bands().any(1)) leaves them out")
     if any(hasattr(array, "is_within") and array.is_within(path) for array in (pairs.input_flux, pairs.target_flux)):
         raise ValueError(f"the pairs are read from {path}, their translation cannot be written over them")
     size = translator.target_size(pairs.input_flux.shape[2:])
@@ -88,7 +95,8 @@ def translate_pairs(
             batch = pairs.read(rows, images=kept)
             if translator.network.generative:
                 sampling["galaxies"] = rows
-            writer.write_images(first, _translated(translator, batch, kept, sampling))
+            writer.write_images(
+                first, _translated(translator, batch, kept, {**sampling, "allow_missing": allow_missing}))
         writer.finish(pairs.ids, pairs.redshift, _catalog(translator, pairs, size, sampling),
                       redshift_error=pairs.redshift_error, spectrum_grid=pairs.spectrum_grid)
     return PairSet.open(path)

@@ -1,5 +1,6 @@
 """Read and hold images: the multi-band container, flux scales, survey readers, regridding, source detection."""
 
+from astro_galtrans.images._coverage import check_coverage, missing_bands
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._detection import detect_galaxies
 from astro_galtrans.images._frames import FrameSet
@@ -14,6 +15,7 @@ from astro_galtrans.images._stack import split_bands, stack_bands
 from astro_galtrans.images._weights import flux_and_weight
 
 __all__ = [
-    "BandCube", "FieldPSF", "FrameSet", "SDSSPSF", "as_band_cube", "detect_galaxies", "flux_and_weight", "like_input",
-    "read_cube", "read_frames", "read_sdss_mask", "read_stamps", "regrid", "split_bands", "stack_bands",
+    "BandCube", "FieldPSF", "FrameSet", "SDSSPSF", "as_band_cube", "check_coverage", "detect_galaxies",
+    "flux_and_weight", "like_input", "missing_bands", "read_cube", "read_frames", "read_sdss_mask", "read_stamps",
+    "regrid", "split_bands", "stack_bands",
 ]

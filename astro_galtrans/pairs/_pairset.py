@@ -7,6 +7,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans.images import missing_bands
 from astro_galtrans.pairs._checks import checked_ids, checked_images, select_bands
 from astro_galtrans.pairs._cubes import galaxy_pair
 from astro_galtrans.pairs._display import pairs_html
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["PairSet"]
 
 IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth")
+_BLOCK = 1024  # galaxies whose weights are read at once
 ARRAYS = (*IMAGES, "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
 
 
@@ -323,6 +325,34 @@ class PairSet:
         arrays = {name: array.take_rows(rows) if isinstance(array, LazyArray) else array[rows]
                   for name, array in self._arrays().items()}
         return PairSet(arrays, **self._parts(rows))
+
+    def missing_bands(self, side: Literal["input", "target"] = "input") -> np.ndarray:
+        """Bands of which a galaxy has no data, or too little, as of `~astro_galtrans.images.missing_bands`.
+
+        Parameters
+        ----------
+        side : {"input", "target"}, optional
+            Which images.
+
+        Returns
+        -------
+        ndarray of bool
+            Shape ``(galaxy, band)``.
+
+        Examples
+        --------
+        The galaxies of some ``pairs`` with data in all input bands are ``pairs.select(~pairs.missing_bands().any(1))``.
+        """
+        if side not in ("input", "target"):
+            raise ValueError(f"side must be 'input' or 'target', got {side!r}")
+        survey = getattr(self, f"{side}_survey")
+        found, name = np.zeros((len(self), len(survey)), dtype=bool), f"{side}_weight"
+        if getattr(self, name) is None:
+            return found
+        for first in range(0, len(self), _BLOCK):
+            rows = slice(first, min(first + _BLOCK, len(self)))
+            found[rows] = missing_bands(self.read(rows, images=(name,))[name] > 0, survey.pixel_scale)
+        return found
 
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
         """Random parts of which no two share a galaxy.

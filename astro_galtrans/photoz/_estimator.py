@@ -7,6 +7,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans.images import missing_bands
 from astro_galtrans.photoz._columns import ColumnEncoder, column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._features import ImageEncoder
@@ -84,12 +85,18 @@ def image_batch(flux, weight, rows, device):
     return torch.where(valid, images, torch.zeros_like(images)), valid
 
 
-def seen_galaxies(flux, weight, batch_size=1024):
-    """Galaxies with at least one good pixel in each band, bool of shape ``(n,)``."""
+def _seen(valid, pixel_scale):
+    """Galaxies with data in each band around the middle, a tensor of bool of shape ``(n,)``."""
+    missing = missing_bands(valid.cpu().numpy(), pixel_scale).any(1)
+    return torch.from_numpy(~missing).to(valid.device)
+
+
+def seen_galaxies(flux, weight, pixel_scale, batch_size=1024):
+    """Galaxies with data in each band around the middle, bool of shape ``(n,)``."""
     parts = []
     for start in range(0, len(flux), batch_size):
         images, valid = image_batch(flux, weight, slice(start, start + batch_size), "cpu")
-        parts.append(torch.ones(len(images), dtype=torch.bool) if valid is None else valid.flatten(2).any(2).all(1))
+        parts.append(torch.ones(len(images), dtype=torch.bool) if valid is None else _seen(valid, pixel_scale))
     return torch.cat(parts).numpy() if parts else np.zeros(0, dtype=bool)
 
 
@@ -164,9 +171,9 @@ class RedshiftEstimator(StoredEstimator):
         Returns
         -------
         RedshiftPDF
-            On the estimator's grid; of tensors on its device where ``flux`` is a tensor. A galaxy without a good pixel
-            in one of its bands, or without the value of a column that had all values in training, is masked, with a
-            warning from `RedshiftPDF`.
+            On the estimator's grid; of tensors on its device where ``flux`` is a tensor. A galaxy that lacks a band
+            (see `~astro_galtrans.images.missing_bands`), or the value of a column that had all values in training,
+            is masked, with a warning from `RedshiftPDF`.
 
         Raises
         ------
@@ -182,7 +189,7 @@ class RedshiftEstimator(StoredEstimator):
             images, valid = image_batch(flux, weight, rows, device)
             seen = torch.ones(len(images), dtype=torch.bool, device=device)
             if valid is not None:
-                seen = valid.flatten(2).any(2).all(1)
+                seen = _seen(valid, self._description["pixel_scale"])
             inputs = self._model.encoder(images, valid)  # in full precision: colours are small differences of fluxes
             if values is None:
                 return inputs, seen

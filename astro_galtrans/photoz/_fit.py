@@ -57,23 +57,23 @@ def _geometry(flux, survey, columns, names):
     return geometry
 
 
-def _usable(flux, weight, name):
-    seen = seen_galaxies(flux, weight)
+def _usable(flux, weight, name, pixel_scale):
+    seen = seen_galaxies(flux, weight, pixel_scale)
     if not seen.all():
-        warnings.warn(f"{int((~seen).sum())} of {len(seen)} {name} galaxies have no good pixel in some band "
-                      "and are left out", GaltransWarning, 4)
+        warnings.warn(f"{int((~seen).sum())} of {len(seen)} {name} galaxies have no data around the middle "
+                      "in some band and are left out", GaltransWarning, 4)
     return np.flatnonzero(seen)
 
 
-def _divided(given, names, validation, config):
+def _divided(given, names, validation, config, pixel_scale):
     """Flux, redshift, weight, columns and rows of the training and of the validation galaxies."""
     flux, redshift, weight, columns = given
-    rows = _usable(flux, weight, "training")
+    rows = _usable(flux, weight, "training", pixel_scale)
     if validation is not None:
         held_flux, held_redshift, held_weight, held_columns = split_validation(validation)
         check_images(held_flux, held_weight, flux.shape[1], flux.shape[2:])
         held_redshift = redshift_array(held_redshift, len(held_flux), "validation redshift")
-        held_rows = _usable(held_flux, held_weight, "validation")
+        held_rows = _usable(held_flux, held_weight, "validation", pixel_scale)
         if (held_columns is None) != (columns is None):
             raise ValueError("validation must have features where the training galaxies have them, and only there")
         if columns is not None:
@@ -155,7 +155,8 @@ def fit_redshift_estimator(
     redshift = redshift_array(redshift, len(flux), "redshift")
     columns, names = (None, None) if features is None else column_values(features, len(flux), "features")
     grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
-    train, held = _divided((flux, redshift, weight, columns), names, validation, config)
+    train, held = _divided((flux, redshift, weight, columns), names, validation, config,
+                           survey.pixel_scale.to_value("arcsec"))
     device = torch.device("cpu" if device is None else device)
     geometry = _geometry(flux, survey, columns, names)
     with torch.random.fork_rng(devices=[]):

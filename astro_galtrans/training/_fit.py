@@ -21,6 +21,7 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.images import check_coverage
 from astro_galtrans.objectives import objective_class
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage._checkpoint import load_state
@@ -157,6 +158,12 @@ def _check(pairs, config, validation, directory, resume):
     if resume and directory is None:
         raise ValueError("resume=True needs the directory of the checkpoint, got directory=None")
     _check_condition(config, pairs, "pairs")
+    if not config.input_dropout:
+        for key, value in (("pairs", pairs), ("validation", validation)):
+            if value is not None:
+                check_coverage(value.missing_bands(), value.input_survey.band_names, key,
+                               "an input_dropout above 0 in TrainConfig trains on them, "
+                               "pairs.select(~pairs.missing_bands().any(1)) leaves them out")
     if validation is not None:
         _check_condition(config, validation, "validation")
         if config.conditioning == "spectrum" and validation.spectrum_grid != pairs.spectrum_grid:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from astro_galtrans.backbones import fill_invalid, invalid_footprint
+from astro_galtrans.backbones import invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
+from astro_galtrans.images import check_coverage, missing_bands
 from astro_galtrans.translation._conditions import checked_condition, condition_rows
 from astro_galtrans.translation._sampling import checked_sampling, draw, noise
 
-__all__ = ["Translated", "forward", "gradient_weights", "translate"]
+__all__ = ["Translated", "check_allowed", "check_missing", "forward", "gradient_weights", "translate"]
 
 # Galaxies a forward pass on a CPU. More are not faster, and from 32 galaxies of 136 x 136 pixels on it is the slower by
 # a third: feature maps beyond 32 MiB are given back to the system by the C library and cleared again at each layer.
@@ -91,13 +92,13 @@ def forward(translator, flux, valid, condition, size, sampling=None, galaxies=No
     -------
     Translated
     """
-    tensor, masked, condition = _to_device(translator, flux, valid, condition, size)
+    tensor, valid, masked, condition = _to_device(translator, flux, valid, condition, size)
     network, samples = translator.network, None
     if sampling is None:
-        prediction = network(tensor, size, condition)
+        prediction = network(tensor, size, condition, valid=valid)
         image, sigma = prediction.flux, network.sigma(prediction)
     else:
-        prediction, samples = draw(network, tensor, size, condition, sampling, galaxies)
+        prediction, samples = draw(network, tensor, size, condition, sampling, galaxies, valid)
         image, sigma = samples.mean(0), network.sigma(prediction)
         if len(samples) > 1:
             sigma = samples.std(0)
@@ -108,21 +109,53 @@ def forward(translator, flux, valid, condition, size, sampling=None, galaxies=No
 
 
 def _to_device(translator, flux, valid, condition, size):
-    """Tensors of a batch with invalid pixels filled, the target pixels that rest on them, and the condition."""
+    """Tensors of a batch: flux, pixels with data, the target pixels that depend on the others, and the condition."""
     device = translator.device
     tensor, masked = _tensor(flux, device), None
-    if valid is not None and not valid.all():
-        valid = _tensor(valid, device)
-        tensor = fill_invalid(tensor, valid)
+    valid = None if valid is None or valid.all() else _tensor(valid, device)
+    if valid is not None:
         masked = invalid_footprint(translator.network, valid, size)
     if condition is not None:
         condition = tuple(_tensor(part, device) for part in condition)
-    return tensor, masked, condition
+    return tensor, valid, masked, condition
+
+
+def check_missing(translator, valid, allow_missing, name):
+    """Check that the network can do without the data that is missing.
+
+    Parameters
+    ----------
+    translator : Translator
+    valid : ndarray of bool
+        Pixels with data, shape ``(galaxy, band, y, x)``. Galaxies without any are not counted.
+    allow_missing : bool
+    name : str
+        The argument, for the message.
+
+    Raises
+    ------
+    BandMismatchError
+        If a band of a galaxy is missing, as of `~astro_galtrans.images.missing_bands`, and this is not allowed.
+    """
+    if allow_missing:
+        return
+    survey = translator.input_survey
+    missing = missing_bands(valid, survey.pixel_scale) & valid.any((1, 2, 3))[:, None]
+    advice = "allow_missing=True translates without" if translator.network.takes_missing else (
+        f"translator {translator.name!r} was not trained with missing bands (input_dropout of TrainConfig)")
+    check_coverage(missing, survey.band_names, name, advice)
+
+
+def check_allowed(translator, allow_missing):
+    """ValueError if missing data is allowed and the network was not trained with any."""
+    if allow_missing and not translator.network.takes_missing:
+        raise ValueError("allow_missing is for translators that were trained with an input_dropout above 0 in "
+                         f"TrainConfig, which {translator.name!r} was not")
 
 
 @torch.inference_mode()
 def translate(translator, flux, *, weight, condition, sampling, batch_size, device, return_uncertainty, return_samples,
-              progress):
+              allow_missing, progress):
     """See `Translator.translate_array`; ``condition`` is a dict of what was given, ``sampling`` another."""
     flux = _checked_flux(flux, translator.input_survey, "flux")
     if weight is not None and np.shape(weight) != flux.shape:
@@ -134,6 +167,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
     if return_samples and sampling is None:
         raise ValueError(f"return_samples is for translators that draw samples, which {translator.name!r} does not")
     numbers = None if sampling is None else sampling.numbers(len(flux))
+    check_allowed(translator, allow_missing)
     if device is not None:
         translator.to(device)
     if translator.device.type == "cpu":
@@ -152,6 +186,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
         if weight is not None:
             valid &= np.asarray(weight[rows]) > 0
         n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
+        check_missing(translator, valid, allow_missing, "flux")
         translated = forward(translator, flux[rows], valid, condition_rows(condition, rows), size, sampling,
                              None if numbers is None else numbers[rows])
         for name, array in arrays.items():
@@ -165,12 +200,12 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
     return results if return_uncertainty else results[0]
 
 
-def _guess(network, flux, size, condition):
+def _guess(network, flux, size, condition, valid):
     """The prediction from the input alone, which for a generative network is the first step of its sampler."""
     if not network.generative:
-        return network(flux, size, condition)
+        return network(flux, size, condition, valid=valid)
     deviates = noise(0, 0, range(len(flux)), (len(network.nearest_band), *size)).to(flux.device)
-    return network.sample(flux, size, condition, noise=deviates, n_steps=1)
+    return network.sample(flux, size, condition, noise=deviates, n_steps=1, valid=valid)
 
 
 def gradient_weights(translator, input_flux, target_flux, condition, target_weight, scale):
@@ -194,13 +229,14 @@ def gradient_weights(translator, input_flux, target_flux, condition, target_weig
             raise ValueError(
                 f"target_weight must have the shape of target_flux, {target.shape}, got {np.shape(target_weight)}")
         valid &= np.asarray(target_weight) > 0
+    check_missing(translator, np.isfinite(flux), False, "input_flux")
     weights = []
     for row in range(len(flux)):
         one = slice(row, row + 1)
         with torch.no_grad():
-            tensor, _, told = _to_device(
+            tensor, known, _, given = _to_device(
                 translator, flux[one], np.isfinite(flux[one]), condition_rows(condition, one), size)
-            prediction = _guess(translator.network, tensor, size, told)
+            prediction = _guess(translator.network, tensor, size, given, known)
         images = torch.from_numpy(np.where(valid[one], target[one], 0)).to(translator.device)
         mask = None if valid[one].all() else torch.from_numpy(valid[one]).to(translator.device)
         weights.append(translator.objective.weights(translator.network, prediction, images, mask, scale).cpu().numpy())

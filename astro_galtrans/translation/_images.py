@@ -10,7 +10,7 @@ from astropy.nddata import StdDevUncertainty
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input
-from astro_galtrans.translation._arrays import forward
+from astro_galtrans.translation._arrays import check_allowed, check_missing, forward
 from astro_galtrans.translation._conditions import checked_condition, condition_rows, described
 from astro_galtrans.translation._sampling import checked_sampling
 from astro_galtrans.translation._wcs import rescaled_wcs
@@ -87,7 +87,7 @@ def _wrap(translator, cube, flux, sigma, mask, provenance):
 
 
 @torch.inference_mode()
-def translate(translator, images, condition, sampling, batch_size, separate=False):
+def translate(translator, images, condition, sampling, batch_size, separate=False, allow_missing=False):
     """Translate a list of images of any accepted kind; see `Translator.__call__`.
 
     With ``separate``, each becomes a list of its samples instead of their mean; see `Translator.samples`.
@@ -95,11 +95,13 @@ def translate(translator, images, condition, sampling, batch_size, separate=Fals
     cubes = [_checked_cube(translator, image) for image in images]
     condition = checked_condition(translator, len(images), **condition)
     sampling = checked_sampling(translator, **sampling)
+    check_allowed(translator, allow_missing)
     arrays = [flux_and_weight(cube) for cube in cubes]
     for number, (_, weight) in enumerate(arrays):
+        which = f" {number}" if len(images) > 1 else ""
         if not np.any(weight > 0):
-            which = f" {number}" if len(images) > 1 else ""
             raise ValueError(f"every pixel of the image{which} is masked or not finite")
+        check_missing(translator, (weight > 0)[np.newaxis], allow_missing, f"image{which}")
     provenance, numbers = translator.describe(), None
     if sampling is not None:
         numbers = sampling.numbers(len(images))

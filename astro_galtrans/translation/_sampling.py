@@ -56,7 +56,7 @@ def noise(seed, sample, galaxies, shape):
     return torch.from_numpy(np.stack(list(draws)))
 
 
-def draw(network, flux, size, condition, sampling, galaxies):
+def draw(network, flux, size, condition, sampling, galaxies, valid=None):
     """Samples of a batch of galaxies.
 
     Parameters
@@ -67,6 +67,8 @@ def draw(network, flux, size, condition, sampling, galaxies):
     sampling : Sampling
     galaxies : sequence of int
         Number of each galaxy, which with the seed and the sample's number decides its noise.
+    valid : torch.Tensor of bool, optional
+        As of `TranslationNetwork.sample`.
 
     Returns
     -------
@@ -78,6 +80,6 @@ def draw(network, flux, size, condition, sampling, galaxies):
     samples = []
     for number in range(sampling.n_samples):
         deviates = noise(sampling.seed, number, galaxies, (len(network.nearest_band), *size)).to(flux.device)
-        prediction = network.sample(flux, size, condition, noise=deviates, n_steps=sampling.n_steps)
+        prediction = network.sample(flux, size, condition, noise=deviates, n_steps=sampling.n_steps, valid=valid)
         samples.append(prediction.flux)
     return prediction, torch.stack(samples)

@@ -184,7 +184,7 @@ class Translator:
         spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None, n_samples: int | None = None,
         seed: int | None = None, n_steps: int | None = None, galaxies: ArrayLike | None = None, batch_size: int = 256,
         device: str | torch.device | None = None, return_uncertainty: bool = False, return_samples: bool = False,
-        progress: bool = False,
+        allow_missing: bool = False, progress: bool = False,
     ) -> Any:
         """Translate many galaxies at once.
 
@@ -218,6 +218,10 @@ class Translator:
             Whether to return the standard deviation too.
         return_samples : bool, optional
             Whether to return each sample of a generative translator in place of their mean.
+        allow_missing : bool, optional
+            Whether to translate galaxies of which a band, or the middle of one, has no data (see
+            `~astro_galtrans.images.missing_bands`), by a translator that was trained with missing bands. The
+            uncertainty is then larger, and target bands that rest on the gap are masked. By default they are refused.
         progress : bool, optional
             Whether to show a progress bar.
 
@@ -233,14 +237,15 @@ class Translator:
         return _arrays.translate(
             self, flux, weight=weight, condition=_given(redshift, redshift_error, spectrum),
             sampling=_sampled(n_samples, seed, n_steps, galaxies), batch_size=batch_size, device=device,
-            return_uncertainty=return_uncertainty, return_samples=return_samples, progress=progress,
+            return_uncertainty=return_uncertainty, return_samples=return_samples, allow_missing=allow_missing,
+            progress=progress,
         )
 
     def __call__(
         self, image: BandCube | NDData | CCDData | Mapping[str, CCDData] | Sequence[Any], *,
         redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
         spectrum: Spectrum | Sequence[Spectrum] | None = None, n_samples: int | None = None, seed: int | None = None,
-        n_steps: int | None = None, galaxies: int | Sequence[int] | None = None,
+        n_steps: int | None = None, galaxies: int | Sequence[int] | None = None, allow_missing: bool = False,
     ) -> Any:
         """Translate one image, or a list of them.
 
@@ -266,6 +271,10 @@ class Translator:
             Steps of the sampler; by default as many as the backbone was built with.
         galaxies : int or sequence of int, optional
             Number of each galaxy for its samples, by default its place in the list.
+        allow_missing : bool, optional
+            Whether to translate galaxies of which a band, or the middle of one, has no data (see
+            `~astro_galtrans.images.missing_bands`), by a translator that was trained with missing bands. The
+            uncertainty is then larger, and target bands that rest on the gap are masked. By default they are refused.
 
         Returns
         -------
@@ -279,22 +288,24 @@ class Translator:
         Raises
         ------
         BandMismatchError, SurveyError, ValueError, TypeError
-            If bands, survey, unit, WCS or pixel scale do not fit the translator, or if no pixel is usable.
+            If bands, survey, unit, WCS or pixel scale do not fit the translator, if no pixel is usable, or if a
+            band has no data and this is not allowed.
         """
         sampling = _sampled(n_samples, seed, n_steps, galaxies)
-        return self._translated(image, _given(redshift, redshift_error, spectrum), sampling)
+        return self._translated(image, _given(redshift, redshift_error, spectrum), sampling,
+                                allow_missing=allow_missing)
 
     def samples(
         self, image: BandCube | NDData | CCDData | Mapping[str, CCDData] | Sequence[Any], n_samples: int, *,
         seed: int = 0, n_steps: int | None = None, galaxies: int | Sequence[int] | None = None,
         redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
-        spectrum: Spectrum | Sequence[Spectrum] | None = None,
+        spectrum: Spectrum | Sequence[Spectrum] | None = None, allow_missing: bool = False,
     ) -> list[Any]:
         """Draw several translations of one image, or of a list of them, from a generative translator.
 
         Parameters
         ----------
-        image, seed, n_steps, galaxies, redshift, redshift_error, spectrum
+        image, seed, n_steps, galaxies, redshift, redshift_error, spectrum, allow_missing
             As when the translator is called.
         n_samples : int
             Images to draw.
@@ -306,15 +317,17 @@ class Translator:
             each is the spread of all.
         """
         return self._translated(image, _given(redshift, redshift_error, spectrum),
-                                _sampled(n_samples, seed, n_steps, galaxies), separate=True)
+                                _sampled(n_samples, seed, n_steps, galaxies), separate=True,
+                                allow_missing=allow_missing)
 
-    def _translated(self, image, condition, sampling, separate=False):
+    def _translated(self, image, condition, sampling, separate=False, allow_missing=False):
         if separate and not self.network.generative:
             raise ValueError(f"translator {self.name!r} has one translation for each image, and no samples to draw")
         many = isinstance(image, (list, tuple))
         if not many:
             condition = {name: value if name == "redshift_error" else [value] for name, value in condition.items()}
-        translated = _images.translate(self, list(image) if many else [image], condition, sampling, _BATCH, separate)
+        translated = _images.translate(self, list(image) if many else [image], condition, sampling, _BATCH, separate,
+                                       allow_missing)
         return translated if many else translated[0]
 
     def gradient_weights(

@@ -73,7 +73,7 @@ def test_masked_pixels_do_not_reach_the_output(translator, flux, garbage):
 
 def test_a_masked_galaxy_does_not_touch_its_neighbours(translator, flux):
     broken = flux.copy()
-    broken[2, 1, 5:9] = np.nan
+    broken[2, 1, :2] = np.nan
     result, expected = translator.translate_array(broken), translator.translate_array(flux)
     others = [0, 1, 3, 4, 5, 6]
     assert_array_equal(result[others], expected[others])
@@ -121,7 +121,7 @@ def test_wrong_arguments_are_named(translator, array, options, error, message):
 
 
 def test_numbers_beyond_float32_count_as_masked(translator, flux):
-    result = translator.translate_array(np.where(np.arange(16) == 8, 1e300, flux.astype(float)))
+    result = translator.translate_array(np.where(np.arange(16) == 14, 1e300, flux.astype(float)))
     assert np.isnan(result).any() and np.isfinite(result).any()
 
 

@@ -6,7 +6,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, NDData, StdDevUncertainty
+from astropy.nddata import CCDData, InverseVariance, NDData, StdDevUncertainty
 from numpy.testing import assert_array_equal
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
@@ -194,12 +194,25 @@ def test_mask_covers_what_rests_on_masked_pixels(make_translator, make_cube):
     assert found.sum() <= 1.5 * moved.sum()
 
 
-def test_a_band_that_is_masked_altogether(translator, make_cube):
-    mask = np.zeros((3, 16, 16), bool)
-    mask[0] = True
-    result = translator(make_cube(mask=mask))
-    assert result.mask[0].all() and not result.mask[1:].any()
-    assert_is_translation(result, translator)
+_WHOLE, _CORE = (slice(None), slice(None)), (slice(5, 11), slice(5, 11))
+
+
+@pytest.mark.parametrize("where", [_WHOLE, _CORE], ids=["whole", "core"])
+@pytest.mark.parametrize("how", ["mask", "nan", "infinite", "weight"])
+def test_a_band_without_data_is_refused_by_name(translator, make_cube, how, where):
+    cube = make_cube()
+    mask, data, weight = np.zeros(cube.shape, bool), cube.data.copy(), np.ones(cube.shape)
+    mask[(1, *where)] = how == "mask"
+    weight[(1, *where)] = how != "weight"
+    if how in ("nan", "infinite"):
+        data[(1, *where)] = np.nan if how == "nan" else np.inf
+    broken = BandCube(data, unit=cube.unit, wcs=cube.wcs, bands=cube.bands, survey=cube.survey, mask=mask,
+                      uncertainty=InverseVariance(weight))
+    for call in (lambda: translator(broken), lambda: translator([cube, broken])):
+        with pytest.raises(BandMismatchError, match="band r;"):
+            call()
+    with pytest.raises(ValueError, match="allow_missing"):
+        translator(broken, allow_missing=True)
 
 
 def test_output_that_overflows_is_masked(translator, make_cube):
