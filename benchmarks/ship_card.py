@@ -24,8 +24,15 @@ def magnitudes(flux, survey):
     return np.concatenate([outer, outer[:, :-1] - outer[:, 1:], inner[:, r:r + 1]], axis=1)
 
 
-def errors(translator, pairs):
+def errors(translator, pairs, lost=None):
     """What translations are off by, against noiseless target images.
+
+    Parameters
+    ----------
+    translator : Translator
+    pairs : PairSet
+    lost : ndarray of bool, optional
+        Input pixels without data, shape ``(band, y, x)``.
 
     Returns
     -------
@@ -38,12 +45,15 @@ def errors(translator, pairs):
     for start in range(0, len(pairs), _BATCH):
         rows = slice(start, min(start + _BATCH, len(pairs)))
         batch = pairs.read(rows, images=("input_flux", "input_weight", "target_truth"))
-        made, sigma = translator.translate_array(
-            batch["input_flux"], weight=batch["input_weight"], return_uncertainty=True)
+        weight = batch["input_weight"] if lost is None else np.where(lost, 0, batch["input_weight"])
+        made, sigma = translator.translate_array(batch["input_flux"], weight=weight, return_uncertainty=True,
+                                                 allow_missing=lost is not None)
         truth, survey = batch["target_truth"], pairs.target_survey
         found.append(magnitudes(made, survey) - magnitudes(truth, survey))
         inside = aperture_weights(truth.shape[-2:], RADIUS, survey.pixel_scale) > 0.5
-        within.append(np.mean((np.abs(made - truth) < sigma)[..., inside], axis=-1))
+        good = np.where(np.isfinite(made), np.abs(made - truth) < sigma, np.nan)[..., inside]
+        # Of bands with masked pixels in the aperture nothing is claimed.
+        within.append(np.mean(good, axis=-1))
     return np.concatenate(found), np.concatenate(within)
 
 
@@ -79,11 +89,12 @@ def unusual_rows(translator, tests, faintest):
         Errors of magnitudes and colours; and the share of pixels that are off by less than they are said to be.
     """
     off, within = [], []
-    for label, pairs in tests.items():
+    for label, (pairs, lost) in tests.items():
         usable = np.asarray(pairs.catalog["r_mag"]) < faintest
-        found, inside = errors(translator, pairs)
+        found, inside = errors(translator, pairs, lost)
         off.append([label, str(usable.sum()), *map(cell, found[usable].T)])
-        within.append([label, str(usable.sum()), *(f"{share:.0%}" for share in inside[usable].mean(axis=0))])
+        shares = inside[usable].mean(axis=0)
+        within.append([label, str(usable.sum()), *("" if np.isnan(share) else f"{share:.0%}" for share in shares)])
     return off, within
 
 
@@ -151,7 +162,9 @@ def _about(translator, training, population, title, bytes_, command):
             spectra, with dust. Stamps of {side} x {side} SDSS pixels, the galaxy within {population.offset:g}
             arcsec of the centre in x and y. Moffat PSF, in u, g, r, i, z of FWHM {psf[0]} (SDSS) and {psf[1]}
             arcsec (CFHTLS), which varies by {population.psf_scatter:.0%} between galaxies. Gaussian noise of sky
-            and photons at each survey's typical depth, not correlated between pixels. Made by"""),
+            and photons at each survey's typical depth, not correlated between pixels. In each step
+            {told['config']['input_dropout']:.0%} of the galaxies lost one to three bands, or a region of some bands.
+            Made by"""),
         f"::\n\n    {command}",
     ]
 
@@ -171,7 +184,8 @@ def _measured(translator, training, test, rows):
         _table(["r", "galaxies", *colors], [row[:2] + row[n:] for row in rows["images"]]),
         _text(f"""
             In other images, r < {rows['faintest']:g}, each row of the same galaxies. A neighbour is another galaxy of
-            the test, and the light of both within the aperture is what should come out:"""),
+            the test, and the light of both within the aperture is what should come out. Images that lack data are
+            translated with ``allow_missing=True``; nothing stands where the translated band is masked:"""),
         _table(["images", "galaxies", *bands], [row[:n] for row in rows["unusual"]]),
         _table(["images", "galaxies", *colors], [row[:2] + row[n:] for row in rows["unusual"]]),
         _text(f"""

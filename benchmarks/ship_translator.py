@@ -70,6 +70,22 @@ def with_neighbours(pairs):
         catalog=pairs.catalog)
 
 
+def gaps(survey, size):
+    """Pixels without data, shape ``(band, y, x)``, of images that lack something, by name."""
+    y, x = (np.indices((size, size)) - 0.5 * (size - 1)) * survey.pixel_scale.to_value("arcsec")
+    r = survey.band_names.index("r")
+    found = {}
+    for label, lost in ((f"no data in {band}", band) for band in survey.band_names):
+        found[label] = np.zeros((len(survey), size, size), dtype=bool)
+        found[label][survey.band_names.index(lost)] = True
+    for label, inside in (("no data in r within 1.5 arcsec", np.hypot(y, x) < 1.5),
+                          ("no data in r for x > 0", x > 0),
+                          ("a trail of 2 arcsec in r, 3 arcsec aside", np.abs(x + 0.5 * y - 3.35) < 1.12)):
+        found[label] = np.zeros((len(survey), size, size), dtype=bool)
+        found[label][r] = inside
+    return found
+
+
 def unusual(options, n, seed):
     """The same galaxies in usual and in other images, by what is other."""
     usual = simulated(options, POPULATION, n, 64, seed)
@@ -82,7 +98,8 @@ def unusual(options, n, seed):
     aside = replace(POPULATION, name="aside", offset=1.5)
     tests["up to 1.5 arcsec off centre"] = simulated(options, aside, n, 64, seed)
     tests["neighbour at 6.7 arcsec"] = with_neighbours(usual)
-    return tests
+    tests = {label: (pairs, None) for label, pairs in tests.items()}
+    return tests | {label: (usual, lost) for label, lost in gaps(usual.input_survey, 64).items()}
 
 
 def train(options, training, validation):
