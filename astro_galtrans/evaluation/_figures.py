@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import optional
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.evaluation._run import INPUT, TARGET
 from astro_galtrans.photoz._figures import STYLE as _SHARED
 

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.utils import lazyproperty
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._extras import optional
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.evaluation._given import is_generative
 from astro_galtrans.evaluation._reference import resample_input
 from astro_galtrans.evaluation._robust import median, nmad

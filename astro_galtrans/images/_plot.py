@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.images._picture import color_bands, color_picture
 
 if TYPE_CHECKING:
@@ -19,11 +20,7 @@ _NAMES = {"RA": "RA", "DEC": "Dec", "GLON": "Galactic l", "GLAT": "Galactic b"}
 
 def need_pyplot():
     """`matplotlib.pyplot`, or an error that names the extra it is in."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError('figures need matplotlib: pip install "astro_galtrans[report]"') from error
-    return plt
+    return optional("matplotlib.pyplot", "report", "figures")
 
 
 def plot_cube(
