@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astro_galtrans._utils.optional import optional
-from astro_galtrans.images._picture import color_bands, color_picture
+from astro_galtrans._utils.rgb import rgb_bands
+from astro_galtrans.images._picture import color_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def plot_cube(
 def _chosen(cube, bands):
     """The name of one band, or a tuple of three."""
     if bands is None:
-        return color_bands(cube.bands) if len(cube.bands) > 2 else cube.bands[0]
+        return rgb_bands(cube.bands) if len(cube.bands) > 2 else cube.bands[0]
     if isinstance(bands, str) and (bands in cube.bands or len(bands) == 1):
         cube.select_bands((bands,))  # an error where there is none of this name
         return bands
