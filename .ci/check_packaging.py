@@ -21,6 +21,7 @@ PROMISES = {
                              "simulate_pairs(1, seed=0, input_size=16, workers=1)"),
     "report": ("matplotlib, jinja2", "import astro_galtrans.evaluation"),
     "morphology": ("statmorph", "import astro_galtrans.evaluation"),
+    "populations": ("sklearn", "import astro_galtrans.evaluation"),
     "backbones": ("monai, einops", "from astro_galtrans.backbones import backbone_class; backbone_class('swin')"),
     "tables": ("h5py, pyarrow", "import astro_galtrans.photoz"),
     "archives": ("astroquery", "import astro_galtrans.archives"),

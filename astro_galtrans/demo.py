@@ -131,8 +131,8 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         staging / "report.html", title="From SDSS to CFHTLS: translated galaxies, judged",
         command=f"galtrans demo --seed {seed}{' --quick' if quick else ''}",
         seconds=round(time.perf_counter() - started),
-        what_differs="objective, and the residual path and photometry head that come with it; galtrans benchmark tells "
-                     "them apart",
+        what_differs="objective, and the residual path and photometry head that come with it; python "
+                     "benchmarks/headline separates them",
         simulation=f"{settings.n_total} galaxies of the sample 'bright', seed {seed}",
         training={name: translator.provenance["config"] for name, translator in translators.items()},
     )

@@ -28,7 +28,9 @@ from astro_galtrans.gradients import (  # noqa: E402
     color_gradient_profile, color_map, match_psf, sed_gradients, sed_spectrum,
 )
 from astro_galtrans.gradients._flux import flux_arrays  # noqa: E402
-from astro_galtrans.gradients._plot import _STYLE, _axes, _color_panel, _panel, _profile_panel  # noqa: E402
+from astro_galtrans.gradients._panels import (  # noqa: E402
+    STYLE, color_panel, gradient_panel, profile_panel, sky_axes,
+)
 from astro_galtrans.images import read_cube  # noqa: E402
 
 log = logging.getLogger("real_galaxy")
@@ -49,7 +51,7 @@ def apertures(cube):
 
 
 def draw_image(figure, cell, cube):
-    axes = _axes(figure, cell, cube.wcs, "g, r, i", False)
+    axes = sky_axes(figure, cell, cube.wcs, "g, r, i", False)
     axes.imshow(rgb_image(cube.data, cube.survey, 0.5), origin="lower")
     for aperture, color in apertures(cube).values():
         aperture.plot(ax=axes, color=color, lw=1.2)
@@ -93,18 +95,18 @@ def draw(cube):
                  row["color_err"].to_value(u.mag))
     log.info("slope %s +- %s", table.meta["slope"], table.meta["slope_err"])
     band = arrays.cube.bands.index("r")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12.4, 5.8), layout="constrained")
         upper, lower = figure.add_gridspec(2, 1)
         upper, lower = upper.subgridspec(1, 4), lower.subgridspec(1, 4)
         draw_image(figure, upper[0], cube)
-        _panel(figure, upper[1], gradients.x, band, "r: along x", "d ln f / dx (arcsec$^{-1}$)", False)
-        _panel(figure, upper[2], gradients.y, band, "r: along y", "d ln f / dy (arcsec$^{-1}$)", False)
-        _panel(figure, upper[3], sed_gradients(matched).passband, band - 1, "g to r",
-               r"d ln f$_\nu$ / d ln $\lambda$", False)
-        _color_panel(figure, lower[0], color_map(cube, ("g", "r")), ("g", "r"))
+        gradient_panel(figure, upper[1], gradients.x, band, "r: along x", "d ln f / dx (arcsec$^{-1}$)", False)
+        gradient_panel(figure, upper[2], gradients.y, band, "r: along y", "d ln f / dy (arcsec$^{-1}$)", False)
+        gradient_panel(figure, upper[3], sed_gradients(matched).passband, band - 1, "g to r",
+                       r"d ln f$_\nu$ / d ln $\lambda$", False)
+        color_panel(figure, lower[0], color_map(cube, ("g", "r")), ("g", "r"))
         draw_seds(figure, lower[1], matched)
-        _profile_panel(figure, lower[2:], table, ("g", "r"))
+        profile_panel(figure, lower[2:], table, ("g", "r"))
         figure.axes[-1].set(title="g - r in annuli around the nucleus", xlabel="radius (arcsec)")
     return figure
 

@@ -1,4 +1,4 @@
-"""Imports only go down the floors of the package, and each module stands on its own."""
+"""Imports only go down the layers of the package, and each module can be imported alone."""
 
 import ast
 import importlib.util
@@ -12,7 +12,7 @@ import pytest
 PACKAGE = "astro_galtrans"
 ROOT = Path(importlib.util.find_spec(PACKAGE).origin).parent
 FLOORS = [
-    {"exceptions"},
+    {"exceptions", "_utils"},
     {"surveys"},
     {"images", "spectra"},
     {"pairs", "gradients", "archives"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"storage"},
     {"training"},
     {"evaluation"},
-    {"field", "benchmark", "catalog"},
+    {"field"},
     {"demo"},
     {"cli"},
     {"__main__"},
@@ -32,18 +32,17 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 # Libraries that only some parts may import, wherever in a module the import stands.
 ONLY_IN = {
     "torch": {
-        "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "benchmark", "catalog",
-        "cli",
+        "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "cli",
     },
     "lightning": {"training"},
     "nflows": {"objectives"},
     "monai": {"backbones"},
     "galsim": {"simulation"},
-    "zarr": {"pairs", "catalog"},
+    "zarr": {"pairs"},
     "asdf": {"storage", "surveys"},
     "astroquery": {"archives"},
     "jinja2": {"evaluation"},
-    "statmorph": {"evaluation"},
+    "sklearn": {"evaluation"},
 }
 
 
@@ -81,28 +80,25 @@ def part(name):
     return name.split(".")[1] if "." in name else ""
 
 
-def test_every_part_has_a_floor():
-    assert {part(name) for name in MODULES} - {""} <= set(FLOOR_OF)
+def test_floors_are_those_of_the_parts():
+    assert {part(name) for name in MODULES} - {""} == set(FLOOR_OF)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_go_down(name):
-    own = part(name)
+def test_imports_go_down():
     wrong = [
-        f"line {line}: {target}" for line, target in imports(MODULES[name], name)
-        if target.split(".")[0] == PACKAGE and part(target) not in ("", own)
-        and (own == "" or FLOOR_OF[part(target)] >= FLOOR_OF[own])
+        f"{name}, line {line}: {target}" for name, path in MODULES.items() for line, target in imports(path, name)
+        if target.split(".")[0] == PACKAGE and part(target) not in ("", part(name))
+        and (part(name) == "" or FLOOR_OF[part(target)] >= FLOOR_OF[part(name)])
     ]
-    assert not wrong, f"{name} imports from its own floor or above: {wrong}"
+    assert not wrong, "imports from the same floor or above:\n" + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_heavy_libraries_stay_where_they_belong(name):
+def test_heavy_libraries_stay_where_they_belong():
     wrong = [
-        f"line {line}: {target}" for line, target in imports(MODULES[name], name)
+        f"{name}, line {line}: {target}" for name, path in MODULES.items() for line, target in imports(path, name)
         if part(name) not in ONLY_IN.get(target.split(".")[0], {part(name)})
     ]
-    assert not wrong, f"{name}: {wrong}"
+    assert not wrong, "\n".join(wrong)
 
 
 def test_flow_library_has_one_importer():
@@ -113,27 +109,34 @@ def test_flow_library_has_one_importer():
     assert importers == [f"{PACKAGE}.objectives.flow"]
 
 
-def cycle_within(own):
-    """The first chain of module-level imports in a subpackage that comes back to its start, or None."""
-    arrows = {}
-    for name, path in MODULES.items():
-        if part(name) == own:
-            top = ast.parse(path.read_text()).body
-            lines = {node.lineno for node in top if isinstance(node, (ast.Import, ast.ImportFrom))}
-            targets = {target for line, target in imports(path, name) if line in lines}
-            arrows[name] = {target for target in targets if part(target) == own and target != name}
+# Circles that are known, to be dissolved: none may be added.
+KNOWN_CIRCLES = {"photoz", "surveys"}
+
+
+def circle_within(own):
+    """The first chain of imports in a subpackage, also those in functions, that returns to its start, or None."""
+    arrows = {
+        name: sorted({target for _, target in imports(path, name) if part(target) == own and target != name})
+        for name, path in MODULES.items() if part(name) == own
+    }
+    done = set()
 
     def walk(name, chain):
         if name in chain:
             return [*chain[chain.index(name):], name]
-        return next(filter(None, (walk(target, [*chain, name]) for target in sorted(arrows.get(name, ())))), None)
+        if name in done:
+            return None
+        found = next(filter(None, (walk(target, [*chain, name]) for target in arrows.get(name, ()))), None)
+        done.add(name)
+        return found
 
     return next(filter(None, (walk(name, []) for name in arrows)), None)
 
 
-@pytest.mark.parametrize("own", sorted({part(name) for name in MODULES} - {""}))
-def test_no_import_cycle(own):
-    assert cycle_within(own) is None
+def test_no_import_circle():
+    found = {own: circle_within(own) for own in sorted({part(name) for name in MODULES} - {""})}
+    found = {own: circle for own, circle in found.items() if circle}
+    assert set(found) <= KNOWN_CIRCLES, "\n".join(" -> ".join(circle) for circle in found.values())
 
 
 def run(code, *arguments):
@@ -175,8 +178,6 @@ def test_each_module_imports_alone():
     "import astro_galtrans.surveys", "import astro_galtrans.images", "import astro_galtrans.cli",
 ])
 def test_light_parts_import_nothing_heavy(code):
-    if "cli" in code and f"{PACKAGE}.cli" not in MODULES:
-        pytest.skip("there is no command line yet")
     heavy = {"torch", "lightning", "nflows", "monai", "galsim"}
     done = run(f"{code}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))")
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
@@ -184,6 +185,6 @@ def test_light_parts_import_nothing_heavy(code):
 
 def test_parts_import_without_the_extras():
     names = sorted({f"{PACKAGE}.{part(name)}" for name in MODULES if part(name) not in ("", "__main__")})
-    missing = "import sys; sys.modules.update(galsim=None, jinja2=None, monai=None, statmorph=None)\n"
+    missing = "import sys; sys.modules.update(galsim=None, jinja2=None, monai=None, sklearn=None, statmorph=None)\n"
     done = run(missing + "\n".join(f"import {name}" for name in names))
     assert done.returncode == 0, done.stderr[-800:]

@@ -1,6 +1,5 @@
 """Fetching files whole or not at all, and what has been fetched."""
 
-import importlib
 import os
 import tempfile
 import time
@@ -12,6 +11,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import read_cube
 from astro_galtrans.surveys import get_survey
@@ -68,12 +68,7 @@ class DownloadedImages:
 
 def astroquery_module(name):
     """A module of astroquery, or an error that says how to get it."""
-    try:
-        return importlib.import_module(f"astroquery.{name}")
-    except ImportError as error:
-        raise ImportError(
-            'archives are asked through astroquery, which is not installed: pip install "astro_galtrans[archives]"'
-        ) from error
+    return optional(f"astroquery.{name}", "archives", "downloads from archives")
 
 
 def checked_position(position):

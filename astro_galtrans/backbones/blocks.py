@@ -1,11 +1,11 @@
 """What several backbones are made of."""
 
-from importlib import import_module
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.backbones.resampling import resample
 
 __all__ = ["Block", "ConditionPlanes", "Painter", "import_monai", "pad_to_multiple"]
@@ -101,12 +101,10 @@ def import_monai(module, backbone):
     -------
     module
     """
-    try:
-        import_module("einops")  # MONAI can be imported without it, and fails when its attention is built or called
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f'the {backbone} backbone needs MONAI: pip install "astro_galtrans[backbones]"') from error
+    # MONAI can be imported without einops, and fails when its attention is built or called.
+    for name in ("einops", module):
+        found = optional(name, "backbones", f"the {backbone} backbone")
+    return found
 
 
 def pad_to_multiple(images, multiple, smallest=None):

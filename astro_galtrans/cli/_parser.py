@@ -5,7 +5,6 @@ import shutil
 import textwrap
 
 from astro_galtrans import __version__
-from astro_galtrans.cli._benchmark import add_benchmark, benchmark
 from astro_galtrans.cli._completion import PrintCompletion
 from astro_galtrans.cli._download import add_download, download
 from astro_galtrans.cli._evaluate import add_evaluate, evaluate
@@ -35,8 +34,6 @@ VERBS = (
      "t.asdf test.zarr --training train.zarr --out report.html"),
     ("photoz", add_photoz, photoz, "judge redshift densities in a table against true redshifts",
      "densities.fits --z-spec z_spec --bins r_mag --out judged"),
-    ("benchmark", add_benchmark, benchmark, "train and judge every backbone with every objective",
-     "--scale small --out headline"),
 )
 _EPILOG = """\
 examples:

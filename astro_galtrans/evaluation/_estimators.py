@@ -1,15 +1,22 @@
-"""The redshift estimators that judge: on real images, and retrained on translated ones."""
+"""Redshift estimators: those trained on real images, and those retrained on translated images."""
 
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._run import INPUT, TARGET, translate
+from astro_galtrans.evaluation._run import INPUT, TARGET
 
 __all__ = ["given_estimators", "redshift_predictors"]
 
 _TRAINING = 2**32  # beyond the number of any test galaxy, so that no training galaxy shares its noise
+
+
+@runtime_checkable
+class _Predictor(Protocol):
+    def predict(self, flux, weight=None):
+        ...
 
 
 def given_estimators(estimator):
@@ -21,14 +28,16 @@ def given_estimators(estimator):
     if unknown:
         raise ValueError(f"estimator must have the keys {INPUT!r} and {TARGET!r}, got {unknown[0]!r}")
     for name, one in given.items():
-        if not callable(getattr(one, "predict", None)):
+        if not isinstance(one, _Predictor):
             raise TypeError(f"the estimator of {name!r} must have predict, got {type(one).__name__}")
     return given
 
 
-def redshift_predictors(translators, *, given, training, options, seed, draws, batch_size, device, progress):
+def redshift_predictors(sources, *, given, training, options, seed, batch_size, device, progress):
     """Label -> (kind of images, fitted estimator), in the order of the redshift table."""
-    config = next((one.config for one in map(given.get, (TARGET, INPUT)) if hasattr(one, "config")), None)
+    from astro_galtrans.photoz import RedshiftEstimator
+
+    config = next((one.config for one in map(given.get, (TARGET, INPUT)) if isinstance(one, RedshiftEstimator)), None)
     if config is not None:
         options = {"config": config, **options}  # the judges differ in what they see, not in their settings
     fit, judges = _Fit(training, options, seed, device, progress), dict(given)
@@ -39,11 +48,12 @@ def redshift_predictors(translators, *, given, training, options, seed, draws, b
             del data
     predictors = {kind: (kind, judges[kind]) for kind in (TARGET, INPUT) if kind in judges}
     if TARGET in judges:
-        predictors.update({f"{name}, transfer": (name, judges[TARGET]) for name in translators})
+        predictors.update({f"{name}, transfer": (name, judges[TARGET]) for name in sources})
     if training is not None:
-        draws = draws._replace(first=_TRAINING)
-        for name, translator in translators.items():
-            flux, good = _translated(name, translator, training, draws, batch_size, device, progress)
+        for name, source in sources.items():
+            if not source.retrains:
+                continue
+            flux, good = _translated(source, training, batch_size, device, progress)
             predictors[f"{name}, retrained"] = (name, fit(flux, training.target_survey, None, good))
     return predictors
 
@@ -64,10 +74,11 @@ class _Fit:
         return fit_redshift_estimator(flux, self.redshift[used], survey=survey, weight=weight, **self.options)
 
 
-def _translated(name, translator, training, draws, batch_size, device, progress):
+def _translated(source, training, batch_size, device, progress):
     flux = np.empty(training.target_flux.shape, dtype=np.float32)
     starts = range(0, len(training), batch_size)
-    for start in tqdm(starts, desc=f"translating for {name}", unit="batch", disable=not progress):
+    for start in tqdm(starts, desc=f"translating for {source.name}", unit="batch", disable=not progress):
         rows = slice(start, min(start + batch_size, len(training)))
-        flux[rows] = translate(translator, training.read(rows), draws, start, device=device)[0]
+        numbers = _TRAINING + np.arange(rows.start, rows.stop)
+        flux[rows] = source.translate(training.read(rows), numbers, device=device)[0]
     return flux, np.isfinite(flux).all(axis=(1, 2, 3))

@@ -1,31 +1,32 @@
-"""Judging translators on pairs they have not seen."""
+"""Evaluation of translators, or of finished images, on pairs that no translator was trained on."""
 
 from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TYPE_CHECKING
 
 from astro_galtrans.evaluation import _tables_physics as physics
 from astro_galtrans.evaluation._estimators import given_estimators, redshift_predictors
-from astro_galtrans.evaluation._given import Draws, check_given, is_generative
 from astro_galtrans.evaluation._morphology import measure_morphology, morphology, need_statmorph
-from astro_galtrans.evaluation._run import measure
-from astro_galtrans.evaluation._samples import samples, spread_rows
+from astro_galtrans.evaluation._run import measure, samples, spread_rows
+from astro_galtrans.evaluation._sources import image_sources
 from astro_galtrans.evaluation._tables import Tabulator
 from astro_galtrans.images import check_coverage
+from astro_galtrans.pairs import PairSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     import numpy as np
     from astropy.table import Table
+    from astropy.units import Quantity
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
-    from astro_galtrans.pairs import PairSet
+    from astro_galtrans.evaluation._sources import TranslatorLike
     from astro_galtrans.photoz import RedshiftEstimator
     from astro_galtrans.translation import Translator
 
@@ -35,7 +36,7 @@ _PACKAGES = ("astro_galtrans", "numpy", "astropy", "torch", "galsim", "surveycod
 
 
 class Evaluation:
-    """What `evaluate` measured.
+    """Results of `evaluate`.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class Evaluation:
         where they could be made, ``"color_profiles_by_type"``, ``"color_gradients_by_type"``, ``"redshift"``,
         ``"gains"``, ``"uncertainty"`` and ``"morphology"``.
     names : list of str
-        The translators; the first is what the others are compared with.
+        Translators and sets of finished images; the first is what the others are compared with.
     redshift : dict of str to ndarray
         Redshift estimates of the test galaxies by kind of images and estimator.
     z_spec : ndarray or None
@@ -54,9 +55,10 @@ class Evaluation:
     history : dict of str to `~astropy.table.Table`
         Training curves of the translators that have them.
     failed : dict of str to int
-        Galaxies whose translation holds a value that is not finite. They count in no other number.
+        Galaxies whose translation contains a value that is not finite. They count in no other number.
     meta : dict
-        Sizes, seeds, device, versions, time and what the translators say of themselves.
+        Sizes, seeds, device, versions and time; under ``"translators"`` a dict for each of ``names``, whose ``"kind"``
+        is ``"translator"`` or ``"images"``, with backbone, objective, parameters, conditioning, hash and provenance.
     """
 
     def __init__(
@@ -111,19 +113,24 @@ class Evaluation:
 
 
 def evaluate(
-    translators: Translator | Mapping[str, Translator], test: PairSet, *,
+    translators: Translator | TranslatorLike | ArrayLike | Quantity
+    | Mapping[str, Translator | TranslatorLike | ArrayLike | Quantity],
+    test: PairSet, *,
     estimator: RedshiftEstimator | Mapping[str, RedshiftEstimator] | None = None, training: PairSet | None = None,
     n_bootstrap: int = 1000, confidence: float = 0.95, seed: int = 0, aperture_radii: Sequence[float] = (2.0, 4.0),
     annuli: Sequence[float] = (0.0, 1.0, 2.0, 3.0, 4.5), snr_min: float = 20.0, batch_size: int = 64, n_shown: int = 6,
     n_morphology: int = 0, n_samples: int = 1, estimator_options: dict[str, Any] | None = None,
     device: str | None = None, progress: bool = False,
 ) -> Evaluation:
-    """Judge one or more translators on test galaxies.
+    """Evaluate translators, or images that are already translated, on test galaxies.
 
     Parameters
     ----------
-    translators : Translator or mapping of str to Translator
-        By name; the first of a mapping is the conventional one that the others are compared with.
+    translators : Translator, TranslatorLike, array_like, `~astropy.units.Quantity` or mapping of str to these
+        What to evaluate, by name; the first of a mapping is the conventional one that the others are compared with. An
+        array holds finished images of the test galaxies, of shape ``(galaxy, target band, Y, X)`` as
+        ``test.target_flux``, in the unit of the target survey; masked and non-finite pixels make a galaxy count as
+        failed. Finished images have no uncertainty, no training curve and no retrained estimator.
     test : PairSet
         Galaxies that no translator and no estimator was trained on. Images are compared with the noiseless truth
         where the set has it, with the real target images otherwise. Translators that are conditioned on the redshift
@@ -169,35 +176,35 @@ def evaluate(
 
     Raises
     ------
+    TypeError
+        If ``test`` or ``training`` is no PairSet, or something to evaluate is neither a translator nor an array.
     ValueError
-        If a translator is between other surveys than the pairs, is conditioned on what they do not have, or gives
-        images of another shape.
+        If a translator is between other surveys than the pairs, is conditioned on what they do not have, or images
+        have another shape than the target images of ``test``.
     ImportError
         With ``n_morphology`` but without statmorph, which is in ``astro_galtrans[morphology]``.
     """
-    translators = _checked(translators, test, training)
     _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology)
+    sources = _checked(translators, test, training, int(n_samples), int(seed))
     given = given_estimators(estimator)
     if n_morphology:
         need_statmorph()
-    draws, predictors = Draws(int(n_samples), int(seed)), {}
-    how = {"draws": draws, "batch_size": batch_size, "device": device, "progress": progress}
+    how, predictors = {"batch_size": batch_size, "device": device, "progress": progress}, {}
     if test.redshift is not None:
-        predictors = redshift_predictors(translators, given=given, training=training,
+        predictors = redshift_predictors(sources, given=given, training=training,
                                          options=dict(estimator_options or {}), seed=seed, **how)
-    measured = measure(translators, test, aperture_radii=aperture_radii, annuli=annuli, predictors=predictors, **how)
-    make = Tabulator(measured, translators, test, aperture_radii=aperture_radii, annuli=annuli,
+    measured = measure(sources, test, aperture_radii=aperture_radii, annuli=annuli, predictors=predictors, **how)
+    make = Tabulator(measured, sources, test, aperture_radii=aperture_radii, annuli=annuli,
                      n_bootstrap=n_bootstrap, seed=seed, confidence=confidence)
     tables = _tables(make, test, snr_min, bool(predictors))
     if n_morphology:
         rows = spread_rows(measured, test.target_survey, n_morphology)
-        tables["morphology"] = morphology(make, measure_morphology(translators, test, rows, seed=seed, **how))
-    meta = _meta(translators, test, training, draws, device=device, seed=seed, n_bootstrap=n_bootstrap,
-                 confidence=confidence, n_morphology=min(n_morphology, len(test)))
-    history = {name: translator.history for name, translator in translators.items()
-               if getattr(translator, "history", None) is not None}
-    shown = samples(translators, test, spread_rows(measured, test.target_survey, n_shown), draws, device)
-    return Evaluation(tables, names=translators, redshift=measured.redshift, z_spec=make.z_spec, history=history,
+        tables["morphology"] = morphology(make, measure_morphology(sources, test, rows, seed=seed, **how))
+    meta = _meta(sources, test, training, device=device, seed=seed, n_bootstrap=n_bootstrap, confidence=confidence,
+                 n_morphology=min(n_morphology, len(test)))
+    history = {name: source.history for name, source in sources.items() if source.history is not None}
+    shown = samples(sources, test, spread_rows(measured, test.target_survey, n_shown), device)
+    return Evaluation(tables, names=sources, redshift=measured.redshift, z_spec=make.z_spec, history=history,
                       samples=shown, failed=measured.failed, meta=meta)
 
 
@@ -217,28 +224,21 @@ def _tables(make, test, snr_min, redshift):
     return tables
 
 
-def _checked(translators, test, training):
-    if not isinstance(translators, Mapping):
-        translators = {getattr(translators, "name", None) or "translator": translators}
-    if not translators:
-        raise ValueError("translators must hold at least one translator")
+def _checked(translators, test, training, n_samples, seed):
+    """The sources of images by name, once everything fits together."""
+    for name, pairs in (("test", test), ("training", training)):
+        if not isinstance(pairs, PairSet) and not (name == "training" and pairs is None):
+            raise TypeError(f"{name} must be a PairSet, the pairs of images of galaxies, got {type(pairs).__name__}")
     if not len(test):
         raise ValueError("test holds no galaxy")
     check_coverage(test.missing_bands(), test.input_survey.band_names, "test",
                    "test.select(~test.missing_bands().any(1)) leaves them out")
-    for name, translator in translators.items():
-        if not hasattr(translator, "translate_array"):
-            raise TypeError(f"translator {name!r} must have translate_array, got {type(translator).__name__}")
-        for side in ("input", "target"):
-            own, pairs = getattr(translator, f"{side}_survey"), getattr(test, f"{side}_survey")
-            if (own.name, own.band_names) != (pairs.name, pairs.band_names):
-                raise ValueError(
-                    f"translator {name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), "
-                    f"the test pairs {pairs.name} ({' '.join(pairs.band_names)})")
-        for what, pairs in (("test", test), ("training", training)):
-            if pairs is not None:
-                check_given(name, translator, pairs, what)
-    return dict(translators)
+    sources = image_sources(translators, test, n_samples, seed)
+    for source in sources.values():
+        source.check(test, "test")
+        if training is not None:
+            source.check(training, "training")
+    return sources
 
 
 def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology):
@@ -252,33 +252,17 @@ def _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_sample
         raise ValueError("aperture_radii must hold at least one radius")
 
 
-def _meta(translators, test, training, draws, **settings):
+def _meta(sources, test, training, **settings):
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    about = {name: _about(name, translator, draws) for name, translator in translators.items()}
     return {**settings, "n_test": len(test), "n_training": None if training is None else len(training),
             "input_survey": test.input_survey.name, "target_survey": test.target_survey.name,
-            "bands": list(test.target_survey.band_names), "reference": _reference_name(test),
-            "noise_added": test.target_truth is None, "versions": versions, "translators": about,
+            "bands": list(test.target_survey.band_names),
+            "reference": "real target images" if test.target_truth is None else "noiseless truth images",
+            "noise_added": test.target_truth is None, "versions": versions,
+            "translators": {name: source.about() for name, source in sources.items()},
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-
-
-def _about(name, translator, draws):
-    """What a translator says of itself; None where it says nothing."""
-    network = getattr(translator, "network", None)
-    options = getattr(network, "options", {})
-    return {
-        "name": getattr(translator, "name", name), "backbone": options.get("backbone"),
-        "objective": getattr(translator, "objective_name", None),
-        "parameters": sum(p.numel() for p in network.parameters()) if hasattr(network, "parameters") else None,
-        "residual": options.get("residual"), "conditioning": getattr(translator, "conditioning", None),
-        "samples": draws.n_samples if is_generative(translator) else None, "hash": getattr(translator, "hash", None),
-        "provenance": dict(getattr(translator, "provenance", None) or {})}
-
-
-def _reference_name(test):
-    return "real target images" if test.target_truth is None else "noiseless truth images"

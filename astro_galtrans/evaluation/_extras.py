@@ -1,21 +1,12 @@
-"""Optional packages, and files that appear whole or not at all."""
+"""Files that appear complete or not at all."""
 
-import importlib
 import os
 import tempfile
 from pathlib import Path
 
+from astro_galtrans._utils.optional import optional  # noqa: F401, kept for modules that import it from here
+
 __all__ = ["check_folder", "optional", "write_whole"]
-
-
-def optional(module, extra="report", purpose="figures and reports"):
-    """Import a module of an extra."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ImportError(
-            f"{package} is needed for {purpose}: python -m pip install 'astro_galtrans[{extra}]'") from error
 
 
 def check_folder(path):

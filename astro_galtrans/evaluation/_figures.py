@@ -2,55 +2,32 @@
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import optional
+from astro_galtrans._utils.figures import new_figure
+from astro_galtrans._utils.optional import optional
+from astro_galtrans.evaluation import _figures_physics as physics
+from astro_galtrans.evaluation._drawing import (
+    STYLE, color_of, draw_errors, figure_legend, images_of, marker_of,
+)
+from astro_galtrans.evaluation._galleries import gallery, weights
 from astro_galtrans.evaluation._run import INPUT, TARGET
-from astro_galtrans.photoz._figures import STYLE as _SHARED
 
-__all__ = ["PALETTE", "STYLE", "make_figures", "new_figure"]
-
-STYLE = {**_SHARED, "svg.hashsalt": "astro_galtrans", "svg.fonttype": "path"}
-_REAL = {INPUT: "#8b939e", "resampled input": "#b79f5a", TARGET: "#2a313b"}
-# Okabe & Ito's palette, which colour-blind readers can tell apart
-PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_MARKERS = ("s", "o", "^", "D", "v", "P")
+__all__ = ["make_figures"]
 
 
 def make_figures(evaluation):
     """All figures that the evaluation has the numbers for, by name."""
     matplotlib = optional("matplotlib")
-    from astro_galtrans.evaluation import _figures_physics, _galleries
-
     makers = {
-        "gallery": _galleries.gallery, "redshift": redshift, "redshift_scatter": redshift_scatter,
+        "gallery": gallery, "redshift": redshift, "redshift_scatter": redshift_scatter,
         "color_errors": color_errors, "color_gradients": color_gradients,
-        "color_gradients_by_type": _figures_physics.color_gradients_by_type,
-        "slopes_by_type": _figures_physics.slopes_by_type, "weights": _galleries.weights,
-        "peaks": _figures_physics.peaks, "morphology": _figures_physics.morphology, "uncertainty": uncertainty,
+        "color_gradients_by_type": physics.color_gradients_by_type,
+        "slopes_by_type": physics.slopes_by_type, "weights": weights,
+        "peaks": physics.peaks, "morphology": physics.morphology, "uncertainty": uncertainty,
         "training": training,
     }
     with matplotlib.rc_context(STYLE):
         figures = {name: make(evaluation) for name, make in makers.items()}
     return {name: figure for name, figure in figures.items() if figure is not None}
-
-
-def color_of(evaluation, image):
-    """One colour for each kind of images throughout the report."""
-    return _REAL[image] if image in _REAL else PALETTE[evaluation.names.index(image) % len(PALETTE)]
-
-
-def marker_of(evaluation, image):
-    own = {INPUT: "x", "resampled input": "*", TARGET: "+"}.get(image)
-    return own or _MARKERS[evaluation.names.index(image) % len(_MARKERS)]
-
-
-def new_figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def images_of(table):
-    return list(dict.fromkeys(table["image"]))
 
 
 def redshift(evaluation):
@@ -120,53 +97,6 @@ def color_errors(evaluation):
     """Scatter and bias of the colours, for each kind of images."""
     titles = "Scatter of the colour error", "Median colour error"
     return draw_errors(evaluation, evaluation.tables["colors"], "color", titles)
-
-
-def draw_errors(evaluation, table, key, titles, *, times=np.inf):
-    """Scatter and bias in magnitudes of the quantities named in the column ``key``, for each kind of images.
-
-    What is more than so many ``times`` larger than the largest error of a translator may leave the panel.
-    """
-    if not len(table):
-        return None
-    names, images = list(dict.fromkeys(table[key])), images_of(table)
-    figure = new_figure(9, 3.6)
-    left, right = figure.subplots(1, 2)
-    for offset, image in zip(offsets_of(images), images):
-        part = table[table["image"] == image]
-        x = np.array([names.index(name) for name in part[key]]) + offset
-        style = {"color": color_of(evaluation, image), "marker": marker_of(evaluation, image), "ls": "none", "ms": 6.5}
-        left.errorbar(x, part["scatter"], yerr=errors_of(part, "scatter"), label=image, lw=1.4, **style)
-        right.plot(x, part["bias"], **style)
-    right.axhline(0, color="#5b6470", lw=0.9)
-    for axis in (left, right):
-        axis.set_xticks(range(len(names)), names)
-        axis.grid(False, axis="x")
-    own = table[[image in evaluation.names for image in table["image"]]]
-    left.set_ylim(0, min(left.get_ylim()[1], times * np.nanmax(np.asarray(own["scatter"]), initial=1e-3)))
-    side = times * np.nanmax(np.abs(np.asarray(own["bias"])), initial=1e-3)
-    right.set_ylim(max(right.get_ylim()[0], -side), min(right.get_ylim()[1], side))
-    left.set(title=titles[0], ylabel="mag")
-    right.set(title=titles[1], ylabel="mag")
-    figure_legend(figure, left)
-    return figure
-
-
-def offsets_of(images):
-    """Places beside each other for the points of each kind of images."""
-    return np.linspace(-0.24, 0.24, len(images)) if len(images) > 1 else [0.0]
-
-
-def errors_of(part, name):
-    """Lengths of the error bars of a column that has an interval, or None."""
-    low = np.asarray(part[name]) - np.asarray(part[f"{name}_low"])
-    high = np.asarray(part[f"{name}_high"]) - np.asarray(part[name])
-    return None if not np.isfinite(low).all() else np.clip([low, high], 0, None)
-
-
-def figure_legend(figure, axis):
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), fontsize=9)
 
 
 def color_gradients(evaluation):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from astro_galtrans.evaluation._figures import (
-    color_of, draw_errors, errors_of, figure_legend, images_of, marker_of, new_figure, offsets_of,
+from astro_galtrans._utils.figures import new_figure
+from astro_galtrans.evaluation._drawing import (
+    color_of, draw_errors, errors_of, figure_legend, images_of, marker_of, offsets_of,
 )
 
 __all__ = ["color_gradients_by_type", "morphology", "peaks", "slopes_by_type"]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from astro_galtrans.evaluation._figures import new_figure
-from astro_galtrans.evaluation._rgb import rgb_bands, rgb_image, rgb_stretch
+from astro_galtrans._utils.figures import new_figure
+from astro_galtrans.evaluation._rgb import rgb_image, rgb_index, rgb_stretch
 
 __all__ = ["gallery", "weights"]
 
@@ -65,7 +65,7 @@ def gallery(evaluation):
 
 def _residual(samples, name, row):
     """Translated minus reference in the middle band of the pictures, in units of the target's pixel noise."""
-    band = rgb_bands(samples["target_survey"])[1]
+    band = rgb_index(samples["target_survey"])[1]
     truth = samples["target_flux"] if samples["target_truth"] is None else samples["target_truth"]
     error = samples["translated"][name][row, band] - truth[row, band]
     if samples["target_weight"] is None:

@@ -1,84 +1,107 @@
-"""A few coordinates of many features, a mixture of normal densities in them, and the axis along which it lies apart."""
+"""Principal components of many features, and a Gaussian mixture in them, with scikit-learn."""
 
-from typing import NamedTuple
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-__all__ = ["Mixture", "Plane", "fit_mixture", "flattest_axes", "principal_plane"]
+from astro_galtrans._utils.optional import optional
+
+__all__ = ["PURPOSE", "Mixture", "Plane", "fit_mixture", "flattest_axes", "principal_plane"]
+
+PURPOSE = "populations of galaxies"
 
 _CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
-_STEPS = 500
-_TOLERANCE = 1e-9  # of the mean log-likelihood
-_RIDGE = 1e-6
-# A part of a smaller share than this over the number of parts is a handful of outliers and no population.
+# A part with a smaller share than this over the number of parts is a handful of outliers and no population.
 _LEAST_SHARE = 0.3
 _SAME_AXIS = 0.95  # cosine
 
 
-class Plane(NamedTuple):
-    """From features to a few uncorrelated coordinates, as `principal_plane` found."""
+def _sklearn(module):
+    return optional(f"sklearn.{module}", "populations", PURPOSE)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Transformation from features to a few uncorrelated coordinates of unit variance."""
 
     low: np.ndarray
     high: np.ndarray
-    centre: np.ndarray
-    axes: np.ndarray
-    """Shape ``(feature, component)``; coordinates have variance 1."""
-    variance: np.ndarray
-    """Share of each component in the variance of the features."""
+    pca: Any
+    """A fitted `sklearn.decomposition.PCA` with ``whiten=True``."""
 
     def coordinates(self, values):
-        """Coordinates of features of shape ``(n, feature)``, shape ``(n, component)``."""
-        return (np.clip(values, self.low, self.high) - self.centre) @ self.axes
+        """Coordinates, shape ``(n, component)``, of features of shape ``(n, feature)``; NaN in, NaN out."""
+        good = np.isfinite(values).all(1)
+        points = np.full((len(values), self.pca.n_components_), np.nan)
+        if good.any():
+            points[good] = self.pca.transform(np.clip(values[good], self.low, self.high))
+        return points
 
 
-class Mixture(NamedTuple):
-    """What `fit_mixture` found, in the order of the parts along the axis."""
+@dataclass(frozen=True)
+class Mixture:
+    """Gaussian mixture of one common covariance, its parts in order along the axis that separates them."""
 
-    shares: np.ndarray
-    """Of the galaxies, shape ``(part,)``."""
-    means: np.ndarray
-    """Shape ``(part, dimension)``."""
-    covariance: np.ndarray
-    """Of each part, shape ``(dimension, dimension)``."""
+    model: Any
+    """A fitted `sklearn.mixture.GaussianMixture` with ``covariance_type="tied"``."""
+    order: np.ndarray
+    """Index in the model of each part."""
     axis: np.ndarray
     """Direction that separates the means best against the scatter within the parts, which along it is 1."""
+    seed: int
     bic_gain: float
-    """Bayesian information criterion of a single normal density less that of the mixture."""
+    """Bayesian information criterion of a single normal density minus that of the mixture."""
+
+    @property
+    def shares(self):
+        """Shares of the parts, shape ``(part,)``."""
+        return self.model.weights_[self.order]
+
+    @property
+    def means(self):
+        """Means of the parts, shape ``(part, dimension)``."""
+        return self.model.means_[self.order]
+
+    @property
+    def precision(self):
+        """Inverse covariance of each part, shape ``(dimension, dimension)``."""
+        return self.model.precisions_
 
     def probabilities(self, points):
         """Probability of each part for points of shape ``(n, dimension)``, shape ``(n, part)``."""
-        return _probabilities(points, self.shares, self.means, self.covariance)
+        return self.model.predict_proba(points)[:, self.order] if len(points) else np.empty((0, len(self.order)))
 
     def score(self, points):
-        """Place along the axis, 0 at the mean of all, shape ``(n,)``."""
+        """Position along the axis, 0 at the mean of all, shape ``(n,)``."""
         return (points - self.shares @ self.means) @ self.axis
 
     def reversed(self):
-        """The same with the axis and the order of the parts turned round."""
-        return self._replace(shares=self.shares[::-1], means=self.means[::-1], axis=-self.axis)
+        """The same mixture with the axis and the order of the parts reversed."""
+        return replace(self, order=self.order[::-1], axis=-self.axis)
 
 
-def principal_plane(values, n_components):
-    """The `Plane` of the largest principal components of features of shape ``(n, feature)``, finite."""
+def principal_plane(values, n_components, seed=0):
+    """The `Plane` of the largest principal components of finite features of shape ``(n, feature)``."""
     low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED], axis=0)
     clipped = np.clip(values, low, high)
-    centre = clipped.mean(0)
-    _, sizes, axes = np.linalg.svd(clipped - centre, full_matrices=False)
-    kept = np.flatnonzero(sizes > 1e-6 * sizes[0])[:n_components] if sizes[0] > 0 else []
-    if not len(kept):
+    sizes = np.linalg.svd(clipped - clipped.mean(0), compute_uv=False)
+    n_kept = min(n_components, int(np.count_nonzero(sizes > 1e-6 * sizes[0]))) if sizes[0] > 0 else 0
+    if not n_kept:
         raise ValueError("all galaxies have the same features: the translator is not trained, or they are one galaxy")
-    return Plane(low, high, centre, axes[kept].T * (np.sqrt(len(values)) / sizes[kept]),
-                 sizes[kept]**2 / np.sum(sizes**2))
+    pca = _sklearn("decomposition").PCA(n_kept, whiten=True, svd_solver="full", random_state=seed)
+    return Plane(low, high, pca.fit(clipped))
 
 
-def fit_mixture(points, n_parts):
-    """Fit by expectation maximisation (Dempster, Laird & Rubin 1977), from the axis along which points are flattest.
+def fit_mixture(points, n_parts, seed=0):
+    """Fit a Gaussian mixture of one common covariance, starting from the axis along which the points are flattest.
 
-    A common covariance makes it Fisher's linear discriminant with classes that nobody gave. The likeliest two parts
-    of all may divide a tail or a bend, for clouds of galaxies are not normal; those that are kept start from the
-    first of `flattest_axes`, or the next of them if a part ends next to empty. One part more is the likeliest fit
-    that starts with one of the parts divided along one of these axes. No chance takes part.
+    A common covariance makes it Fisher's linear discriminant with classes that nobody provided. The likeliest two
+    parts may divide a tail or a bend, as clouds of galaxies are not normal; the fit starts from the direction of least
+    kurtosis, or the next one if a part ends almost empty. One part more is the likeliest fit that starts with one of
+    the parts divided along one of these directions.
 
     Parameters
     ----------
@@ -86,6 +109,8 @@ def fit_mixture(points, n_parts):
         Shape ``(n, dimension)``, finite, uncorrelated, of mean 0 and unit variance.
     n_parts : int
         At least 2.
+    seed : int, optional
+        Seed of scikit-learn.
 
     Returns
     -------
@@ -94,30 +119,26 @@ def fit_mixture(points, n_parts):
     Raises
     ------
     ValueError
-        If every fit ends with a part that is next to empty.
+        If every fit ends with a part that is almost empty.
     """
-    axes, weight = flattest_axes(points), np.ones((len(points), 1))
+    axes, labels, model = flattest_axes(points), np.zeros(len(points), dtype=int), None
     for number in range(2, n_parts + 1):
-        fits = (_maximise(points, _divided(weight, part, points @ axis)) for axis in axes for part in range(number - 1))
-        fits = (fit for fit in fits if fit[1].min() >= _LEAST_SHARE / n_parts)
-        fit = next(fits, None) if number == 2 else max(fits, key=lambda fit: fit[0], default=None)
-        if fit is None:
+        fits = (_fitted(points, _divided(labels, part, points @ axis), seed) for axis in axes
+                for part in range(number - 1))
+        fits = (fit for fit in fits if fit is not None and fit.weights_.min() >= _LEAST_SHARE / n_parts)
+        model = next(fits, None) if number == 2 else max(fits, key=lambda fit: fit.lower_bound_, default=None)
+        if model is None:
             raise ValueError(
                 f"the galaxies do not fall into {n_parts} populations: each fit leaves one of them with less than "
                 f"{100 * _LEAST_SHARE / n_parts:.0f} % of the galaxies; ask for fewer with n_populations")
-        likelihood, shares, means, covariance = fit
-        weight = _probabilities(points, shares, means, covariance)
-    axis = _canonical_axis(shares, means, covariance)
-    order = np.argsort(means @ axis)
-    single = _maximise(points, np.ones((len(points), 1)))[0]
-    dimension = points.shape[1]
-    n_more = (n_parts - 1) * (dimension + 1)
-    gain = 2 * len(points) * (likelihood - single) - n_more * np.log(len(points))
-    return Mixture(shares[order], means[order], covariance, axis, float(gain))
+        labels = model.predict(points)
+    axis = _canonical_axis(model)
+    single = _fitted(points, np.zeros(len(points), dtype=int), seed)
+    return Mixture(model, np.argsort(model.means_ @ axis), axis, seed, float(single.bic(points) - model.bic(points)))
 
 
 def flattest_axes(points):
-    """Directions of locally least kurtosis, which two heaps of like size have along the line between them.
+    """Directions of locally least kurtosis, which two clusters of similar size have along the line between them.
 
     Kurtosis is 1 for two points, 1.8 for a uniform density, 3 for a normal one and more with tails; in a mixture of
     two normal densities of one covariance, each with more than 21 % of the points, the direction of least kurtosis
@@ -133,6 +154,7 @@ def flattest_axes(points):
     list of ndarray
         Unit vectors, the one of least kurtosis first.
     """
+    # FastICA of scikit-learn stays in maxima of the kurtosis where there are many components.
     norm = (points**2).sum(1)
     invariant = np.linalg.eigh((points.T * norm) @ points)[1].T  # those of the matrix of fourth moments
     found = [minimize(_kurtosis, start, args=(points,), jac=True, method="BFGS", options={"gtol": 1e-5})
@@ -146,7 +168,7 @@ def flattest_axes(points):
 
 
 def _kurtosis(vector, points):
-    """Fourth moment along a direction, and its gradient by the vector, of any length."""
+    """Fourth moment along a direction, and its gradient with respect to the vector, of any length."""
     length = np.linalg.norm(vector)
     unit = vector / length
     place = points @ unit
@@ -154,51 +176,33 @@ def _kurtosis(vector, points):
     return np.mean(place**4), (slope - (slope @ unit) * unit) / length
 
 
-def _divided(weight, part, place):
-    """Probabilities to start from: those of each part, shape ``(n, part)``, with one of them halved along an axis."""
-    order = np.argsort(place, kind="stable")
-    below = np.cumsum(weight[order, part])
-    share = np.full(len(weight), 0.1)
-    share[order[below > 0.5 * below[-1]]] = 0.9
-    return np.column_stack([np.delete(weight, part, 1), share * weight[:, part], (1 - share) * weight[:, part]])
+def _divided(labels, part, place):
+    """Labels with one part divided in two at its median along an axis."""
+    own = np.flatnonzero(labels == part)
+    upper = own[place[own] > np.median(place[own])]
+    labels = labels.copy()
+    labels[upper] = labels.max() + 1
+    return labels
 
 
-def _maximise(points, weight):
-    moment, previous = points.T @ points / len(points), -np.inf
-    for _ in range(_STEPS):
-        total = np.maximum(weight.sum(0), 1e-300)
-        shares, means = total / len(points), (weight.T @ points) / total[:, None]
-        covariance = moment - (means.T * shares) @ means + _RIDGE * np.eye(len(moment))
-        joint = _log_joint(points, shares, means, covariance)
-        norm = np.logaddexp.reduce(joint, axis=1, keepdims=True)
-        weight = np.exp(joint - norm)
-        likelihood = float(norm.mean()) + _common(moment, covariance)
-        if likelihood - previous < _TOLERANCE:
-            break
-        previous = likelihood
-    return likelihood, shares, means, covariance
+def _fitted(points, labels, seed):
+    """The mixture that expectation maximization reaches from parts with these labels; None if a part is empty."""
+    counts = np.bincount(labels)
+    if counts.min() < 2:
+        return None
+    means = np.array([points[labels == part].mean(0) for part in range(len(counts))])
+    covariance = np.cov((points - means[labels]).T, bias=True).reshape(2 * points.shape[1:])
+    mixture = _sklearn("mixture").GaussianMixture(
+        len(counts), covariance_type="tied", tol=1e-8, max_iter=500, weights_init=counts / len(points),
+        means_init=means, precisions_init=np.linalg.inv(covariance + 1e-6 * np.eye(len(covariance))),
+        init_params="random", random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", _sklearn("exceptions").ConvergenceWarning)
+        return mixture.fit(points)
 
 
-def _log_joint(points, shares, means, covariance):
-    """Log of share times density, up to what is the same for each part, shape ``(n, part)``."""
-    slopes = np.linalg.solve(covariance, means.T)
-    return points @ slopes - 0.5 * (means.T * slopes).sum(0) + np.log(np.maximum(shares, 1e-300))
-
-
-def _probabilities(points, shares, means, covariance):
-    joint = _log_joint(points, shares, means, covariance)
-    return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
-
-
-def _common(moment, covariance):
-    """What is the same for each part, as the mean over points of second moments ``moment``."""
-    inner = np.trace(np.linalg.solve(covariance, moment))
-    return -0.5 * (inner + np.linalg.slogdet(covariance)[1] + len(covariance) * np.log(2 * np.pi))
-
-
-def _canonical_axis(shares, means, covariance):
+def _canonical_axis(model):
     """First axis of canonical discriminant analysis; for two parts that of Fisher's linear discriminant."""
-    root = np.linalg.cholesky(covariance)
-    offset = np.linalg.solve(root, (means - shares @ means).T)
-    vectors = np.linalg.svd(offset * np.sqrt(shares))[0]
-    return np.linalg.solve(root.T, vectors[:, 0])
+    root = model.precisions_cholesky_
+    offset = (model.means_ - model.weights_ @ model.means_) @ root
+    return root @ np.linalg.svd(offset.T * np.sqrt(model.weights_))[0][:, 0]

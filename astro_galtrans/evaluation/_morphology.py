@@ -12,11 +12,10 @@ import numpy as np
 from astropy.utils import lazyproperty
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._extras import optional
-from astro_galtrans.evaluation._given import is_generative
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.evaluation._reference import resample_input
 from astro_galtrans.evaluation._robust import median, nmad
-from astro_galtrans.evaluation._run import TARGET, translate
+from astro_galtrans.evaluation._run import TARGET
 from astro_galtrans.evaluation._tables import as_table
 
 __all__ = ["MEASURES", "measure_galaxy", "measure_morphology", "morphology", "need_statmorph", "segment"]
@@ -125,7 +124,7 @@ def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
     return values, (found.xc_asymmetry, found.yc_asymmetry)
 
 
-def measure_morphology(translators, test, rows, *, draws, batch_size, seed, device, progress):
+def measure_morphology(sources, test, rows, *, batch_size, seed, device, progress):
     """Measures of some galaxies on all kinds of images.
 
     Where the reference is a noisy image, translated images are given noise of the target first, so that both sides
@@ -138,14 +137,13 @@ def measure_morphology(translators, test, rows, *, draws, batch_size, seed, devi
     """
     survey = test.target_survey
     band = survey.band_names.index("r") if "r" in survey.band_names else len(survey) // 2
-    noisy = {name for name, translator in translators.items()
-             if test.target_truth is None and not (is_generative(translator) and draws.n_samples == 1)}
+    noisy = {name for name, source in sources.items() if test.target_truth is None and source.n_samples != 1}
     found = {}
     with tqdm(total=len(rows), desc="morphology", unit="galaxy", disable=not progress) as bar:
         for start in range(0, len(rows), batch_size):
             part = np.asarray(rows[start:start + batch_size], dtype=int)
             batch = test.read(part)
-            images = _band_images(translators, test, batch, band, draws, start, device)
+            images = _band_images(sources, test, batch, band, part, device)
             for index, row in enumerate(part):
                 one = {name: flux[index] for name, flux in images.items()}
                 weight = None if batch["target_weight"] is None else batch["target_weight"][index, band]
@@ -156,15 +154,14 @@ def measure_morphology(translators, test, rows, *, draws, batch_size, seed, devi
     return {name: np.stack(values) for name, values in found.items()}
 
 
-def _band_images(translators, test, batch, band, draws, start, device):
+def _band_images(sources, test, batch, band, rows, device):
     target = batch["target_flux"]
     images = {_REFERENCE: target if batch["target_truth"] is None else batch["target_truth"],
               _RESAMPLED: resample_input(batch["input_flux"], test.input_survey, test.target_survey,
                                          target.shape[-2:]), TARGET: target}
     if batch["target_truth"] is None:
         del images[TARGET]
-    images.update({name: translate(translator, batch, draws, start, device=device)[0]
-                   for name, translator in translators.items()})
+    images.update({name: source.translate(batch, rows, device=device)[0] for name, source in sources.items()})
     return {name: np.asarray(flux[:, band], dtype=float) for name, flux in images.items()}
 
 

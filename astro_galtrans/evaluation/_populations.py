@@ -9,7 +9,8 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 from astropy.table import Table
 
-from astro_galtrans.evaluation._mixture import fit_mixture, principal_plane
+from astro_galtrans._utils.optional import optional
+from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
 
@@ -60,7 +61,7 @@ class Populations:
         Of each population in the galaxies among which they were found.
     separation : float
         Distance of the outermost populations along the axis in units of the scatter within one. Any set of galaxies
-        can be cut in two: with less than about 2 there is one heap that was cut.
+        can be cut in two; less than about 2 means a single cluster cut in two.
     bic_gain : float
         Bayesian information criterion of a single population less that of these; above 0 these describe the galaxies
         better.
@@ -172,7 +173,8 @@ class Populations:
         n_components = self.n_components if n_components is None else n_components
         _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1))
         features = Features(self.features, self.feature_names, self._redness)
-        parts = _find(features, slice(None) if rows is None else np.asarray(rows), n_populations, n_components)
+        parts = _find(features, slice(None) if rows is None else np.asarray(rows), n_populations, n_components,
+                      self._mixture.seed)
         return Populations(self.table["id"], self.shape, features, self._reader, *parts)
 
     def figure(self, labels: ArrayLike | None = None, *, names: Sequence[str] = ("without", "with")) -> Figure:
@@ -202,15 +204,15 @@ class Populations:
 def populations(
     translator: Translator, pairs: PairSet | ArrayLike | Quantity, *, n_populations: int = 2,
     features: Literal["scales", "excess", "noise", "weights", "embedding"] = "scales",
-    annuli: Sequence[float] = _ANNULI, n_components: int = _N_COMPONENTS, batch_size: int = 64,
+    annuli: Sequence[float] = _ANNULI, n_components: int = _N_COMPONENTS, seed: int = 0, batch_size: int = 64,
     device: str | torch.device | None = None, progress: bool = False,
 ) -> Populations:
     """Find populations of galaxies by what a translator has learned of them, without labels.
 
     Features of each galaxy, centred on its own mean, are brought to their principal components. In these a mixture of
-    normal densities of one common covariance is fitted, from the direction along which the galaxies are flattest:
-    that of least kurtosis, where two heaps lie side by side. Neither chance nor a redshift, type or colour takes
-    part; the flux in the input's bands only decides which end of the axis is called red.
+    normal densities of one common covariance is fitted with scikit-learn, from the direction along which the galaxies
+    are flattest: that of least kurtosis, which joins two clusters. No redshift, type or color takes part; the flux in
+    the input's bands only decides which end of the axis is called red.
 
     Parameters
     ----------
@@ -232,6 +234,8 @@ def populations(
         Edges in arcsec; annuli beyond the image are left out.
     n_components : int, optional
         Principal components kept, at most one for every 20 galaxies.
+    seed : int, optional
+        Seed of scikit-learn; equal input and seed give equal populations.
     batch_size : int, optional
         Galaxies a forward pass; at most 16 on a CPU.
     device : str or torch.device, optional
@@ -248,11 +252,15 @@ def populations(
     ValueError
         If the translator has no such features, its surveys are not those of the pairs, there are too few galaxies, or
         they do not fall into so many populations.
+    ImportError
+        Without scikit-learn, which is in ``astro_galtrans[populations]``.
     """
-    _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1), batch_size=(batch_size, 1))
+    _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1), seed=(seed, 0),
+                   batch_size=(batch_size, 1))
+    optional("sklearn", "populations", PURPOSE)  # before the features are read
     reader = Reader(translator, features, annuli)
     pairs, read = _read(reader, pairs, batch_size, device, progress)
-    return _with_examples(pairs, read, reader, *_find(read, slice(None), n_populations, n_components))
+    return _with_examples(pairs, read, reader, *_find(read, slice(None), n_populations, n_components, seed))
 
 
 def _check_numbers(**numbers):
@@ -261,20 +269,20 @@ def _check_numbers(**numbers):
             raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
 
 
-def _find(features, rows, n_populations, n_components):
+def _find(features, rows, n_populations, n_components, seed):
     """The plane and the mixture of the galaxies at some rows that have features."""
     values, redness = features.values[rows], features.redness[rows]
     good = np.isfinite(values).all(1)
     if good.sum() < _LEAST * n_populations:
         raise ValueError(f"{n_populations} populations need at least {_LEAST * n_populations} galaxies with usable "
                          f"pixels, got {good.sum()}")
-    plane = principal_plane(values[good], min(n_components, good.sum() // _LEAST))
+    plane = principal_plane(values[good], min(n_components, int(good.sum()) // _LEAST), seed)
     points = plane.coordinates(values[good])
-    mixture = fit_mixture(points, n_populations)
+    mixture = fit_mixture(points, n_populations, seed)
     if not _ascends(mixture.score(points), redness[good]):
         mixture = mixture.reversed()
     log.info("%d components with %.0f %% of the variance, separation of the populations %.2f", points.shape[1],
-             100 * plane.variance.sum(), np.ptp(mixture.score(mixture.means)))
+             100 * plane.pca.explained_variance_ratio_.sum(), np.ptp(mixture.score(mixture.means)))
     return plane, mixture
 
 
@@ -315,7 +323,7 @@ def _with_examples(pairs, features, reader, plane, mixture):
     """The populations, with the galaxies nearest to the mean of each."""
     found = Populations(pairs.ids, pairs.input_flux.shape[2:], features, reader, plane, mixture)
     offset = found.coordinates[:, None] - mixture.means
-    distance = np.einsum("npi,ij,npj->pn", offset, np.linalg.inv(mixture.covariance), offset)
+    distance = np.einsum("npi,ij,npj->pn", offset, mixture.precision, offset)
     for number, row in enumerate(np.where(found.table["population"] == np.arange(len(distance))[:, None],
                                           distance, np.inf)):
         rows = [int(one) for one in np.argsort(row, kind="stable")[:_N_SHOWN] if np.isfinite(row[one])]
@@ -343,10 +351,7 @@ def _checked_labels(labels, n):
 
 
 def _auc(score, labels):
-    """Mann-Whitney's U over the number of pairs of galaxies, from mid-ranks."""
     n_with = int(labels.sum())
     if n_with in (0, len(labels)):
         raise ValueError(f"labels must be of both kinds, got {n_with} of {len(labels)} galaxies with it")
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - 0.5 * (counts - 1))[inverse]
-    return float((rank[labels].sum() - n_with * (n_with + 1) / 2) / (n_with * (len(labels) - n_with)))
+    return float(optional("sklearn.metrics", "populations", PURPOSE).roc_auc_score(labels, score))

@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._given import check_given, conditions
+from astro_galtrans.evaluation._sources import check_conditioning, conditions
 from astro_galtrans.images import missing_bands
-from astro_galtrans.objectives.gradient_space import gradient_residuals, pool_scales
+from astro_galtrans.objectives import GradientObjective, UnweightedGradientObjective, gradient_residuals, pool_scales
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._checks import checked_images
 from astro_galtrans.translation._conditions import checked_condition
@@ -81,7 +81,7 @@ class Reader:
     def __init__(self, translator, kind, annuli):
         if kind not in FEATURES:
             raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {kind!r}")
-        if kind in _LEARNED and not hasattr(translator.objective, "scale_heads"):
+        if kind in _LEARNED and not isinstance(translator.objective, GradientObjective):
             raise ValueError(
                 f"features={kind!r} are what objective 'gradient' learns, and translator {translator.name!r} was "
                 f"trained with {translator.objective_name!r}: it has 'embedding' and 'noise' alone")
@@ -89,13 +89,17 @@ class Reader:
         if annuli.ndim != 1 or len(annuli) < 2 or not np.all(np.diff(annuli) > 0) or not 0 <= annuli[0]:
             raise ValueError(f"annuli must be two or more increasing radii in arcsec, got {annuli.tolist()}")
         self.translator, self.kind, self.annuli = translator, kind, annuli
+        self._elements, self._n_scales = "gradients", 10  # of translators whose objective has no gradients
+        if isinstance(translator.objective, (GradientObjective, UnweightedGradientObjective)):
+            self._elements, self._n_scales = translator.objective.elements, translator.objective.max_scales
 
     def read(self, pairs, rows, batch_size=64, progress=False):
         """Features of the galaxies at some rows, a `Features`."""
         if self.kind == "weights" and pairs.target_flux is None:
             raise ValueError("features='weights' are those of the residuals and need target images; all others need "
                              "the input alone")
-        check_given(self.translator.name, self.translator, pairs, "given")
+        needs = {name: getattr(self.translator, name) for name in ("conditioning", "spectrum_grid", "takes_unknown")}
+        check_conditioning(self.translator.name, needs, pairs, "given")
         if self.translator.device.type == "cpu":
             batch_size = min(batch_size, _CPU_BATCH)
         values, redness = [], []
@@ -150,7 +154,7 @@ class Reader:
     def _parts(self):
         """Places of each type of element in the vector of a pixel, x and y taken together; a dict of range."""
         n = len(self.translator.target_survey)
-        kind = getattr(self.translator.objective, "elements", "gradients")
+        kind = self._elements
         n_spatial, n_flux = n if kind in ("gradients", "spatial") else 0, n if kind == "log flux" else 0
         n_passband = n - 1 if kind in ("gradients", "passband") else 0
         return {"spatial": range(n_spatial), "passband": range(n_spatial, n_spatial + n_passband),
@@ -160,8 +164,7 @@ class Reader:
     def scales(self):
         """Target pixels a side over which flux is averaged, from 1 on, a list of int."""
         pixel = self.translator.target_survey.pixel_scale.to_value(u.arcsec)
-        n_known = getattr(self.translator.objective, "max_scales", 10)
-        return [2**level for level in range(n_known) if level == 0 or 2**level * pixel <= _COARSEST]
+        return [2**level for level in range(self._n_scales) if level == 0 or 2**level * pixel <= _COARSEST]
 
     def _batch(self, pairs, rows):
         images = _INPUT + (_TARGET if self.kind == "weights" else ())
@@ -170,7 +173,7 @@ class Reader:
 
     def _prediction(self, batch, valid):
         translator, network = self.translator, self.translator.network
-        given = checked_condition(translator, len(valid), **conditions(translator, batch))
+        given = checked_condition(translator, len(valid), **conditions(translator.conditioning, batch))
         condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
         flux = np.where(valid, batch["input_flux"], np.float32(0))
         flux, valid = (torch.from_numpy(array).to(translator.device) for array in (flux, valid))
@@ -214,8 +217,8 @@ class Reader:
         level = scale.bit_length() - 1
         *_, (_, *tensors) = pool_scales(prediction.flux, prediction.flux, prediction.maps, None, level + 1)
         part = gradient_residuals(*tensors, network.target_noise, scale,
-                                  elements=getattr(objective, "elements", "gradients"))
-        if not hasattr(objective, "scale_heads"):
+                                  elements=self._elements)
+        if not isinstance(objective, GradientObjective):
             return 0.0, self._without_direction(part.log_noise)
         raw = objective.scale_heads[level](torch.cat([part.maps, part.log_flux], 1))
         raw = raw + objective.scale_shifts[level](prediction.embedding)[:, :, None, None]

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import optional
-from astro_galtrans.evaluation._figures import STYLE, new_figure
+from astro_galtrans._utils.figures import new_figure
+from astro_galtrans._utils.optional import optional
+from astro_galtrans.evaluation._drawing import STYLE
 from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch
 
 __all__ = ["draw"]

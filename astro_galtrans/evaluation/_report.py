@@ -5,8 +5,10 @@ import io
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
-from astro_galtrans.evaluation._summary import differences, in_words, limits, sampled, summary
+from astro_galtrans._utils.optional import optional
+from astro_galtrans.evaluation._drawing import STYLE
+from astro_galtrans.evaluation._extras import check_folder, write_whole
+from astro_galtrans.evaluation._summary import differences, in_words, limits, remarks, summary
 from astro_galtrans.evaluation._texts import COLUMNS, FIGURES, SECTIONS, TABLES
 
 __all__ = ["write_report"]
@@ -33,7 +35,7 @@ def write_report(evaluation, path, *, title, extra):
     html = environment.get_template("report.html.j2").render(
         title=title, evaluation=evaluation, meta=evaluation.meta, names=evaluation.names,
         names_in_words=" and ".join(filter(None, [", ".join(names[:-1]), names[-1]])), findings=summary(evaluation),
-        limits=limits(evaluation), sampled=sampled(evaluation), translators=_translators(evaluation),
+        limits=limits(evaluation), remarks=remarks(evaluation), translators=_translators(evaluation),
         sections=_sections(evaluation, figures), different=rows, n_same=n_same,
         settings=_settings(evaluation, extra), failed={k: v for k, v in evaluation.failed.items() if v},
         conditioned=[name for name, entry in evaluation.meta["translators"].items() if entry["conditioning"]])
@@ -53,15 +55,13 @@ def _translators(evaluation):
         rows.append([{"text": text, "number": label in ("parameters", "samples")}
                      for label, text in zip(columns, texts)])
     headers = [{"label": label, "number": label in ("parameters", "samples")} for label in columns]
-    return {"headers": headers, "rows": rows, "caption": "What was judged. Samples are the images that a generative "
+    return {"headers": headers, "rows": rows, "caption": "What was evaluated. Samples are the images that a generative "
             "translator drew of each galaxy; the others have one translation for each image."}
 
 
 def _figure(name, figure):
     """A figure as a data URI: pictures as PNG, charts as SVG, which stays sharp at every size."""
     matplotlib = optional("matplotlib")
-    from astro_galtrans.evaluation._figures import STYLE
-
     kind = "png" if name in _PICTURES or name not in FIGURES else "svg"
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):

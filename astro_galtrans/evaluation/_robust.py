@@ -1,49 +1,35 @@
 """Robust summaries and their bootstrap over galaxies."""
 
-import numpy as np
+import warnings
 
-__all__ = ["Bootstrap", "interval", "median", "nmad", "paired_reduction", "resampled"]
+import numpy as np
+from scipy import stats
+
+__all__ = ["Bootstrap", "interval", "median", "nmad", "paired_reduction"]
 
 _BLOCK = 2_000_000
 _KEPT = 8  # lengths of columns whose resampled rows are kept
 
 
-def median(values, axis=-1):
+def median(values):
     """Median of the finite values; NaN where there are none."""
-    return _finite_median(np.asarray(values, dtype=float), axis)
+    values = _finite(values)
+    return np.median(values) if values.size else np.nan
 
 
-def nmad(values, axis=-1):
-    """1.4826 median |x - median x| of the finite values."""
+def nmad(values):
+    """1.4826 median |x - median x| of the finite values; NaN where there are none."""
+    values = _finite(values)
+    return _nmad(values) if values.size else np.nan
+
+
+def _finite(values):
     values = np.asarray(values, dtype=float)
-    centre = np.expand_dims(_finite_median(values, axis), axis)
-    return 1.4826 * _finite_median(np.abs(values - centre), axis)
+    return values[np.isfinite(values)]
 
 
-def _finite_median(values, axis):
-    values = np.moveaxis(values, axis, -1)
-    if np.isfinite(values).all() and values.shape[-1]:
-        return np.median(values, axis=-1)
-    ordered = np.sort(np.where(np.isfinite(values), values, np.inf), axis=-1)
-    count = np.isfinite(values).sum(axis=-1)
-    pick = [np.take_along_axis(ordered, np.maximum(index, 0)[..., None], -1)[..., 0]
-            for index in ((count - 1) // 2, count // 2 - (count == 0))] if values.shape[-1] else [np.nan, np.nan]
-    return np.where(count > 0, (pick[0] + pick[1]) / 2, np.nan)
-
-
-def resampled(statistic, columns, n_bootstrap, seed):
-    """A statistic of several columns over the same resampled rows, ndarray of shape (n_bootstrap, len(columns))."""
-    columns = [np.asarray(column, dtype=float) for column in columns]
-    n = len(columns[0])
-    if not n or not n_bootstrap:
-        return np.empty((0, len(columns)))
-    rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK // n)
-    parts = []
-    for start in range(0, n_bootstrap, block):
-        rows = rng.integers(n, size=(min(block, n_bootstrap - start), n))
-        parts.append(np.stack([statistic(column[rows]) for column in columns], axis=1))
-    return np.concatenate(parts)
+def _nmad(values, axis=-1):
+    return 1.4826 * stats.median_abs_deviation(values, axis=axis)
 
 
 def interval(draws, confidence):
@@ -60,17 +46,28 @@ def paired_reduction(first, other, *, n_bootstrap, seed, confidence):
     first, other = np.asarray(first)[both], np.asarray(other)[both]
     if both.sum() < 2 or nmad(first) == 0:
         return np.nan, np.nan, np.nan
-    draws = resampled(nmad, [other, first], n_bootstrap, seed)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = 1 - draws[:, 0] / draws[:, 1]
-    return (1 - nmad(other) / nmad(first), *interval(spread, confidence))
+    value = 1 - nmad(other) / nmad(first)
+    if not n_bootstrap:
+        return value, np.nan, np.nan
+
+    def reduction(first, other, axis=-1):
+        return 1 - _nmad(other, axis) / _nmad(first, axis)
+
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap((first, other), reduction, paired=True, vectorized=True, n_resamples=n_bootstrap,
+                                batch=max(1, _BLOCK // len(first)), method="percentile",
+                                random_state=np.random.default_rng(seed))
+    # Not its own interval: a resample without scatter, which has no reduction, would leave none.
+    return value, *interval(found.bootstrap_distribution, confidence)
 
 
 class Bootstrap:
     """Intervals of the NMAD of one column after another.
 
     In a sorted column the numbers of the resampled rows, sorted too, are the resampled values in order: median and
-    median deviation are then found without touching every value, and the numbers serve all columns of one length.
+    median deviation are then found without touching every value, and the numbers serve all columns of one length. An
+    evaluation has hundreds of columns, and `scipy.stats.bootstrap` takes 40 times as long.
 
     Parameters
     ----------
@@ -87,8 +84,7 @@ class Bootstrap:
 
     def nmad(self, values):
         """Interval (low, high) of the NMAD of the finite values; NaN without any."""
-        values = np.asarray(values, dtype=float)
-        values = np.sort(values[np.isfinite(values)])
+        values = np.sort(_finite(values))
         if not len(values) or not self.n_bootstrap:
             return np.nan, np.nan
         draws = np.concatenate([_sorted_nmad(values, rows) for rows in self._blocks(len(values))])

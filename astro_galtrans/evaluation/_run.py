@@ -3,11 +3,10 @@
 import numpy as np
 from tqdm.auto import tqdm
 
-from astro_galtrans.evaluation._given import conditions, is_generative
 from astro_galtrans.evaluation._measure import Rulers, aperture_noise, coverage_counts, image_measures, pixel_measures
 from astro_galtrans.evaluation._reference import resample_input
 
-__all__ = ["INPUT", "TARGET", "Measured", "gives_uncertainty", "measure", "translate"]
+__all__ = ["INPUT", "TARGET", "Measured", "measure", "samples", "spread_rows"]
 
 INPUT, TARGET = "real input", "real target"
 
@@ -43,50 +42,28 @@ class Measured:
         return self
 
 
-def translate(translator, batch, draws, first, *, device=None, return_uncertainty=False):
-    """Images of a batch, whose first galaxy has the number ``first``, through a translator.
-
-    It is told what it is conditioned on, and asked for samples where it draws them.
-    """
-    options = {"weight": batch["input_weight"], "return_uncertainty": return_uncertainty,
-               **conditions(translator, batch), **draws.options(translator, first, len(batch["input_flux"]))}
-    if device is not None:
-        options["device"] = device
-    result = translator.translate_array(batch["input_flux"], **options)
-    return result if isinstance(result, tuple) else (result, None)
-
-
-def gives_uncertainty(translator, pairs, draws):
-    """Whether a translator has a per-pixel uncertainty; asked with one galaxy."""
-    try:
-        _, sigma = translate(translator, pairs.read(slice(0, 1)), draws, 0, return_uncertainty=True)
-    except (TypeError, ValueError, NotImplementedError):
-        return False
-    return sigma is not None
-
-
-def measure(translators, test, *, aperture_radii, annuli, predictors, draws, batch_size, device, progress):
+def measure(sources, test, *, aperture_radii, annuli, predictors, batch_size, device, progress):
     """Everything that the tables need.
 
     ``predictors`` maps a label to ``(image, estimator)``: the redshift of that label is what the estimator says of
     that kind of images.
     """
-    samples = {name: draws.n_samples for name, translator in translators.items() if is_generative(translator)}
+    n_samples = {name: source.n_samples for name, source in sources.items() if source.n_samples is not None}
     rulers = (Rulers(test.input_survey, test.input_flux.shape[-2:], aperture_radii, annuli),
               Rulers(test.target_survey, test.target_flux.shape[-2:], aperture_radii, annuli))
-    spread = {name: gives_uncertainty(translator, test, draws) for name, translator in translators.items()}
     measured = Measured()
-    measured.failed = dict.fromkeys(translators, 0)
+    measured.failed = dict.fromkeys(sources, 0)
     starts = range(0, len(test), batch_size)
     for start in tqdm(starts, desc="evaluating", unit="batch", disable=not progress):
         batch = test.read(slice(start, min(start + batch_size, len(test))))
         images = {INPUT: (batch["input_flux"], None), TARGET: (batch["target_flux"], None)}
-        for name, translator in translators.items():
-            flux, sigma = translate(translator, batch, draws, start, device=device, return_uncertainty=spread[name])
+        numbers = np.arange(start, start + len(batch["input_flux"]))
+        for name, source in sources.items():
+            flux, sigma = source.translate(batch, numbers, device=device, uncertainty=source.gives_uncertainty)
             flux, bad = _checked(name, flux, batch["target_flux"].shape)
             measured.failed[name] += int(bad.sum())
             images[name] = flux, sigma
-        _measure_batch(measured, batch, images, test, rulers, samples)
+        _measure_batch(measured, batch, images, test, rulers, n_samples)
         for label, (image, estimator) in predictors.items():
             measured.add(label, {"redshift": _redshift(estimator, images[image][0], batch, image, device)})
     return measured.finish()
@@ -103,7 +80,7 @@ def _checked(name, flux, shape):
     return flux, bad
 
 
-def _measure_batch(measured, batch, images, test, rulers, samples):
+def _measure_batch(measured, batch, images, test, rulers, n_samples):
     target, weight = batch["target_flux"], batch["target_weight"]
     reference = target if batch["target_truth"] is None else batch["target_truth"]
     used = None if weight is None or (weight > 0).all() else weight > 0
@@ -121,7 +98,8 @@ def _measure_batch(measured, batch, images, test, rulers, samples):
         measured.add(name, pixel_measures(flux, reference, reference if name == TARGET else target, weight))
         if sigma is not None and weight is not None:
             finite = np.isfinite(flux).all(axis=(1, 2, 3)) & np.isfinite(sigma).all(axis=(1, 2, 3))
-            counts = coverage_counts(flux[finite], sigma[finite], target[finite], weight[finite], samples.get(name, 1))
+            counts = coverage_counts(flux[finite], sigma[finite], target[finite], weight[finite],
+                                     n_samples.get(name, 1))
             measured.coverage[name] = measured.coverage.get(name, 0) + counts
 
 
@@ -135,3 +113,27 @@ def _redshift(estimator, flux, batch, image, device):
     options = {} if device is None else {"device": device}
     pdf = estimator.predict(np.where(bad[:, None, None, None], np.float32(0), flux), weight=weight, **options)
     return np.where(bad, np.nan, np.asarray(pdf.mean(), dtype=float))
+
+
+def spread_rows(measured, survey, n):
+    """Rows of at most ``n`` galaxies, evenly spread in rank of red flux from bright to faint.
+
+    They are chosen before anything is known of how well they are translated.
+    """
+    flux = np.nan_to_num(measured.values["reference", "aperture"][:, len(survey) // 2, -1])
+    order = np.argsort(-flux, kind="stable")
+    n = min(n, len(order))
+    return order[np.round(np.linspace(0.02, 0.98, n) * (len(order) - 1)).astype(int)]
+
+
+def samples(sources, test, rows, device):
+    """Images of some galaxies, real and translated, a dict."""
+    batch = test.read(np.asarray(rows, dtype=int))
+    shown = {**batch, "rows": rows, "input_survey": test.input_survey, "target_survey": test.target_survey,
+             "translated": {}, "weights": {}}
+    for name, source in sources.items() if len(rows) else ():
+        shown["translated"][name] = source.translate(batch, rows, device=device)[0]
+        weights = source.gradient_weights(batch)
+        if weights is not None:
+            shown["weights"][name] = weights
+    return shown

@@ -7,7 +7,8 @@ from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
-from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
+from astro_galtrans._utils.optional import optional
+from astro_galtrans.evaluation._extras import check_folder, write_whole
 from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch
 from astro_galtrans.images import as_band_cube, flux_and_weight
 from astro_galtrans.surveys import get_survey

@@ -4,7 +4,7 @@ import numpy as np
 
 from astro_galtrans.evaluation._run import INPUT, TARGET
 
-__all__ = ["differences", "in_words", "limits", "sampled", "summary"]
+__all__ = ["differences", "in_words", "limits", "remarks", "summary"]
 
 _MEANINGLESS = 4.0  # an interval of the preservation gain wider than 400 % says nothing
 _CONSTANT = 0.2  # estimates whose spread is a smaller share of the true one follow the images hardly at all
@@ -117,10 +117,13 @@ def limits(evaluation):
     return sentences
 
 
-def sampled(evaluation):
-    """How translators that draw samples were judged, in sentences."""
+def remarks(evaluation):
+    """How samples and finished images were evaluated, in sentences."""
     sentences = []
     for name, entry in evaluation.meta["translators"].items():
+        if entry["kind"] == "images":
+            sentences.append(f"{name} is a set of finished images: they have no stated uncertainty, and no redshift "
+                             "estimator was retrained on such images.")
         n_samples = entry["samples"]
         if n_samples == 1:
             sentences.append(f"{name} draws samples. One was judged for each galaxy: it has noise of its own, as a "
@@ -169,7 +172,9 @@ def differences(evaluation):
         if key.endswith("hash") or key in _TABULATED:
             continue  # hashes differ wherever anything does
         values = [_short(entry.get(key)) for entry in settings.values()]
-        if len(set(values)) > 1:
+        if len({value for value, entry in zip(values, about.values()) if entry["kind"] == "translator"}) > 1:
+            values = [value if entry["kind"] == "translator" else "\u2013"
+                      for value, entry in zip(values, about.values())]
             rows.append((key.removeprefix("config."), values))
         else:
             n_same += 1

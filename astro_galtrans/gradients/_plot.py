@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TYPE_CHECKING
 
-import astropy.units as u
-import numpy as np
-from astropy.wcs import WCS
-
+from astro_galtrans._utils.figures import new_figure
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.gradients._colors import color_map
 from astro_galtrans.gradients._flux import band_index, flux_arrays
+from astro_galtrans.gradients._panels import STYLE, color_panel, gradient_panel, image_panel, profile_panel
 from astro_galtrans.gradients._profile import color_gradient_profile
 from astro_galtrans.gradients._psf import match_psf
 from astro_galtrans.gradients._sed import sed_gradients
@@ -23,11 +22,7 @@ if TYPE_CHECKING:
     from astro_galtrans.images import BandCube
     from astro_galtrans.surveys import Survey
 
-__all__ = ["plot_elements", "plot_sed_gradients"]
-
-_STYLE = {"font.size": 8, "axes.titlesize": 9, "image.origin": "lower", "image.interpolation": "nearest",
-          "figure.dpi": 120}
-_DIVERGING, _COLOR, _IMAGE = "RdBu_r", "Spectral_r", "gray_r"
+__all__ = ["plot_sed_gradients"]
 
 
 def plot_sed_gradients(
@@ -59,7 +54,7 @@ def plot_sed_gradients(
     ImportError
         Without matplotlib, which is in ``astro_galtrans[report]``.
     """
-    matplotlib = _matplotlib()
+    matplotlib = optional("matplotlib", "report", "figures")
     arrays = flux_arrays(image, survey)
     cube = arrays.cube
     blue, band = (band_index(cube, name) for name in bands)
@@ -71,148 +66,16 @@ def plot_sed_gradients(
     passband = gradients.passband
     if match is not False and table.meta["psf_match"]["method"] is not None:
         passband = sed_gradients(match_psf(cube, method=table.meta["psf_match"]["method"])).passband
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(9.5, 5.6)
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(9.5, 5.6)
         cells = figure.add_gridspec(2, 3)
-        _image_panel(figure, cells[0, 0], arrays, band)
-        _panel(figure, cells[0, 1], gradients.x, band, f"{bands[1]}: along x", "d ln f / dx (arcsec$^{-1}$)", False)
-        _panel(figure, cells[0, 2], gradients.y, band, f"{bands[1]}: along y", "d ln f / dy (arcsec$^{-1}$)", False)
-        _panel(figure, cells[1, 0], passband, pair, f"{cube.bands[pair]} to {cube.bands[pair + 1]}",
-               r"d ln f$_\nu$ / d ln $\lambda$")
-        _color_panel(figure, cells[1, 1], colors, bands)
-        _profile_panel(figure, cells[1, 2], table, bands)
+        image_panel(figure, cells[0, 0], arrays, band)
+        gradient_panel(figure, cells[0, 1], gradients.x, band, f"{bands[1]}: along x",
+                       "d ln f / dx (arcsec$^{-1}$)", False)
+        gradient_panel(figure, cells[0, 2], gradients.y, band, f"{bands[1]}: along y",
+                       "d ln f / dy (arcsec$^{-1}$)", False)
+        gradient_panel(figure, cells[1, 0], passband, pair, f"{cube.bands[pair]} to {cube.bands[pair + 1]}",
+                       r"d ln f$_\nu$ / d ln $\lambda$")
+        color_panel(figure, cells[1, 1], colors, bands)
+        profile_panel(figure, cells[1, 2], table, bands)
     return figure
-
-
-def plot_elements(gradients, band=None):
-    """The figure of `SEDGradients.plot`."""
-    matplotlib = _matplotlib()
-    names = gradients.bands
-    if band is None:
-        band = names[len(names) // 2]
-    if band not in names:
-        raise ValueError(f"band must be one of {', '.join(names)}, got {band!r}")
-    index = names.index(band)
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(9.5, 2.9)
-        cells = figure.add_gridspec(1, 3)
-        _panel(figure, cells[0], gradients.x, index, f"{band}: along x", "d ln f / dx (arcsec$^{-1}$)")
-        _panel(figure, cells[1], gradients.y, index, f"{band}: along y", "d ln f / dy (arcsec$^{-1}$)", False)
-        if len(names) > 1:
-            pair = min(index, len(names) - 2)
-            _panel(figure, cells[2], gradients.passband, pair, f"{names[pair]} to {names[pair + 1]}",
-                   r"d ln f$_\nu$ / d ln $\lambda$", False)
-    return figure
-
-
-def _matplotlib():
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError('figures need matplotlib: pip install "astro_galtrans[report]"') from error
-    return matplotlib
-
-
-def _figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _axes(figure, cell, wcs, title, labels=True):
-    """Axes with the sky along them, or with pixels."""
-    if not isinstance(wcs, WCS):
-        axes = figure.add_subplot(cell)
-        axes.set_title(title)
-        axes.set(xlabel="x (pixel)" if labels else "", ylabel="y (pixel)" if labels else "")
-        return axes
-    from astropy.visualization.wcsaxes import WCSAxes
-
-    axes = figure.add_subplot(cell, axes_class=WCSAxes, wcs=wcs)
-    axes.set_title(title)
-    longitude, latitude = axes.coords[wcs.wcs.lng], axes.coords[wcs.wcs.lat]
-    for coordinate, name in ((longitude, wcs.wcs.lngtyp), (latitude, wcs.wcs.lattyp)):
-        coordinate.set_ticks(number=3)
-        coordinate.set_ticklabel(size=7, exclude_overlapping=True)
-        coordinate.set_axislabel({"RA": "RA", "DEC": "Dec", "GLON": "l", "GLAT": "b"}.get(name, name), minpad=0.4)
-        if not labels:
-            coordinate.set_ticklabel_visible(False)
-            coordinate.set_axislabel("")
-    return axes
-
-
-def _shown(element, index):
-    data = element.data[index]
-    return data if element.mask is None else np.where(element.mask[index], np.nan, data)
-
-
-def _panel(figure, cell, element, index, title, label, labels=True):
-    """One gradient; it fades where its uncertainty is as large as the values that are shown."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    values = _shown(element, index)
-    axes = _axes(figure, cell, element.wcs, title, labels)
-    sigma = None if element.uncertainty is None else element.uncertainty.array[index]
-    limit = _limit(values, sigma)
-    alpha = None if sigma is None else np.nan_to_num(1 / (1 + (2 * sigma / limit)**2))
-    axes.set_facecolor("0.93")
-    axes.imshow(values, cmap=_DIVERGING, vmin=-limit, vmax=limit, alpha=alpha)
-    scale = ScalarMappable(Normalize(-limit, limit), _DIVERGING)  # of the image, the bar would fade too
-    figure.colorbar(scale, ax=axes, label=label, shrink=0.85)
-
-
-def _limit(values, sigma):
-    """End of the colour scale, from the elements that are known well: the sky would set it otherwise."""
-    used = np.isfinite(values)
-    if sigma is not None and used.any():
-        known = used & (sigma < 0.3 * np.nanpercentile(sigma, 99))
-        used = known if known.sum() > 0.01 * used.sum() else used
-    limit = np.percentile(np.abs(values[used]), 99) if used.any() else 1.0
-    return limit if limit > 0 else 1.0
-
-
-def _image_panel(figure, cell, arrays, band):
-    from astropy.visualization import AsinhStretch, ImageNormalize
-
-    values = np.where(arrays.good[band], arrays.flux[band], np.nan) * 1e6
-    axes = _axes(figure, cell, arrays.cube.wcs, f"{arrays.cube.bands[band]}: image")
-    noise = np.nanstd(values) if arrays.sigma is None else np.nanmedian(arrays.sigma[band]) * 1e6
-    norm = ImageNormalize(vmin=-3 * noise, vmax=np.nanmax(values), stretch=AsinhStretch(0.02))
-    drawn = axes.imshow(values, cmap=_IMAGE, norm=norm)
-    figure.colorbar(drawn, ax=axes, label=r"flux ($\mu$Jy per pixel)", shrink=0.85)
-
-
-def _color_panel(figure, cell, colors, bands):
-    values = np.where(colors.mask, np.nan, colors.data)
-    axes = _axes(figure, cell, colors.wcs, f"{bands[0]} - {bands[1]}", False)
-    axes.set_facecolor("0.93")
-    finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, (2, 98)) if finite.size else (0, 1)
-    drawn = axes.imshow(values, cmap=_COLOR, vmin=low, vmax=high)
-    figure.colorbar(drawn, ax=axes, label=f"{bands[0]} - {bands[1]} (mag)", shrink=0.85)
-
-
-def _profile_panel(figure, cell, table, bands):
-    from matplotlib.ticker import LogLocator
-
-    axes = figure.add_subplot(cell)
-    radius, color = table["radius"].to_value(u.arcsec), table["color"].to_value(u.mag)
-    error = table["color_err"].to_value(u.mag)
-    spread = [radius - table["radius_in"].value, table["radius_out"].value - radius]
-    axes.errorbar(radius, color, np.where(np.isfinite(error), error, 0.0), spread, fmt="o", ms=3, lw=1, color="#2a313b")
-    slope = table.meta["slope"].value
-    used = np.isfinite(color)
-    if np.isfinite(slope):
-        weight = np.where(np.isfinite(error[used]) & (error[used] > 0), error[used], 1.0)**-2.0
-        level = np.average(color[used] - slope * np.log10(radius[used]), weights=weight)
-        line = np.geomspace(radius[used].min(), radius[used].max(), 50)
-        axes.plot(line, level + slope * np.log10(line), color="#d55e00", lw=1,
-                  label=f"{slope:.3f} $\\pm$ {table.meta['slope_err'].value:.3f} mag / dex")
-        axes.legend(frameon=False, handlelength=1)
-    axes.margins(y=0.2)
-    axes.set(xscale="log", xlabel="semi-major axis (arcsec)", ylabel=f"{bands[0]} - {bands[1]} (mag)",
-             title=f"{bands[0]} - {bands[1]} in annuli")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")

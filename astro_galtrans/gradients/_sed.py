@@ -93,7 +93,7 @@ class SEDGradients:
         ImportError
             Without matplotlib, which is in ``astro_galtrans[report]``.
         """
-        from astro_galtrans.gradients._plot import plot_elements
+        from astro_galtrans.gradients._panels import plot_elements
 
         return plot_elements(self, band)
 

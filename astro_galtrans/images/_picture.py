@@ -5,22 +5,14 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.rgb import BALANCE, rgb_bands, rgb_picture, rgb_stretch
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _html
 
-__all__ = ["color_bands", "color_picture", "cube_html"]
+__all__ = ["color_picture", "cube_html"]
 
-# Galaxies are red in f_nu: these bring the three planes of a typical spiral to one level.
-_BALANCE = (0.75, 1.0, 1.7)
-_SATURATION = 1.3
 _THUMBNAIL = 160
-
-
-def color_bands(bands):
-    """Bands for red, green and blue: i, r, g where they are, else spread over those that there are."""
-    if all(name in bands for name in "irg"):
-        return tuple("irg")
-    return tuple(bands[int(round(part * (len(bands) - 1)))] for part in (1.0, 0.5, 0.0))
+_N_SIGMA = 2.5
 
 
 def color_picture(cube, bands=None, step=1):
@@ -39,19 +31,15 @@ def color_picture(cube, bands=None, step=1):
     ndarray
         uint8 of shape ``(y, x, 3)``; pixels without a valid value are grey.
     """
-    from astropy.visualization import make_lupton_rgb
-
-    bands = color_bands(cube.bands) if bands is None else tuple(bands)
+    bands = rgb_bands(cube.bands) if bands is None else tuple(bands)
     index = _indices(cube, bands)
     flux = np.stack([cube.data[number, ::step, ::step] for number in index]).astype(float)
     bad = ~np.isfinite(flux)
     if cube.mask is not None:
         bad |= np.stack([cube.mask[number, ::step, ::step] for number in index])
     planes = np.where(bad, 0, flux) * _scales(cube, index)[:, None, None]
-    grey = planes.mean(axis=0)
-    planes = grey + _SATURATION * (planes - grey) if len(set(index)) > 1 else planes
-    stretch = _stretch(grey, ~bad.all(axis=0))
-    pixels = make_lupton_rgb(*planes, minimum=-0.3 * stretch, stretch=3 * stretch, Q=8)
+    stretch = rgb_stretch(planes.mean(axis=0)[~bad.all(axis=0)], _N_SIGMA)
+    pixels = rgb_picture(planes, stretch, saturate=len(set(index)) > 1)
     pixels[bad.all(axis=0)] = 96
     return pixels
 
@@ -68,17 +56,7 @@ def _scales(cube, index):
     """Factors to one scale of flux in all bands, microjansky where it is known."""
     zero_points = cube.zero_points
     scale = np.ones(3) if zero_points is None else 10 ** (0.4 * (23.9 - zero_points[index]))
-    return scale * (np.array(_BALANCE) if len(set(index)) > 1 else 1.0)
-
-
-def _stretch(grey, good):
-    """2.5 times the noise of the grey picture, at least 5 % of its peak."""
-    values = grey[good]
-    if not values.size:
-        return 1.0
-    faint = values[values <= np.median(values)]
-    noise = 1.4826 * np.median(np.median(values) - faint)
-    return float(max(2.5 * noise, 0.05 * np.percentile(values, 99.8), 1e-30))
+    return scale * (np.array(BALANCE) if len(set(index)) > 1 else 1.0)
 
 
 def cube_html(cube: Any) -> str:
@@ -106,7 +84,7 @@ def cube_html(cube: Any) -> str:
 def thumbnail(cube, height=_THUMBNAIL, title=""):
     """The picture of a cube as an element of HTML; empty where none can be drawn."""
     step = max(1, int(np.ceil(max(cube.shape[1:]) / 256)))
-    bands = color_bands(cube.bands)
+    bands = rgb_bands(cube.bands)
     try:
         pixels = color_picture(cube, bands, step)
     except ImportError:  # an astropy whose pictures need matplotlib

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astro_galtrans.images._picture import color_bands, color_picture
+from astro_galtrans._utils.optional import optional
+from astro_galtrans._utils.rgb import rgb_bands
+from astro_galtrans.images._picture import color_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,11 +21,7 @@ _NAMES = {"RA": "RA", "DEC": "Dec", "GLON": "Galactic l", "GLAT": "Galactic b"}
 
 def need_pyplot():
     """`matplotlib.pyplot`, or an error that names the extra it is in."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError('figures need matplotlib: pip install "astro_galtrans[report]"') from error
-    return plt
+    return optional("matplotlib.pyplot", "report", "figures")
 
 
 def plot_cube(
@@ -71,7 +69,7 @@ def plot_cube(
 def _chosen(cube, bands):
     """The name of one band, or a tuple of three."""
     if bands is None:
-        return color_bands(cube.bands) if len(cube.bands) > 2 else cube.bands[0]
+        return rgb_bands(cube.bands) if len(cube.bands) > 2 else cube.bands[0]
     if isinstance(bands, str) and (bands in cube.bands or len(bands) == 1):
         cube.select_bands((bands,))  # an error where there is none of this name
         return bands

@@ -7,20 +7,14 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.optional import optional
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from astro_galtrans.photoz._pdf import RedshiftPDF
 
 __all__ = ["from_qp", "from_table", "to_qp", "to_table"]
-
-
-def _require_qp():
-    try:
-        import qp
-    except ImportError as error:
-        raise ImportError('qp ensembles need the extra "qp": pip install "astro_galtrans[qp]"') from error
-    return qp
 
 
 def _array(values):
@@ -113,7 +107,7 @@ def to_qp(pdf: RedshiftPDF, on_masked: Literal["raise", "drop"] = "raise") -> An
     ValueError
         For masked rows under ``on_masked="raise"``.
     """
-    qp = _require_qp()
+    qp = optional("qp", "qp", "qp ensembles")
     if on_masked not in ("raise", "drop"):
         raise ValueError(f"on_masked must be 'raise' or 'drop', got {on_masked!r}")
     if pdf.n_masked and on_masked == "raise":

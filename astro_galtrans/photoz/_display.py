@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from astro_galtrans.photoz._figures import need_matplotlib
+from astro_galtrans._utils.optional import optional
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def plot_pdf(
     ImportError
         Without matplotlib, which is in ``astro_galtrans[report]``.
     """
-    need_matplotlib()
+    optional("matplotlib", "report", "figures")
     if z_spec is not None and np.shape(z_spec) != (len(pdf),):
         raise ValueError(f"z_spec must have the shape ({len(pdf)},), got {np.shape(z_spec)}")
     if ax is None:

@@ -3,33 +3,20 @@
 import numpy as np
 from scipy import stats
 
-__all__ = ["STYLE", "make_figures", "need_matplotlib"]
+from astro_galtrans._utils.figures import STYLE, new_figure
+from astro_galtrans._utils.optional import optional
 
-STYLE = {
-    "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "#5b6470", "axes.labelcolor": "#2a313b", "xtick.color": "#5b6470", "ytick.color": "#5b6470",
-    "xtick.labelcolor": "#2a313b", "ytick.labelcolor": "#2a313b", "axes.grid": True, "grid.color": "#e3e6ea",
-    "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white",
-}
+__all__ = ["make_figures"]
+
 # Okabe & Ito's palette, which colour-blind readers can tell apart
 _INK, _SOFT, _FIRST, _SECOND = "#11151a", "#8b939e", "#0072b2", "#d55e00"
 _BAND = "#cfd5dc"
 _PIT_BINS, _FEW = 20, 3000
 
 
-def need_matplotlib():
-    """matplotlib, or an error that names the extra it is in."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError(
-            "matplotlib is needed for figures: python -m pip install 'astro_galtrans[report]'") from error
-    return matplotlib
-
-
 def make_figures(judgement):
     """All figures of a judgement, by name."""
-    matplotlib = need_matplotlib()
+    matplotlib = optional("matplotlib", "report", "figures")
     with matplotlib.rc_context(STYLE):
         figures = {"z_density": _z_density(judgement), "pit": _pit(judgement), "qq": _qq(judgement),
                    "bias": _bias(judgement), "nz": _nz(judgement)}
@@ -37,12 +24,6 @@ def make_figures(judgement):
             if name not in ("z_spec", "z_phot"):
                 figures[f"bins_{name}"] = _in_bins(judgement, name)
     return figures
-
-
-def _figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _note(axis, text, x=0.04, y=0.96):
@@ -74,7 +55,7 @@ def _z_density(judgement):
     good = np.isfinite(judgement.z_phot)
     z_spec, z_phot = judgement.z_spec[good], judgement.z_phot[good]
     dz = (z_phot - z_spec) / (1 + z_spec)
-    figure = _figure(6, 7.6)
+    figure = new_figure(6, 7.6)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     low, high = min(z_spec.min(), z_phot.min()), max(z_spec.max(), z_phot.max())
     edge = np.array([low - 0.02 * (high - low), high + 0.02 * (high - low)])
@@ -106,7 +87,7 @@ def _z_density(judgement):
 def _pit(judgement):
     """Histogram of the PIT with the scatter that chance gives a uniform one."""
     n = len(judgement.pit)
-    figure = _figure(6.4, 4.2)
+    figure = new_figure(6.4, 4.2)
     axis = figure.subplots()
     counts, edges = np.histogram(judgement.pit, _PIT_BINS, range=(0, 1))
     scale = _PIT_BINS / n
@@ -135,7 +116,7 @@ def _qq(judgement):
     found = np.searchsorted(np.sort(judgement.pit), level, side="right") / n
     low, high = (stats.binom.ppf(tail, n, level) / n for tail in (0.025, 0.975))
     low[[0, -1]], high[[0, -1]] = (0, 1), (0, 1)
-    figure = _figure(5.2, 6.6)
+    figure = new_figure(5.2, 6.6)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
     top.fill_between(level, low, high, color=_BAND, lw=0, label="95 % of chance, at each level")
     top.plot([0, 1], [0, 1], color=_INK, lw=0.9)
@@ -163,7 +144,7 @@ def _series(axis, table, name, shift, **style):
 
 def _bias(judgement):
     """Bias, scatter and outliers against redshift."""
-    figure = _figure(6.4, 7.4)
+    figure = new_figure(6.4, 7.4)
     panels = figure.subplots(3, 1, sharex=True)
     styles = {"z_spec": {"color": _FIRST, "marker": "o", "label": "in bins of the true redshift"},
               "z_phot": {"color": _SECOND, "marker": "s", "mfc": "white", "label": "in bins of the estimated redshift"}}
@@ -190,7 +171,7 @@ def _nz(judgement):
     n_bins = int(np.clip(np.sqrt(len(z_spec)), 8, 40))
     counts, edges = np.histogram(z_spec, np.linspace(low, high, n_bins + 1))
     scale = 1 / (len(z_spec) * np.diff(edges))
-    figure = _figure(6.4, 4.2)
+    figure = new_figure(6.4, 4.2)
     axis = figure.subplots()
     axis.stairs(scale * counts, edges, color=_BAND, fill=True, label=f"true redshifts of {len(z_spec):,} galaxies")
     centre = 0.5 * (edges[1:] + edges[:-1])
@@ -207,7 +188,7 @@ def _nz(judgement):
 def _in_bins(judgement, name):
     """Metrics against another quantity."""
     table = judgement.bins[name]
-    figure = _figure(9, 5.2)
+    figure = new_figure(9, 5.2)
     panels = figure.subplots(2, 3, sharex=True)
     for axis, metric, label in zip(
             panels.flat, ("bias_median", "nmad", "outlier_015", "crps", "pit_ks", "coverage_68"),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.photoz._judge_tables import as_numpy, bin_table, metric_table
 from astro_galtrans.photoz._judgement import RedshiftJudgement, check_folder
 from astro_galtrans.photoz._pdf import RedshiftPDF
@@ -142,9 +143,7 @@ def judge_table(
     RedshiftJudgement
     """
     if out is not None:
-        from astro_galtrans.photoz._figures import need_matplotlib
-
-        need_matplotlib()
+        optional("matplotlib", "report", "figures")
         check_folder(out, overwrite)
     by = dict(by or {})
     wanted = list(dict.fromkeys([z_spec, *by, *([] if z_phot in ESTIMATES else [z_phot])]))

@@ -8,6 +8,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astro_galtrans._utils.figures import STYLE
+from astro_galtrans._utils.optional import optional
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -97,9 +100,7 @@ class RedshiftJudgement:
             The folder.
         """
         from astro_galtrans.pairs._disk import put_folder
-        from astro_galtrans.photoz._figures import STYLE, need_matplotlib
-
-        matplotlib = need_matplotlib()
+        matplotlib = optional("matplotlib", "report", "figures")
         path = check_folder(out, overwrite)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
         try:

@@ -6,6 +6,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.exceptions import FileFormatError
 
 __all__ = ["open_source"]
@@ -105,7 +106,7 @@ class _HDF5Source(TableSource):
     """A table as astropy writes it, or datasets, one a column, by their paths below a group."""
 
     def __init__(self, path, table):
-        self._h5py, self._path = _module("h5py", "HDF5"), path
+        self._h5py, self._path = optional("h5py", "tables", "HDF5 files"), path
         with self._h5py.File(path) as file:
             if table is not None and table not in file:
                 raise ValueError(f"{path} has no {table!r}; at its top: {', '.join(file)}")
@@ -141,7 +142,7 @@ class _HDF5Source(TableSource):
 
 class _ParquetSource(TableSource):
     def __init__(self, path):
-        self._file = _module("pyarrow.parquet", "Parquet").ParquetFile(path)
+        self._file = optional("pyarrow.parquet", "tables", "Parquet files").ParquetFile(path)
         schema = self._file.schema_arrow
         self.name, self.columns, self.meta = str(path), list(schema.names), {}
         text = (schema.metadata or {}).get(b"table_meta_yaml")
@@ -170,13 +171,3 @@ def ragged(rows):
         return np.full((len(rows), 0), np.nan)
     n = int(np.bincount(lengths).argmax())
     return np.array([row if row is not None and len(row) == n else np.full(n, np.nan) for row in rows])
-
-
-def _module(name, format):
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = name.partition(".")[0]
-        raise ImportError(f"{package} is needed to read {format} files: python -m pip install {package}") from error

@@ -1,13 +1,10 @@
 """The one place where GalSim is imported."""
 
+from astro_galtrans._utils.optional import optional
+
 __all__ = ["import_galsim"]
 
 
 def import_galsim():
     """The galsim module, or an error that says how to get it."""
-    try:
-        import galsim
-    except ImportError as error:
-        raise ImportError(
-            'simulated galaxies need GalSim: pip install "astro_galtrans[simulation]"') from error
-    return galsim
+    return optional("galsim", "simulation", "simulated galaxies")

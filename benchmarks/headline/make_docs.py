@@ -1,6 +1,6 @@
 """Tables and figures of the page "Does translation keep the redshift?" from the results of a benchmark.
 
-    galtrans benchmark --scale small --out DIR
+    python benchmarks/headline --scale small --out DIR
     python benchmarks/headline/make_docs.py DIR/results.ecsv
 
 Writes ``docs/headline/*.inc`` and ``docs/_static/headline_*.png``, the same bytes for the same results. What was not
@@ -12,17 +12,20 @@ import csv
 import io
 import logging
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "headline" not in sys.modules:  # as a script: the modules beside it are the package "headline"
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np  # noqa: E402
 from astropy.table import Table  # noqa: E402
 
-from astro_galtrans.benchmark import benchmark_figures, benchmark_tables  # noqa: E402
-from astro_galtrans.benchmark._layout import Sheet, number, sheets  # noqa: E402
-from astro_galtrans.benchmark._words import FIGURES, backbone_words  # noqa: E402
-from astro_galtrans.evaluation._extras import write_whole  # noqa: E402
+from headline import benchmark_figures, benchmark_tables  # noqa: E402
+from headline.data import write_bytes  # noqa: E402
+from headline.layout import Sheet, number, sheets  # noqa: E402
+from headline.words import FIGURES, backbone_words  # noqa: E402
 
 log = logging.getLogger("make_docs")
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,8 +119,8 @@ def write_tables(results, tables, docs, folder):
     made = {**sheets(tables), "setup": [Sheet("sizes", ["", ""], rows)] if rows else []}
     for name, own in made.items():
         text = "\n".join(map(csv_table, own)) if own else NOTHING
-        write_whole(where / f"{name}.inc", (MARK + text).encode())
-    write_whole(where / "answer.inc", (MARK + answer(tables)).encode())
+        write_bytes(where / f"{name}.inc", (MARK + text).encode())
+    write_bytes(where / "answer.inc", (MARK + answer(tables)).encode())
 
 
 def write_figures(results, docs, folder):
@@ -128,11 +131,11 @@ def write_figures(results, docs, folder):
         if name in made:
             buffer = io.BytesIO()
             made[name].savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-            write_whole(path, buffer.getvalue())
+            write_bytes(path, buffer.getvalue())
         else:
             path.unlink(missing_ok=True)
         text = figure(name, folder) if name in made else NOTHING
-        write_whole(docs / folder / f"figure_{name}.inc", (MARK + text).encode())
+        write_bytes(docs / folder / f"figure_{name}.inc", (MARK + text).encode())
     return len(made)
 
 

@@ -101,12 +101,7 @@ def test_json_is_all_of_standard_output(run, tmp_path, monkeypatch, make_cube, s
     assert (status, out) == (2, []) and err == ["galtrans: error: no such file: missing.fits"]
 
 
-def test_json_of_benchmark_list_stands_alone(run, tmp_path, monkeypatch):
-    status, out, _ = run("benchmark", "--scale", "tiny", "--out", tmp_path / "b", "--list", "--json")
-    runs = json.loads("\n".join(out))["runs"]
-    assert status == 0 and len(runs) > 3 and not any(one["done"] for one in runs)
-    assert set(runs[0]) == {"sample", "group", "name", "n_steps", "done"}
-
+def test_json_stands_alone(run, monkeypatch):
     def noisy(_):
         print("a library that prints")
         return Result([], {"n": 3})

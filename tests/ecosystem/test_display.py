@@ -10,7 +10,8 @@ from astropy.nddata import CCDData
 
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, _html
-from astro_galtrans.images._picture import color_bands, color_picture
+from astro_galtrans._utils.rgb import rgb_bands
+from astro_galtrans.images._picture import color_picture
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.photoz import RedshiftPDF
 from astro_galtrans.storage import load
@@ -85,7 +86,7 @@ def test_picture_of_masked_pixels_is_grey(make_cube):
     pixels = color_picture(make_cube(mask=mask))
     assert pixels.shape == (24, 24, 3) and pixels.dtype == np.uint8
     assert np.all(pixels[:3, :4] == 96) and pixels[11:13, 11:13].max() > 150
-    assert color_bands(("u", "g", "r", "i", "z")) == ("i", "r", "g") and color_bands(("J", "K")) == ("K", "J", "J")
+    assert rgb_bands(("u", "g", "r", "i", "z")) == ("i", "r", "g") and rgb_bands(("J", "K")) == ("K", "J", "J")
 
 
 def test_pairs(small_pairs, tmp_path):

@@ -1,9 +1,9 @@
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
 
-from astro_galtrans.evaluation import evaluate
-from astro_galtrans.evaluation._reference import resample_input
+from astro_galtrans.evaluation import TranslatorLike, evaluate, resample_input
 from astro_galtrans.evaluation._robust import median, nmad, paired_reduction
 from astro_galtrans.evaluation._tables import verdict
 from astro_galtrans.pairs import PairSet
@@ -39,17 +39,14 @@ class Scaled:
     def __init__(self, factor=1.0, name="scaled", source=None, sigma=None):
         self.factor, self.name, self.source, self.sigma = np.float32(factor), name, source, sigma
         self.input_survey = self.target_survey = SDSS
+        self.gives_uncertainty = sigma is not None
         self.provenance = {"config": {"factor": float(factor)}}
         self.history = Table({"epoch": [0, 1, 2], "train_loss": [3.0, 2.0, 1.5], "valid_loss": [3.1, 2.3, 2.0]})
 
     def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
         flux = np.asarray(flux) if self.source is None else self._looked_up(flux)
         out = self.factor * flux
-        if not return_uncertainty:
-            return out
-        if self.sigma is None:
-            raise ValueError("no uncertainty")
-        return out, np.full_like(out, self.sigma)
+        return (out, np.full_like(out, self.sigma)) if return_uncertainty else out
 
     def _looked_up(self, flux):
         """The target image that belongs to each input image: a perfect translation, noise and all."""
@@ -129,8 +126,6 @@ def test_gains_follow_the_better_translator(judges):
 
     class Noisy(Scaled):
         def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
-            if return_uncertainty:
-                raise ValueError("no uncertainty")
             shifts = np.random.default_rng(int(abs(flux[0].sum()) * 1e4)).normal(0, 0.3, (len(flux), 5, 1, 1))
             return flux * (1 + shifts).astype(np.float32)
 
@@ -187,8 +182,6 @@ def test_masked_target_pixels_do_not_count():
 
     class Corner(Scaled):
         def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
-            if return_uncertainty:
-                raise ValueError("no uncertainty")
             out = np.array(flux)
             out[:, :, :3, :3] = 1e6
             return out
@@ -224,6 +217,127 @@ def test_robust_numbers():
     assert gain == pytest.approx(0.5) and low == pytest.approx(0.5) and high == pytest.approx(0.5)
     assert [verdict(*span) for span in ((0.1, 0.2), (-0.1, 0.2), (-0.2, -0.1), (np.nan, np.nan))] == [
         "wins", "no difference measured", "loses", "no difference measured"]
+
+
+def same_tables(first, second):
+    assert set(first) == set(second)
+    for name, table in first.items():
+        other = second[name]
+        for column in table.colnames:
+            np.testing.assert_array_equal(np.asarray(table[column]), np.asarray(other[column]), err_msg=name)
+
+
+def test_finished_images_are_evaluated_as_those_of_a_translator(judges):
+    training, test = make_pairs(20, seed=3), make_pairs(10, seed=4)
+    images = (1.1 * np.asarray(test.input_flux)).astype(np.float32)
+    estimator = Judge(training.target_flux, training.redshift)
+    options = {"n_bootstrap": 10, "batch_size": 4, "n_shown": 3, "estimator": estimator}
+    made = evaluate({"a": Scaled(1.1), "b": Scaled(1.2)}, test, **options)
+    found = evaluate({"a": images, "b": Scaled(1.2)}, test, **options)
+    same_tables(made.tables, found.tables)
+    np.testing.assert_array_equal(found.samples["translated"]["a"], made.samples["translated"]["a"])
+    assert [found.meta["translators"][name]["kind"] for name in found.names] == ["images", "translator"]
+    assert list(found.history) == ["b"] and found.failed == {"a": 0, "b": 0}
+    retrained = evaluate({"a": images, "b": Scaled(1.2)}, test, training=training, **options).redshift
+    assert "a, transfer" in retrained and "b, retrained" in retrained and "a, retrained" not in retrained
+
+
+def test_one_array_of_images_needs_no_name():
+    test = make_pairs(6)
+    found = evaluate(np.asarray(test.target_flux), test, n_bootstrap=0)
+    assert found.names == ["images"]
+    assert np.allclose(rows(found.tables["pixels"], image="images")["relative_rmse"], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["list", "float64", "nmgy", "mJy", "masked"])
+def test_forms_of_finished_images(form):
+    test = make_pairs(6)
+    flux = np.asarray(test.target_flux)
+    images = {"list": list(flux), "float64": flux.astype(float), "nmgy": flux * u.Unit("nmgy"),
+              "mJy": (flux * 3.63078e-3) * u.mJy, "masked": np.ma.array(flux, mask=False)}[form]
+    if form == "masked":
+        images[2, 0, 3, 4] = np.ma.masked
+    found = evaluate({"a": images}, test, n_bootstrap=0)
+    assert np.allclose(rows(found.tables["pixels"], image="a")["relative_rmse"], 0, atol=1e-5)
+    assert found.failed["a"] == (form == "masked")
+
+
+@pytest.mark.parametrize("images, error", [
+    (np.zeros((6, 5, SIZE, SIZE + 1)), ValueError), (np.zeros((5, 5, SIZE, SIZE)), ValueError),
+    (np.zeros((6, 4, SIZE, SIZE)), ValueError), (np.zeros((5, SIZE, SIZE)) * u.nJy, ValueError),
+    (np.zeros((6, 5, SIZE, SIZE)) * u.m, u.UnitConversionError), (None, TypeError), ("images.npy", TypeError),
+    (np.zeros((6, 5, SIZE, SIZE), complex), TypeError), ([np.zeros(3), np.zeros(4)], TypeError),
+])
+def test_images_that_do_not_fit_are_named(images, error):
+    with pytest.raises(error, match="'mine'"):
+        evaluate({"mine": images}, make_pairs(6), n_bootstrap=0)
+
+
+def test_names_of_rows_are_taken():
+    test = make_pairs(4)
+    with pytest.raises(ValueError, match="translators.*'real target'"):
+        evaluate({"real target": np.asarray(test.target_flux)}, test)
+
+
+@pytest.mark.parametrize("pairs", [None, "pairs.zarr", np.zeros((4, 5, SIZE, SIZE))])
+def test_something_else_than_pairs_is_named(pairs):
+    with pytest.raises(TypeError, match="test must be a PairSet"):
+        evaluate(Scaled(), pairs)
+    if pairs is not None:
+        with pytest.raises(TypeError, match="training must be a PairSet"):
+            evaluate(Scaled(), make_pairs(4), training=pairs)
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, NotImplementedError, RuntimeError])
+def test_the_error_of_a_failing_translator_surfaces(error, small_translator, small_pairs, monkeypatch):
+    """Also where it fails at its uncertainty or at its gradient weights alone."""
+    class Failing(Scaled):
+        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+            if return_uncertainty:
+                raise error("of the translator")
+            return flux
+
+    with pytest.raises(error, match="of the translator"):
+        evaluate(Failing(sigma=1.0), make_pairs(4), n_bootstrap=0)
+
+    class NoWeights(Scaled):
+        gives_gradient_weights = True
+
+        def gradient_weights(self, input_flux, target_flux):
+            raise error("of the weights")
+
+    with pytest.raises(error, match="of the weights"):
+        evaluate(NoWeights(), make_pairs(4), n_bootstrap=0, n_shown=1)
+
+    whole = small_translator.translate_array
+
+    def fails(*arguments, return_uncertainty=False, **options):
+        if return_uncertainty:
+            raise error("of a trained translator")
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(small_translator, "translate_array", fails)
+    with pytest.raises(error, match="of a trained translator"):
+        evaluate(small_translator, small_pairs.select(slice(0, 2)), n_bootstrap=0)
+
+
+def test_attributes_of_a_translator_have_defaults():
+    class Plain:
+        input_survey = target_survey = SDSS
+
+        def translate_array(self, flux, weight=None):
+            return flux
+
+    assert isinstance(Plain(), TranslatorLike)
+    found = evaluate(Plain(), make_pairs(4), n_bootstrap=0)
+    assert found.names == ["translator"] and "uncertainty" not in found.tables
+    about = found.meta["translators"]["translator"]
+    assert about["kind"] == "translator" and about["hash"] is None and about["provenance"] == {}
+
+
+def test_resampling_wants_the_bands_of_the_survey():
+    with pytest.raises(ValueError, match="flux must have shape"):
+        resample_input(np.zeros((2, 4, 8, 8)), "SDSS", "CFHTLS", (17, 17))
 
 
 def test_bad_arguments_are_named():

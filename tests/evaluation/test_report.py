@@ -1,5 +1,5 @@
-import importlib
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.evaluation import contact_sheet, evaluate
-from astro_galtrans.evaluation._summary import differences, in_words, limits, summary
+from astro_galtrans.evaluation._summary import differences, in_words, limits, remarks, summary
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey
 
@@ -24,6 +24,7 @@ class Scaled:
     def __init__(self, name, spread):
         self.name, self.spread, self.input_survey, self.target_survey = name, spread, SDSS, SDSS
         self.provenance = {"config": {"spread": spread, "seed": 0}}
+        self.gives_uncertainty, self.gives_gradient_weights = True, spread <= 0.1
 
     @property
     def history(self):
@@ -36,8 +37,6 @@ class Scaled:
         return (out, np.full_like(out, 0.1)) if return_uncertainty else out
 
     def gradient_weights(self, input_flux, target_flux):
-        if self.spread > 0.1:
-            raise ValueError("only objective 'gradient' weights its elements")
         weight = np.ones_like(target_flux)
         return {"x": weight[..., 1:], "y": weight[..., 1:, :], "passband": weight[:, 1:]}
 
@@ -125,6 +124,20 @@ def test_words_follow_the_sign(evaluation):
     assert in_words("color scatter u-g") == "colour scatter u\u2060\u2212\u2060g"
 
 
+def test_finished_images_are_named_as_such(evaluation, tmp_path):
+    before = dict(evaluation.meta["translators"])
+    evaluation.meta["translators"]["conventional"] = {
+        **before["conventional"], "kind": "images", "provenance": {}, "hash": None}
+    try:
+        assert ["conventional" in sentence for sentence in remarks(evaluation)] == [True]
+        rows, _ = differences(evaluation)
+        assert rows == []  # a single translator differs from nothing
+        evaluation.write_report(tmp_path / "report.html")
+        assert "conventional is a set of finished images" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    finally:
+        evaluation.meta["translators"].update(before)
+
+
 def test_an_estimator_that_answers_one_redshift_is_named(evaluation):
     assert not any("almost the same redshift" in sentence for sentence in limits(evaluation))
     label = "conventional, transfer"
@@ -155,9 +168,10 @@ def test_missing_extra_is_named(evaluation, monkeypatch, tmp_path, module):
     assert not list(tmp_path.iterdir())
 
 
-def test_importing_evaluation_draws_in_no_matplotlib():
-    source = importlib.import_module("astro_galtrans.evaluation._figures")
-    assert not hasattr(source, "matplotlib")
+def test_importing_evaluation_loads_no_optional_package():
+    code = "import astro_galtrans.evaluation, sys; print({'jinja2', 'matplotlib', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
 def test_contact_sheet(tmp_path, evaluation):

@@ -6,20 +6,21 @@ import platform
 import shutil
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from astro_galtrans.benchmark._data import check_space, locked, prepare_sample, write_text
-from astro_galtrans.benchmark._judged import judge_images, judge_references, translate_pairs
-from astro_galtrans.benchmark._plan import benchmark_runs, chosen_runs, scale_named
-from astro_galtrans.benchmark._results import REFERENCE_KEY, REFERENCES, has_row, merge_rows, write_row
 from astro_galtrans.evaluation import populations
-from astro_galtrans.evaluation._morphology import need_statmorph
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
+
+from headline.data import check_space, locked, prepare_sample, write_text
+from headline.judged import judge_images, judge_references, translate_pairs
+from headline.plan import benchmark_runs, chosen_runs, scale_named
+from headline.results import REFERENCE_KEY, REFERENCES, has_row, merge_rows, write_row
 
 __all__ = ["prepare_benchmark", "run_benchmark"]
 
@@ -85,8 +86,8 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     scale = scale_named(scale)
     planned = chosen_runs(benchmark_runs(scale, samples, groups), runs)
     planned = list({(run.sample, run.key): run for run in planned}.values())
-    if scale.n_morphology:
-        need_statmorph()
+    if scale.n_morphology and find_spec("statmorph") is None:
+        raise ImportError('statmorph is needed for morphology: pip install "astro_galtrans[morphology]"')
     device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     samples = list(dict.fromkeys(run.sample for run in planned))
     data = prepare_benchmark(out, scale=scale, samples=samples, device=device, progress=progress)

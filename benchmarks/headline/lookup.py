@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from astro_galtrans.benchmark._bootstrap import combine_seeds, missing
+from headline.bootstrap import combine_seeds, missing
 
 __all__ = ["BACKBONES", "ESTIMATORS", "INPUT", "INPUT_VARIANTS", "TARGET", "VARIANTS", "Runs"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from astro_galtrans.benchmark._bootstrap import missing, preservation_gain, ratio, reduction
-from astro_galtrans.benchmark._lookup import ESTIMATORS, TARGET, VARIANTS
-from astro_galtrans.benchmark._measures import factor, make_table
+from headline.bootstrap import missing, preservation_gain, ratio, reduction
+from headline.lookup import ESTIMATORS, TARGET, VARIANTS
+from headline.measures import factor, make_table
 
 __all__ = ["ablation", "ablation_rows", "gain_columns", "learning_curve", "objective", "objective_rows", "scarcity"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from astro_galtrans.benchmark import _measures, _studies
-from astro_galtrans.benchmark._bootstrap import known, missing, preservation_gain, ratio, reduction
-from astro_galtrans.benchmark._lookup import BACKBONES, ESTIMATORS, INPUT, INPUT_VARIANTS, TARGET
+from headline import measures, studies
+from headline.bootstrap import known, missing, preservation_gain, ratio, reduction
+from headline.lookup import BACKBONES, ESTIMATORS, INPUT, INPUT_VARIANTS, TARGET
 
 __all__ = ["targets"]
 
@@ -34,7 +34,7 @@ def targets(runs):
             study = studies.get(make)
             if study is None or sample in planned or runs.find(sample, study):
                 rows += list(make(runs, sample))
-    return _measures.make_table([_complete(row) for row in rows])
+    return measures.make_table([_complete(row) for row in rows])
 
 
 def _complete(row):
@@ -132,7 +132,7 @@ def _approximate(n, value):
 
 
 def _objective(runs, sample):
-    ours, pixel = _studies.objective_rows(runs, sample)
+    ours, pixel = studies.objective_rows(runs, sample)
     for estimator in ESTIMATORS:
         number = preservation_gain(runs.nmad(ours, estimator), runs.nmad(pixel, estimator),
                                    runs.reference(sample, TARGET, estimator))
@@ -142,7 +142,7 @@ def _objective(runs, sample):
 
 
 def _flow(runs, sample):
-    found = _studies.ablation_rows(runs, sample)
+    found = studies.ablation_rows(runs, sample)
     for estimator in ESTIMATORS:
         number = reduction(runs.nmad(found.get("full", []), estimator), runs.nmad(found.get("gaussian", []), estimator))
         yield {"target": "the flow earns its place", "sample": sample, "estimator": estimator, "images": "unet",
@@ -161,7 +161,7 @@ def _against_published(runs, sample, compare):
 
 
 def _slopes(runs, sample):
-    best, found = _against_published(runs, sample, lambda own, other: _measures.factor(runs, own, other, "slope"))
+    best, found = _against_published(runs, sample, lambda own, other: measures.factor(runs, own, other, "slope"))
     number, against, whole = _worst(found, min)
     yield {"target": "colour gradients", "sample": sample, "images": best, "against": against,
            "measure": "factor in slope error", "at_least": 2.0, "complete": whole,
@@ -169,10 +169,10 @@ def _slopes(runs, sample):
 
 
 def _shapes(runs, sample):
-    measures = _measures.morphology_measures(runs)
+    names = measures.morphology_measures(runs)
 
     def largest(own, other):
-        return _largest([1 / _measures.factor(runs, own, other, f"morphology_{name}") for name in measures] or np.nan)
+        return _largest([1 / measures.factor(runs, own, other, f"morphology_{name}") for name in names] or np.nan)
 
     best, found = _against_published(runs, sample, largest)
     number, against, whole = _worst(found, max)
@@ -206,7 +206,7 @@ def _populations(runs, sample):
 
 
 def _scarcity(runs, sample):
-    table = _studies.scarcity(runs)
+    table = studies.scarcity(runs)
     for estimator in ESTIMATORS:
         key = sample, estimator, 0
         row = next((row for row in table if (row["sample"], row["estimator"], row["fraction"]) == key), None)

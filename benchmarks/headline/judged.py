@@ -1,18 +1,16 @@
 """Images of the test galaxies to the numbers of a row."""
 
-import hashlib
 import time
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from astro_galtrans.benchmark._data import retrained_estimator
-from astro_galtrans.benchmark._results import BANDS, COLORS, column_names
-from astro_galtrans.evaluation import evaluate
-from astro_galtrans.evaluation._given import conditions
-from astro_galtrans.evaluation._reference import resample_input
+from astro_galtrans.evaluation import evaluate, resample_input
 
-__all__ = ["Known", "judge_images", "judge_references", "redshift_columns", "translate_pairs"]
+from headline.data import retrained_estimator
+from headline.results import BANDS, COLORS, column_names
+
+__all__ = ["judge_images", "judge_references", "redshift_columns", "translate_pairs"]
 
 _BLOCK = 64  # galaxies at a time
 _DRAW_SEED = 20_000
@@ -26,7 +24,7 @@ def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=
     for start in tqdm(range(0, len(pairs), _BLOCK), desc="translate", unit="batch", disable=not progress):
         rows = slice(start, min(start + _BLOCK, len(pairs)))
         batch = pairs.read(rows, images=("input_flux", "input_weight", "spectrum_flux", "spectrum_weight"))
-        options = conditions(translator, batch)
+        options = _conditions(translator, batch)
         if generative:
             numbers = range(first + start, first + rows.stop)
             options |= {"n_samples": 1, "seed": 0, "n_steps": scale.sampling_steps, "galaxies": numbers}
@@ -37,35 +35,13 @@ def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=
     return images, seconds
 
 
-def _names(images):
-    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images]
-
-
-class Known:
-    """Images that were made before, in the place of a translator.
-
-    Parameters
-    ----------
-    pairs : PairSet
-        Whose input images they belong to.
-    images : ndarray
-        One for each of the pairs.
-    """
-
-    name, conditioning = _IMAGES, None
-
-    def __init__(self, pairs, images):
-        self.input_survey, self.target_survey, self.images = pairs.input_survey, pairs.target_survey, images
-        self.rows = {}
-        for start in range(0, len(pairs), _BLOCK):
-            flux = pairs.read(slice(start, min(start + _BLOCK, len(pairs))), images=("input_flux",))["input_flux"]
-            self.rows |= {name: start + index for index, name in enumerate(_names(flux))}
-
-    def translate_array(self, flux, *, weight=None, return_uncertainty=False, device=None):
-        """The images that belong to some input images."""
-        if return_uncertainty:
-            raise NotImplementedError("the images have no uncertainty")
-        return self.images[[self.rows[name] for name in _names(flux)]]
+def _conditions(translator, batch):
+    """Keywords of what a translator is conditioned on, for the galaxies of a batch."""
+    if translator.conditioning == "redshift":
+        return {"redshift": batch["redshift"], "redshift_error": batch.get("redshift_error")}
+    if translator.conditioning == "spectrum":
+        return {"spectrum": (batch["spectrum_flux"], batch["spectrum_weight"])}
+    return {}
 
 
 def judge_images(images, retraining, data, scale, *, n_morphology=0, device=None, progress=False):
@@ -91,7 +67,7 @@ def judge_images(images, retraining, data, scale, *, n_morphology=0, device=None
 
 
 def _evaluated(images, data, n_morphology, device, progress):
-    return evaluate({_IMAGES: Known(data.test, images)}, data.test, estimator=data.judges["judge-target"],
+    return evaluate({_IMAGES: images}, data.test, estimator=data.judges["judge-target"],
                     n_bootstrap=0, n_shown=1, n_morphology=n_morphology, device=device, progress=progress)
 
 

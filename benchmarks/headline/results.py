@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Column, Table
 
-from astro_galtrans.benchmark._data import locked, write_text
-from astro_galtrans.benchmark._plan import SAMPLES, SEEDS, STUDIES, benchmark_runs
+from headline.data import locked, write_text
+from headline.plan import SAMPLES, SEEDS, STUDIES, benchmark_runs
 
 __all__ = ["BANDS", "COLORS", "REFERENCES", "REFERENCE_KEY", "RESULTS", "column_names", "has_row", "merge_rows",
            "read_row", "write_row"]

@@ -4,12 +4,13 @@ import base64
 import io
 from html import escape
 
-from astro_galtrans.benchmark._figures import benchmark_figures
-from astro_galtrans.benchmark._layout import sheets
-from astro_galtrans.benchmark._tables import benchmark_tables
-from astro_galtrans.benchmark._words import FIGURES, SECTIONS
-from astro_galtrans.evaluation._extras import check_folder, optional, write_whole
-from astro_galtrans.evaluation._figures import STYLE
+import matplotlib
+
+from headline.data import write_text
+from headline.figures import STYLE, benchmark_figures
+from headline.layout import sheets
+from headline.tables import benchmark_tables
+from headline.words import FIGURES, SECTIONS
 
 __all__ = ["write_benchmark_report"]
 
@@ -44,7 +45,7 @@ def write_benchmark_report(results, path, *, title="Does translation keep the re
     results : `~astropy.table.Table`
         As in `benchmark_tables`.
     path : str or path-like
-        Where to; the file appears whole or not at all.
+        File to write; it appears complete or not at all.
     title : str, optional
         Heading.
     sample : str, optional
@@ -52,14 +53,11 @@ def write_benchmark_report(results, path, *, title="Does translation keep the re
 
     Raises
     ------
-    ImportError
-        Without matplotlib, which is in ``astro_galtrans[report]``.
     ValueError
         If there is no such sample.
     FileNotFoundError
         If the folder of ``path`` does not exist.
     """
-    check_folder(path)
     text, figures = sheets(benchmark_tables(results, sample)), benchmark_figures(results, sample)
     parts = [_HEAD.format(title=escape(title)), _about(results)]
     for name, heading, pictures, own in SECTIONS:
@@ -67,7 +65,7 @@ def write_benchmark_report(results, path, *, title="Does translation keep the re
         shown += [_table(sheet) for key in own for sheet in text[key]]
         if shown:
             parts += [f'<h2 id="{name}">{escape(heading)}</h2>', *shown]
-    write_whole(path, "\n".join([*parts, "</body>", "</html>", ""]).encode())
+    write_text(path, "\n".join([*parts, "</body>", "</html>", ""]))
 
 
 def _about(results):
@@ -82,7 +80,6 @@ def _about(results):
 
 
 def _picture(name, figure):
-    matplotlib = optional("matplotlib")
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

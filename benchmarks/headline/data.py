@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from astro_galtrans.benchmark._plan import SEEDS
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.photoz import fit_redshift_estimator
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import get_survey, matching_size
 
-__all__ = ["JUDGES", "SampleData", "check_space", "locked", "prepare_sample", "retrained_estimator", "write_text"]
+from headline.plan import SEEDS
+
+__all__ = ["JUDGES", "SampleData", "check_space", "locked", "prepare_sample", "retrained_estimator", "write_bytes",
+           "write_text"]
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +76,16 @@ def locked(path, *, wait=True):
 
 
 def write_text(path, text):
-    """Write a file that appears whole or not at all."""
+    """Write a text file that appears complete or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path, content):
+    """Write a file that appears complete or not at all."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(text)
+        partial.write_bytes(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

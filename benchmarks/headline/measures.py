@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from astro_galtrans.benchmark._lookup import INPUT, TARGET
+from headline.lookup import INPUT, TARGET
 
 __all__ = ["apertures", "color_gradients", "color_names", "colors", "cost", "factor", "make_table", "morphology",
            "morphology_measures", "peaks"]

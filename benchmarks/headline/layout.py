@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from astro_galtrans.benchmark._lookup import ESTIMATORS, VARIANTS
-from astro_galtrans.benchmark._words import ablation_words, backbone_words, variant_words
+from headline.lookup import ESTIMATORS, VARIANTS
+from headline.words import ablation_words, backbone_words, variant_words
 
 __all__ = ["Sheet", "number", "sheets"]
 

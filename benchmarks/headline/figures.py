@@ -1,15 +1,25 @@
 """The figures of a benchmark, from its tables alone."""
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
-from astro_galtrans.benchmark._lookup import ESTIMATORS, INPUT, TARGET, VARIANTS, Runs
-from astro_galtrans.benchmark._measures import color_names
-from astro_galtrans.benchmark._tables import benchmark_tables
-from astro_galtrans.benchmark._words import ablation_words, backbone_words, variant_words
-from astro_galtrans.evaluation._extras import optional
-from astro_galtrans.evaluation._figures import PALETTE, STYLE, new_figure
+from headline.lookup import ESTIMATORS, INPUT, TARGET, VARIANTS, Runs
+from headline.measures import color_names
+from headline.tables import benchmark_tables
+from headline.words import ablation_words, backbone_words, variant_words
 
-__all__ = ["benchmark_figures"]
+__all__ = ["STYLE", "benchmark_figures"]
+
+STYLE = {
+    "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": "#5b6470", "axes.labelcolor": "#2a313b", "xtick.color": "#5b6470", "ytick.color": "#5b6470",
+    "xtick.labelcolor": "#2a313b", "ytick.labelcolor": "#2a313b", "axes.grid": True, "grid.color": "#e3e6ea",
+    "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white",
+    "svg.hashsalt": "astro_galtrans", "svg.fonttype": "path",
+}
+# The colorblind-safe palette of Okabe & Ito
+PALETTE = ("#d55e00", "#0072b2", "#009e73")
 
 _DARK, _MIDDLE, _LIGHT = "#2a313b", "#5b6470", "#8b939e"
 _COLORS = dict(zip(VARIANTS, (_MIDDLE, PALETTE[1], PALETTE[0], PALETTE[2])))
@@ -19,6 +29,10 @@ _PALE = "#a9cfe8"
 _WIDTH = 8.0
 _STEPS = ((12, (1, 2, 5)), (2.5, (1, 1.5, 2, 3, 5, 7)), (0, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
 _OWN = (INPUT, "resampled input")
+
+
+def _new_figure(width, height):
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def benchmark_figures(results, sample=None):
@@ -39,12 +53,9 @@ def benchmark_figures(results, sample=None):
 
     Raises
     ------
-    ImportError
-        Without matplotlib, which is in ``astro_galtrans[report]``.
     ValueError
         If there is no such sample.
     """
-    matplotlib = optional("matplotlib")
     tables, runs = benchmark_tables(results, sample), Runs(results, sample)
     colors = color_names(runs)
     makers = {
@@ -79,7 +90,7 @@ def _panels(table, height, **options):
     samples = _samples(table)
     if not samples:
         return None, {}
-    figure = new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, height)
+    figure = _new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, height)
     axes = figure.subplots(1, len(samples), squeeze=False, **options)[0]
     for axis, name in zip(axes, samples):
         axis.set_title(f"{name} sample")
@@ -130,7 +141,7 @@ def headline(table):
     if not samples:
         return None
     backbones = list(dict.fromkeys(rows["images"]))
-    figure = new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 0.9 * len(backbones))
+    figure = _new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 0.9 * len(backbones))
     axes = figure.subplots(len(ESTIMATORS), len(samples), squeeze=False, sharey=True, sharex="col")
     for column, sample in enumerate(samples):
         for axis, estimator in zip(axes[:, column], ESTIMATORS):
@@ -166,7 +177,7 @@ def gains(table):
         return None
     names = list(dict.fromkeys(table["conventional"]))
     variants = [name for name in VARIANTS[1:] if name in table["variant"]]
-    figure = new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 1.15 * len(names))
+    figure = _new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 1.15 * len(names))
     axes = figure.subplots(2, len(samples), squeeze=False, sharey=True, sharex="row")
     for column, sample in enumerate(samples):
         for axis, (stem, label) in zip(axes[:, column], (("gain", "preservation gain"), ("reduction", "reduction"))):
@@ -288,7 +299,7 @@ def pairs_of_errors(table, columns):
                and any(np.isfinite(np.asarray(table[f"{stem}_{name}"])).any() for name in names)}
     if not columns:
         return None
-    figure = new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 0.6 + 2.9 * len(columns))
+    figure = _new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 0.6 + 2.9 * len(columns))
     axes = figure.subplots(len(columns), len(samples), squeeze=False, sharey="row")
     for line, (stem, (label, names)) in enumerate(columns.items()):
         for axis, sample in zip(axes[line], samples):

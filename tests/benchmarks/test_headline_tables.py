@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from astro_galtrans.benchmark import benchmark_figures, benchmark_tables, write_benchmark_report
-from astro_galtrans.benchmark._bootstrap import Drawn, combine_seeds, preservation_gain, ratio, reduction
-from astro_galtrans.benchmark._layout import number, sheets
+from headline import benchmark_figures, benchmark_tables, write_benchmark_report
+from headline.bootstrap import Drawn, combine_seeds, preservation_gain, ratio, reduction
+from headline.layout import number, sheets
 
 N_GALAXIES, N_DRAWS = 500, 200
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")

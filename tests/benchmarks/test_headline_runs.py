@@ -1,21 +1,18 @@
-"""The benchmark's plan, its folder, and its runs, as small as they go."""
+"""The plan of the headline benchmark, and one run that is as small as possible."""
 
-import json
-import shutil
-from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.table import Table
-from filelock import FileLock
 
-from astro_galtrans.benchmark import BenchmarkScale, benchmark_runs, prepare_benchmark, run_benchmark
-from astro_galtrans.benchmark import _data, _run
-from astro_galtrans.benchmark._judged import Known, redshift_columns
-from astro_galtrans.benchmark._plan import SCALES, chosen_runs
-from astro_galtrans.benchmark._results import column_names, merge_rows, write_row
 from astro_galtrans.storage import load
+
+from headline import benchmark_runs, run_benchmark
+from headline import data as data_module, run as run_module
+from headline.judged import redshift_columns
+from headline.plan import SCALES, chosen_runs
+from headline.results import column_names, merge_rows, write_row
 
 RUN = {"scale": "tiny", "samples": ["bright"], "progress": False}
 ONE = ["unet/conventional/seed0"]
@@ -23,32 +20,11 @@ TIMES = {"seconds", "translate_seconds", "memory"}
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A folder with the galaxies and the judges of one sample."""
+def finished(tmp_path_factory):
+    """A folder with one finished run, and the table of results."""
     pytest.importorskip("galsim")
-    out = tmp_path_factory.mktemp("benchmark") / "prepared"
-    prepare_benchmark(out, **RUN)
-    return out
-
-
-@pytest.fixture(scope="module")
-def finished(prepared):
-    """A folder with one run that is done."""
-    out = prepared.with_name("finished")
-    shutil.copytree(prepared, out)
-    return out, run_benchmark(out, runs=ONE, command="galtrans benchmark", **RUN)
-
-
-@pytest.fixture
-def folder(prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path / "out")
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def done(finished, tmp_path):
-    shutil.copytree(finished[0], tmp_path / "out")
-    return tmp_path / "out"
+    out = tmp_path_factory.mktemp("headline") / "out"
+    return out, run_benchmark(out, runs=ONE, command="python benchmarks/headline", **RUN)
 
 
 def same(first, second, ignored=TIMES):
@@ -182,66 +158,16 @@ def test_the_file_is_the_table(finished):
     assert same(table, again, set())
     assert again["slope_scatter"].unit == "mag / dex" and "log10 radius" in again["slope_scatter"].description
     assert again.meta["sizes"] == SCALES["tiny"].to_dict() and again.meta["n_test"] == 16
-    assert again.meta["commands"] == ["galtrans benchmark"] and "preservation gain" in again.meta["definitions"]
+    assert again.meta["commands"] == ["python benchmarks/headline"] and "preservation gain" in again.meta["definitions"]
 
 
-def test_what_is_done_is_not_done_again(done, finished, monkeypatch):
-    for module, name in ((_run, "fit"), (_data, "simulate_pairs"), (_data, "fit_redshift_estimator")):
+def test_what_is_done_is_not_done_again(finished, monkeypatch):
+    out, table = finished
+    for module, name in ((run_module, "fit"), (data_module, "simulate_pairs"),
+                         (data_module, "fit_redshift_estimator")):
         monkeypatch.setattr(module, name, refuse)
-    assert same(run_benchmark(done, runs=ONE, **RUN), finished[1], set())
-    (done / "results.ecsv").unlink()
-    assert same(run_benchmark(done, runs=ONE, **RUN), finished[1], set())
-
-
-def test_translators_are_judged_again(done, finished, monkeypatch):
-    monkeypatch.setattr(_run, "fit", refuse)
-    assert same(run_benchmark(done, runs=ONE, rejudge=True, **RUN), finished[1], {"translate_seconds", "memory"})
-
-
-def test_interrupted_and_gone_on_with(folder, finished, monkeypatch):
-    """One run is done, the next one interrupted at the end of its training, and later gone on with."""
-    whole = _run.fit
-
-    def interrupted(*arguments, **keywords):
-        whole(*arguments, **keywords)
-        raise KeyboardInterrupt("training stopped")
-
-    def wrapped(pairs, config, **keywords):
-        return (interrupted if config.seed else whole)(pairs, config, **keywords)
-
-    monkeypatch.setattr(_run, "fit", wrapped)
-    with pytest.raises(KeyboardInterrupt):
-        run_benchmark(folder, runs=["unet/conventional/seed?"], groups="matrix", **RUN)
-    assert same(Table.read(folder / "results.ecsv"), finished[1])
-    assert not list((folder / "bright" / "translators").glob("*seed1*"))
-    resumed = []
-    monkeypatch.setattr(_run, "fit", lambda *arguments, **keywords: resumed.append(whole(*arguments, **keywords))
-                        or resumed[-1])
-    table = run_benchmark(folder, runs=["unet/conventional/seed?"], groups="matrix", **RUN)
-    assert len(resumed) == 1 and resumed[0].seconds < 5
-    assert not list((folder / "bright" / "checkpoints").glob("*"))
-    fresh = whole(*_training(folder, "unet/conventional/seed1"))
-    assert fresh.translator.hash == table[table["seed"] == 1]["translator_hash"][0]
-
-
-def _training(folder, name):
-    run = next(run for run in benchmark_runs("tiny", ["bright"]) if run.name == name)
-    data = _data.prepare_sample(folder / "bright", "bright", SCALES["tiny"])
-    return data.training, run.config
-
-
-def test_a_run_that_another_process_is_at_is_left_to_it(folder):
-    run = chosen_runs(benchmark_runs("tiny", ["bright"], ["matrix"]), ONE)[0]
-    work = _run._Work(folder, SCALES["tiny"], {}, "cpu", False, False, None)
-    (folder / "bright" / "locks").mkdir()
-    with FileLock(folder / "bright" / "locks" / f"{run.key[:12]}.lock"):
-        assert not work.do(run, wait=False)
-
-
-def test_generative_translators_are_told_how_to_sample(folder):
-    pytest.importorskip("monai")
-    table = run_benchmark(folder, runs=["diffusion/conventional/seed0"], **RUN)
-    assert table["sampling_steps"][-1] == 2 and np.isfinite(table["nmad_transfer"][-1])
+    (out / "results.ecsv").unlink()
+    assert same(run_benchmark(out, runs=ONE, command="python benchmarks/headline", **RUN), table, set())
 
 
 # parts ---------------------------------------------------------------------------------------------------------------
@@ -256,59 +182,3 @@ def test_draws_are_paired():
     assert once["nmad_transfer"] == pytest.approx(0.01, rel=0.15)
     lost = redshift_columns(np.where(np.arange(500) < 5, np.nan, redshift + error), redshift, "transfer", scale)
     assert np.isfinite(lost["nmad_transfer_draws"]).all()
-
-
-def test_known_images_are_found_by_their_input(small_pairs):
-    images = np.random.default_rng(0).normal(size=small_pairs.target_flux.shape).astype(np.float32)
-    known = Known(small_pairs, images)
-    rows = [7, 3, 11]
-    np.testing.assert_array_equal(known.translate_array(small_pairs.input_flux[rows]), images[rows])
-
-
-def test_other_folders_are_refused(tmp_path, done):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("")
-    with pytest.raises(FileExistsError, match="not empty and holds no benchmark"):
-        run_benchmark(tmp_path / "mine", **RUN)
-    with pytest.raises(ValueError, match="holds a benchmark with n_test 16, not 17"):
-        run_benchmark(done, **{**RUN, "scale": replace(SCALES["tiny"], n_test=17)})
-    assert isinstance(SCALES["tiny"], BenchmarkScale)
-
-
-def test_too_little_room(tmp_path, monkeypatch):
-    Usage = namedtuple("Usage", "free")
-    monkeypatch.setattr(_data.shutil, "disk_usage", lambda path: Usage(1e6))
-    with pytest.raises(OSError, match="GB free"):
-        prepare_benchmark(tmp_path / "out", **RUN)
-
-
-def test_damaged_row_is_named(done):
-    path = next((done / "bright" / "rows").glob("unet*.json"))
-    path.write_text(path.read_text()[:100])
-    with pytest.raises(ValueError, match=f"{path.name} is damaged"):
-        run_benchmark(done, runs=ONE, **RUN)
-
-
-def test_notes_on_what_was_prepared(prepared):
-    notes = json.loads((prepared / "bright" / "prepared.json").read_text())
-    assert set(notes) == {"pairs.zarr", "test.zarr", *_data.JUDGES}
-
-
-# the command ---------------------------------------------------------------------------------------------------------
-
-def test_command(done, run):
-    arguments = ("benchmark", "--scale", "tiny", "--samples", "bright", "--quiet", "--out", done)
-    status, out, err = run(*arguments, "--list", "--groups", "matrix")
-    assert (status, err) == (0, []) and len(out) == 4 * (2 + 4)
-    assert [line.split()[2] for line in out if line.endswith("done")] == ONE
-    assert run(*arguments, "--prepare") == (0, [str(done)], [])
-    status, out, err = run(*arguments, "--runs", *ONE, "--threads", 1)
-    assert (status, out, err) == (0, [f"{done}/results.ecsv: 6 rows"], [])
-    commands = Table.read(done / "results.ecsv").meta["commands"]
-    assert commands[-1] == "galtrans benchmark --scale tiny --samples bright --runs unet/conventional/seed0 --out DIR"
-    report = done.parent / "report.html"
-    status, out, _ = run(*arguments, "--runs", *ONE, "--report", report)
-    assert status == 0 and out[-1] == str(report) and "<img" in report.read_text()
-    assert run(*arguments, "--list", "--report", report)[0] == 2
-    assert run(*arguments, "--runs", *ONE, "--report", done / "nowhere" / "report.html")[0] == 2
-    assert run(*arguments, "--runs", "x")[0] == 2 and run(*arguments, "--threads", 0)[0] == 2

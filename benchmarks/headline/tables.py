@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from astro_galtrans.benchmark import _measures, _studies
-from astro_galtrans.benchmark._bootstrap import ratio
-from astro_galtrans.benchmark._lookup import ESTIMATORS, INPUT, TARGET, VARIANTS, Runs
-from astro_galtrans.benchmark._measures import make_table
-from astro_galtrans.benchmark._studies import gain_columns
-from astro_galtrans.benchmark._targets import targets
+from headline import measures, studies
+from headline.bootstrap import ratio
+from headline.lookup import ESTIMATORS, INPUT, TARGET, VARIANTS, Runs
+from headline.measures import make_table
+from headline.studies import gain_columns
+from headline.targets import targets
 
 __all__ = ["benchmark_tables"]
 
@@ -59,11 +59,11 @@ def benchmark_tables(results, sample=None):
     """
     runs = Runs(results, sample)
     makers = {
-        "headline": headline, "best": best, "limits": limits, "objective": _studies.objective,
-        "ablation": _studies.ablation,
-        "learning_curve": _studies.learning_curve, "scarcity": _studies.scarcity, "colors": _measures.colors,
-        "color_gradients": _measures.color_gradients, "apertures": _measures.apertures, "peaks": _measures.peaks,
-        "morphology": _measures.morphology, "targets": targets, "cost": _measures.cost,
+        "headline": headline, "best": best, "limits": limits, "objective": studies.objective,
+        "ablation": studies.ablation,
+        "learning_curve": studies.learning_curve, "scarcity": studies.scarcity, "colors": measures.colors,
+        "color_gradients": measures.color_gradients, "apertures": measures.apertures, "peaks": measures.peaks,
+        "morphology": measures.morphology, "targets": targets, "cost": measures.cost,
     }
     return {name: make(runs) for name, make in makers.items()}
 

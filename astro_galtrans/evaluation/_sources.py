@@ -1,0 +1,284 @@
+"""Where the translated images of an evaluation come from: a translator, or finished images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TYPE_CHECKING, runtime_checkable
+
+import astropy.units as u
+import numpy as np
+
+from astro_galtrans.objectives import GradientObjective
+from astro_galtrans.translation import Translator
+
+if TYPE_CHECKING:
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["ImageSource", "TranslatorLike", "TranslatorSource", "check_conditioning", "conditions", "image_sources"]
+
+_BLOCK = 256  # galaxies whose spectra are looked at together
+_IMAGES = "images"
+_RESERVED = ("real input", "real target", "resampled input", "reference")  # rows that every table may have
+
+
+@runtime_checkable
+class TranslatorLike(Protocol):
+    """What `evaluate` needs of a translator, such as `~astro_galtrans.translation.Translator`.
+
+    Further attributes are optional. What is missing has the default in parentheses: ``name`` ("translator"),
+    ``conditioning`` (None), ``takes_unknown`` (True), ``spectrum_grid`` (that of the pairs), ``generative`` (False),
+    ``gives_uncertainty`` (False), ``gives_gradient_weights`` (False), ``objective_name``, ``backbone``, ``hash`` and
+    ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty``, `translate_array` accepts
+    ``return_uncertainty=True`` and returns flux and standard deviation; with ``gives_gradient_weights`` there is a
+    method ``gradient_weights`` as that of `~astro_galtrans.translation.Translator`.
+
+    Attributes
+    ----------
+    input_survey, target_survey : Survey
+        With the bands of the images.
+    """
+
+    input_survey: Survey
+    target_survey: Survey
+
+    def translate_array(self, flux: np.ndarray, *, weight: np.ndarray | None = None, **options: Any) -> Any:
+        """Translate many galaxies.
+
+        Parameters
+        ----------
+        flux : ndarray
+            Shape ``(galaxy, band, y, x)``, in the unit of the input survey.
+        weight : ndarray or None
+            Inverse variance of the same shape; 0 where masked.
+        **options
+            ``redshift`` and ``redshift_error`` or ``spectrum`` for a conditioned translator; ``n_samples``, ``seed``
+            and ``galaxies`` for a generative one; ``device`` where `evaluate` is given one.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(galaxy, target band, Y, X)``, in the unit of the target survey.
+        """
+        ...
+
+
+_OPTIONAL: dict[str, Any] = {
+    "name": "translator", "conditioning": None, "takes_unknown": True, "spectrum_grid": None, "generative": False,
+    "gives_uncertainty": False, "gives_gradient_weights": False, "objective_name": None, "backbone": None,
+    "hash": None, "history": None, "provenance": {},
+}
+
+
+def _traits(translator):
+    """The optional attributes of a translator, a dict with the defaults of those that it lacks."""
+    traits = {name: getattr(translator, name, default) for name, default in _OPTIONAL.items()}
+    if isinstance(translator, Translator):
+        network, objective = translator.network, translator.objective
+        traits |= {"generative": network.generative, "backbone": network.options["backbone"],
+                   "gives_uncertainty": True, "gives_gradient_weights": isinstance(objective, GradientObjective)
+                   and objective.elements == "gradients"}
+    return traits
+
+
+class TranslatorSource:
+    """Images that a translator makes of the input images.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables and figures.
+    translator : TranslatorLike
+    n_samples : int
+        Images of each galaxy that a generative translator draws; their mean is evaluated.
+    seed : int
+        Seed of the samples.
+    """
+
+    retrains = True  # whether it translates training galaxies too
+
+    def __init__(self, name, translator, n_samples, seed):
+        self.name, self.translator, self.seed = name, translator, seed
+        self.traits = _traits(translator)
+        self.gives_uncertainty, self.history = self.traits["gives_uncertainty"], self.traits["history"]
+        self.n_samples = n_samples if self.traits["generative"] else None
+
+    def check(self, pairs, what):
+        """Raise ValueError where surveys or conditioning do not fit the ``what`` ("test" or "training") pairs."""
+        for side in ("input", "target"):
+            own, given = getattr(self.translator, f"{side}_survey"), getattr(pairs, f"{side}_survey")
+            if (own.name, own.band_names) != (given.name, given.band_names):
+                raise ValueError(
+                    f"translator {self.name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), "
+                    f"the {what} pairs {given.name} ({' '.join(given.band_names)})")
+        check_conditioning(self.name, self.traits, pairs, what)
+
+    def translate(self, batch, numbers, *, device=None, uncertainty=False):
+        """Translate a batch of galaxies.
+
+        Parameters
+        ----------
+        batch : dict of ndarray
+            As `PairSet.read` returns.
+        numbers : ndarray of int
+            Number of each galaxy, shape ``(galaxy,)``: a generative translator draws other noise for each.
+        device : str, optional
+        uncertainty : bool, optional
+            Whether to ask for the uncertainty.
+
+        Returns
+        -------
+        flux : ndarray
+        sigma : ndarray or None
+        """
+        options = {"weight": batch["input_weight"], **conditions(self.traits["conditioning"], batch)}
+        if self.n_samples is not None:
+            options |= {"n_samples": self.n_samples, "seed": self.seed, "galaxies": numbers}
+        if device is not None:
+            options["device"] = device
+        if not uncertainty:
+            return np.asarray(self.translator.translate_array(batch["input_flux"], **options)), None
+        flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
+        return np.asarray(flux), np.asarray(sigma)
+
+    def gradient_weights(self, batch):
+        """Weights of the gradient elements, a dict of ndarray, or None for a translator without."""
+        if not self.traits["gives_gradient_weights"]:
+            return None
+        weights = self.translator.gradient_weights(batch["input_flux"], batch["target_flux"],
+                                                   **conditions(self.traits["conditioning"], batch))
+        return {kind: np.asarray(value) for kind, value in weights.items()}
+
+    def about(self):
+        """What the report says of the translator, a dict."""
+        known = isinstance(self.translator, Translator)
+        parameters = sum(p.numel() for p in self.translator.network.parameters()) if known else None
+        return {
+            "kind": "translator", "name": self.traits["name"], "backbone": self.traits["backbone"],
+            "objective": self.traits["objective_name"], "parameters": parameters,
+            "residual": self.translator.network.options["residual"] if known else None,
+            "conditioning": self.traits["conditioning"], "samples": self.n_samples, "hash": self.traits["hash"],
+            "provenance": dict(self.traits["provenance"])}
+
+
+class ImageSource:
+    """Finished images, one of each test galaxy.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables and figures.
+    images : array_like or `~astropy.units.Quantity`
+        Shape ``(galaxy, target band, Y, X)`` of the target images of ``test``, in the unit of the target survey. Masked
+        elements of a masked array become NaN.
+    test : PairSet
+    """
+
+    retrains, gives_uncertainty, history, n_samples = False, False, None, None
+
+    def __init__(self, name, images, test):
+        self.name, survey = name, test.target_survey
+        if isinstance(images, u.Quantity):
+            images = _without_unit(name, images, survey)
+        try:
+            values = np.ma.getdata(images)
+        except ValueError:  # a list of arrays of several shapes
+            values = np.empty(0, dtype=object)
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"translators: {name!r} must be a translator, with input_survey, target_survey and "
+                            f"translate_array, or an array of images, got {type(images).__name__}")
+        if values.shape != test.target_flux.shape:
+            raise ValueError(f"translators: the images {name!r} must have the shape of the target images of test, "
+                             f"{tuple(test.target_flux.shape)}, got {values.shape}")
+        self.images, self.mask = values, np.ma.getmask(images)
+
+    def check(self, pairs, what):
+        """Finished images need nothing of the pairs beyond their shape."""
+
+    def translate(self, batch, numbers, *, device=None, uncertainty=False):
+        """The images of the test galaxies with these numbers; see `TranslatorSource.translate`."""
+        flux = np.array(self.images[numbers], dtype=np.float32)
+        if self.mask is not np.ma.nomask:
+            flux[self.mask[numbers]] = np.nan
+        return flux, None
+
+    def gradient_weights(self, batch):
+        """None: images have no weights."""
+
+    def about(self):
+        """What the report says of the images, a dict with the keys of `TranslatorSource.about`."""
+        return {"kind": "images", "name": self.name, "backbone": None, "objective": None, "parameters": None,
+                "residual": None, "conditioning": None, "samples": None, "hash": None, "provenance": {}}
+
+
+def _without_unit(name, images, survey):
+    if images.ndim != 4 or images.shape[1] != len(survey):
+        return images.value  # the shape is refused with those of arrays
+    try:
+        if images.unit == survey.unit:
+            return images.value
+        factors = [images.unit.to(u.Jy) / band.flux_per_unit().to_value(u.Jy) for band in survey]
+    except u.UnitConversionError as error:
+        raise u.UnitConversionError(f"translators: the images {name!r} are in {images.unit}, which is no unit of flux "
+                                    f"and not {survey.unit}, that of survey {survey.name}") from error
+    return images.value * np.array(factors)[:, None, None]
+
+
+def image_sources(translators, test, n_samples, seed):
+    """Sources by name, a dict, from what `evaluate` was given: one of them or a mapping, translators or images."""
+    if not isinstance(translators, Mapping):
+        name = _traits(translators)["name"] if isinstance(translators, TranslatorLike) else _IMAGES
+        translators = {name: translators}
+    if not translators:
+        raise ValueError("translators must hold at least one translator or array of images")
+    for name in translators:
+        if not isinstance(name, str) or name in _RESERVED:
+            raise ValueError(f"translators must have names other than {', '.join(_RESERVED)}, got {name!r}")
+    return {name: TranslatorSource(name, one, n_samples, seed) if isinstance(one, TranslatorLike)
+            else ImageSource(name, one, test) for name, one in translators.items()}
+
+
+def conditions(conditioning, batch):
+    """Keywords with which a translator of some conditioning is told of the galaxies of a batch, a dict."""
+    if conditioning is None:
+        return {}
+    if conditioning == "spectrum":
+        return {"spectrum": (np.asarray(batch["spectrum_flux"]), np.asarray(batch["spectrum_weight"]))}
+    error = batch.get("redshift_error")
+    return {"redshift": batch["redshift"], **({} if error is None else {"redshift_error": error})}
+
+
+def check_conditioning(name, traits, pairs, what):
+    """Raise ValueError where pairs lack what a translator is conditioned on.
+
+    Parameters
+    ----------
+    name : str
+        Name of the translator, for the message.
+    traits : dict
+        Its ``conditioning``, ``spectrum_grid`` and ``takes_unknown``.
+    pairs : PairSet
+    what : str
+        Which pairs they are: "test" or "training".
+    """
+    kind, grid = traits["conditioning"], traits["spectrum_grid"]
+    if kind not in (None, "redshift", "spectrum"):
+        raise ValueError(f"translator {name!r} is conditioned on {kind!r}, which is not something that pairs have")
+    if kind is None:
+        return
+    values = pairs.redshift if kind == "redshift" else pairs.spectrum_flux
+    if values is None:
+        raise ValueError(f"translator {name!r} needs a {kind}, and the {what} pairs have none")
+    if kind == "spectrum" and grid not in (None, pairs.spectrum_grid):
+        raise ValueError(f"translator {name!r} takes spectra on {grid}, those of the {what} pairs are on "
+                         f"{pairs.spectrum_grid}")
+    if traits["takes_unknown"]:
+        return
+    n_unknown = np.count_nonzero(~np.isfinite(values)) if kind == "redshift" else _n_empty(pairs.spectrum_weight)
+    if n_unknown:
+        raise ValueError(f"translator {name!r} was trained with the {kind} of each galaxy and takes none without; "
+                         f"{n_unknown} of the {len(pairs)} {what} pairs have none")
+
+
+def _n_empty(weight):
+    blocks = (np.asarray(weight[first:first + _BLOCK]) for first in range(0, weight.shape[0], _BLOCK))
+    return sum(int(np.count_nonzero(~(block > 0).any(1))) for block in blocks)
