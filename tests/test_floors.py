@@ -42,6 +42,7 @@ ONLY_IN = {
     "zarr": {"pairs", "catalog"},
     "asdf": {"storage", "surveys"},
     "astroquery": {"archives"},
+    "pyvo": {"archives"},
     "jinja2": {"evaluation"},
     "statmorph": {"evaluation"},
 }
