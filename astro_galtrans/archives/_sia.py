@@ -13,6 +13,7 @@ from astro_galtrans.archives._files import (
     DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, place, prepared,
 )
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
+from astro_galtrans.surveys import get_survey
 
 __all__ = ["IMAGE_SERVICES", "ImageService", "download_euclid", "download_sia"]
 
@@ -112,6 +113,7 @@ def download_sia(position, folder, service, *, bands=None, size=1 * u.arcmin, su
     """
     position, side = checked_position(position), checked_angle(size)
     name, service = _service_named(service)
+    survey = None if survey is None else get_survey(survey).name
     wanted = None if bands is None else tuple(bands)
     if wanted is not None and (not wanted or (service.bands and set(wanted) - set(service.bands))):
         raise BandMismatchError(f"bands must be of {', '.join(service.bands) or 'the service'}, got {bands!r}")
