@@ -14,6 +14,7 @@ from pathlib import Path
 IN_SDIST = ("LICENSE.rst", "README.rst", "CHANGES.rst", "CITATION.cff", "pyproject.toml", "tox.ini", "conftest.py",
             "tests/test_floors.py", "docs/conf.py", "docs/index.rst", "astro_galtrans/py.typed")
 IN_WHEEL = ("astro_galtrans/py.typed", "astro_galtrans/data/sdss-to-cfhtls.asdf",
+            "astro_galtrans/surveys/descriptions/kids.yaml",
             "astro_galtrans/storage/resources/manifests/galtrans-1.0.0.yaml")
 # What each extra brings, and a statement with which the package uses it.
 PROMISES = {
@@ -24,7 +25,7 @@ PROMISES = {
     "populations": ("sklearn", "import astro_galtrans.evaluation"),
     "backbones": ("monai, einops", "from astro_galtrans.backbones import backbone_class; backbone_class('swin')"),
     "tables": ("h5py, pyarrow", "import astro_galtrans.photoz"),
-    "archives": ("astroquery", "import astro_galtrans.archives"),
+    "archives": ("astroquery, pyvo", "import astro_galtrans.archives"),
     "completion": ("shtab", "import astro_galtrans.cli"),
     "qp": ("qp", "from astro_galtrans.photoz import RedshiftPDF; "
                  "RedshiftPDF([0, 1, 2], [[0, 1, 0]]).to_qp()"),

@@ -41,6 +41,7 @@ ONLY_IN = {
     "zarr": {"pairs"},
     "asdf": {"storage", "surveys"},
     "astroquery": {"archives"},
+    "pyvo": {"archives"},
     "jinja2": {"evaluation"},
     "sklearn": {"evaluation"},
 }

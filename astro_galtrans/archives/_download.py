@@ -4,55 +4,68 @@ import warnings
 
 import astropy.units as u
 
+from astro_galtrans.archives._files import documented
 from astro_galtrans.archives._hips import download_hips
+from astro_galtrans.archives._legacy import download_legacy
 from astro_galtrans.archives._megapipe import download_megapipe
 from astro_galtrans.archives._sdss import download_sdss
+from astro_galtrans.archives._sia import download_euclid
 from astro_galtrans.exceptions import GaltransWarning, SurveyError
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["download_images"]
 
+_ARCHIVES = {"CFHTLS": download_megapipe, "DECaLS": download_legacy, "Euclid VIS": download_euclid,
+             "Euclid NISP": download_euclid, "SDSS": download_sdss}
 
+
+@documented
 def download_images(position, folder, survey, *, bands=None, size=1 * u.arcmin, mask=False, fallback=False,
-                    overwrite=False):
-    """Download images of a survey at a place: from the archive of the survey, or as a fallback from its HiPS.
+                    overwrite=False, progress=False):
+    """Download images of a survey at a position: from the archive of the survey, or as a fallback from its HiPS.
 
     Parameters
     ----------
-    position : `~astropy.coordinates.SkyCoord`
-        The place.
-    folder : path-like
-        Where to; it is made if it is not there. A file that is in it already is not fetched again.
+    {position}
+    {folder}
     survey : str or `~astro_galtrans.surveys.Survey`
-        SDSS (whole frames with PSF, `download_sdss`) or CFHTLS (cutouts of MegaPipe, `download_megapipe`). Others are
-        only to be had as a fallback (`download_hips`).
+        SDSS (whole frames with PSF, `download_sdss`), CFHTLS (cutouts of MegaPipe, `download_megapipe`), DECaLS
+        (cutouts of the Legacy Surveys, `download_legacy`), Euclid VIS or Euclid NISP (cutouts of the first quick
+        release, `download_euclid`). Others are available as a fallback only (`download_hips`).
     bands : str or sequence of str, optional
         The bands; all of the survey without it.
     size : `~astropy.units.Quantity`, optional
         Side of cutouts, an angle. SDSS frames are whole.
     mask : bool, optional
-        Whether to get the fpM files of SDSS too.
+        Whether to get the fpM files of SDSS too; only SDSS has them.
     fallback : bool, optional
         Whether to take images from a HiPS, which are not for photometry, where the survey's archive fails or is not
         known here.
     overwrite : bool, optional
         Whether files that are there are fetched and replaced.
+    progress : bool, optional
+        Whether to show a progress bar for each file.
 
     Returns
     -------
     DownloadedImages
     """
     survey = get_survey(survey)
+    if mask and survey.name != "SDSS":
+        raise ValueError(f"mask must be False for survey {survey.name}: only SDSS has files of masks")
+    # the names of bands are checked here, so that a wrong one is not taken for an archive that fails
+    bands = survey.band_names if bands is None else survey.select([bands] if bands in survey.band_names else bands
+                                                                  ).band_names
+    options = {"bands": bands, "overwrite": overwrite, "progress": progress}
     try:
-        if survey.name == "SDSS":
-            return download_sdss(position, folder, bands=bands, mask=mask, overwrite=overwrite)
-        if survey.name == "CFHTLS":
-            return download_megapipe(position, folder, bands=bands or "ugriz", size=size, overwrite=overwrite)
-        raise SurveyError(
-            f"the archive of survey {survey.name} is not asked here, only those of SDSS and CFHTLS; a HiPS of it, for "
-            "a look, is to be had with fallback=True")
+        if survey.name not in _ARCHIVES:
+            raise SurveyError(
+                f"the archive of survey {survey.name} is not known here, only those of {', '.join(_ARCHIVES)}; a HiPS "
+                "of it, for a look, can be had with fallback=True")
+        options.update({"mask": mask} if survey.name == "SDSS" else {"size": size})
+        return _ARCHIVES[survey.name](position, folder, **options)
     except (OSError, SurveyError) as error:
         if not fallback:
             raise
         warnings.warn(f"{error}; images of a HiPS are taken instead", GaltransWarning, stacklevel=2)
-    return download_hips(position, folder, survey, bands=bands, size=size, overwrite=overwrite)
+    return download_hips(position, folder, survey, bands=bands, size=size, overwrite=overwrite, progress=progress)

@@ -4,9 +4,10 @@ import warnings
 
 import astropy.units as u
 from astropy.coordinates import Angle, Latitude, Longitude
+from tqdm.auto import tqdm
 
 from astro_galtrans.archives._files import (
-    DownloadedImages, astroquery_module, checked_bands, checked_position, prepared, write_whole,
+    DownloadedImages, archive_module, checked_bands, checked_position, documented, prepared, write_whole,
 )
 from astro_galtrans.exceptions import GaltransWarning, SurveyError
 from astro_galtrans.surveys import get_survey
@@ -19,19 +20,19 @@ _HIPS = {
 }
 
 
-def download_hips(position, folder, survey, *, bands=None, size=1 * u.arcmin, hips=None, overwrite=False, timeout=120):
+@documented
+def download_hips(position, folder, survey, *, bands=None, size=1 * u.arcmin, hips=None, overwrite=False,
+                  progress=False, timeout=120):
     """Download images of a survey that the CDS resamples from its HiPS, for a look where nothing better is to be had.
 
     They are not for photometry: the CDS resampled the images to a grid on the sphere and back, tells no unit, no zero
-    point and no noise, and neighbouring pixels correlate. The files therefore say that they are in counts of an unknown
+    point and no noise, and neighboring pixels correlate. The files therefore say that they are in counts of an unknown
     kind, and are read on the scale of a survey only with a ``unit`` given by hand.
 
     Parameters
     ----------
-    position : `~astropy.coordinates.SkyCoord`
-        The place.
-    folder : path-like
-        Where to; it is made if it is not there. A file that is in it already is not fetched again.
+    {position}
+    {folder}
     survey : str or `~astro_galtrans.surveys.Survey`
         The survey; its pixel scale is that of the images.
     bands : str or sequence of str, optional
@@ -39,12 +40,9 @@ def download_hips(position, folder, survey, *, bands=None, size=1 * u.arcmin, hi
     size : `~astropy.units.Quantity` or int, optional
         Side, an angle or a number of pixels.
     hips : str, optional
-        Identifier of the HiPS, with ``{band}`` in place of the band, where the survey is none of SDSS, CFHTLS, DES,
+        Identifier of the HiPS, with ``{{band}}`` in place of the band, where the survey is none of SDSS, CFHTLS, DES,
         Pan-STARRS, HSC and Euclid VIS, or another is wanted.
-    overwrite : bool, optional
-        Whether files that are there are fetched and replaced.
-    timeout : float, optional
-        Seconds without an answer after which to give up.
+    {options}
 
     Returns
     -------
@@ -64,9 +62,9 @@ def download_hips(position, folder, survey, *, bands=None, size=1 * u.arcmin, hi
     pixels = size if isinstance(size, int) else round((u.Quantity(size) / scale).to_value(u.dimensionless_unscaled))
     if not 1 <= pixels <= 8000:
         raise ValueError(f"size must be of 1 to 8000 pixels of {survey.pixel_scale}, got {size}")
-    service = astroquery_module("hips2fits").hips2fits
+    service = archive_module("astroquery.hips2fits").hips2fits
     folder, images = prepared(folder), {}
-    for band in bands:
+    for band in tqdm(bands, desc="HiPS", unit="image", disable=not progress):
         name = hips.format(band=band)
         where = f"{position.ra.deg:.5f}{position.dec.deg:+.5f}-{pixels}"
         images[band] = folder / f"{name.replace('/', '-')}-{where}.fits"

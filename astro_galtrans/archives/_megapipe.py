@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans.archives._files import (
-    DownloadedImages, astroquery_module, checked_position, fetch, place, prepared,
+    DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, place, prepared,
 )
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 
@@ -14,23 +14,19 @@ __all__ = ["download_megapipe"]
 _FILTERS = {"u": "u.MP9301", "g": "g.MP9401", "r": "r.MP9601", "i": "i.MP9701", "i2": "i.MP9702", "z": "z.MP9801"}
 
 
-def download_megapipe(position, folder, *, bands="ugriz", size=1 * u.arcmin, overwrite=False, timeout=300):
-    """Download cutouts of the deepest MegaPipe stacks at a place.
+@documented
+def download_megapipe(position, folder, *, bands="ugriz", size=1 * u.arcmin, overwrite=False,
+                      progress=False, timeout=300):
+    """Download cutouts of the deepest MegaPipe stacks at a position.
 
     Parameters
     ----------
-    position : `~astropy.coordinates.SkyCoord`
-        The place.
-    folder : path-like
-        Where to; it is made if it is not there. A file that is in it already is not fetched again.
+    {position}
+    {folder}
     bands : str or sequence of str, optional
         Of u, g, r, i, z, and i2 for the second i filter, i.MP9702.
-    size : `~astropy.units.Quantity`, optional
-        Side of the cutout, an angle.
-    overwrite : bool, optional
-        Whether files that are there are fetched and replaced.
-    timeout : float, optional
-        Seconds without an answer after which to give up.
+    {size}
+    {options}
 
     Returns
     -------
@@ -38,12 +34,9 @@ def download_megapipe(position, folder, *, bands="ugriz", size=1 * u.arcmin, ove
 
     Raises
     ------
-    ImportError
-        Without astroquery; the message names the extra.
     SurveyError
-        If there is no stack in one of the bands. The message tells which filters there are.
-    OSError
-        If the archive cannot be reached.
+        If there is no stack in one of the bands. The message says which filters there are.
+    {errors}
 
     Notes
     -----
@@ -54,22 +47,20 @@ def download_megapipe(position, folder, *, bands="ugriz", size=1 * u.arcmin, ove
     unknown = [band for band in bands if band not in _FILTERS]
     if unknown or not bands:
         raise BandMismatchError(f"bands must be of {', '.join(_FILTERS)}, got {', '.join(unknown) or 'none'}")
-    side = u.Quantity(size)
-    if not side.unit.is_equivalent(u.deg) or not side > 0:
-        raise ValueError(f"size must be an angle above 0, got {size}")
+    side = checked_angle(size)
     folder = prepared(folder)
-    where = f"{position.ra.deg:.5f}{position.dec.deg:+.5f}-{side.to_value(u.arcsec):g}"
+    where = f"{position.ra.deg:.5f}{position.dec.deg:+.5f}-{side:g}"
     paths = {band: folder / f"megapipe-{_FILTERS[band]}-{where}.fits" for band in bands}
     if overwrite or not all(path.is_file() for path in paths.values()):
-        cadc = astroquery_module("cadc").Cadc()
-        planes = _asked(cadc.query_region, position, radius=side / 2, collection="CFHTMEGAPIPE")
+        cadc = archive_module("astroquery.cadc").Cadc()
+        planes = _asked(cadc.query_region, position, radius=side / 2 * u.arcsec, collection="CFHTMEGAPIPE")
         chosen = _deepest(planes, bands, position)
         for band, path in paths.items():
             if overwrite or not path.is_file():
-                urls = _asked(cadc.get_image_list, chosen[band], position, side / 2)
+                urls = _asked(cadc.get_image_list, chosen[band], position, side / 2 * u.arcsec)
                 if not urls:
                     raise SurveyError(f"MegaPipe offers no cutout of its {_FILTERS[band]} stack at {place(position)}")
-                fetch(urls[0], path, overwrite=overwrite, timeout=timeout)
+                fetch(urls[0], path, overwrite=overwrite, progress=progress, timeout=timeout)
     survey = "CFHTLS" if set(bands) <= set("ugriz") else None
     return DownloadedImages(survey, paths, position)
 

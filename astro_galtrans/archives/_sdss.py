@@ -5,7 +5,7 @@ from typing import NamedTuple
 import astropy.units as u
 
 from astro_galtrans.archives._files import (
-    DownloadedImages, astroquery_module, checked_bands, checked_position, fetch, place, prepared,
+    DownloadedImages, archive_module, checked_bands, checked_position, documented, fetch, place, prepared,
 )
 from astro_galtrans.exceptions import SurveyError
 
@@ -25,7 +25,7 @@ class SDSSField(NamedTuple):
 
 
 def find_sdss_field(position, *, radius=1 * u.arcmin, data_release=_RELEASE, timeout=60):
-    """The field of SDSS that has the primary observation of a place.
+    """Return the field of SDSS that has the primary observation of a position.
 
     It is that of the nearest object of the photometric catalogue, since the archive knows the borders of fields only as
     boxes along right ascension and declination, which fields are not.
@@ -51,7 +51,7 @@ def find_sdss_field(position, *, radius=1 * u.arcmin, data_release=_RELEASE, tim
         If SDSS has no object there.
     """
     position = checked_position(position)
-    sdss = astroquery_module("sdss").SDSS
+    sdss = archive_module("astroquery.sdss").SDSS
     arcmin = u.Quantity(radius).to_value(u.arcmin)
     query = (f"SELECT TOP 1 p.run, p.rerun, p.camcol, p.field FROM dbo.fGetNearestObjEq({position.ra.deg:.7f}, "
              f"{position.dec.deg:.7f}, {arcmin:.4f}) AS n JOIN PhotoPrimary AS p ON n.objID = p.objID")
@@ -61,28 +61,24 @@ def find_sdss_field(position, *, radius=1 * u.arcmin, data_release=_RELEASE, tim
     return SDSSField(*(int(table[name][0]) for name in SDSSField._fields))
 
 
+@documented
 def download_sdss(position, folder, *, bands=None, field=None, psf=True, mask=False, overwrite=False,
-                  data_release=_RELEASE, timeout=120):
-    """Download the frames of the SDSS field at a place, with its PSF.
+                  progress=False, data_release=_RELEASE, timeout=120):
+    """Download the frames of the SDSS field at a position, with its PSF.
 
     Parameters
     ----------
-    position : `~astropy.coordinates.SkyCoord`
-        The place.
-    folder : path-like
-        Where to; it is made if it is not there. A file that is in it already is not fetched again.
+    {position}
+    {folder}
     bands : str or sequence of str, optional
         The bands; all five without it.
     field : SDSSField or tuple, optional
         ``(run, camcol, field)`` where it is known, instead of that found at ``position``.
     psf, mask : bool, optional
         Whether to get the psField file, and the fpM file of each band.
-    overwrite : bool, optional
-        Whether files that are there are fetched and replaced.
+    {options}
     data_release : int, optional
         Data release.
-    timeout : float, optional
-        Seconds without an answer after which to give up.
 
     Returns
     -------
@@ -90,12 +86,9 @@ def download_sdss(position, folder, *, bands=None, field=None, psf=True, mask=Fa
 
     Raises
     ------
-    ImportError
-        Without astroquery; the message names the extra.
     SurveyError
         If SDSS has no image there.
-    OSError
-        If the archive cannot be reached.
+    {errors}
 
     Examples
     --------
@@ -106,7 +99,7 @@ def download_sdss(position, folder, *, bands=None, field=None, psf=True, mask=Fa
     """
     position = checked_position(position)
     bands = checked_bands(bands, "SDSS")
-    sdss = astroquery_module("sdss")
+    sdss = archive_module("astroquery.sdss")
     if field is None:
         field = find_sdss_field(position, data_release=data_release, timeout=timeout)
     field = SDSSField(*field)
@@ -117,7 +110,8 @@ def download_sdss(position, folder, *, bands=None, field=None, psf=True, mask=Fa
     def get(template, name):
         url = template + name
         url = url.format(base=sdss.conf.sas_baseurl, release=data_release, project=project, **numbers)
-        return fetch(url, folder / url.rsplit("/", 1)[1], overwrite=overwrite, timeout=timeout)
+        return fetch(url, folder / url.rsplit("/", 1)[1], overwrite=overwrite,
+                     progress=progress, timeout=timeout)
 
     frames = "{base}/dr{release}/{project}/photoObj/frames/{rerun}/{run}/{camcol}/"
     images = {band: get(frames, f"frame-{band}" + "-{run:06d}-{camcol}-{field:04d}.fits.bz2") for band in bands}

@@ -5,7 +5,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 
-__all__ = ["curve_of_file", "sedpy_curve", "speclite_curve", "top_hat"]
+__all__ = ["coarser", "curve_of_file", "sedpy_curve", "speclite_curve", "top_hat"]
 
 
 def speclite_curve(name):
@@ -31,6 +31,20 @@ def sedpy_curve(name):
     order = np.argsort(curve.wavelength)
     wavelength, first = np.unique(curve.wavelength[order], return_index=True)
     return wavelength * u.AA, np.clip(curve.transmission[order][first], 0, None)
+
+
+def coarser(wavelength, response, step=10 * u.AA):
+    """Return a curve without its wings below 0.001 of the maximum, at points that are ``step`` apart.
+
+    Synthetic photometry of many spectra takes a time that is proportional to the number of points, of which some tables
+    have thousands.
+    """
+    inside = np.flatnonzero(response > 1e-3 * response.max())
+    first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, len(response) - 1)
+    edges = wavelength[[first, last]].to_value(u.AA)
+    grid = np.linspace(*edges, 1 + max(2, round(np.ptp(edges) / step.to_value(u.AA))))
+    values = np.interp(grid, wavelength.to_value(u.AA), response)
+    return grid * u.AA, np.where((grid == edges[0]) | (grid == edges[1]), 0, values)
 
 
 def top_hat(blue, red):

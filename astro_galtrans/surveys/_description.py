@@ -6,12 +6,14 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans.surveys._curves import curve_of_file, sedpy_curve, speclite_curve, top_hat
-from astro_galtrans.surveys._survey import KEYWORDS, Band, Survey
 
-__all__ = ["description_of", "survey_of"]
+__all__ = ["KEYWORDS", "aperture_area", "description_of", "noise_area", "parsed"]
+
+# What the header of an image may say about it: AB magnitude of one unit, counts of magnitude 0, electrons per unit.
+KEYWORDS = ("zero_point", "flux_zero_point", "gain")
 
 _SURVEY_KEYS = ("name", "description", "pixel_scale", "unit", "zero_point", "psf_fwhm", "gain", "depth_sigma",
-                "keywords", "bands")
+                "depth_aperture", "keywords", "bands")
 _BAND_KEYS = ("name", "curve", "zero_point", "psf_fwhm", "sky_noise", "depth", "gain")
 # What a band may leave to its survey.
 _SHARED = ("zero_point", "psf_fwhm", "gain")
@@ -19,8 +21,8 @@ _CURVE_KEYS = {"file": ("file", "unit", "response"), "speclite": ("speclite",), 
                "top_hat": ("top_hat",), "wavelength": ("wavelength", "response")}
 
 
-def survey_of(tree, folder="."):
-    """The `Survey` that a mapping describes.
+def parsed(tree, folder="."):
+    """Return the arguments of a survey that a mapping describes, with a dict of arguments for each band.
 
     Parameters
     ----------
@@ -29,10 +31,14 @@ def survey_of(tree, folder="."):
     folder : path-like, optional
         Where the files of its curves are.
 
+    Returns
+    -------
+    dict
+
     Raises
     ------
     ValueError
-        Which names the key.
+        If the description is wrong. The message names the key.
     """
     _check_keys("the description", tree, _SURVEY_KEYS, ("name", "pixel_scale", "unit", "bands"))
     bands = tree["bands"]
@@ -43,18 +49,39 @@ def survey_of(tree, folder="."):
     shared = {key: tree[key] for key in _SHARED if key in tree}
     if "zero_point" not in shared:
         shared.update(_zero_point_of(unit))
-    depth_sigma = _number("depth_sigma", tree.get("depth_sigma", 5), positive=True)
-    made = [_band(f"bands[{index}]", band, shared, pixel_scale, depth_sigma, Path(folder))
-            for index, band in enumerate(bands)]
+    sigma = _number("depth_sigma", tree.get("depth_sigma", 5), positive=True)
+    aperture = tree.get("depth_aperture")
+    aperture = None if aperture is None else _quantity("depth_aperture", aperture, u.arcsec)
     keywords = tree.get("keywords") or {}
     if not isinstance(keywords, dict):
         raise ValueError(f"keywords must be a mapping of {', '.join(KEYWORDS)} to FITS keywords, got {keywords!r}")
-    return Survey(str(tree["name"]), tuple(made), pixel_scale, unit, str(tree.get("description") or ""),
-                  {str(key): value for key, value in keywords.items()})
+
+    def noise(zero_point, depth, psf_fwhm):
+        area = noise_area(psf_fwhm, pixel_scale) if aperture is None else aperture_area(aperture, pixel_scale)
+        return 10 ** (0.4 * (zero_point - depth)) / sigma / np.sqrt(area)
+
+    return {"name": str(tree["name"]), "pixel_scale": pixel_scale, "unit": unit,
+            "description": str(tree.get("description") or ""),
+            "keywords": {str(key): value for key, value in keywords.items()},
+            "bands": [_band(f"bands[{index}]", band, shared, noise, Path(folder)) for index, band in enumerate(bands)]}
+
+
+def noise_area(psf_fwhm, pixel_scale):
+    """Return the number of pixels whose noise is in the flux of a point source, for a fit of a Gaussian PSF.
+
+    It is :math:`4 \\pi \\sigma^2` (King 1983, PASP 95, 163), with the width of the PSF in pixels.
+    """
+    width = (psf_fwhm / pixel_scale).to_value(u.dimensionless_unscaled) / np.sqrt(8 * np.log(2))
+    return 4 * np.pi * width**2
+
+
+def aperture_area(diameter, pixel_scale):
+    """Return the number of pixels in a circular aperture."""
+    return np.pi / 4 * (diameter / pixel_scale).to_value(u.dimensionless_unscaled) ** 2
 
 
 def description_of(survey, arrays=False):
-    """The mapping that describes a survey in full, with its curves in it.
+    """Return the mapping that describes a survey in full, with its curves in it.
 
     Parameters
     ----------
@@ -80,35 +107,29 @@ def _written(quantity):
     return f"{float(quantity.value)!r} {quantity.unit.to_string()}"
 
 
-def _band(where, tree, shared, pixel_scale, depth_sigma, folder):
+def _band(where, tree, shared, noise, folder):
     _check_keys(where, tree, _BAND_KEYS, ("name", "curve"))
     name = tree["name"]
     if not isinstance(name, str):
         raise ValueError(f"{where}: name must be text, got {name!r}; put it in quotes")
     where = f"{where} ({name})"
-    told = {**shared, **tree}
+    merged = {**shared, **tree}
     for key in _SHARED:
-        if key not in told:
+        if key not in merged:
             raise ValueError(f"{where}: {key} is missing, here and for the survey")
-    values = {"name": name, "zero_point": _number(f"{where}: zero_point", told["zero_point"]),
-              "psf_fwhm": _quantity(f"{where}: psf_fwhm", told["psf_fwhm"], u.arcsec),
-              "gain": _number(f"{where}: gain", told["gain"], positive=True)}
+    values = {"name": name, "zero_point": _number(f"{where}: zero_point", merged["zero_point"]),
+              "psf_fwhm": _quantity(f"{where}: psf_fwhm", merged["psf_fwhm"], u.arcsec),
+              "gain": _number(f"{where}: gain", merged["gain"], positive=True)}
     if ("sky_noise" in tree) == ("depth" in tree):
         raise ValueError(f"{where}: either sky_noise or depth must be given, " + (
             "not both" if "depth" in tree else "neither is"))
     if "depth" in tree:
         depth = _number(f"{where}: depth", tree["depth"])
-        limit = 10 ** (0.4 * (values["zero_point"] - depth)) / depth_sigma
-        # The noise of the flux of a point source that is fitted with a Gaussian PSF: 4 pi sigma^2 pixels count.
-        width = (values["psf_fwhm"] / pixel_scale).to_value(u.dimensionless_unscaled) / np.sqrt(8 * np.log(2))
-        values["sky_noise"] = limit / np.sqrt(4 * np.pi * width**2)
+        values["sky_noise"] = noise(values["zero_point"], depth, values["psf_fwhm"])
     else:
         values["sky_noise"] = _number(f"{where}: sky_noise", tree["sky_noise"], positive=True)
     wavelength, response = _curve(f"{where}: curve", tree["curve"], folder)
-    try:
-        return Band(wavelength=wavelength, response=response, **values)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: {error}") from error
+    return {"wavelength": wavelength, "response": response, **values}
 
 
 def _curve(where, tree, folder):

@@ -1,79 +1,43 @@
-"""Surveys in YAML and ASDF files."""
-
-from __future__ import annotations
+"""The YAML and ASDF files that hold the description of a survey, as mappings of plain values."""
 
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.surveys._description import description_of, survey_of
-from astro_galtrans.surveys._survey import Survey
 
-if TYPE_CHECKING:
-    from os import PathLike
-
-__all__ = ["is_survey_file", "read_survey", "write_survey"]
+__all__ = ["is_asdf", "is_survey_file", "read_tree", "write_tree"]
 
 _YAML, _ASDF = (".yaml", ".yml"), (".asdf",)
 
 
 def is_survey_file(name):
-    """Whether a text or path names a file of a survey, by its ending."""
-    return (isinstance(name, str) or hasattr(name, "__fspath__")) and Path(name).suffix.lower() in _YAML + _ASDF
+    """Return whether a text or path names a file of a survey, by its suffix."""
+    return isinstance(name, (str, os.PathLike)) and Path(name).suffix.lower() in _YAML + _ASDF
 
 
-def read_survey(path: str | PathLike) -> Survey:
-    """Read the description of a survey.
+def is_asdf(path):
+    """Return whether a path names an ASDF file, in which curves stay arrays."""
+    return Path(path).suffix.lower() in _ASDF
 
-    Parameters
-    ----------
-    path : path-like
-        A YAML file (``.yaml``, ``.yml``) or an ASDF file (``.asdf``), in which the description is the whole tree or
-        stands under ``survey``; an ASDF file may hold a `Survey` itself.
 
-    Returns
-    -------
-    Survey
-        It is not registered: `register_survey` does that, and takes such a path too.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file, or a filter curve that it names is not there.
-    FileFormatError
-        If the description is wrong. The message names the file and the key.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        survey = read_survey("mysurvey.yaml")
-    """
+def read_tree(path):
+    """Return the mapping in a file of a survey, or the object that an ASDF file holds in its place."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     if not is_survey_file(path):
         raise FileFormatError(f"{path} must be a YAML or ASDF file, named .yaml, .yml or .asdf")
-    tree = _asdf_tree(path) if path.suffix.lower() in _ASDF else _yaml_tree(path)
-    if isinstance(tree, Survey):
-        return tree
-    try:
-        return survey_of(tree, path.parent)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: {error}") from error
-    except (ValueError, TypeError) as error:
-        raise FileFormatError(f"{path}: {error}") from error
+    return _asdf_tree(path) if is_asdf(path) else _yaml_tree(path)
 
 
-def write_survey(survey, path, overwrite=False):
-    """See `astro_galtrans.surveys.Survey.write`."""
+def write_tree(tree, path, overwrite=False):
+    """Write a mapping to a YAML or ASDF file, completely or not at all."""
     path = Path(path)
     if not is_survey_file(path):
         raise ValueError(f"path must end in .yaml, .yml or .asdf, got {path}")
     if path.exists() and not overwrite:
-        raise OSError(f"{path} exists already; overwrite=True replaces it")
+        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
@@ -81,7 +45,7 @@ def write_survey(survey, path, overwrite=False):
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         with os.fdopen(handle, "wb") as file:
-            (_write_asdf if path.suffix.lower() in _ASDF else _write_yaml)(survey, file)
+            (_write_asdf if is_asdf(path) else _write_yaml)(tree, file)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -129,7 +93,7 @@ def _plain(value):
     return value
 
 
-def _write_yaml(survey, file):
+def _write_yaml(tree, file):
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -140,11 +104,11 @@ def _write_yaml(survey, file):
         return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=numbers)
 
     Dumper.add_representer(list, sequence)
-    text = yaml.dump(description_of(survey), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     file.write(text.encode("utf-8"))
 
 
-def _write_asdf(survey, file):
+def _write_asdf(tree, file):
     import asdf
 
-    asdf.AsdfFile({"survey": description_of(survey, arrays=True)}).write_to(file)
+    asdf.AsdfFile({"survey": tree}).write_to(file)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 
-from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.exceptions import BandMismatchError, FileFormatError
+from astro_galtrans.surveys._description import KEYWORDS, description_of, noise_area, parsed
+from astro_galtrans.surveys._files import is_asdf, read_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,10 +19,7 @@ if TYPE_CHECKING:
 
     from astropy.units import Quantity
 
-__all__ = ["KEYWORDS", "Band", "Survey"]
-
-# What the header of an image may tell of it: AB magnitude of one unit, counts of magnitude 0, electrons per unit.
-KEYWORDS = ("zero_point", "flux_zero_point", "gain")
+__all__ = ["Band", "Survey", "read_survey"]
 
 
 def _positive(name, value, unit):
@@ -110,7 +110,7 @@ class Band:
         return (self.zero_point * u.ABmag).to(u.Jy)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Survey:
     """A survey: its bands, pixel grid and flux unit.
 
@@ -137,6 +137,8 @@ class Survey:
     --------
     >>> from astro_galtrans.surveys import get_survey
     >>> sdss = get_survey("SDSS")
+    >>> sdss
+    <Survey SDSS: u, g, r, i, z; 0.396 arcsec per pixel; nmgy>
     >>> sdss.band_names
     ('u', 'g', 'r', 'i', 'z')
     >>> sdss["r"].psf_fwhm
@@ -147,8 +149,8 @@ class Survey:
     bands: tuple
     pixel_scale: u.Quantity
     unit: u.UnitBase
-    description: str = field(default="", repr=False)
-    keywords: dict = field(default_factory=dict, repr=False)
+    description: str = ""
+    keywords: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -166,6 +168,10 @@ class Survey:
         object.__setattr__(self, "bands", bands)
         object.__setattr__(self, "unit", u.Unit(self.unit))
         object.__setattr__(self, "pixel_scale", _positive("pixel_scale", self.pixel_scale, u.arcsec))
+
+    def __repr__(self) -> str:
+        return (f"<Survey {self.name}: {', '.join(self.band_names)}; "
+                f"{self.pixel_scale.to_value(u.arcsec):.4g} arcsec per pixel; {self.unit}>")
 
     def __len__(self) -> int:
         return len(self.bands)
@@ -188,6 +194,16 @@ class Survey:
     def sky_noise(self) -> np.ndarray:
         """Background standard deviation of one pixel for each band, ndarray of shape ``(n_bands,)``, survey unit."""
         return np.array([band.sky_noise for band in self.bands])
+
+    @property
+    def depth(self) -> np.ndarray:
+        """AB magnitude of a point source at 5 sigma for each band, ndarray of shape ``(n_bands,)``.
+
+        It is that of a fit of a Gaussian PSF of width ``psf_fwhm`` on a background of ``sky_noise`` (King 1983,
+        PASP 95, 163).
+        """
+        return np.array([band.zero_point - 2.5 * np.log10(5 * band.sky_noise * np.sqrt(
+            noise_area(band.psf_fwhm, self.pixel_scale))) for band in self.bands])
 
     def select(self, names: Iterable[str]) -> Survey:
         """This survey with the named bands only, in the order of the survey.
@@ -223,24 +239,73 @@ class Survey:
         -------
         Survey
         """
-        from astro_galtrans.surveys._files import read_survey
-
         return read_survey(path)
 
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
-        """Write the survey with its curves to one file that `read` gives it back from.
+        """Write the survey with its curves to one file, from which `read` restores it exactly.
 
         Parameters
         ----------
         path : path-like
-            Ending in ``.yaml``, ``.yml`` or ``.asdf``. It is written under another name first, and so whole or not at
-            all.
+            Ending in ``.yaml``, ``.yml`` or ``.asdf``. The file is written completely or not at all.
         overwrite : bool, optional
             Whether an existing file may be replaced.
-        """
-        from astro_galtrans.surveys._files import write_survey
 
-        write_survey(self, path, overwrite)
+        Raises
+        ------
+        FileExistsError
+            If there is such a file and ``overwrite`` is False.
+        """
+        write_tree(description_of(self, arrays=is_asdf(path)), path, overwrite)
+
+
+def read_survey(path: str | PathLike) -> Survey:
+    """Read the description of a survey.
+
+    Parameters
+    ----------
+    path : path-like
+        A YAML file (``.yaml``, ``.yml``) or an ASDF file (``.asdf``), in which the description is the whole tree or
+        is stored under ``survey``; an ASDF file may hold a `Survey` itself.
+
+    Returns
+    -------
+    Survey
+        It is not registered: `register_survey` does that, and takes such a path too.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or a filter curve that it names is missing.
+    FileFormatError
+        If the description is wrong. The message names the file and the key.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        survey = read_survey("mysurvey.yaml")
+    """
+    path = Path(path)
+    tree = read_tree(path)
+    if isinstance(tree, Survey):
+        return tree
+    try:
+        fields = parsed(tree, path.parent)
+        return Survey(**{**fields, "bands": tuple(map(_numbered_band, enumerate(fields["bands"])))})
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _numbered_band(numbered):
+    """Return the band of a description, or an error that says which of them it is."""
+    index, fields = numbered
+    try:
+        return Band(**fields)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"bands[{index}] ({fields['name']}): {error}") from error
 
 
 def _checked_keywords(keywords):

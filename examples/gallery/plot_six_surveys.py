@@ -3,7 +3,7 @@ One galaxy, six surveys
 =======================
 
 The galaxies of a seed are the same whichever surveys look at them. Here is one spiral on the pixels, through the
-filters, with the seeing and with the noise of each built-in survey, and of a description of your own if you add it
+filters, with the seeing and with the noise of six built-in surveys, and of a description of your own if you add it
 (:ref:`add-a-survey`).
 """
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ pytest.importorskip("astroquery")
 
 
 class Transport:
-    """Stands for the network: the first answer whose part is in the address of a request is given."""
+    """Stands for the network: the first answer whose part is in the address of a request is given.
+
+    An answer is text, bytes, an error, or a function of the address.
+    """
 
     def __init__(self):
         self.answers, self.asked = [], []
@@ -33,7 +37,8 @@ class Transport:
             if part in url or part in body:
                 if isinstance(answer, Exception):
                     raise answer
-                response.status_code, content, response.reason = status, answer, "OK" if status == 200 else "Trouble"
+                content = answer(request.url) if callable(answer) else answer
+                response.status_code, response.reason = status, "OK" if status == 200 else "Trouble"
                 break
         response.raw = urllib3.HTTPResponse(io.BytesIO(content), preload_content=False)
         response.url, response.request = request.url, request
@@ -181,4 +186,70 @@ def votable():
 def hips(transport):
     """The HiPS service of the CDS, with one image for every request."""
     transport.add("hips2fits", fits_bytes(fits.HDUList([image(20, 0.258)])))
+    return transport
+
+
+@pytest.fixture
+def legacy(transport):
+    """The server of the sky viewer of the Legacy Surveys, for any bands."""
+    def cutout(url):
+        query = parse_qs(urlparse(url).query, keep_blank_values=True)
+        bands, side = query["bands"][0], int(query["size"][0])
+        scale = float(query["pixscale"][0])
+        header = image(side, scale).header
+        header.update({"SURVEY": "LegacySurvey", "VERSION": "DR10", "BANDS": bands, "IMAGETYP": "IMAGE"})
+        header.update({f"BAND{index}": band for index, band in enumerate(bands)})
+        planes = np.stack([np.full((side, side), "griz".index(band) + 1, np.float32) for band in bands])
+        planes = planes[0] if len(bands) == 1 else planes
+        hdus = [fits.PrimaryHDU(planes, header)]
+        if "invvar" in query:
+            hdus.append(fits.ImageHDU(4 * planes, header))
+            hdus[1].header["IMAGETYP"] = "INVVAR"
+        return fits_bytes(fits.HDUList(hdus))
+
+    transport.add("viewer/fits-cutout", cutout)
+    return transport
+
+
+SIA = """<vosi:capabilities xmlns:vosi="http://www.ivoa.net/xml/VOSICapabilities/v1.0"
+xmlns:vs="http://www.ivoa.net/xml/VODataService/v1.1" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<capability standardID="ivo://ivoa.net/std/SIA#query-2.0"><interface xsi:type="vs:ParamHTTP" role="std" version="2.0">
+<accessURL use="base">{url}</accessURL></interface></capability></vosi:capabilities>"""
+OBSCORE = [("obs_id", "char"), ("dataproduct_type", "char"), ("dataproduct_subtype", "char"), ("calib_level", "int"),
+           ("energy_bandpassname", "char"), ("t_exptime", "double"), ("s_ra", "double"), ("s_dec", "double"),
+           ("access_url", "char"), ("access_format", "char")]
+
+
+@pytest.fixture
+def sia(transport, monkeypatch):
+    """A service with two stacks in r and one in g, with datalinks to SODA cutouts."""
+    from pyvo.utils import vocabularies
+
+    terms = {name: {"wider": [], "narrower": []} for name in ("this", "cutout", "proc", "auxiliary", "preview")}
+    monkeypatch.setattr(vocabularies, "get_vocabulary", lambda name, **options: {"terms": terms})
+    transport.add("sia.test/sia/capabilities", SIA.format(url="https://sia.test/sia/v2query"))
+    rows = [(name, "image", "science", level, band, time, 229.59, 42.82, f"https://sia.test/links?ID={name}",
+             "application/x-votable+xml;content=datalink")
+            for name, level, band, time in (("shallow", 3, "r", 90), ("deep", 3, "r", 900), ("raw", 1, "r", 9000),
+                                            ("green", 3, "g", 90))]
+    transport.add("sia.test/sia/v2query", make_votable(OBSCORE, rows))
+    for name in ("shallow", "deep", "raw", "green"):
+        columns = [("ID", "char"), ("access_url", "char"), ("service_def", "char"), ("semantics", "char")]
+        links = [(name, f"https://sia.test/{name}.fits", "", "#this"), (name, "", f"soda-{name}", "#cutout")]
+        transport.add(f"sia.test/links?ID={name}", make_votable(
+            columns, links, CUTOUT.format(id=name).replace("https://cadc.test/caom2ops/sync", "https://sia.test/soda")))
+        transport.add(f"sia.test/soda?ID={name}&", fits_bytes(fits.HDUList([image(30, 0.2, BUNIT="nanomaggy")])))
+    return transport
+
+
+@pytest.fixture
+def irsa(transport):
+    """IRSA with the Euclid mosaics of two tiles."""
+    transport.add("irsa.ipac.caltech.edu/SIA/capabilities", SIA.format(url="https://irsa.ipac.caltech.edu/SIA"))
+    rows = [(f"{tile}_{band}", "image", kind, 3, band, 1, ra, 42.82, f"https://irsa.test/ibe/{tile}-{band}-{kind}.fits",
+             "image/fits")
+            for tile, ra in ((1, 229.0), (2, 229.6)) for band in ("VIS", "Y", "J", "H", "DECAM_g")
+            for kind in ("science", "noise")]
+    transport.add("irsa.ipac.caltech.edu/SIA?", make_votable(OBSCORE, rows))
+    transport.add("irsa.test/ibe/", fits_bytes(fits.HDUList([image(20, 0.1, MAGZERO=23.9)])))
     return transport

@@ -56,8 +56,8 @@ def test_a_place_that_sdss_did_not_see(sdss, tmp_path):
 
 @pytest.mark.parametrize(("answer", "status", "error", "message"), [
     (b"<html>maintenance</html>", 200, FileFormatError, "did not send a whole FITS file, but b'<html>"),
-    (b"", 404, FileNotFoundError, "the archive has no https"), (b"", 403, OSError, "403"),
-    (b"", 503, OSError, "cannot be had: 503"),
+    (b"", 404, FileNotFoundError, "https.*frame-r"), (b"", 403, OSError, "frame-r.*403"),
+    (b"", 503, OSError, "frame-r.*503"),
 ])
 def test_nothing_is_left_of_a_download_that_failed(sdss, tmp_path, answer, status, error, message):
     sdss.add("frame-r-", answer, status)
@@ -78,7 +78,7 @@ def test_a_second_attempt(sdss, tmp_path):
     import requests
 
     sdss.add("frame-r-", requests.ConnectionError("reset"))
-    with pytest.raises(OSError, match="cannot be had: reset"):
+    with pytest.raises(OSError, match="frame-r.*reset"):
         download_sdss(HERE, tmp_path, field=(3918, 3, 213), bands="r")
     assert len(sdss.asked) == 3
 
@@ -157,7 +157,7 @@ def test_whatever_archive_there_is(sdss, hips, tmp_path):
         download_images(HERE, tmp_path / "hsc", "HSC", bands="r")
     with pytest.warns(GaltransWarning) as told:
         files = download_images(HERE, tmp_path / "hsc", "HSC", bands="r", fallback=True)
-    assert files.survey is None and "not asked here" in str(told[0].message)
+    assert files.survey is None and "HSC" in str(told[0].message)
     hips.add("x_results.aspx", "#Table1\nrun,rerun,camcol,field\n")
     with pytest.warns(GaltransWarning) as told:
         files = download_images(HERE, tmp_path / "sdss9", "SDSS", bands="r", size=8 * u.arcsec, fallback=True)

@@ -29,7 +29,8 @@ def test_what_is_asked_for(run, asked, tmp_path, place):
     position, folder, survey, options = asked[0]
     assert position.separation(SkyCoord(229.58958, 42.8225, unit="deg")).arcsec < 0.1
     assert (folder, survey) == (str(tmp_path), "SDSS")
-    assert options == {"bands": "gr", "size": 30 * u.arcsec, "mask": True, "fallback": False, "overwrite": True}
+    assert options == {"bands": "gr", "size": 30 * u.arcsec, "mask": True, "fallback": False, "overwrite": True,
+                       "progress": True}
 
 
 def test_defaults_and_the_south(run, asked):
@@ -49,3 +50,37 @@ def test_errors_are_one_line(run, monkeypatch):
         assert status == 2 and not out and len(err) == 1 and err[0].startswith("galtrans: error: ")
     assert "no object there" in err[0]
     assert run("download", "10", "5")[0] == 2
+
+
+@pytest.fixture
+def others(monkeypatch, tmp_path):
+    calls = []
+    for name in ("download_sia", "download_legacy"):
+        def download(position, folder, *, name=name, **options):
+            calls.append((name, options))
+            return archives.DownloadedImages(None, {"r": tmp_path / "r.fits"}, position)
+
+        monkeypatch.setattr(archives, name, download)
+    return calls
+
+
+def test_other_archives(run, others):
+    here = ("10", "5", "--out", "x", "-q")
+    assert run("download", *here, "--survey", "legacy surveys", "--layer", "ls-dr9", "--pixel-scale", "0.5")[0] == 0
+    assert run("download", *here, "--service", "CADC", "--collection", "CFHTMEGAPIPE", "--survey", "CFHTLS")[0] == 0
+    assert run("download", *here, "--service", "irsa-euclid-q1", "--bands", "YE,JE")[0] == 0
+    (legacy, layer), (sia, cadc), (_, euclid) = others
+    assert (legacy, sia) == ("download_legacy", "download_sia")
+    assert layer["layer"] == "ls-dr9" and layer["pixel_scale"] == 0.5 * u.arcsec and not layer["progress"]
+    assert cadc["service"].collection == "CFHTMEGAPIPE" and "cadc" in cadc["service"].url and cadc["survey"] == "CFHTLS"
+    assert euclid["service"] == "irsa-euclid-q1" and euclid["bands"] == ["YE", "JE"] and euclid["survey"] is None
+
+
+@pytest.mark.parametrize(("options", "named"), [
+    (("--layer", "ls-dr9"), "--layer"), (("--survey", "KiDS", "--pixel-scale", "1"), "--pixel-scale"),
+    (("--collection", "x"), "--collection"), (("--service", "CADC", "--mask"), "--mask"),
+    (("--survey", "DECaLS", "--layer", "ls-dr9", "--fallback"), "--fallback"), (("--service", "nonsense"), "service"),
+])
+def test_options_without_effect_are_errors(run, options, named):
+    status, _, err = run("download", "10", "5", "--out", "x", *options)
+    assert status == 2 and len(err) == 1 and named in err[0]

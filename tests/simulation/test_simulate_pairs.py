@@ -9,6 +9,7 @@ import pytest
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._match_quality import psf_fwhm_of
 from astro_galtrans.simulation import GalaxyPopulation, simulate_pairs
+from astro_galtrans.surveys import get_survey
 
 
 def assert_same(one, other):
@@ -163,3 +164,19 @@ def test_psf_images(tmp_path, pairs):
         # the pixel has the variance of a Gaussian of 0.68 pixels FWHM
         np.testing.assert_allclose(widths, np.hypot(kept.catalog[f"{side}_psf_fwhm"], 0.68 * scale), rtol=0.05)
     np.testing.assert_array_equal(kept.input_flux[:], pairs.input_flux[:4])
+
+
+@pytest.mark.parametrize(("input_survey", "input_bands", "target_survey", "target_bands"), [
+    ("DECaLS", "z", "Rubin", "y"), ("KiDS", "i", "Euclid NISP", ("YE",)), ("SkyMapper", "i", "CFIS", "r"),
+    ("UNIONS", "r", "Roman", ("F106",)),
+])
+def test_pairs_of_any_two_surveys(input_survey, input_bands, target_survey, target_bands):
+    """One band of each, as the spectra of the galaxies are integrated over every band first."""
+    pairs = simulate_pairs(1, input_survey=get_survey(input_survey).select(input_bands),
+                           target_survey=get_survey(target_survey).select(target_bands), seed=2, sample="faint",
+                           input_size=16, workers=1)
+    for side in ("input", "target"):
+        survey, flux = getattr(pairs, f"{side}_survey"), getattr(pairs, f"{side}_flux")[0]
+        assert survey.pixel_scale == get_survey(survey.name).pixel_scale and np.isfinite(flux).all()
+        # the photons of the galaxy add to the noise of the survey
+        assert getattr(pairs, f"{side}_weight").max() ** -0.5 == pytest.approx(survey.sky_noise[0], rel=0.5)

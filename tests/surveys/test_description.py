@@ -70,12 +70,22 @@ def test_depth_is_that_of_a_point_source(folder):
     noise = np.random.default_rng(1).normal(0, band.sky_noise, (4000, side, side))
     fitted = (noise * psf).sum(axis=(1, 2)) / (psf**2).sum()
     assert 5 * fitted.std() == pytest.approx(10 ** (0.4 * (30 - 25)), rel=0.04)
+    assert Survey.read(written(folder)).depth[0] == pytest.approx(25)
     ten = Survey.read(written(folder, TEXT + "depth_sigma: 10\n"))["g"]
     assert ten.sky_noise == pytest.approx(band.sky_noise / 2)
 
 
+def test_depth_of_an_aperture(folder):
+    """The summed noise of the pixels in the aperture is a fifth of the flux at the depth."""
+    band = Survey.read(written(folder, TEXT + "depth_aperture: 3 arcsec\n"))["g"]
+    pixels = np.pi * (1.5 / 0.25) ** 2
+    assert 5 * band.sky_noise * np.sqrt(pixels) == pytest.approx(10 ** (0.4 * (30 - 25)))
+    with pytest.raises(FileFormatError, match="depth_aperture"):
+        Survey.read(written(folder, TEXT + "depth_aperture: 3\n"))
+
+
 @pytest.mark.parametrize("name", ["back.yaml", "back.yml", "back.asdf"])
-@pytest.mark.parametrize("survey", ["file", "SDSS", "Euclid VIS"])
+@pytest.mark.parametrize("survey", ["file", "SDSS", "KiDS"])
 def test_there_and_back(folder, name, survey):
     survey = Survey.read(written(folder)) if survey == "file" else get_survey(survey)
     survey.write(folder / name)
@@ -88,7 +98,7 @@ def test_there_and_back(folder, name, survey):
             assert getattr(one, key) == getattr(other, key)
         np.testing.assert_array_equal(one.wavelength, other.wavelength)
         np.testing.assert_array_equal(one.response, other.response)
-    with pytest.raises(OSError, match="overwrite"):
+    with pytest.raises(FileExistsError, match="overwrite"):
         survey.write(folder / name)
     survey.write(folder / name, overwrite=True)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]

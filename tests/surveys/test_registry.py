@@ -150,18 +150,95 @@ def test_surveys_of_surveycodex(name, bands, unit, scale, zero_point, wavelength
     assert survey.pixel_scale.value == pytest.approx(scale) and "surveycodex" in survey.description
     for one, expected in zip(survey, wavelengths):
         assert one.zero_point == zero_point and one.effective_wavelength.value == pytest.approx(expected, rel=0.015)
-        # one electron is the same light, whatever the unit: the gain is that of unit and exposure
-        width = one.psf_fwhm.value / scale / 2.3548
-        depth = zero_point - 2.5 * np.log10(5 * one.sky_noise * np.sqrt(4 * np.pi) * width)
-        assert 21.5 < depth < 27.5
 
 
-def test_names_in_other_spelling():
-    for name, other in (("Pan-STARRS", "panstarrs"), ("Euclid VIS", "Euclid_VIS"), ("SDSS", "sdss")):
-        assert get_survey(other) is get_survey(name)
+@pytest.mark.parametrize(("name", "other"), [
+    ("Pan-STARRS", "panstarrs"), ("Pan-STARRS", "PS1"), ("Euclid VIS", "Euclid_VIS"), ("SDSS", "sdss"),
+    ("LSST", "lsst"), ("LSST", "Rubin"), ("LSST", "Vera C. Rubin"), ("DECaLS", "LegacySurvey"),
+    ("DECaLS", "Legacy Surveys"), ("DECaLS", "decals"), ("DECaLS", "decam"), ("KiDS", "kids"), ("UNIONS", "CFIS"),
+    ("UNIONS", "unions"), ("UNIONS", "UNIONS/CFIS"), ("Euclid NISP", "euclid-nisp"), ("Euclid NISP", "NISP"),
+    ("Roman WFI", "Roman"), ("Roman WFI", "roman_wfi"), ("SkyMapper", "skymapper"), ("SkyMapper", "SMSS"),
+])
+def test_names_in_other_spelling(name, other):
+    assert get_survey(other) is get_survey(name) and get_survey(name).name == name
+    assert same_name(other, name) and same_name(name, other)
+
+
+def test_names_of_different_surveys():
     assert same_name("Pan STARRS", "pan-starrs") and not same_name("HSC", "HST")
+    assert not same_name("Euclid VIS", "Euclid NISP") and not same_name("DES", "DECaLS")
+    with pytest.raises(SurveyError, match="'euclid'.*Euclid NISP and Euclid VIS"):
+        get_survey("euclid")
+    with pytest.raises(SurveyError, match="''"):
+        get_survey("")
 
 
-def test_what_is_missing_of_a_survey_is_told():
-    with pytest.raises(SurveyError, match="KiDS is not built in.*OmegaCAM.*YAML"):
-        get_survey("kids")
+def test_your_own_survey_goes_before_another_name_of_a_built_in_one(registry):
+    own = register_survey(Survey("Roman", [band()], 0.3 * u.arcsec, "nmgy"))
+    assert get_survey("roman") is own and get_survey("Roman WFI").name == "Roman WFI"
+    assert not same_name("Roman", "Roman WFI")
+
+
+def mean_wavelength(one):
+    """Mean wavelength of a response curve, in Angstrom."""
+    wavelength = one.wavelength.value
+    return np.trapezoid(one.response * wavelength, wavelength) / np.trapezoid(one.response, wavelength)
+
+
+# Mean wavelengths in Angstrom. LSST: SMTN-002 of the Rubin Observatory (throughputs of 2023). Euclid NISP: Schirmer et
+# al. (2022, A&A 662, A92). Roman WFI: filter parameters of the Roman project. SkyMapper: Wolf et al. (2018, PASA 35,
+# e010), table 1. DECaLS: DECam in the filter profile service of the SVO. KiDS: the table of the KiDS team before it was
+# thinned. UNIONS: HSC in Kawanomoto et al. (2018), Pan-STARRS in Tonry et al. (2012), r.MP9602 of CFHT; u has none.
+@pytest.mark.parametrize(("name", "unit", "scale", "zero_point", "wavelengths"), [
+    ("LSST", "nJy", 0.2, 31.4, {"u": 3724, "g": 4807, "r": 6221, "i": 7559, "z": 8680, "y": 9753}),
+    ("Euclid NISP", "uJy", 0.3, 23.9, {"YE": 10809, "JE": 13673, "HE": 17714}),
+    ("Roman WFI", "uJy", 0.11, 23.9, {"F106": 10600, "F129": 12930, "F158": 15770}),
+    ("SkyMapper", "nmgy", 0.4976, 22.5, {"u": 3500, "v": 3840, "g": 5100, "r": 6170, "i": 7790, "z": 9160}),
+    ("DECaLS", "nmgy", 0.262, 22.5, {"g": 4830, "r": 6430, "i": 7826, "z": 9178}),
+    ("KiDS", "mgy", 0.2, 0, {"u": 3573, "g": 4728, "r": 6299, "i": 7569}),
+    ("UNIONS", "adu", 0.1857, 30, {"u": None, "g": 4816, "r": 6400, "i": 7545, "z": 8912}),
+])
+def test_curves_have_the_published_mean_wavelengths(name, unit, scale, zero_point, wavelengths):
+    survey = get_survey(name)
+    assert survey.band_names == tuple(wavelengths) and survey.unit == u.Unit(unit)
+    assert survey.pixel_scale.to_value(u.arcsec) == pytest.approx(scale)
+    assert [one.zero_point for one in survey] == pytest.approx([zero_point] * len(survey), abs=1e-6)
+    for one, expected in zip(survey, wavelengths.values()):
+        assert expected is None or mean_wavelength(one) == pytest.approx(expected, rel=0.01)
+
+
+# 5 sigma, point source: Ivezic et al. (2019, table 2); Scaramella et al. (2022); ROTAC (2025, arXiv:2505.10574);
+# Chambers et al. (2016); SkyMapper, single epoch, in its description; DECaLS at the NOIRLab Data Lab, i of DELVE DR2.
+@pytest.mark.parametrize(("name", "depth"), [
+    ("LSST", (26.1, 27.4, 27.5, 26.8, 26.1, 24.9)), ("Euclid NISP", (24.5, 24.5, 24.5)), ("Euclid VIS", (26.2,)),
+    ("Roman WFI", (26.5, 26.4, 26.4)), ("SkyMapper", (19.5, 19.5, 21.0, 21.0, 20.0, 19.0)),
+    ("DECaLS", (24.7, 23.9, 23.5, 23.0)), ("Pan-STARRS", (23.3, 23.2, 23.1, 22.3, 21.4)),
+])
+def test_published_depth_of_point_sources(name, depth):
+    np.testing.assert_allclose(get_survey(name).depth, depth, atol=0.3)
+
+
+@pytest.mark.parametrize(("name", "depth"), [
+    # 5 sigma in 2 arcsec: Kuijken et al. (2019, A&A 625, A2)
+    ("KiDS", (24.23, 25.12, 25.02, 23.68)),
+    # 10 sigma in 2 arcsec: Gwyn et al. (2025, arXiv:2503.13783)
+    ("UNIONS", np.array((23.7, 24.5, 24.2, 23.8, 23.3)) + 2.5 * np.log10(2)),
+])
+def test_published_depth_of_apertures(name, depth):
+    survey = get_survey(name)
+    noise = survey.sky_noise * np.sqrt(np.pi) / survey.pixel_scale.value
+    zero_point = np.array([one.zero_point for one in survey])
+    np.testing.assert_allclose(zero_point - 2.5 * np.log10(5 * noise), depth, atol=0.3)
+
+
+@pytest.mark.parametrize("name", available_surveys())
+def test_gain_is_that_of_photons_of_the_sky(name):
+    """The sky whose photons give the noise of a pixel is not brighter than a moonlit one, nor darker than zodiacal."""
+    survey = get_survey(name)
+    for one in survey:
+        sky = one.gain * one.sky_noise**2 / survey.pixel_scale.value**2
+        assert 16.5 < one.zero_point - 2.5 * np.log10(sky) < 23.5
+
+
+def test_representation_is_one_line():
+    assert repr(get_survey("DECaLS")) == "<Survey DECaLS: g, r, i, z; 0.262 arcsec per pixel; nmgy>"
