@@ -97,7 +97,9 @@ def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if flux.ndim != 4 or flux.shape[-2:] != weights.shape[-2:]:
         raise ValueError(f"flux must have shape (n, band, {weights.shape[-2]}, {weights.shape[-1]}), got {flux.shape}")
     n, n_bands = flux.shape[:2]
-    flat = weights.reshape(len(weights), -1).astype(flux.dtype if flux.dtype.kind == "f" else float)
+    kind = flux.dtype if flux.dtype in (np.float32, np.float64) else np.dtype(float)
+    flux = flux.astype(kind, copy=False)
+    flat = weights.reshape(len(weights), -1).astype(kind)
     return (flux.reshape(n * n_bands, -1) @ flat.T).reshape(n, n_bands, len(weights)).astype(float)
 
 

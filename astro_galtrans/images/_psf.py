@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images._parts import as_float
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,6 +138,7 @@ def resampled_psf(psf, jacobian):
     jacobian : ndarray
         How old pixels change with new ones, ``[[dx/dX, dx/dY], [dy/dX, dy/dY]]``.
     """
+    psf = as_float(psf)
     if np.allclose(jacobian, np.eye(2), atol=2e-3):
         return psf
     planes = psf if psf.ndim == 3 else psf[np.newaxis]
