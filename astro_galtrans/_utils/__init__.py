@@ -1,0 +1,1 @@
+"""Small private helpers that every subpackage may use."""
