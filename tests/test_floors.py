@@ -12,7 +12,7 @@ import pytest
 PACKAGE = "astro_galtrans"
 ROOT = Path(importlib.util.find_spec(PACKAGE).origin).parent
 FLOORS = [
-    {"exceptions"},
+    {"exceptions", "_utils"},
     {"surveys"},
     {"images", "spectra"},
     {"pairs", "gradients", "archives"},
@@ -33,7 +33,7 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 ONLY_IN = {
     "torch": {
         "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "benchmark", "catalog",
-        "cli",
+        "cli", "_utils",
     },
     "lightning": {"training"},
     "nflows": {"objectives"},

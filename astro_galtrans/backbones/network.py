@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones.conditioning import build_embedding
 from astro_galtrans.backbones.contract import build_backbone
 from astro_galtrans.backbones.photometry import PhotometryHead
@@ -81,6 +82,7 @@ class TranslationNetwork(nn.Module):
         with it the aperture fluxes.
     """
 
+    @torch_defaults()
     def __init__(self, backbone, input_noise, target_noise, unit_ratio, nearest_band, step, *, output="log",
                  residual=True, photometry=False, conditioning=None, value_scale=None, backbone_options=None,
                  conditioning_options=None, stamp_size=None):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (flux.reshape(n * n_bands, -1) @ flat.T).reshape(n, n_bands, len(weights)).astype(float)
 
 
+@numpy_defaults()
 def radial_color_profiles(
     flux: np.ndarray, survey: Survey | str, bands: Sequence[str], radii: ArrayLike | Quantity,
     pixel_scale: float | Quantity | None = None,

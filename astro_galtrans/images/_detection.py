@@ -12,6 +12,7 @@ from astropy.utils import minversion
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
@@ -30,6 +31,7 @@ _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
 
 
+@numpy_defaults()
 def detect_galaxies(
     image: FrameSet | BandCube | CCDData, band: str = "r", *, threshold: float = 1.5, min_pixels: int = 8,
     kernel_fwhm: float | None = None, max_magnitude: float | None = None, extended_only: bool = False,

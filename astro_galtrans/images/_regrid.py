@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy import ndimage
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
@@ -24,6 +25,7 @@ __all__ = ["regrid"]
 _METHODS = ("bicubic", "bilinear", "exact", "adaptive")
 
 
+@numpy_defaults()
 def regrid(
     image: BandCube | CCDData, wcs: WCS, shape: tuple[int, ...], *,
     method: Literal["bicubic", "bilinear", "exact", "adaptive"] | None = None,

@@ -10,6 +10,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
 from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources, read_table
@@ -54,6 +55,7 @@ _SIDE_DESCRIPTIONS = {
 }
 
 
+@numpy_defaults()
 def match_pairs(
     catalog: Table | str | PathLike,
     input: Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet | Table | Sequence[Any],

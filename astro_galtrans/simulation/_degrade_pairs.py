@@ -12,6 +12,7 @@ from astropy.table import Table, vstack
 from scipy import ndimage
 from tqdm import tqdm
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, flux_and_weight
 from astro_galtrans.pairs import PairSet
@@ -40,6 +41,7 @@ _MIN_GOOD = 0.9
 _NEIGHBOURS = ("keep", "drop", "mask")
 
 
+@numpy_defaults()
 def semi_real_pairs(
     images: BandCube | Sequence[BandCube], survey: Survey | str, *, seed: int, band: str = "r",
     max_magnitude: float | None = None, min_magnitude: float | None = None, input_size: int = 32,

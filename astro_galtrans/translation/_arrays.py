@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import fill_invalid, invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
 from astro_galtrans.translation._conditions import checked_condition, condition_rows
@@ -120,6 +121,7 @@ def _to_device(translator, flux, valid, condition, size):
     return tensor, masked, condition
 
 
+@torch_defaults()
 @torch.inference_mode()
 def translate(translator, flux, *, weight, condition, sampling, batch_size, device, return_uncertainty, return_samples,
               progress):
@@ -173,6 +175,7 @@ def _guess(network, flux, size, condition):
     return network.sample(flux, size, condition, noise=deviates, n_steps=1)
 
 
+@torch_defaults()
 def gradient_weights(translator, input_flux, target_flux, condition, target_weight, scale):
     """See `Translator.gradient_weights`."""
     flux = _checked_flux(input_flux, translator.input_survey, "input_flux")
