@@ -176,6 +176,11 @@ def evaluate(
     """
     translators = _checked(translators, test, training)
     _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology)
+    if n_samples != 1 and not any(is_generative(translator) for translator in translators.values()):
+        raise ValueError(f"n_samples has no effect on translators that draw no samples, got {n_samples}")
+    if estimator_options and training is None:
+        raise ValueError("estimator_options have no effect without training, on which estimators are trained, got "
+                         f"{', '.join(estimator_options)}")
     given = given_estimators(estimator)
     if n_morphology:
         need_statmorph()

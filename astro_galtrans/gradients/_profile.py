@@ -87,6 +87,9 @@ def color_gradient_profile(
     scale = float(np.sqrt(sides[0] * sides[1]))
     ny, nx = good.shape
     center = _center(center, arrays.cube, (ny, nx))
+    if ellipse is not None and (axis_ratio != 1 or u.Quantity(theta, u.deg) != 0):
+        raise ValueError(f"axis_ratio and theta have no effect with ellipse={ellipse!r}, got {axis_ratio!r} and "
+                         f"{theta}")
     if ellipse == "moments":
         axis_ratio, theta = _moments(flux.sum(axis=0), center)
     elif ellipse is not None:

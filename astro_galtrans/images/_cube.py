@@ -333,6 +333,8 @@ class BandCube(NDData):
             If counts are on either side and nothing tells their zero point.
         """
         unit = _scales.check_flux_unit(unit)
+        if zero_point is not None and not (_scales.is_counts(unit) or _scales.is_counts(self.unit)):
+            raise ValueError(f"zero_point has no effect on the conversion of {self.unit} to {unit}, got {zero_point!r}")
         own, wanted = self.zero_points, None
         meta = deepcopy(self.meta)
         meta.pop("zero_point", None)

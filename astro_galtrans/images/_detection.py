@@ -80,6 +80,9 @@ def detect_galaxies(
     --------
     ``galaxies = detect_galaxies(read_frames(paths), max_magnitude=20.5, extended_only=True)``
     """
+    for name, value in (("threshold", threshold), ("min_pixels", min_pixels), ("kernel_fwhm", kernel_fwhm)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value!r}")
     ccd, survey = _image_of(image, band)
     scale = local_pixel_scale(ccd.wcs, ccd.data.shape).to_value(u.arcsec)
     zero_point = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))
@@ -115,6 +118,8 @@ def _image_of(image, band):
     elif isinstance(image, CCDData):
         ccd, survey = image, image.meta.get("survey")
         survey = None if survey is None else get_survey(survey)
+        if image.meta.get("band") not in (None, band):
+            raise BandMismatchError(f"band must be that of the image, {image.meta['band']}, got {band}")
         if survey is not None and band not in survey.band_names:
             raise BandMismatchError(f"survey {survey.name} has bands {', '.join(survey.band_names)}, not {band}")
     else:

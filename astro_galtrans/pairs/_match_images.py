@@ -29,6 +29,9 @@ def images_of(images, side, survey, bands, options, max_open):
         raise ValueError(f"{side} must name at least one image, got none")
     if any(_is_pattern(one) for one in listed):
         raise ValueError(f"{side} is either one pattern with {{id}}, or tiles, and not both")
+    if options and any(isinstance(one, (BandCube, FrameSet)) for one in listed):
+        raise ValueError(f"{side}_options are of reading files and have no effect on images in memory, got "
+                         f"{', '.join(options)}")
     return Tiles(listed, side, survey, bands, options, max_open)
 
 

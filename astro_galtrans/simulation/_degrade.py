@@ -97,6 +97,8 @@ def degrade(
     >>> degrade(deep, "SDSS", seed=1, pixel_scale=0.187 * u.arcsec)
     <BandCube gri 32 x 32 pixels of 0.396 arcsec, nmgy, survey SDSS>
     """
+    if not noise and seed is not None:
+        raise ValueError(f"seed has no effect with noise=False, got {seed!r}")
     if noise and seed is None:
         raise ValueError("seed must be given for the noise, got None; noise=False adds none")
     cube, plain = placed(as_band_cube(image), pixel_scale)

@@ -119,6 +119,11 @@ def semi_real_pairs(
     options = {"bands": bands, "target_psf": target_psf, "matching": matching}
     made = [_Field(number, image, survey, pixel_scale, subtract_background, input_size, target_size,
                    {**options, "psf": one}) for number, (image, one) in enumerate(zip(fields, psfs))]
+    if overwrite and path is None:
+        raise ValueError("overwrite has no effect without path, got overwrite=True")
+    twice = {"band", "max_magnitude", "extended_only"} & set(detection or {})
+    if twice:
+        raise ValueError(f"detection must not repeat arguments of their own, got {', '.join(sorted(twice))}")
     found = {"band": band, "max_magnitude": max_magnitude, "extended_only": extended_only, **(detection or {})}
     if len({field.cube.survey.band_names for field in made}) > 1:
         raise ValueError("images must have the same bands in every field")

@@ -120,6 +120,8 @@ def simulate_pairs(
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {value!r}")
     _check_integers(n=n, seed=seed, input_size=input_size, target_size=target_size, workers=workers)
+    if overwrite and path is None:
+        raise ValueError("overwrite has no effect without path, got overwrite=True")
     check_workers(workers or 1)
     population = get_population(sample)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
