@@ -32,7 +32,7 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 # Libraries that only some parts may import, wherever in a module the import stands.
 ONLY_IN = {
     "torch": {
-        "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "cli",
+        "_utils", "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "cli",
     },
     "lightning": {"training"},
     "nflows": {"objectives"},

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones.conditioning import build_embedding
 from astro_galtrans.backbones.contract import build_backbone
 from astro_galtrans.backbones.masking import fill_from_bands, fill_invalid
@@ -87,6 +88,7 @@ class TranslationNetwork(nn.Module):
         Whether the network is trained with missing bands and regions: it then also reads which pixels have data.
     """
 
+    @torch_defaults()
     def __init__(self, backbone, input_noise, target_noise, unit_ratio, nearest_band, step, *, output="log",
                  residual=True, photometry=False, conditioning=None, value_scale=None, backbone_options=None,
                  conditioning_options=None, stamp_size=None, takes_missing=False):

@@ -186,6 +186,11 @@ def evaluate(
     """
     _check_numbers(n_bootstrap, confidence, aperture_radii, batch_size, n_samples, seed, n_morphology)
     sources = _checked(translators, test, training, int(n_samples), int(seed))
+    if n_samples != 1 and all(source.n_samples is None for source in sources.values()):
+        raise ValueError(f"n_samples has no effect on translators that draw no samples, got {n_samples}")
+    if estimator_options and training is None:
+        raise ValueError("estimator_options have no effect without training, on which estimators are trained, got "
+                         f"{', '.join(estimator_options)}")
     given = given_estimators(estimator)
     if n_morphology:
         need_statmorph()
@@ -231,8 +236,10 @@ def _checked(translators, test, training, n_samples, seed):
             raise TypeError(f"{name} must be a PairSet, the pairs of images of galaxies, got {type(pairs).__name__}")
     if not len(test):
         raise ValueError("test holds no galaxy")
-    check_coverage(test.missing_bands(), test.input_survey.band_names, "test",
-                   "test.select(~test.missing_bands().any(1)) leaves them out")
+    for name, pairs in (("test", test), ("training", training)):
+        if pairs is not None:
+            check_coverage(pairs.missing_bands(), pairs.input_survey.band_names, name,
+                           f"{name}.select(~{name}.missing_bands().any(1)) leaves them out")
     sources = image_sources(translators, test, n_samples, seed)
     for source in sources.values():
         source.check(test, "test")

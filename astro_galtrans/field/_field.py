@@ -107,6 +107,8 @@ def translate_field(
         If an argument is not as said, there is no galaxy, or none of them can be translated.
     """
     _check(translator, size, radii, min_coverage, max_sheet)
+    if catalog is not None:
+        _check_detection(band, min_magnitude, max_magnitude)
     sampling = checked_sampling(translator, n_samples, seed, n_steps)
     check_allowed(translator, allow_missing)
     conditions = None
@@ -168,6 +170,14 @@ def _check(translator, size, radii, min_coverage, max_sheet):
         raise ValueError(f"min_coverage must be between 0 and 1, got {min_coverage!r}")
     if max_sheet:
         optional("matplotlib")
+
+
+def _check_detection(band, min_magnitude, max_magnitude):
+    """Whether nothing was asked of the detection, which a catalog replaces."""
+    for name, value, default in (("band", band, None), ("min_magnitude", min_magnitude, 14.5),
+                                 ("max_magnitude", max_magnitude, 20.5)):
+        if value not in (None, default):
+            raise ValueError(f"{name} is of the detection and has no effect with a catalog, got {value!r}")
 
 
 def _band(frames, band):

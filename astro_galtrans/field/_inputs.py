@@ -1,20 +1,18 @@
 """What a field is given as: frames in files or in memory, and a catalogue of positions in it."""
 
-import glob
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.files import listed_files
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._conditions import COLUMNS
 from astro_galtrans.images import BandCube, FrameSet, detect_galaxies, read_frames
 from astro_galtrans.pairs._match_catalog import read_table
 
 __all__ = ["detected", "listed", "open_frames"]
-
-_SUFFIXES = (".fits", ".fit", ".fits.bz2", ".fits.gz", ".fits.fz")
 
 
 def open_frames(frames, survey):
@@ -34,20 +32,9 @@ def open_frames(frames, survey):
 
 def _found(where):
     """FITS files in a folder, of a pattern with wild cards, or the one file."""
-    path = Path(where)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.name.lower().endswith(_SUFFIXES))
-        # a folder of SDSS files may hold others beside the corrected frames
-        files = [file for file in files if file.name.startswith("frame-")] or files
-        if not files:
-            raise FileNotFoundError(f"the folder {path} holds no FITS file")
-        return files
-    if path.is_file():
-        return [path]
-    files = sorted(glob.glob(str(where)))
-    if not files:
-        raise FileNotFoundError(f"no such file or folder: {where}")
-    return [Path(file) for file in files]
+    files = listed_files(where)
+    # A folder of SDSS files may hold others beside the corrected frames.
+    return [file for file in files if file.name.startswith("frame-")] or files if Path(where).is_dir() else files
 
 
 def _of_survey(frames, survey):

@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._flux import band_constants
 from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients, tensor_gradients
 from astro_galtrans.gradients._radial import _arcsec
@@ -24,6 +25,7 @@ __all__ = ["sed_gradient_arrays"]
 _BLOCK = 2**17  # elements worked on at a time, so that the buffers stay in a core's cache
 
 
+@numpy_defaults()
 def sed_gradient_arrays(
     flux: Any, survey: Survey | str, *, weight: Any = None, softening: ArrayLike | None = None,
     pixel_scale: float | Quantity | None = None, uncertainty: bool = False, out: GradientArrays | None = None,

@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients import _psf
 from astro_galtrans.gradients._flux import band_index, flux_arrays
 from astro_galtrans.gradients._radial import _two_bands, positive
@@ -25,6 +26,7 @@ __all__ = ["MAGNITUDE", "color_map"]
 MAGNITUDE = 2.5 / np.log(10)
 
 
+@numpy_defaults()
 def color_map(
     image: BandCube | NDData | CCDData | Mapping[str, CCDData], bands: Sequence[str] = ("g", "r"), *,
     significance: float = 3.0, match_psf: bool | Literal["kernel", "gaussian"] = True,

@@ -48,7 +48,7 @@ def flux_arrays(image, survey=None):
 def _stated_sigma(cube, factor):
     if cube.uncertainty is None:
         return None
-    with np.errstate(divide="ignore"):  # an inverse variance of 0 is a pixel without information
+    with np.errstate(divide="ignore", invalid="ignore"):  # an inverse variance of 0 is a pixel without information
         stated = cube.uncertainty.represent_as(StdDevUncertainty)
     scale = 1.0 if stated.unit in (None, cube.unit) else stated.unit.to(cube.unit)
     return stated.array * (factor * scale)

@@ -10,6 +10,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from scipy import ndimage
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._colors import MAGNITUDE, psf_matched
 from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.gradients._psf import psf_sigmas
@@ -30,6 +31,7 @@ __all__ = ["color_gradient_profile"]
 _FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
+@numpy_defaults()
 def color_gradient_profile(
     image: BandCube | NDData | CCDData | Mapping[str, CCDData], bands: Sequence[str] = ("g", "r"), *,
     radii: Quantity | ArrayLike | None = None, center: tuple[float, float] | SkyCoord | None = None,
@@ -85,6 +87,9 @@ def color_gradient_profile(
     scale = float(np.sqrt(sides[0] * sides[1]))
     ny, nx = good.shape
     center = _center(center, arrays.cube, (ny, nx))
+    if ellipse is not None and (axis_ratio != 1 or u.Quantity(theta, u.deg) != 0):
+        raise ValueError(f"axis_ratio and theta have no effect with ellipse={ellipse!r}, got {axis_ratio!r} and "
+                         f"{theta}")
     if ellipse == "moments":
         axis_ratio, theta = _moments(flux.sum(axis=0), center)
     elif ellipse is not None:

@@ -10,8 +10,10 @@ from scipy.optimize import brentq
 from scipy.signal import fftconvolve
 from scipy.special import ive
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.images import BandCube, like_input
+from astro_galtrans.images._psf import CENTER_TOLERANCE, centred_psf, psf_centers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,7 @@ _SAME = 1e-3  # relative difference of widths that is left alone
 _PENALTY = 1e-6
 
 
+@numpy_defaults()
 def match_psf(
     image: BandCube | NDData | CCDData | Mapping[str, CCDData], to: str | None = None, *,
     method: Literal["kernel", "gaussian"] | None = None, survey: Survey | str | None = None,
@@ -54,9 +57,10 @@ def match_psf(
     Returns
     -------
     BandCube, or the kind of ``image``
-        In the same unit, with the same mask, and ``psf`` where there was one. Around bad pixels the kernel is
-        normalised to the good ones. The uncertainty is that of each pixel by itself, from independent pixels before;
-        neighbours share their noise afterwards. ``meta["psf_match"]`` says what was done.
+        In the same unit, with the same mask, and ``psf`` where there was one. PSF images that are not centered alike
+        do not shift the bands: each is taken about its centroid, and ``psf`` of the result is centered. Around bad
+        pixels the kernel is normalized to the good ones. The uncertainty is that of each pixel by itself, from
+        independent pixels before; neighbors share their noise afterwards. ``meta["psf_match"]`` says what was done.
 
     Raises
     ------
@@ -114,6 +118,7 @@ def matched(arrays, index, to=None, method=None):
     flux = np.where(arrays.good[index], arrays.flux[index], np.nan)
     sigma = None if arrays.sigma is None else np.where(arrays.good[index], arrays.sigma[index], np.nan)
     psf = None if cube.psf is None else np.array(cube.psf[index], dtype=float)
+    centers = None if psf is None else psf_centers(psf)
     if method not in (None, "kernel", "gaussian"):
         raise ValueError(f"method must be None, 'kernel' or 'gaussian', got {method!r}")
     if method == "kernel" and psf is None:
@@ -121,6 +126,8 @@ def matched(arrays, index, to=None, method=None):
     widths = psf_sigmas(cube, index)
     if widths is None:
         return flux, sigma, psf, {"to": None, "method": None, "smoothed": ()}
+    if psf is not None and np.abs(centers - (np.array(psf.shape[1:]) - 1) / 2).max() > CENTER_TOLERANCE:
+        psf = centred_psf(psf, psf.shape[1:])
     method = method or ("gaussian" if psf is None else "kernel")
     target = int(np.argmax(widths)) if to is None else index.index(band_index(cube, to))
     wider = [cube.bands[index[i]] for i in range(len(index)) if widths[i] > widths[target] * (1 + _SAME)]
@@ -129,7 +136,7 @@ def matched(arrays, index, to=None, method=None):
     smoothed = [i for i in range(len(index)) if widths[i] < widths[target] * (1 - _SAME)]
     for i in smoothed:
         if method == "kernel":
-            kernel = _fourier_kernel(psf[i], psf[target])
+            kernel = _fourier_kernel(cube.psf[index[i]], cube.psf[index[target]], centers[target] - centers[i])
         else:
             kernel = _gaussian_kernel(np.sqrt(widths[target]**2 - widths[i]**2))
         flux[i], deviation = _smoothed(flux[i], None if sigma is None else sigma[i], kernel)
@@ -175,13 +182,18 @@ def _gaussian_kernel(sigma):
     return kernel / kernel.sum()
 
 
-def _fourier_kernel(source, target):
-    """What takes one PSF image to another, regularised; of odd sides, normalised to 1."""
+def _fourier_kernel(source, target, offset):
+    """Kernel that takes one PSF image to another, regularized; of odd sides, normalized to 1.
+
+    ``offset`` is that of the target's center from the source's, (y, x) in pixels. It belongs to the images of the
+    PSFs, not to the sky, and the kernel does not have it.
+    """
     shape = [2 * n for n in source.shape]  # room, so that no end of the kernel comes in at the other
     from_psf, to_psf = np.fft.rfft2(source, shape), np.fft.rfft2(target, shape)
     frequencies = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
     laplacian = sum(2 - 2 * np.cos(2 * np.pi * frequency) for frequency in frequencies)
     ratio = to_psf * from_psf.conj() / (np.abs(from_psf)**2 + _PENALTY * laplacian**2)
+    ratio = ratio * np.exp(2j * np.pi * (frequencies[0] * offset[0] + frequencies[1] * offset[1]))
     kernel = np.fft.fftshift(np.fft.irfft2(ratio, shape))
     half = [n // 2 for n in source.shape]
     y, x = shape[0] // 2, shape[1] // 2

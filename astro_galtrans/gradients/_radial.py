@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -97,10 +98,13 @@ def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if flux.ndim != 4 or flux.shape[-2:] != weights.shape[-2:]:
         raise ValueError(f"flux must have shape (n, band, {weights.shape[-2]}, {weights.shape[-1]}), got {flux.shape}")
     n, n_bands = flux.shape[:2]
-    flat = weights.reshape(len(weights), -1).astype(flux.dtype if flux.dtype.kind == "f" else float)
+    kind = flux.dtype if flux.dtype in (np.float32, np.float64) else np.dtype(float)
+    flux = flux.astype(kind, copy=False)
+    flat = weights.reshape(len(weights), -1).astype(kind)
     return (flux.reshape(n * n_bands, -1) @ flat.T).reshape(n, n_bands, len(weights)).astype(float)
 
 
+@numpy_defaults()
 def radial_color_profiles(
     flux: np.ndarray, survey: Survey | str, bands: Sequence[str], radii: ArrayLike | Quantity,
     pixel_scale: float | Quantity | None = None,

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import NDData, StdDevUncertainty
 from astropy.wcs import WCS, Sip
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._flux import band_constants, effective_wavelengths, flux_arrays, pixel_sides
 from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients
 
@@ -98,6 +99,7 @@ class SEDGradients:
         return plot_elements(self, band)
 
 
+@numpy_defaults()
 def sed_gradients(
     image: BandCube | NDData | CCDData | Mapping[str, CCDData], *, survey: Survey | str | None = None,
     softening: Quantity | None = None,

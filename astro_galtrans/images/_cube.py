@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._ccd_write import write_bands as _write_bands
@@ -308,6 +309,7 @@ class BandCube(NDData):
             psf=self.psf_field if self.psf_field is not None or self._psf is None else self._psf[index],
             uncertainty=None if self.uncertainty is None else self.uncertainty.array[index])
 
+    @numpy_defaults()
     def to_unit(
         self, unit: UnitBase | str, *, zero_point: float | Sequence[float] | Mapping[str, float] | None = None,
     ) -> BandCube:
@@ -331,6 +333,8 @@ class BandCube(NDData):
             If counts are on either side and nothing tells their zero point.
         """
         unit = _scales.check_flux_unit(unit)
+        if zero_point is not None and not (_scales.is_counts(unit) or _scales.is_counts(self.unit)):
+            raise ValueError(f"zero_point has no effect on the conversion of {self.unit} to {unit}, got {zero_point!r}")
         own, wanted = self.zero_points, None
         meta = deepcopy(self.meta)
         meta.pop("zero_point", None)

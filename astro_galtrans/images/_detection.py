@@ -12,6 +12,7 @@ from astropy.utils import minversion
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
@@ -30,6 +31,7 @@ _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
 
 
+@numpy_defaults()
 def detect_galaxies(
     image: FrameSet | BandCube | CCDData, band: str = "r", *, threshold: float = 1.5, min_pixels: int = 8,
     kernel_fwhm: float | None = None, max_magnitude: float | None = None, extended_only: bool = False,
@@ -78,6 +80,9 @@ def detect_galaxies(
     --------
     ``galaxies = detect_galaxies(read_frames(paths), max_magnitude=20.5, extended_only=True)``
     """
+    for name, value in (("threshold", threshold), ("min_pixels", min_pixels), ("kernel_fwhm", kernel_fwhm)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value!r}")
     ccd, survey = _image_of(image, band)
     scale = local_pixel_scale(ccd.wcs, ccd.data.shape).to_value(u.arcsec)
     zero_point = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))
@@ -113,6 +118,8 @@ def _image_of(image, band):
     elif isinstance(image, CCDData):
         ccd, survey = image, image.meta.get("survey")
         survey = None if survey is None else get_survey(survey)
+        if image.meta.get("band") not in (None, band):
+            raise BandMismatchError(f"band must be that of the image, {image.meta['band']}, got {band}")
         if survey is not None and band not in survey.band_names:
             raise BandMismatchError(f"survey {survey.name} has bands {', '.join(survey.band_names)}, not {band}")
     else:

@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import io
-import json
 import warnings
 import zlib
 from collections import namedtuple
@@ -17,7 +16,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from astro_galtrans.exceptions import FileFormatError, SurveyError
 from astro_galtrans.images._cube import BandCube
-from astro_galtrans.images._fits_write import LAYOUT, decoded, uncertainty_kinds
+from astro_galtrans.images._fits_write import LAYOUT, meta_of_table, uncertainty_kinds
 from astro_galtrans.surveys import get_survey, same_name
 
 __all__ = ["Part", "cube_of_parts", "find_part", "load_parts", "native", "parse_unit", "plain_wcs"]
@@ -125,7 +124,7 @@ def cube_of_parts(path, parts, survey=None, bands=None):
             native(primary.data), unit=unit, wcs=plain_wcs(header), bands=bands,
             survey=_survey_of_file(path, header.get("SURVEY"), survey),
             mask=None if mask is None else mask.data.astype(bool), psf=None if psf is None else native(psf.data),
-            uncertainty=_read_uncertainty(find_part(parts, "UNCERT")), meta=_read_meta(find_part(parts, "META")))
+            uncertainty=_read_uncertainty(find_part(parts, "UNCERT")), meta=meta_of_table(find_part(parts, "META")))
     except SurveyError:
         raise
     except (ValueError, TypeError) as error:
@@ -155,9 +154,3 @@ def _read_uncertainty(part):
     if kind is None:
         raise ValueError(f"an uncertainty of kind {part.header['UTYPE']}")
     return kind(native(part.data), unit=parse_unit(part.header.get("BUNIT")))
-
-
-def _read_meta(part):
-    if part is None or "JSON" not in (getattr(part.data, "names", None) or ()):
-        return None
-    return {str(row["KEY"]): decoded(json.loads(row["JSON"])) for row in part.data}

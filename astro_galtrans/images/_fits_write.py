@@ -6,14 +6,14 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import _uncertainty
+from astro_galtrans.images._meta import decoded, writable
 
-__all__ = ["LAYOUT", "decoded", "uncertainty_kinds", "write_cube"]
+__all__ = ["LAYOUT", "meta_of_table", "uncertainty_kinds", "write_cube"]
 
 # Version of the layout; it stands in the header, so that a reader refuses a newer one instead of guessing.
 LAYOUT = 1
@@ -98,59 +98,30 @@ def _wcs_header(wcs):
 
 
 def _meta_table(meta):
-    rows = []
-    for key, value in meta.items():
-        try:
-            rows.append((str(key), json.dumps(_encoded(value))))
-        except TypeError:
-            warnings.warn(
-                f"meta[{key!r}] is a {type(value).__name__} or holds something that FITS cannot take; "
-                "it is not written",
-                GaltransWarning, stacklevel=4)
-    # Bytes in ASCII: json escapes the rest, and a character column of FITS holds nothing else.
+    rows = [(_ascii(key), json.dumps(value)) for key, value in writable(meta, stacklevel=4).items()]
     columns = []
     for name, texts in zip(("KEY", "JSON"), zip(*rows)):
-        columns.append(fits.Column(name=name, format=f"{max(map(len, texts))}A", array=list(texts)))
+        columns.append(fits.Column(name=name, format=f"{max(1, *map(len, texts))}A", array=list(texts)))
     return fits.BinTableHDU.from_columns(columns, name="META")
 
 
-def _encoded(value):
-    """``value`` as what JSON has, with a tag on what it has not."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return _encoded(value.item())
-    if isinstance(value, fits.Header):
-        return {"__header__": value.tostring(sep="\n")}
-    if isinstance(value, u.UnitBase):
-        return {"__unit__": value.to_string()}
-    if isinstance(value, u.Quantity):
-        return {"__quantity__": np.asarray(value.value).tolist(), "unit": value.unit.to_string()}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
-        return {"__array__": value.tolist(), "dtype": value.dtype.str}
-    if isinstance(value, tuple):
-        return {"__tuple__": [_encoded(item) for item in value]}
-    if isinstance(value, list):
-        return [_encoded(item) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _encoded(item) for key, item in value.items()}
-    raise TypeError(type(value).__name__)
+def _ascii(key):
+    """A key in ASCII, as JSON escapes it: a character column of FITS holds nothing else, and no spaces at its end."""
+    text = json.dumps(key)[1:-1]
+    stripped = text.rstrip(" ")
+    return stripped + r"\u0020" * (len(text) - len(stripped))
 
 
-def decoded(value):
-    """The inverse of the encoding of meta."""
-    if isinstance(value, list):
-        return [decoded(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "__header__" in value:
-        return fits.Header.fromstring(value["__header__"], sep="\n")
-    if "__unit__" in value:
-        return u.Unit(value["__unit__"])
-    if "__quantity__" in value:
-        return u.Quantity(value["__quantity__"], value["unit"])
-    if "__array__" in value:
-        return np.array(value["__array__"], dtype=value["dtype"])
-    if "__tuple__" in value:
-        return tuple(decoded(item) for item in value["__tuple__"])
-    return {key: decoded(item) for key, item in value.items()}
+def meta_of_table(part):
+    """The meta in a table that `_meta_table` made; None where it is another table."""
+    if part is None or "JSON" not in (getattr(part.data, "names", None) or ()):
+        return None
+    found = {}
+    for row in part.data:
+        key = str(row["KEY"])
+        try:
+            key = json.loads(f'"{key}"')
+        except json.JSONDecodeError:  # a backslash or a quote in a file of the first version
+            pass
+        found[key] = decoded(json.loads(row["JSON"]))
+    return found

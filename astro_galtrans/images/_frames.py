@@ -11,7 +11,7 @@ from astropy.nddata import CCDData, PartialOverlapError
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
-from astro_galtrans.images._parts import parse_bands
+from astro_galtrans.images._parts import as_float, parse_bands
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._stack import stack_bands
@@ -183,17 +183,18 @@ class FrameSet:
 
 
 def _cut(image, window, wcs=None):
-    """A window of a single-band image with everything."""
+    """A window of a single-band image with everything, in floating point, for it may reach beyond the image."""
     mask, spread = image.mask, image.uncertainty
+    pixels = as_float(image.data)
     if mask is None and not window.inside:
         mask = np.zeros(image.data.shape, dtype=bool)
     if not window.overlaps:
-        data = np.full(window.shape, np.nan, dtype=image.data.dtype)
+        data = np.full(window.shape, np.nan, dtype=pixels.dtype)
     else:
-        data = window.take(image.data, np.nan)
+        data = window.take(pixels, np.nan)
     return CCDData(
         data, unit=image.unit, meta=deepcopy(image.meta), psf=image.psf,
         wcs=shifted_wcs(image.wcs, window.x0, window.y0, window.shape) if wcs is None else wcs,
         mask=None if mask is None else window.take(mask, True),
         uncertainty=None if spread is None else _uncertainty.like(
-            spread, window.take(spread.array, _uncertainty.EMPTY[type(spread)]), spread.unit))
+            spread, window.take(as_float(spread.array), _uncertainty.EMPTY[type(spread)]), spread.unit))

@@ -7,7 +7,24 @@ from astropy.utils.masked import Masked
 
 from astro_galtrans.exceptions import BandMismatchError
 
-__all__ = ["band_meta", "checked_data", "checked_mask", "checked_psf", "parse_bands"]
+__all__ = ["as_float", "band_meta", "checked_data", "checked_mask", "checked_psf", "parse_bands"]
+
+
+# Part of the sum of a PSF that its negative pixels may have: noise in the wings has less, a wrong background more.
+_MAX_NEGATIVE = 0.5
+
+
+def as_float(array):
+    """``array`` itself if it is float32 or float64 in native byte order, else a copy in the nearest such type.
+
+    Integers, booleans and half precision hold neither NaN nor the results of resampling.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind == "b":
+        return array.astype(np.float32)
+    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and array.dtype.itemsize < 4):
+        return array.astype(np.result_type(array.dtype.newbyteorder("="), np.float32))
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def parse_bands(bands):
@@ -42,10 +59,7 @@ def checked_data(data, unit, default_unit):
         raise TypeError(f"data must hold real numbers, got dtype {data.dtype}")
     if data.ndim != 3 or 0 in data.shape:
         raise ValueError(f"data must have shape (band, y, x) with no empty axis, got {data.shape}")
-    if data.dtype.kind != "f" or data.dtype.itemsize < 4:
-        data = data.astype(np.result_type(data.dtype, np.float32))
-    if not data.dtype.isnative:
-        data = data.astype(data.dtype.newbyteorder("="))
+    data = as_float(data)
     if unit is None:
         unit = own_unit if own_unit is not None else default_unit
         if unit is None:
@@ -76,22 +90,25 @@ def checked_mask(mask, other, shape):
     return np.broadcast_to(np.logical_or(*masks) if len(masks) == 2 else masks[0], shape).copy()
 
 
-def checked_psf(psf, n_bands):
+def checked_psf(psf, n_bands, name="psf"):
     """The PSF of each band, shape (band, py, px), each of sum 1; None for None."""
     if psf is None:
         return None
     psf = np.asarray(psf)
     if psf.dtype.kind not in "fiu":
-        raise TypeError(f"psf must hold real numbers, got dtype {psf.dtype}")
+        raise TypeError(f"{name} must hold real numbers, got dtype {psf.dtype}")
     if psf.ndim == 2:
         psf = np.repeat(psf[np.newaxis], n_bands, axis=0)
     if psf.ndim != 3 or psf.shape[0] != n_bands or 0 in psf.shape:
-        raise ValueError(f"psf must have shape ({n_bands}, py, px) or (py, px), got {psf.shape}")
+        raise ValueError(f"{name} must have shape ({n_bands}, py, px) or (py, px), got {psf.shape}")
     sums = psf.sum(axis=(1, 2), dtype=float)
     if not np.all(np.isfinite(sums)) or np.any(sums <= 0):
-        raise ValueError(f"psf must be finite with a positive sum in each band, got sums {sums}")
-    if psf.dtype.kind != "f":
-        psf = psf.astype(np.float32)
+        raise ValueError(f"{name} must be finite with a positive sum in each band, got sums {sums}")
+    negative = -np.minimum(psf, 0).sum(axis=(1, 2), dtype=float)
+    if np.any(negative > _MAX_NEGATIVE * sums):
+        raise ValueError(f"{name} must be mostly positive, its negative pixels have {(negative / sums).round(3)} of "
+                         "the sum; subtract the background of the star first")
+    psf = as_float(psf)
     if np.all(np.abs(sums - 1) < 1e-6):
         return psf
     return (psf / sums[:, np.newaxis, np.newaxis]).astype(psf.dtype)

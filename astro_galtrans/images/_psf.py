@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images._parts import as_float
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.wcs import WCS
 
-__all__ = ["FieldPSF", "centred_psf", "resampled_psf", "stacked_psfs"]
+__all__ = ["CENTER_TOLERANCE", "FieldPSF", "centred_psf", "psf_centers", "resampled_psf", "stacked_psfs"]
+
+# Pixels by which a PSF may miss the middle of its image before it is moved there with a spline.
+CENTER_TOLERANCE = 0.01
 
 
 class FieldPSF:
@@ -137,6 +141,7 @@ def resampled_psf(psf, jacobian):
     jacobian : ndarray
         How old pixels change with new ones, ``[[dx/dX, dx/dY], [dy/dX, dy/dY]]``.
     """
+    psf = as_float(psf)
     if np.allclose(jacobian, np.eye(2), atol=2e-3):
         return psf
     planes = psf if psf.ndim == 3 else psf[np.newaxis]
@@ -167,12 +172,62 @@ def stacked_psfs(bands, psfs):
 
 
 def centred_psf(psf, side):
-    """PSFs of shape (band, y, x) around the same centre with ``side`` pixels a side, each of sum 1.
+    """PSFs of shape (band, y, x), each moved to the middle of an image of ``side`` pixels and normalized to sum 1.
 
-    The centre of one with an even number of pixels is a corner. Where it becomes a pixel, or the reverse, the image is
-    moved by half a pixel with a cubic spline.
+    ``side`` is one number or (ny, nx). The centroid of each PSF decides, so that PSFs whose stars are not centered
+    alike, or have their peak at ``n / 2`` of an even number of pixels, end up centered alike. The images are moved
+    with a cubic spline.
     """
-    rows, columns = (np.arange(side) + (length - side) / 2 for length in psf.shape[1:])
-    grid = np.meshgrid(rows, columns, indexing="ij")
-    out = np.stack([ndimage.map_coordinates(plane.astype(float), grid, order=3, mode="constant") for plane in psf])
+    middle = (np.array(psf.shape[1:]) - 1) / 2
+    centers = psf_centers(psf)
+    near = np.abs(centers - middle).max(axis=1, keepdims=True) < CENTER_TOLERANCE
+    out = []
+    for plane, center in zip(psf, np.where(near, middle, centers)):
+        places = (np.arange(n) - (n - 1) / 2 + one for n, one in zip(np.broadcast_to(side, 2), center))
+        grid = np.meshgrid(*places, indexing="ij")
+        out.append(ndimage.map_coordinates(plane.astype(float), grid, order=3, mode="constant"))
+    out = np.stack(out)
     return out / out.sum(axis=(1, 2), keepdims=True)
+
+
+def psf_centers(images):
+    """Centroids of the cores of PSFs, robust against their wings, noise and single bright pixels.
+
+    The centroid is that in a round Gaussian window of about the width of the core, which starts at the peak of the
+    smoothed image and is iterated.
+
+    Parameters
+    ----------
+    images : ndarray
+        Shape ``(n, y, x)``.
+
+    Returns
+    -------
+    ndarray of shape (n, 2)
+        ``(y, x)`` in pixels.
+
+    Raises
+    ------
+    ValueError
+        If an image has no core.
+    """
+    images = np.asarray(images, dtype=float)
+    smooth = ndimage.gaussian_filter(images, (0, 1, 1), mode="constant")
+    flat = smooth.reshape(len(images), -1)
+    center = np.stack(np.unravel_index(flat.argmax(axis=1), images.shape[1:]), axis=-1).astype(float)
+    core = np.count_nonzero(flat > flat.max(axis=1, keepdims=True) / 2, axis=1)
+    twice_variance = np.maximum(core / np.pi, 0.5)[:, np.newaxis] / np.log(2)
+    axes = [np.arange(side) for side in images.shape[1:]]
+    for _ in range(50):
+        windows = [np.exp(-(axis - one[:, np.newaxis])**2 / twice_variance) for axis, one in zip(axes, center.T)]
+        along_y = np.einsum("nyx,nx->ny", images, windows[1]) * windows[0]
+        along_x = np.einsum("nyx,ny->nx", images, windows[0]) * windows[1]
+        total = along_y.sum(axis=1)
+        if not np.all(total > 0):
+            raise ValueError("psf must have a core with positive flux")
+        # Twice the step, for the window halves the displacement of a profile of its own width.
+        step = 2 * (np.stack([along_y @ axes[0], along_x @ axes[1]], axis=-1) / total[:, np.newaxis] - center)
+        center += step
+        if np.abs(step).max() < 1e-8:
+            break
+    return center

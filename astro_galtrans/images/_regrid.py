@@ -10,9 +10,11 @@ from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy import ndimage
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
+from astro_galtrans.images._parts import as_float
 from astro_galtrans.images._psf import resampled_psf
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ __all__ = ["regrid"]
 _METHODS = ("bicubic", "bilinear", "exact", "adaptive")
 
 
+@numpy_defaults()
 def regrid(
     image: BandCube | CCDData, wcs: WCS, shape: tuple[int, ...], *,
     method: Literal["bicubic", "bilinear", "exact", "adaptive"] | None = None,
@@ -48,7 +51,8 @@ def regrid(
     Returns
     -------
     BandCube or `~astropy.nddata.CCDData`
-        Of the kind that came in. Pixels that touch a bad pixel or have no image under them are masked, the latter NaN.
+        Of the kind that came in, in float32 or float64: integers, booleans and half precision become the nearest of
+        the two. Pixels that touch a bad pixel or have no image under them are masked, the latter NaN.
         ``meta["regrid"]`` tells the method and the area ratio in the middle.
 
     Notes
@@ -71,7 +75,7 @@ def regrid(
     if method is not None and method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
     if image.data.shape[-2:] == shape and same_grid(image.wcs, wcs, shape, tolerance=1e-4):
-        return deepcopy(image)
+        return _in_floating_point(image)
     jacobian, ratio = _jacobian(image.wcs, wcs, shape)
     middle = float(ratio[shape[0] // 2, shape[1] // 2])
     method = method or ("exact" if middle > 1.5 else "bicubic")
@@ -105,9 +109,19 @@ def regrid(
         uncertainty=None if spread is None else _uncertainty.like(image.uncertainty, spread[0], image.uncertainty.unit))
 
 
+def _in_floating_point(image):
+    """A copy of the image, in floating point as on every other grid."""
+    out = deepcopy(image)
+    if isinstance(out, CCDData):
+        out.data = as_float(out.data)
+        if out.uncertainty is not None:
+            out.uncertainty.array = as_float(out.uncertainty.array)
+    return out
+
+
 def _planes(image):
     """Data, variance or None, and what is bad, each of shape (plane, y, x)."""
-    data = image.data if image.data.ndim == 3 else image.data[np.newaxis]
+    data = as_float(image.data if image.data.ndim == 3 else image.data[np.newaxis])
     bad = ~np.isfinite(data)
     if image.mask is not None:
         bad |= np.asarray(image.mask, dtype=bool)

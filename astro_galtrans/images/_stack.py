@@ -10,9 +10,10 @@ from astropy.io import fits
 from astropy.nddata import NDData
 
 from astro_galtrans.exceptions import SurveyError
+from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import same_grid
-from astro_galtrans.images._parts import parse_bands
+from astro_galtrans.images._parts import as_float, parse_bands
 from astro_galtrans.images._psf import stacked_psfs
 from astro_galtrans.surveys import get_survey
 
@@ -121,10 +122,10 @@ def _check_grids(bands, parts):
 def _in_unit(band, part, unit):
     """Data in ``unit`` and uncertainty that goes with them."""
     if part.unit == unit:
-        return part.data, part.uncertainty
+        return as_float(part.data), part.uncertainty
     if part.unit is None or unit is None or not part.unit.is_equivalent(unit):
         raise ValueError(f"band {band} is in {part.unit}, the first band in {unit}")
-    return part.data * part.unit.to(unit), part.uncertainty
+    return as_float(part.data) * part.unit.to(unit), part.uncertainty
 
 
 def _stacked_masks(parts):
@@ -145,7 +146,7 @@ def _stacked_uncertainties(bands, uncertainties):
     if not _all_or_none("uncertainty", bands, uncertainties):
         return None
     kind = type(uncertainties[0])
-    alike = [one if type(one) is kind else one.represent_as(kind) for one in uncertainties]
+    alike = [_uncertainty.as_kind(one, kind) for one in uncertainties]
     units = [one.unit for one in alike]
     if None in units or len(set(units)) == 1:
         return kind(np.stack([one.array for one in alike]), unit=units[0])

@@ -3,7 +3,9 @@
 import numpy as np
 from astropy.nddata import InverseVariance, NDUncertainty, StdDevUncertainty, VarianceUncertainty
 
-__all__ = ["EMPTY", "POWERS", "checked", "inverse_variance", "like", "scaled"]
+from astro_galtrans.images._parts import as_float
+
+__all__ = ["EMPTY", "POWERS", "as_kind", "checked", "inverse_variance", "like", "scaled"]
 
 # The power of the flux unit that each kind has, and what it says of a pixel that was never seen.
 POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
@@ -39,11 +41,20 @@ def checked(uncertainty, shape, unit):
     if np.iscomplexobj(array) or array.dtype.kind not in "fiu":
         raise TypeError(f"uncertainty must hold real numbers, got dtype {array.dtype}")
     expected = unit ** POWERS[kind]
+    array = as_float(array)
     if uncertainty.unit is not None and uncertainty.unit != expected:
         if not uncertainty.unit.is_equivalent(expected):
             raise ValueError(f"uncertainty must be in {expected} for data in {unit}, got {uncertainty.unit}")
         array = array * uncertainty.unit.to(expected)
     return kind(array, unit=expected, copy=False)
+
+
+def as_kind(uncertainty, kind):
+    """``uncertainty`` as another of the three kinds, computed in floating point."""
+    if type(uncertainty) is kind:
+        return uncertainty
+    with np.errstate(divide="ignore", invalid="ignore"):  # an inverse variance of 0 is a pixel without information
+        return like(uncertainty, as_float(uncertainty.array), uncertainty.unit).represent_as(kind)
 
 
 def scaled(uncertainty, factors):
@@ -53,7 +64,7 @@ def scaled(uncertainty, factors):
 
 def inverse_variance(uncertainty, factors=None):
     """Inverse variance as an array, of data multiplied by ``factors``; not finite or not positive where unknown."""
-    array, kind = uncertainty.array, _kind(uncertainty)
+    array, kind = as_float(uncertainty.array), _kind(uncertainty)
     with np.errstate(all="ignore"):
         if kind is InverseVariance:
             return array if factors is None else array / factors**2

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._kinds import as_band_cube
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["flux_and_weight"]
 
 
+@numpy_defaults()
 def flux_and_weight(
     image: BandCube | NDData | CCDData | Mapping[str, CCDData], *, survey: Survey | str | None = None,
     copy: bool = True,

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from astro_galtrans._utils.torch_state import torch_defaults
+
 __all__ = ["Objective", "available_objectives", "build_objective", "flux_error_nll", "register_objective"]
 
 _registry = {}
@@ -69,6 +71,7 @@ def objective_class(name):
     return _registry[name]
 
 
+@torch_defaults()
 def build_objective(name, **options):
     """Build an objective from its registered name.
 

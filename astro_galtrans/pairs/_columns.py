@@ -1,9 +1,9 @@
 """What a set of pairs on disk holds beside images: one array a column, and no Python objects."""
 
-import json
-
 import numpy as np
 from astropy.table import Table
+
+from astro_galtrans.images._meta import decoded, writable
 
 __all__ = ["get_catalog", "get_column", "put_catalog", "put_column"]
 
@@ -16,7 +16,7 @@ def put_column(group, name, values):
         encoded = np.char.encode(values, "utf-8")
         width = max(encoded.dtype.itemsize, 1)
         values = np.frombuffer(encoded.astype(f"S{width}").tobytes(), np.uint8).reshape(*values.shape, width)
-    elif values.dtype.kind not in "biuf":
+    elif values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
         raise TypeError(f"column {name!r} cannot be written: it holds {values.dtype}, not numbers or strings")
     if values.dtype.byteorder == ">":
         values = values.astype(values.dtype.newbyteorder("="))
@@ -53,16 +53,13 @@ def put_catalog(group, catalog):
         if mask is not None and np.any(mask):
             put_column(group, f"{key}_mask", np.asarray(mask))
         columns.append({"name": name, "key": key, "unit": None if column.unit is None else column.unit.to_string(),
-                        "description": column.description, "masked": bool(mask is not None and np.any(mask))})
-    try:
-        meta = json.loads(json.dumps(dict(catalog.meta)))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"catalog.meta cannot be written, it holds more than JSON does: {error}") from error
-    return {"columns": columns, "meta": meta}
+                        "description": column.description, "masked": bool(mask is not None and np.any(mask)),
+                        "meta": writable(column.meta, f"catalog[{name!r}].meta", refuse=True)})
+    return {"columns": columns, "meta": writable(catalog.meta, "catalog.meta", refuse=True)}
 
 
 def get_catalog(group, described):
-    catalog = Table(meta=described["meta"], masked=False)
+    catalog = Table(meta=decoded(described["meta"]), masked=False)
     for column in described["columns"]:
         values = get_column(group, column["key"])
         if column["masked"]:
@@ -70,4 +67,5 @@ def get_catalog(group, described):
         catalog[column["name"]] = values
         catalog[column["name"]].unit = column["unit"]
         catalog[column["name"]].description = column["description"]
+        catalog[column["name"]].meta.update(decoded(column.get("meta", {})))
     return catalog

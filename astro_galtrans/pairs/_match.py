@@ -10,6 +10,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
 from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources, read_table
@@ -54,6 +55,7 @@ _SIDE_DESCRIPTIONS = {
 }
 
 
+@numpy_defaults()
 def match_pairs(
     catalog: Table | str | PathLike,
     input: Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet | Table | Sequence[Any],
@@ -157,6 +159,12 @@ def match_pairs(
         If files are missing or cannot be written.
     """
     _check(resample, background, neighbours, drop, path, resume, input_size, target_size, min_coverage)
+    if overwrite and path is None:
+        raise ValueError("overwrite has no effect without path, got overwrite=True")
+    if target_catalog is None and u.Quantity(match_radius) != 1 * u.arcsec:
+        raise ValueError(f"match_radius has no effect without target_catalog, got {match_radius}")
+    if isinstance(max_open, bool) or not isinstance(max_open, (int, np.integer)) or max_open < 1:
+        raise ValueError(f"max_open must be an integer of at least 1, got {max_open!r}")
     sources = read_sources(catalog, ra=ra, dec=dec, unit=unit, redshift=redshift, id=id)
     checked_ids(sources.ids, len(sources.ids))
     counterpart = _counterparts(sources, target_catalog, match_radius)

@@ -1,8 +1,5 @@
 """The images of one survey as a user has them: tiles in files or memory, or a file for each object."""
 
-import bz2
-import glob
-import gzip
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -11,17 +8,15 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import NDData
 from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from scipy.spatial import cKDTree
 
+from astro_galtrans._utils.files import first_image, listed_files
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
 from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, stack_bands
 from astro_galtrans.pairs._match_catalog import read_table
 
 __all__ = ["Cutouts", "Opened", "Tiles", "images_of"]
-
-_SUFFIXES = (".fits", ".fit", ".fits.bz2", ".fits.gz", ".fits.fz")
 
 
 def images_of(images, side, survey, bands, options, max_open):
@@ -34,6 +29,9 @@ def images_of(images, side, survey, bands, options, max_open):
         raise ValueError(f"{side} must name at least one image, got none")
     if any(_is_pattern(one) for one in listed):
         raise ValueError(f"{side} is either one pattern with {{id}}, or tiles, and not both")
+    if options and any(isinstance(one, (BandCube, FrameSet)) for one in listed):
+        raise ValueError(f"{side}_options are of reading files and have no effect on images in memory, got "
+                         f"{', '.join(options)}")
     return Tiles(listed, side, survey, bands, options, max_open)
 
 
@@ -49,7 +47,7 @@ def _listed(images, side):
     if isinstance(images, Table) or (isinstance(images, (str, Path)) and Path(images).suffix in (".ecsv", ".csv")):
         return _of_table(images, side)
     if isinstance(images, (str, Path)):
-        return _of_path(images)
+        return listed_files(images)
     if isinstance(images, dict) or isinstance(images, (NDData, FrameSet)):
         images = [images]
     if not isinstance(images, (list, tuple)):
@@ -68,17 +66,6 @@ def _listed(images, side):
         else:
             tiles.append(as_band_cube(one))
     return tiles
-
-
-def _of_path(path):
-    """The FITS files of a folder or pattern, each a tile of its own, or the one file."""
-    if Path(path).is_dir():
-        found = sorted(file for file in Path(path).iterdir() if file.name.lower().endswith(_SUFFIXES))
-    else:
-        found = [Path(path)] if Path(path).is_file() else [Path(file) for file in sorted(glob.glob(str(path)))]
-    if not found:
-        raise FileNotFoundError(f"no such FITS file or folder of them: {path}")
-    return found
 
 
 def _of_table(table, side):
@@ -170,21 +157,12 @@ def _image_header(path):
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        for suffix, unpack in ((".bz2", bz2.open), (".gz", gzip.open)):
-            if path.name.lower().endswith(suffix):
-                with unpack(path) as stream:
-                    header = fits.Header.fromfile(stream)
-                if header.get("NAXIS", 0) >= 2:
-                    return header
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyUserWarning)  # whoever reads the pixels tells that they are cut off
-            with fits.open(path) as parts:
-                for part in parts:
-                    if part.is_image and part.header.get("NAXIS", 0) >= 2:
-                        return part.header.copy()
+        header, _ = first_image(path)
     except (OSError, EOFError, ValueError, KeyError) as error:
         raise FileFormatError(f"{path} is not a FITS file: {error}") from error
-    raise FileFormatError(f"{path} holds no image")
+    if header is None:
+        raise FileFormatError(f"{path} holds no image")
+    return header
 
 
 def _geometry(source, options):

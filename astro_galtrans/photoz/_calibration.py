@@ -8,6 +8,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._neighbors import FeatureSpace, feature_array
 from astro_galtrans.photoz._pdf import RedshiftPDF
@@ -146,7 +147,7 @@ class PITCalibration:
         table = None if features is None else feature_array(features, len(pdf))[good]
         basis = _basis(pdf.device)
         chosen = pdf.select(np.flatnonzero(good))
-        pit, density = (torch.as_tensor(function(z_spec[good])) for function in (chosen.pit, chosen.density_at))
+        pit, density = (as_tensor(function(z_spec[good])) for function in (chosen.pit, chosen.density_at))
         pit = pit.to(basis.nodes)
         bins = basis.bins_of(pit)
         share = torch.from_numpy(weights[good] / weights[good].mean()).to(basis.nodes)
@@ -188,13 +189,13 @@ class PITCalibration:
         """
         _check_pdf(pdf)
         basis, density = _basis(pdf.device), pdf.density
-        grid = torch.as_tensor(pdf.grid).to(basis.nodes)
-        result = torch.empty_like(torch.as_tensor(density))
+        grid = as_tensor(pdf.grid).to(basis.nodes)
+        result = torch.empty_like(as_tensor(density))
         masses = self._rows_of_weights(basis, features, len(pdf))
         block = max(1, _BLOCK // len(grid))
         for start in range(0, len(pdf), block):
             rows = slice(start, start + block)
-            part = torch.as_tensor(density[rows]).to(basis.nodes)
+            part = as_tensor(density[rows]).to(basis.nodes)
             made = _calibrated(basis, masses if len(masses) == 1 else masses[rows], grid, torch.nan_to_num(part))
             result[rows] = torch.where(torch.isnan(part), part, made).to(result.dtype)
         result = result if isinstance(density, torch.Tensor) else result.numpy()
@@ -327,7 +328,7 @@ def _usable(pdf, z_spec, weights):
     weights = np.ones(len(pdf)) if weights is None else _column(weights, len(pdf), "weights")
     if np.any(weights < 0):
         raise ValueError("weights must not be negative")
-    valid = torch.as_tensor(pdf.valid).cpu().numpy()
+    valid = as_tensor(pdf.valid).cpu().numpy()
     good = valid & np.isfinite(z_spec) & np.isfinite(weights) & (weights > 0)
     if good.sum() < _FEWEST:
         raise ValueError(f"a calibration needs at least {_FEWEST} galaxies with a density and a redshift, got "

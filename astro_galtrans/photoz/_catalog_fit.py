@@ -7,6 +7,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.photoz._catalog import PARTS, CatalogEstimator, ColumnModel, catalog_columns, network_inputs
 from astro_galtrans.photoz._columns import ColumnEncoder, same_columns
 from astro_galtrans.photoz._config import CatalogConfig
@@ -58,6 +59,7 @@ def _sample(part, encoder, grid, config, device):
     return Sample((inputs,), Targets(redshift[usable], grid, config, device))
 
 
+@torch_defaults()
 def fit_catalog_estimator(
     magnitudes: ArrayLike | torch.Tensor | Table, redshift: ArrayLike, *,
     errors: ArrayLike | torch.Tensor | Table | None = None, features: ArrayLike | torch.Tensor | Table | None = None,

@@ -5,6 +5,8 @@ import torch
 from astropy.table import Table
 from torch import nn
 
+from astro_galtrans._utils.torch_state import as_tensor
+
 __all__ = ["ColumnEncoder", "column_values", "same_columns"]
 
 _CLIP = 8.0
@@ -96,4 +98,4 @@ class ColumnEncoder(nn.Module):
         scale = np.where(width > 1e-9, width, np.where(spread > 1e-9, spread, 1.0))
         missing = np.isnan(values).any(axis=0)
         for buffer, value in ((self.centre, centre), (self.scale, scale), (self.can_miss, missing)):
-            buffer.copy_(torch.as_tensor(value))
+            buffer.copy_(as_tensor(value))

@@ -8,6 +8,7 @@ from typing import Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._piecewise import blocks
 
@@ -32,7 +33,7 @@ def _floating(values, name):
 
 
 def _edges(grid, like, name):
-    grid = torch.as_tensor(np.array(grid, dtype=float) if not isinstance(grid, torch.Tensor) else grid)
+    grid = as_tensor(np.array(grid, dtype=float) if not isinstance(grid, torch.Tensor) else grid)
     grid = grid.to(device=like.device, dtype=like.dtype)
     if grid.ndim != 1 or grid.numel() < 2 or not bool((torch.diff(grid) > 0).all()):
         raise ValueError(f"{name} must be at least 2 increasing redshifts, got the shape {tuple(grid.shape)}")

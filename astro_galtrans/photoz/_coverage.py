@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import calibration_error, sorted_levels
 
@@ -59,8 +60,8 @@ def coverage(pdf: RedshiftPDF, z_spec: ArrayLike, levels: ArrayLike | None = Non
         raise ValueError("pdf has no galaxy that is not masked")
     valid = pdf._valid
     regions = {
-        "central": (2 * torch.as_tensor(pdf.pit(z_spec)).to(pdf.device)[valid] - 1).abs(),
-        "highest_density": torch.as_tensor(pdf.credible_level(z_spec)).to(pdf.device)[valid],
+        "central": (2 * as_tensor(pdf.pit(z_spec)).to(pdf.device)[valid] - 1).abs(),
+        "highest_density": as_tensor(pdf.credible_level(z_spec)).to(pdf.device)[valid],
     }
     counts = pdf.counts
     table = Table({"level": levels}, meta={**counts, "n": counts["n"] - counts["n_masked"]})

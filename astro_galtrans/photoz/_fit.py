@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._columns import column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
@@ -90,6 +91,7 @@ def _divided(given, names, validation, config, pixel_scale):
     return (*given, rows), held
 
 
+@torch_defaults()
 def fit_redshift_estimator(
     flux: ArrayLike | torch.Tensor, redshift: ArrayLike, *, survey: Survey | str,
     weight: ArrayLike | torch.Tensor | None = None, features: ArrayLike | torch.Tensor | Table | None = None,

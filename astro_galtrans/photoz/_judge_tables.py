@@ -7,6 +7,7 @@ import torch
 from astropy.table import Table
 from scipy import stats
 
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
 from astro_galtrans.photoz._bins import binned_point_metrics
@@ -66,7 +67,7 @@ def _intervals(pdf, z_spec, options):
 def _each(pdf, z_spec):
     """For each galaxy what the metrics of `_MEANS` are the means of."""
     pit, at = as_numpy(pdf.pit(z_spec)).astype(float), as_numpy(pdf.density_at(z_spec)).astype(float)
-    grid, density = torch.as_tensor(pdf.grid), torch.as_tensor(pdf.density)
+    grid, density = as_tensor(pdf.grid), as_tensor(pdf.density)
     square = as_numpy(_piecewise.integral_of_square(grid, density)).astype(float)
     columns = [as_numpy(pdf.crps(z_spec)).astype(float), square - 2 * at, -np.log(np.maximum(at, 1e-10)),
                (pit < 1e-4) | (pit > 1 - 1e-4), np.abs(pit - 0.5) <= 0.34, np.abs(pit - 0.5) <= 0.475]

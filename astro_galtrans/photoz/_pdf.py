@@ -8,6 +8,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _construct, _convert, _display, _piecewise, _regrid
 
@@ -21,7 +22,7 @@ _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
 def _as_grid(grid, like):
-    values = torch.as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(grid, dtype=float))
+    values = as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(grid, dtype=float))
     values = values.detach().to(device=like.device, dtype=like.dtype)
     if values.ndim != 1 or values.numel() < 2:
         raise ValueError(f"grid must be one-dimensional with at least 2 points, got shape {tuple(values.shape)}")

@@ -14,9 +14,10 @@ _TAIL_SIGMAS = (-4.0, -3.5, -3.0, -2.5, -2.0)
 
 
 def _nodes():
-    tail = torch.special.ndtr(torch.tensor(_TAIL_SIGMAS, dtype=torch.float64))
-    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    return torch.cat([ends[:1], tail, torch.arange(1, 20, dtype=torch.float64) / 20, 1 - tail.flip(0), ends[1:]])
+    tail = torch.special.ndtr(torch.tensor(_TAIL_SIGMAS, dtype=torch.float64, device="cpu"))
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device="cpu")
+    inner = torch.arange(1, 20, dtype=torch.float64, device="cpu")
+    return torch.cat([ends[:1], tail, inner / 20, 1 - tail.flip(0), ends[1:]])
 
 
 class PITBasis:
@@ -34,7 +35,7 @@ class PITBasis:
     def __init__(self, device, dtype):
         place = {"device": device, "dtype": dtype}
         nodes = _nodes()
-        parts = torch.arange(_BINS_OF_CELL, dtype=torch.float64) / _BINS_OF_CELL
+        parts = torch.arange(_BINS_OF_CELL, dtype=torch.float64, device="cpu") / _BINS_OF_CELL
         edges = (nodes[:-1, None] + parts * torch.diff(nodes)[:, None]).flatten()
         edges = torch.cat([edges, nodes[-1:]])
         centres = 0.5 * (edges[1:] + edges[:-1])

@@ -8,6 +8,7 @@ from typing import Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
 
@@ -62,7 +63,7 @@ def _new_grid(pdf, grid, name, outside):
     points = pdf._in(grid, name)
     if points.ndim != 1 or points.numel() < 2 or not bool((torch.diff(points) > 0).all()):
         raise ValueError(f"{name} must be at least 2 increasing redshifts, got the shape {tuple(points.shape)}")
-    lost = torch.as_tensor(1 - np.diff(_numpy(pdf.cdf(_numpy(points)[[0, -1]])), axis=1)[:, 0])
+    lost = as_tensor(1 - np.diff(_numpy(pdf.cdf(_numpy(points)[[0, -1]])), axis=1)[:, 0])
     count = int((lost > 1e-3).sum())
     if count and outside == "raise":
         raise ValueError(

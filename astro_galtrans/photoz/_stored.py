@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.photoz._members import mean_density
 from astro_galtrans.photoz._pdf import RedshiftPDF
 
@@ -50,6 +51,7 @@ class StoredEstimator:
     _config_class: Any = None
     _description_key = ""
 
+    @torch_defaults()
     def __init__(
         self, description: dict[str, Any], grid: ArrayLike, config: EstimatorConfig | CatalogConfig,
         models: list[Any] | None = None, history: dict[str, list] | None = None,
@@ -84,7 +86,7 @@ class StoredEstimator:
         models = [model.to(device).eval() for model in self._models]
         parts = []
         try:
-            with torch.inference_mode():
+            with torch_defaults(), torch.inference_mode():
                 for start in range(0, n, batch_size):
                     inputs, usable = batch(slice(start, start + batch_size))
                     density = mean_density(models, [self._logits(model, inputs) for model in models])
@@ -93,7 +95,7 @@ class StoredEstimator:
         finally:
             for model in models:
                 model.to("cpu")
-        density = torch.cat(parts) if parts else torch.zeros((0, len(self.grid)))
+        density = torch.cat(parts) if parts else torch.zeros((0, len(self.grid)), dtype=torch.float32, device="cpu")
         return RedshiftPDF(self.grid, density.clone() if as_tensor else density.numpy(), on_invalid="mask")
 
     def _logits(self, model, inputs):
@@ -143,7 +145,7 @@ class StoredEstimator:
         states = [tree["state"]] if tree["format"] == 1 else tree["state"]
         if len(states) != config.n_members:
             raise ValueError(f"tree['state'] has {len(states)} members, tree['config'] says {config.n_members}")
-        with torch.random.fork_rng(devices=[]):
+        with torch_defaults(), torch.random.fork_rng(devices=[]):
             estimator = cls(tree[cls._description_key], tree["grid"], config, history=tree["history"])
         for model, arrays in zip(estimator._models, states, strict=True):
             state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}

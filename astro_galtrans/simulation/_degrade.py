@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy import ndimage
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, as_band_cube, like_input
 from astro_galtrans.simulation._degrade_grid import Sampler, grid_shape, plain_wcs, scaled_wcs
@@ -31,6 +32,7 @@ _NEAREST = 0.1  # largest relative difference of effective wavelengths of bands 
 _MIN_PSF_SIDE = 15
 
 
+@numpy_defaults()
 def degrade(
     image: BandCube | NDData | CCDData | Mapping[str, CCDData], survey: Survey | str, *,
     seed: int | Sequence[int] | None = None, noise: bool = True, bands: Mapping[str, str] | None = None,
@@ -95,6 +97,8 @@ def degrade(
     >>> degrade(deep, "SDSS", seed=1, pixel_scale=0.187 * u.arcsec)
     <BandCube gri 32 x 32 pixels of 0.396 arcsec, nmgy, survey SDSS>
     """
+    if not noise and seed is not None:
+        raise ValueError(f"seed has no effect with noise=False, got {seed!r}")
     if noise and seed is None:
         raise ValueError("seed must be given for the noise, got None; noise=False adds none")
     cube, plain = placed(as_band_cube(image), pixel_scale)

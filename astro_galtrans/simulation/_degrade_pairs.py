@@ -12,6 +12,7 @@ from astropy.table import Table, vstack
 from scipy import ndimage
 from tqdm import tqdm
 
+from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, flux_and_weight
 from astro_galtrans.pairs import PairSet
@@ -40,6 +41,7 @@ _MIN_GOOD = 0.9
 _NEIGHBOURS = ("keep", "drop", "mask")
 
 
+@numpy_defaults()
 def semi_real_pairs(
     images: BandCube | Sequence[BandCube], survey: Survey | str, *, seed: int, band: str = "r",
     max_magnitude: float | None = None, min_magnitude: float | None = None, input_size: int = 32,
@@ -117,6 +119,11 @@ def semi_real_pairs(
     options = {"bands": bands, "target_psf": target_psf, "matching": matching}
     made = [_Field(number, image, survey, pixel_scale, subtract_background, input_size, target_size,
                    {**options, "psf": one}) for number, (image, one) in enumerate(zip(fields, psfs))]
+    if overwrite and path is None:
+        raise ValueError("overwrite has no effect without path, got overwrite=True")
+    twice = {"band", "max_magnitude", "extended_only"} & set(detection or {})
+    if twice:
+        raise ValueError(f"detection must not repeat arguments of their own, got {', '.join(sorted(twice))}")
     found = {"band": band, "max_magnitude": max_magnitude, "extended_only": extended_only, **(detection or {})}
     if len({field.cube.survey.band_names for field in made}) > 1:
         raise ValueError("images must have the same bands in every field")

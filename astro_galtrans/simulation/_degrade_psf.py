@@ -7,6 +7,9 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.special import gamma, j0, kv
 
+from astro_galtrans.images._parts import checked_psf
+from astro_galtrans.images._psf import psf_centers
+
 __all__ = ["Kernel", "Moffat", "SampledPSF", "match", "psf_models"]
 
 MATCHINGS = ("kernel", "gaussian")
@@ -41,7 +44,8 @@ class SampledPSF:
 
     def __init__(self, image, step=1.0):
         self.image, self.step = image / image.sum(), step
-        self.y, self.x = (np.arange(side) - middle for side, middle in zip(image.shape, _centroid(self.image)))
+        center = psf_centers(self.image[np.newaxis])[0]
+        self.y, self.x = (np.arange(side) - middle for side, middle in zip(image.shape, center))
 
     def transform(self, fy, fx):
         """Fourier transform about the centroid at frequencies ``fy`` x ``fx``; 0 beyond what the pixels hold."""
@@ -51,26 +55,6 @@ class SampledPSF:
         value[np.abs(fy) > 0.5 + 1e-9] = 0
         value[:, np.abs(fx) > 0.5 + 1e-9] = 0
         return value
-
-
-def _centroid(image):
-    """Centroid of the core in a round Gaussian window of about its own width: wings and noise do not move it."""
-    y, x = np.indices(image.shape)
-    core = np.count_nonzero(image > image.max() / 2)
-    sigma2 = max(core / np.pi, 0.5) / (2 * np.log(2))
-    cy, cx = ((side - 1) / 2 for side in image.shape)
-    for _ in range(50):
-        weight = image * np.exp(-((y - cy)**2 + (x - cx)**2) / (2 * sigma2))
-        total = weight.sum()
-        if not total > 0:
-            raise ValueError("psf must have its light around the middle of its image")
-        # twice the step, as the window halves the displacement of a profile of its own width
-        new = [c + 2 * (np.sum(weight * axis) / total - c) for c, axis in ((cy, y), (cx, x))]
-        done = abs(new[0] - cy) + abs(new[1] - cx) < 1e-8
-        cy, cx = new
-        if done:
-            break
-    return cy, cx
 
 
 def psf_models(name, psf, bands, scale, step=1.0):
@@ -101,9 +85,10 @@ def psf_models(name, psf, bands, scale, step=1.0):
     images = np.asarray(psf, dtype=float)
     if images.ndim == 2:
         images = np.repeat(images[np.newaxis], len(bands), axis=0)
-    if images.ndim != 3 or len(images) != len(bands) or not np.all(images.sum(axis=(1, 2)) > 0):
-        raise ValueError(f"{name} must be FWHM with a unit, or images (band, py, px) with a positive sum for "
-                         f"{len(bands)} bands, got shape {images.shape}")
+    if images.ndim != 3 or len(images) != len(bands):
+        raise ValueError(f"{name} must be FWHM with a unit, or images (band, py, px) for {len(bands)} bands, got shape "
+                         f"{images.shape}")
+    images = checked_psf(images, len(bands), name)
     return [SampledPSF(image, step) for image in images]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from astropy.table import Table
 from tqdm import tqdm
 
+from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.processes import check_workers
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._psf import psf_side
 from astro_galtrans.simulation._galsim import import_galsim
@@ -45,6 +47,7 @@ def _check_integers(**values):
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
+@numpy_defaults()
 def simulate_pairs(
     n: int, *, input_survey: Survey | str = "SDSS", target_survey: Survey | str = "CFHTLS", seed: int,
     sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", input_size: int = 64,
@@ -75,6 +78,7 @@ def simulate_pairs(
         Whether to keep the images without noise.
     workers : int, optional
         Number of processes, 1 by default. More than one needs the ``if __name__ == "__main__":`` guard in a script.
+        Without it a RuntimeError says so.
     progress : bool, optional
         Whether to show a progress bar.
     morphologies : path-like, optional
@@ -116,6 +120,9 @@ def simulate_pairs(
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {value!r}")
     _check_integers(n=n, seed=seed, input_size=input_size, target_size=target_size, workers=workers)
+    if overwrite and path is None:
+        raise ValueError("overwrite has no effect without path, got overwrite=True")
+    check_workers(workers or 1)
     population = get_population(sample)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
     if target_size is None:

@@ -207,11 +207,13 @@ class BandCubeConverter(_OwnConverter):
     path = "astro_galtrans.images._cube.BandCube"
 
     def to_yaml_tree(self, obj, tag, ctx):
+        from astro_galtrans.images._meta import writable
+
         node = {
             "data": np.asarray(obj.data), "unit": None if obj.unit is None else obj.unit.to_string(),
             "bands": list(obj.bands), "survey": obj.survey, "wcs": None if obj.wcs is None else obj.wcs.low_level_wcs,
             "mask": None if obj.mask is None else np.asarray(obj.mask), "uncertainty": None,
-            "psf": _stored_psf(obj), "meta": _store_headers(obj.meta),
+            "psf": _stored_psf(obj), "meta": writable(obj.meta, arrays=True, refuse=True),
         }
         if obj.uncertainty is not None:
             unit = obj.uncertainty.unit
@@ -222,13 +224,15 @@ class BandCubeConverter(_OwnConverter):
         return node
 
     def from_yaml_tree(self, node, tag, ctx):
+        from astro_galtrans.images._meta import decoded
+
         if node["survey"] is not None:
             _require(node, "survey", "Survey")
         arguments = plain(node)
         uncertainty = arguments["uncertainty"]
         if uncertainty is not None:
             arguments["uncertainty"] = _uncertainty(**uncertainty)
-        arguments["meta"] = _restore_headers(arguments["meta"])
+        arguments["meta"] = decoded(arguments["meta"])
         return self.create(arguments.pop("data"), **arguments)
 
 

@@ -133,6 +133,13 @@ class TrainConfig:
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {share!r}")
             object.__setattr__(self, name, float(share))
+        if self.conditioning is None:
+            for name in ("condition_dropout", "condition_scatter"):
+                if getattr(self, name) not in (0.0, 0.1):  # nothing, and the default
+                    raise ValueError(f"{name} has no effect without conditioning, got {getattr(self, name)!r}")
+        elif self.conditioning == "spectrum" and self.condition_scatter not in (0.0, 0.1):
+            raise ValueError(f"condition_scatter has no effect with conditioning='spectrum', got "
+                             f"{self.condition_scatter!r}")
         for name in ("backbone_options", "objective_options"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")

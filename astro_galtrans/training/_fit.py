@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import check_coverage
 from astro_galtrans.objectives import objective_class
@@ -115,7 +116,7 @@ def fit(
     spectra = config.conditioning == "spectrum"
     batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, spectra)
     n_steps = config.epochs * len(batches)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
+    with torch_defaults(), torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
         torch.default_generator.manual_seed(config.seed)
         module = build_module(pairs, config, n_steps, _run(pairs, config, validation))
         keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).selects)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
 from astro_galtrans.images import check_coverage, missing_bands
@@ -153,6 +154,7 @@ def check_allowed(translator, allow_missing):
                          f"TrainConfig, which {translator.name!r} was not")
 
 
+@torch_defaults()
 @torch.inference_mode()
 def translate(translator, flux, *, weight, condition, sampling, batch_size, device, return_uncertainty, return_samples,
               allow_missing, progress):
@@ -208,6 +210,7 @@ def _guess(network, flux, size, condition, valid):
     return network.sample(flux, size, condition, noise=deviates, n_steps=1, valid=valid)
 
 
+@torch_defaults()
 def gradient_weights(translator, input_flux, target_flux, condition, target_weight, scale):
     """See `Translator.gradient_weights`."""
     flux = _checked_flux(input_flux, translator.input_survey, "input_flux")

@@ -45,7 +45,7 @@ def checked_condition(translator, n_galaxies, redshift=None, redshift_error=None
             raise ValueError(f"translator {translator.name!r} is conditioned on the {kind}: {kind} must be given")
         if kind == "redshift":
             warnings.warn(f"translator {translator.name!r} is conditioned on the redshift and none was given: it is "
-                          "taken as unknown, as redshift=nan says without this warning", GaltransWarning, 5)
+                          "taken as unknown, as redshift=nan says without this warning", GaltransWarning, 7)
         redshift, spectrum = np.full(n_galaxies, np.nan), [None] * n_galaxies
     if kind == "redshift":
         condition = _redshifts(redshift, redshift_error, n_galaxies)

@@ -8,6 +8,7 @@ import torch
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input
 from astro_galtrans.translation._arrays import check_allowed, check_missing, forward
@@ -86,6 +87,7 @@ def _wrap(translator, cube, flux, sigma, mask, provenance):
     )
 
 
+@torch_defaults()
 @torch.inference_mode()
 def translate(translator, images, condition, sampling, batch_size, separate=False, allow_missing=False):
     """Translate a list of images of any accepted kind; see `Translator.__call__`.

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.images._meta import decoded, writable
 from astro_galtrans.objectives import build_objective
 from astro_galtrans.surveys import Survey, matching_size
 from astro_galtrans.translation import _arrays, _images
@@ -381,7 +383,8 @@ class Translator:
             "objective": {"name": self.objective_name, "options": self.objective_options,
                           "weights": _to_numpy(self.objective)},
             "input_survey": self.input_survey, "target_survey": self.target_survey,
-            "history": self.history, "provenance": self.provenance, "hash": self.hash,
+            "history": self.history, "hash": self.hash,
+            "provenance": writable(self.provenance, "provenance", arrays=True, refuse=True),
         }
 
     @classmethod
@@ -397,7 +400,7 @@ class Translator:
         Translator
         """
         entry = tree["objective"]
-        with torch.random.fork_rng(devices=[]):  # new modules draw weights, which are then replaced
+        with torch_defaults(), torch.random.fork_rng(devices=[]):  # new modules draw weights, which are then replaced
             network = TranslationNetwork(**tree["network"]["options"])
             objective = build_objective(
                 entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,
@@ -409,7 +412,7 @@ class Translator:
         translator = cls(
             network, objective, objective_name=entry["name"], objective_options=entry["options"],
             input_survey=tree["input_survey"], target_survey=tree["target_survey"], name=tree["name"],
-            history=None if history is None else Table(history), provenance=tree.get("provenance"),
+            history=None if history is None else Table(history), provenance=decoded(tree.get("provenance")),
         )
         if translator.hash != tree["hash"]:
             raise ValueError(

@@ -1,0 +1,101 @@
+"""Work shared by several processes, in order, with an error instead of a hang where they cannot start."""
+
+import multiprocessing
+import os
+import sys
+import uuid
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+__all__ = ["check_workers", "ordered_results"]
+
+_made = {}  # in a worker: what it has set up
+_GUARD = 'if __name__ == "__main__":'
+
+
+def ordered_results(setup, recipe, function, tasks, workers):
+    """Yield ``function(setup(recipe), task)`` for each task, in order, from worker processes.
+
+    Parameters
+    ----------
+    setup, function : callable
+        Of a module that the workers can import; ``setup`` runs once in each worker.
+    recipe : object
+    tasks : sequence
+    workers : int
+        Number of processes. They are spawned, not forked: the parent may hold threads of torch or Zarr.
+
+    Raises
+    ------
+    RuntimeError
+        If the workers cannot start, as in a script without the ``__main__`` guard, or one of them ends abruptly.
+    """
+    check_workers(workers)
+    token = uuid.uuid4().hex
+    # The recipe comes with each task, not as the pool's initargs: a parent that writes more than a pipe's buffer to a
+    # worker that died while it started waits for ever.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    done = 0
+    try:
+        with _single_threaded_children():
+            futures = [pool.submit(_work, token, setup, recipe, function, task) for task in tasks]
+        for future in futures:
+            yield future.result()
+            done += 1
+    except BrokenProcessPool as error:
+        if done:
+            raise RuntimeError(f"one of the {workers} workers ended abruptly after {done} of {len(tasks)} tasks, "
+                               "perhaps for lack of memory; use fewer workers") from error
+        raise RuntimeError(
+            f"the workers ended before their first result. Each of them imports the script that called this function: "
+            f"with workers={workers} the call must stand under `{_GUARD}`, and objects that are passed must be of "
+            "classes in modules; workers=1 needs neither") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _work(token, setup, recipe, function, task):
+    if token not in _made:
+        _made.clear()
+        _made[token] = setup(recipe)
+    return function(_made[token], task)
+
+
+def check_workers(workers):
+    """Whether this process can start workers; to be called before anything that takes time.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot, with what is missing.
+    """
+    if workers == 1:
+        return
+    process, main = multiprocessing.current_process(), sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    # A pool that is started while its parent's script is imported would wait for processes that never start.
+    if getattr(process, "_inheriting", False):
+        raise RuntimeError(f"workers={workers} was reached while a worker imports the script: it needs `{_GUARD}`")
+    if process.daemon:
+        raise RuntimeError(f"workers must be 1 in a worker of multiprocessing.Pool, which may not start processes, got "
+                           f"{workers}")
+    if getattr(main, "__spec__", None) is None and path is not None and not os.path.exists(path):
+        raise RuntimeError(f"workers={workers} needs a script that other processes can import, and {path} is not a "
+                           f"file; run a file with `{_GUARD}`, or use workers=1")
+
+
+@contextmanager
+def _single_threaded_children():
+    """Children inherit the environment: without this each would start a pool of threads for linear algebra."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

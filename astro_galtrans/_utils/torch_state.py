@@ -1,0 +1,29 @@
+"""The defaults of torch around the package's networks, whatever the process has set."""
+
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+
+from astro_galtrans._utils.numerics import numpy_defaults
+
+__all__ = ["as_tensor", "torch_defaults"]
+
+
+@contextmanager
+def torch_defaults():
+    """Build and run networks in float32 and on the CPU unless told otherwise; the caller's defaults come back."""
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(numpy_defaults())
+        if torch.get_default_device().type != "cpu":  # entering costs time in each call of torch
+            stack.enter_context(torch.device("cpu"))
+        if dtype is not torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, dtype)
+        yield
+
+
+def as_tensor(values):
+    """A tensor as it is, and anything else on the CPU: `torch.as_tensor` would move both to the default device."""
+    return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
