@@ -13,6 +13,7 @@ PACKAGE = "astro_galtrans"
 ROOT = Path(importlib.util.find_spec(PACKAGE).origin).parent
 FLOORS = [
     {"exceptions"},
+    {"_utils"},
     {"surveys"},
     {"images", "spectra"},
     {"pairs", "gradients", "archives"},

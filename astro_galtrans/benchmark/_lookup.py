@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.benchmark._bootstrap import combine_seeds, missing
 
 __all__ = ["BACKBONES", "ESTIMATORS", "INPUT", "INPUT_VARIANTS", "TARGET", "VARIANTS", "Runs"]
@@ -47,7 +48,7 @@ class Runs:
             if name in _TEXTS:
                 self._texts[name] = ["" if cell is np.ma.masked else str(cell) for cell in column]
             elif column.dtype.kind in "fiub":
-                self.columns[name] = np.asarray(np.ma.filled(column.astype(float), np.nan))
+                self.columns[name] = floats(column, name, dtype=float)
         names = dict.fromkeys(self.text("sample", index) for index in range(self.n))
         if sample is not None and self.n and sample not in names:
             raise ValueError(f"sample must be one of {', '.join(names)}, got {sample!r}")
