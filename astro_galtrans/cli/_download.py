@@ -1,5 +1,7 @@
 """``galtrans download``: images from the archives of the surveys."""
 
+import math
+
 from astro_galtrans.cli._common import Result, add_overwrite
 
 __all__ = ["add_download", "download"]
@@ -26,20 +28,17 @@ def download(options):
     import astropy.units as u
     from astropy.coordinates import SkyCoord
 
+    from astro_galtrans._utils.positions import degrees
     from astro_galtrans.archives import download_images
 
-    position = SkyCoord(options.ra, options.dec, unit=(u.deg if _is_number(options.ra) else u.hourangle, u.deg))
+    angles = [float(degrees(text, name, kind)) for text, name, kind in (
+        (options.ra, "RA", "ra"), (options.dec, "DEC", "dec"))]
+    if any(math.isnan(angle) for angle in angles):
+        raise ValueError(f"RA and DEC must be a position, got {options.ra} {options.dec}")
+    position = SkyCoord(*angles, unit="deg")
     files = download_images(
         position, options.out, options.survey, bands=options.bands, size=options.size * u.arcsec, mask=options.mask,
         fallback=options.fallback, overwrite=options.overwrite)
     paths = files.files()
     return Result([str(path) for path in paths], {
         "survey": files.survey, "files": paths, "images": files.images, "psf": files.psf, "mask": files.mask})
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -12,7 +12,8 @@ from astropy.table import Column, Table, vstack
 
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
-from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources, read_table
+from astro_galtrans._utils.tables import read_table
+from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
 from astro_galtrans.pairs._match_run import SIDES, Choices, Run

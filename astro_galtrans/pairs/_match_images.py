@@ -15,9 +15,9 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from scipy.spatial import cKDTree
 
+from astro_galtrans._utils.tables import read_table
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
 from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, stack_bands
-from astro_galtrans.pairs._match_catalog import read_table
 
 __all__ = ["Cutouts", "Opened", "Tiles", "images_of"]
 
