@@ -1,9 +1,12 @@
 """Masked input of every kind counts as missing in every public function that takes arrays."""
 
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
 import torch
+from astropy.coordinates import SkyCoord
 from astropy.nddata import CCDData
 from astropy.table import Column, MaskedColumn
 from astropy.utils.masked import Masked
@@ -11,7 +14,7 @@ from astropy.utils.masked import Masked
 from astro_galtrans._utils.masked import floats, split, whole
 from astro_galtrans.gradients import radial_color_profiles, radial_fluxes, sed_gradient_arrays, sed_spectrum
 from astro_galtrans.images import BandCube, flux_and_weight
-from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs import PairSet, match_one_to_one
 from astro_galtrans.photoz import (
     PITCalibration, RedshiftPDF, binned_point_metrics, combine, coverage, desc_metrics, distribution_metrics,
     fit_catalog_estimator, fit_redshift_estimator, judge_redshifts, nz_metrics, pit_statistics, point_metrics,
@@ -194,6 +197,21 @@ def test_masks_and_psfs_of_cubes():
     with pytest.raises(ValueError, match="psf"):
         BandCube(np.ones((2, 8, 8)), unit="nmgy", wcs=None, bands="gr",
                  psf=np.ma.array(np.ones((2, 8, 8)), mask=hidden))
+
+
+def test_masked_sky_positions_match_nothing():
+    angle = Masked([10.0, 20.0] * u.deg, mask=[False, True])
+    other = SkyCoord([10.0, 20.0] * u.deg, [10.0, 20.0] * u.deg)
+    for first, second in ((SkyCoord(angle, angle), other), (other, SkyCoord(angle, angle))):
+        assert match_one_to_one(first, second, 1 * u.arcsec)[0].tolist() == [0, -1]
+
+
+def test_bands_of_surveys():
+    band = get_survey("SDSS")["r"]
+    for changed in ({"response": np.ma.array(band.response, mask=band.response > 0.5 * band.response.max())},
+                    {"wavelength": Masked(band.wavelength, mask=band.response > 0)}):
+        with pytest.raises(ValueError, match=next(iter(changed))):
+            replace(band, **changed)
 
 
 def test_apertures():

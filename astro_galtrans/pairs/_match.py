@@ -96,7 +96,8 @@ def match_pairs(
     ra, dec, redshift, id : str, optional
         Columns of ``catalog``, where they are not found by themselves.
     unit : unit or tuple of two, optional
-        Of right ascension and declination; by default the columns' own, or degrees.
+        Of right ascension and declination; by default the columns' own, or degrees. Text with separators, as
+        ``"10:30:00"``, is hours of right ascension and degrees of declination.
     target_catalog : `~astropy.table.Table` or path-like, optional
         A catalogue of the target survey. Only galaxies with a counterpart in it are taken, one to one
         (`~astro_galtrans.pairs.match_one_to_one`); its columns are kept with ``target_`` before their names.

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Column, MaskedColumn, Table
 
-from astro_galtrans._utils.masked import split
+from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.positions import degrees
 from astro_galtrans._utils.tables import numbers, read_table
 
@@ -89,13 +89,20 @@ def positions_of(table, ra=None, dec=None, unit=None, name="catalog"):
     if None in found:
         for column in table.colnames:
             if ra is None and dec is None and isinstance(table[column], SkyCoord):
-                return table[column].icrs, [column]
+                return _unmasked(table[column].icrs), [column]
         raise ValueError(f"{name} must have the columns ra and dec, or others under a usual name, or named with ra= "
                          f"and dec=; it has {', '.join(table.colnames)}")
     angles = [degrees(table[column], f"column {column} of {name}", kind, given)
               for column, kind, given in zip(found, ("ra", "dec"), units)]
     missing = np.isnan(angles[0]) | np.isnan(angles[1])
     return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg"), found
+
+
+def _unmasked(position):
+    """Positions with NaN where they are masked."""
+    angles = [floats(angle, name, unit=u.deg) for angle, name in ((position.ra, "ra"), (position.dec, "dec"))]
+    missing = np.isnan(angles[0]) | np.isnan(angles[1])
+    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg") if missing.any() else position
 
 
 def _ids_of(table, column):
@@ -160,7 +167,7 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     Parameters
     ----------
     position, other : `~astropy.coordinates.SkyCoord`
-        Shape ``(n,)`` and ``(m,)``; NaN matches nothing.
+        Shape ``(n,)`` and ``(m,)``; a position that is NaN or masked matches nothing.
     radius : `~astropy.units.Quantity`
         Largest separation.
 
@@ -182,6 +189,7 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     """
     from astropy.coordinates import match_coordinates_sky
 
+    position, other = _unmasked(position.icrs), _unmasked(other.icrs)
     index, separation = np.full(len(position), -1), np.full(len(position), np.nan)
     rows, others = np.flatnonzero(np.isfinite(position.ra)), np.flatnonzero(np.isfinite(other.ra))
     if len(rows) and len(others):
