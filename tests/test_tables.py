@@ -29,6 +29,8 @@ TEXTS = {
     "decimal commas": ROWS.replace(",", ";").replace(".", ","), "Windows": ROWS.replace("\n", "\r\n"),
     "names in a comment": "# by a program\n#" + ROWS.replace(",", " "),
     "quotes": ROWS.replace(str(IDS[0]), f'"{IDS[0]}"'),
+    "spreadsheet": "sep=;\n" + ROWS.replace(",", ";"),
+    "VizieR": ROWS.replace("redshift\n", "redshift\n,deg,deg,\n---,---,---,---\n").replace(",", "\t"),
     "spaces after commas": ROWS.replace(",", ", "), "names in capitals": ROWS.upper().replace("REDSHIFT", "redshift"),
 }
 
@@ -69,6 +71,14 @@ def test_words_for_missing(tmp_path, null):
         ra = sources["ra"] if isinstance(sources, Table) else sources.position.ra.deg
         np.testing.assert_array_equal(ra, [150.001, np.nan])
     np.testing.assert_array_equal(numbers(table["z_spec"], "z_spec"), [0.5, np.nan])
+
+
+def test_missing_values_at_the_end_of_a_line(tmp_path):
+    for delimiter in ",;\t|":
+        (tmp_path / "c.dat").write_text("ra,dec,redshift\n1,2,\n3,4,0.5\n".replace(",", delimiter))
+        np.testing.assert_array_equal(read_sources(tmp_path / "c.dat").redshift, [np.nan, 0.5])
+    (tmp_path / "c.dat").write_text("ra;dec\n1;2\n;\n--;--\n")
+    assert len(read_table(tmp_path / "c.dat")) == 3
 
 
 def test_a_missing_name_is_refused(tmp_path):
@@ -150,7 +160,8 @@ def test_large_unsigned_names(tmp_path):
     assert read_sources(tmp_path / "c.csv").ids.tolist() == [2**64 - 1, 2**63]
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "ra,dec\n1,2\n3\n", "150.0 2.0\n151.0 3.0\n", "\0\1\2"])
+@pytest.mark.parametrize("content", [
+    "", "# nothing\n", "ra,dec\n1,2\n3\n", "ra,dec,ra\n1,2,3\n", "150.0 2.0\n151.0 3.0\n", "\0\1\2"])
 def test_no_tables(tmp_path, content):
     (tmp_path / "c.csv").write_text(content)
     with pytest.raises(FileFormatError, match="c.csv"):

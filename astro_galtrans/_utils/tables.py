@@ -34,6 +34,7 @@ _MARKS = {
 }
 _DELIMITERS = (",", ";", "\t", "|")
 _LARGE_INTEGER = re.compile(r"\d{1,20}")
+_DRAWN = re.compile(r"(?=.*---)[-+|=;\s]+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?\d+")
 
 
@@ -164,20 +165,31 @@ def _read_text(path):
     header = _header_in_comments(comments, body[0])
     if header is not None:
         body.insert(0, header)
-    if len(body) > 1 and re.fullmatch(r"[-+|=\s]+", body[1]):  # a line that is drawn below the names
-        del body[1]
+    if re.fullmatch("sep=.", body[0].strip()):  # of spreadsheets
+        del body[0]
+    drawn = next((row for row in (1, 2) if len(body) > row and _DRAWN.fullmatch(body[row])), 0)
+    above = body[1:drawn]  # VizieR has the units between the names and a line that is drawn below them
+    del body[1:drawn + 1]
     delimiter = _delimiter(body)
-    if all(_is_number(name) for name in _fields(body[0], delimiter)):
+    names = _fields(body[0], delimiter)
+    if all(_is_number(name) for name in names):
         raise ValueError(f"its first line, {body[0][:60]!r}, holds numbers and not the names of columns")
+    if len(set(names)) < len(names):
+        raise ValueError(f"its columns must have different names, got {', '.join(names)}")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "OverflowError converting", AstropyWarning)  # see _typed
-        table = ascii.read(body, format="basic", delimiter=delimiter, guess=False, comment="a^",
+        kind = {"format": "tab"} if delimiter == "\t" else {"format": "basic", "delimiter": delimiter}
+        table = ascii.read(body, **kind, guess=False, comment="a^",
                            fill_values=[("", "0"), *((one, "0") for one in NULLS)])
     table.meta.pop("comments", None)
     if comments:
         table.meta["comments"] = [line.lstrip("# ").rstrip() for line in comments]
     for name in table.colnames:
         table[name] = _typed(table[name], delimiter)
+    for line in above:
+        for name, unit in zip(table.colnames, line.split(delimiter)):
+            if unit.strip():
+                table[name].unit = u.Unit(unit.strip(), parse_strict="silent")
     return table
 
 
