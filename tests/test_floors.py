@@ -12,7 +12,8 @@ import pytest
 PACKAGE = "astro_galtrans"
 ROOT = Path(importlib.util.find_spec(PACKAGE).origin).parent
 FLOORS = [
-    {"exceptions", "_utils"},
+    {"exceptions"},
+    {"_utils"},
     {"surveys"},
     {"images", "spectra"},
     {"pairs", "gradients", "archives"},

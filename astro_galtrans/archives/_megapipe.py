@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.archives._files import (
     DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, place, prepared,
 )
@@ -79,10 +80,10 @@ def _deepest(planes, bands, position):
     """Band to the row of its stack of the longest exposure."""
     if planes is None or len(planes) == 0:
         raise SurveyError(f"MegaPipe has no image at {place(position)}")
-    level = np.ma.filled(np.ma.asarray(planes["calibrationLevel"]), 0).astype(int)
+    level = np.nan_to_num(floats(planes["calibrationLevel"], "calibrationLevel", dtype=float))
     kind = np.array([str(one) for one in planes["dataProductType"]])
     name = np.array([str(one).strip() for one in planes["energy_bandpassName"]])
-    exposure = np.ma.filled(np.ma.asarray(planes["time_exposure"], dtype=float), 0)
+    exposure = np.nan_to_num(floats(planes["time_exposure"], "time_exposure", dtype=float))
     stacks = (level >= 3) & (kind == "image")
     chosen = {}
     for band in bands:

@@ -1,5 +1,7 @@
 """``galtrans download``: images from the archives of the surveys."""
 
+import math
+
 from astro_galtrans.cli._common import Result, add_overwrite
 
 _LEGACY, _ANY = "for DECaLS alone: ", "with --service alone: "
@@ -13,8 +15,8 @@ def add_download(verb):
     verb.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
     verb.add_argument("--survey", metavar="NAME",
                       help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
-                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose flux "
-                      "scale the images have (default: SDSS, or none with --service)")
+                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
+                      "flux scale the images have (default: SDSS, or none with --service)")
     verb.add_argument("--service", metavar="NAME",
                       help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
                       "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
@@ -37,7 +39,13 @@ def download(options):
     import astropy.units as u
     from astropy.coordinates import SkyCoord
 
-    position = SkyCoord(options.ra, options.dec, unit=(u.deg if _is_number(options.ra) else u.hourangle, u.deg))
+    from astro_galtrans._utils.positions import degrees
+
+    angles = [float(degrees(text, name, kind)) for text, name, kind in (
+        (options.ra, "RA", "ra"), (options.dec, "DEC", "dec"))]
+    if any(math.isnan(angle) for angle in angles):
+        raise ValueError(f"RA and DEC must be a position, got {options.ra} {options.dec}")
+    position = SkyCoord(*angles, unit="deg")
     bands = options.bands.split(",") if options.bands and "," in options.bands else options.bands
     files = _chosen(options)(
         position, options.out, bands=bands, size=options.size * u.arcsec, overwrite=options.overwrite,
@@ -84,11 +92,3 @@ def _service(options):
         return options.service
     known = {name.casefold(): service for name, service in IMAGE_SERVICES.items()}.get(options.service.casefold())
     return replace(known or ImageService(options.service), collection=options.collection)
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -31,8 +31,8 @@ def _add_reading(group):
                        "or mode of the densities (default: %(default)s)")
     group.add_argument("--table", dest="part", metavar="NAME", help="HDU of a FITS file, dataset or group of an HDF5 "
                        "file (default: the first table)")
-    group.add_argument("--format", metavar="NAME", help="of the file: fits, hdf5, parquet, ascii.ecsv ... (default: "
-                       "by its name)")
+    group.add_argument("--format", metavar="NAME", help="of the file: fits, hdf5, parquet, votable, text, ascii.ecsv "
+                       "... (default: the file tells)")
 
 
 def photoz(options):

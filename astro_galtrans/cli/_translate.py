@@ -39,8 +39,8 @@ def add_translate(verb):
     field.add_argument("--frames", nargs="+", metavar="PATH",
                        help="files, one a band, or a folder or pattern of them, as SDSS corrected frames")
     which = field.add_mutually_exclusive_group()
-    which.add_argument("--catalog", metavar="TABLE", help="sources, with the columns ra and dec in degrees; or a "
-                       "set of pairs, without --frames")
+    which.add_argument("--catalog", metavar="TABLE", help="sources, with the columns ra and dec, in degrees where they "
+                       "have no unit; or a set of pairs, without --frames")
     which.add_argument("--detect", action="store_true", help="find the galaxies (the default without --catalog)")
     field.add_argument("--max-magnitude", type=float, metavar="MAG", help="faintest to detect, in r (default: 20.5)")
     field.add_argument("--input-size", "--size", dest="size", type=int, metavar="PIXELS",

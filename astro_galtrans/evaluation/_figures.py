@@ -3,6 +3,7 @@
 import numpy as np
 
 from astro_galtrans._utils.figures import new_figure
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.optional import optional
 from astro_galtrans.evaluation import _figures_physics as physics
 from astro_galtrans.evaluation._drawing import (
@@ -179,7 +180,7 @@ def training(evaluation):
     for axis, (name, (history, losses)) in zip(axes.flat, curves.items()):
         epoch = np.asarray(history["epoch"]) + 1 if "epoch" in history.colnames else np.arange(len(history)) + 1
         for column, style in zip(losses, ("-", "--", ":", "-.")):
-            values = np.ma.filled(np.ma.asarray(history[column], dtype=float), np.nan)
+            values = floats(history[column], column, dtype=float)
             axis.plot(epoch, values, style, marker="o", ms=3.5, color=color_of(evaluation, name),
                       label=column.replace("_", " "))
         axis.set(title=name, xlabel="epoch", ylabel="loss")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import split, whole
 from astro_galtrans._utils.optional import optional
 from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
@@ -173,7 +174,7 @@ class Populations:
         n_components = self.n_components if n_components is None else n_components
         _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1))
         features = Features(self.features, self.feature_names, self._redness)
-        parts = _find(features, slice(None) if rows is None else np.asarray(rows), n_populations, n_components,
+        parts = _find(features, slice(None) if rows is None else whole(rows, "rows"), n_populations, n_components,
                       self._mixture.seed)
         return Populations(self.table["id"], self.shape, features, self._reader, *parts)
 
@@ -341,8 +342,8 @@ def _with_examples(pairs, features, reader, plane, mixture):
 
 def _checked_labels(labels, n):
     """Labels as bool, and where there are any."""
-    known = ~np.ma.getmaskarray(labels)
-    labels = np.ma.getdata(labels)
+    labels, missing, _ = split(labels, "labels")
+    known = np.ones(labels.shape, bool) if missing is None else ~missing
     if labels.dtype.kind != "b":
         raise ValueError(f"labels must be bool, as from bulge_fraction > 0.5, got {labels.dtype}")
     if labels.shape != (n,):

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.evaluation._sources import check_conditioning, conditions
 from astro_galtrans.images import missing_bands
 from astro_galtrans.objectives import GradientObjective, UnweightedGradientObjective, gradient_residuals, pool_scales
@@ -85,7 +86,7 @@ class Reader:
             raise ValueError(
                 f"features={kind!r} are what objective 'gradient' learns, and translator {translator.name!r} was "
                 f"trained with {translator.objective_name!r}: it has 'embedding' and 'noise' alone")
-        annuli = np.asarray(annuli, dtype=float)
+        annuli = floats(annuli, "annuli", unit=u.arcsec, dtype=float)
         if annuli.ndim != 1 or len(annuli) < 2 or not np.all(np.diff(annuli) > 0) or not 0 <= annuli[0]:
             raise ValueError(f"annuli must be two or more increasing radii in arcsec, got {annuli.tolist()}")
         self.translator, self.kind, self.annuli = translator, kind, annuli

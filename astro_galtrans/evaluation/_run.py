@@ -3,6 +3,7 @@
 import numpy as np
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.evaluation._measure import Rulers, aperture_noise, coverage_counts, image_measures, pixel_measures
 from astro_galtrans.evaluation._reference import resample_input
 
@@ -70,7 +71,7 @@ def measure(sources, test, *, aperture_radii, annuli, predictors, batch_size, de
 
 
 def _checked(name, flux, shape):
-    flux = np.asarray(flux, dtype=np.float32)
+    flux = floats(flux, f"the images of {name!r}", dtype=np.float32)
     if flux.shape != shape:
         raise ValueError(f"translator {name!r} gave images of shape {flux.shape}, the target's are {shape}")
     bad = ~np.isfinite(flux).all(axis=(1, 2, 3))

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.evaluation._measure import color_pairs
 from astro_galtrans.evaluation._robust import median, nmad
 from astro_galtrans.evaluation._run import INPUT
@@ -73,8 +74,7 @@ def galaxy_types(test):
     """
     if test.catalog is None or "bulge_fraction" not in test.catalog.colnames:
         return {}
-    column = np.ma.asarray(test.catalog["bulge_fraction"])
-    fraction = np.ma.filled(column.astype(float), np.nan)
+    fraction = floats(test.catalog["bulge_fraction"], "bulge_fraction", dtype=float)
     kinds = {"early": fraction > _LIMIT, "late": fraction <= _LIMIT}
     return {name: rows for name, rows in kinds.items() if rows.any()}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astro_galtrans._utils.tables import numbers
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.spectra import read_spectrum, resample_spectrum
 
@@ -139,14 +140,10 @@ class CatalogConditions:
 
 def _numbers(column, name):
     """A column as floats, NaN where masked."""
-    values = np.ma.getdata(getattr(column, "value", column))
-    try:
-        values = np.array(getattr(values, "unmasked", values), dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"column {name} of the catalog must hold numbers: {error}") from error
+    values = numbers(column, f"column {name} of the catalog")
     if values.ndim != 1:
         raise ValueError(f"column {name} of the catalog must hold one number a source, got shape {values.shape}")
-    return np.where(np.asarray(getattr(column, "mask", False), dtype=bool), np.nan, values)
+    return values
 
 
 def _paths(column, name):

@@ -54,11 +54,11 @@ def translate_field(
     out : path-like
         Folder to make. It appears once everything in it is complete.
     catalog : `~astropy.table.Table` or path, optional
-        Sources with ``ra`` and ``dec`` (degrees, unless the columns have another unit), and for a translator that is
-        conditioned on them ``redshift``, with ``redshift_error`` if there is one (NaN or masked where not known), or
-        ``spectrum``, paths of files that `~astro_galtrans.spectra.read_spectrum` reads (empty or masked where there is
-        none; relative ones begin at the folder of the catalogue); other columns are handed on. Without it, galaxies are
-        detected.
+        Sources with ``ra`` and ``dec``, or columns under another usual name, as for
+        `~astro_galtrans.pairs.match_pairs`. For a translator that is conditioned on them also ``redshift``, with
+        ``redshift_error`` if there is one (NaN or masked where not known), or ``spectrum``, paths of files that
+        `~astro_galtrans.spectra.read_spectrum` reads (empty or masked where there is none; relative ones begin at the
+        folder of the catalog). Other columns are kept. Without it, galaxies are detected.
     size : int, optional
         Side of the cutouts in input pixels.
     band : str, optional

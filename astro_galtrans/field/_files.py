@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
+from astropy.units import dimensionless_unscaled
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.field._conditions import spectrum_arrays
 from astro_galtrans.field._output import check_space, cube_bytes, new_folder
 from astro_galtrans.images import read_cube
@@ -146,7 +148,7 @@ def _told(translator, paths, redshift, redshift_error, spectrum):
     for name, values in (("redshift", redshift), ("redshift_error", redshift_error), ("spectrum", spectrum)):
         if values is not None and len(values) != n:
             raise ValueError(f"{name} must have one value for each of the {n} files, got {len(values)}")
-    told = {name: [np.array([value], dtype=float) for value in values]
+    told = {name: list(floats(values, name, unit=dimensionless_unscaled, dtype=float)[:, np.newaxis])
             for name, values in (("redshift", redshift), ("redshift_error", redshift_error)) if values is not None}
     if spectrum is not None:
         if translator.conditioning != "spectrum":

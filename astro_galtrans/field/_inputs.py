@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import astropy.units as u
-import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.tables import read_table
 from astro_galtrans._utils.files import listed_files
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._conditions import COLUMNS
 from astro_galtrans.images import BandCube, FrameSet, detect_galaxies, read_frames
-from astro_galtrans.pairs._match_catalog import read_table
+from astro_galtrans.pairs._match_catalog import positions_of
 
 __all__ = ["detected", "listed", "open_frames"]
 
@@ -66,26 +65,14 @@ def listed(catalog):
     table = Table(read_table(catalog), copy=True)
     if len(table) == 0:
         raise ValueError("catalog has no row")
+    position, found = positions_of(table)
     names = {name.lower(): name for name in table.colnames}
-    for name in ("ra", "dec"):
-        if name not in names:
-            raise ValueError(f"catalog must have the columns ra and dec, got {', '.join(table.colnames)}")
-        values = _degrees(table[names[name]], name)
-        if names[name] != name:
+    for name, values in (("ra", position.ra.deg), ("dec", position.dec.deg)):
+        if names.get(name, name) != name:
             table.remove_column(names[name])
         table[name] = values
+    table.remove_columns([name for name in found if name in table.colnames and name not in ("ra", "dec")])
     for name in COLUMNS:
         if names.get(name, name) != name:
             table.rename_column(names[name], name)
     return table
-
-
-def _degrees(column, name):
-    """Values in degrees, NaN where masked; a column without a unit is in degrees."""
-    unit = getattr(column, "unit", None) or u.deg
-    values = np.ma.getdata(column) if hasattr(column, "mask") else column
-    try:
-        values = u.Quantity(np.asarray(getattr(values, "value", values), dtype=float), unit).to_value(u.deg)
-    except (TypeError, ValueError, u.UnitConversionError) as error:
-        raise ValueError(f"column {name} of the catalog must hold angles as numbers: {error}") from error
-    return np.where(np.ma.getmaskarray(np.ma.asarray(column)), np.nan, values) if hasattr(column, "mask") else values

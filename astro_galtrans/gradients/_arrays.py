@@ -5,13 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TYPE_CHECKING
 
-import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats, is_tensor
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._flux import band_constants
 from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients, tensor_gradients
-from astro_galtrans.gradients._radial import _arcsec
+from astro_galtrans.gradients._radial import arcsec
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -85,12 +85,14 @@ def sed_gradient_arrays(
         raise ValueError(f"flux must have shape (galaxy, {len(survey)}, y, x) of at least 2 x 2 pixels for "
                          f"{survey.name}, got {tuple(flux.shape)}")
     if weight is not None:
-        weight = weight if _is_tensor(flux) else np.asarray(weight, dtype=flux.dtype)
+        if not is_tensor(weight) or not is_tensor(flux):
+            weight = floats(weight, "weight", unit=survey.unit**-2, dtype=None if is_tensor(flux) else flux.dtype)
+            weight = flux.new_tensor(weight) if is_tensor(flux) else weight
         if tuple(weight.shape) != tuple(flux.shape):
             raise ValueError(f"weight must have the shape of flux, {tuple(flux.shape)}, got {tuple(weight.shape)}")
     steps = _steps(survey, softening, pixel_scale)
     noise = survey.sky_noise**2, 1 / np.array([band.gain for band in survey])
-    if not _is_tensor(flux):
+    if not is_tensor(flux):
         return _numpy(flux, weight, noise, steps, uncertainty, out, workers)
     if out is not None or workers != 1:
         raise ValueError("out and workers are for NumPy arrays, not for tensors")
@@ -106,33 +108,20 @@ def sed_gradient_arrays(
     return tensor_gradients(flux, variance, bad if bad.any() else None, steps)
 
 
-def _is_tensor(values):
-    """Whether these are torch's: it takes seconds to import, and whoever has a tensor has done so."""
-    return type(values).__module__.partition(".")[0] == "torch"
-
-
 def _plain(name, values, survey):
-    if _is_tensor(values):
+    if is_tensor(values):
         if not values.is_floating_point():
             raise TypeError(f"{name} must be a tensor of floating numbers, got {values.dtype}")
         return values
-    if isinstance(values, u.Quantity):
-        try:
-            values = values.to_value(survey.unit)
-        except u.UnitConversionError as error:
-            raise ValueError(f"{name} must be in {survey.unit}, the unit of {survey.name}, got {values.unit}"
-                             ) from error
-    values = np.asarray(values)
-    if values.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.result_type(values, np.float32))
+    values = floats(values, name, unit=survey.unit)
+    return values if values.dtype != np.float16 else values.astype(np.float32)
 
 
 def _steps(survey, softening, pixel_scale):
     softening = survey.sky_noise if softening is None else _plain("softening", softening, survey)
     if softening.shape not in ((), (len(survey),)) or not np.all(np.isfinite(softening) & (softening > 0)):
         raise ValueError(f"softening must be positive and finite, one number or {len(survey)}, got {softening!r}")
-    scale = float(_arcsec("pixel_scale", survey.pixel_scale if pixel_scale is None else pixel_scale))
+    scale = float(arcsec("pixel_scale", survey.pixel_scale if pixel_scale is None else pixel_scale))
     if not 0 < scale < np.inf:
         raise ValueError(f"pixel_scale must be positive and finite, got {pixel_scale!r}")
     wavelength, jansky = band_constants(survey.bands)

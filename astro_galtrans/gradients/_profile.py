@@ -14,7 +14,7 @@ from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._colors import MAGNITUDE, psf_matched
 from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.gradients._psf import psf_sigmas
-from astro_galtrans.gradients._radial import _two_bands, positive
+from astro_galtrans.gradients._radial import _two_bands, arcsec, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,11 +139,10 @@ def _moments(flux, center):
 
 def _edges(radii, widths, scale, size):
     if radii is not None:
-        edges = u.Quantity(radii)
-        edges = edges.value if edges.unit == u.dimensionless_unscaled else edges.to_value(u.arcsec)
+        edges = arcsec("radii", radii)
         if edges.ndim != 1 or len(edges) < 2 or edges[0] < 0 or np.any(np.diff(edges) <= 0):
             raise ValueError(f"radii must be at least two increasing edges, not negative, got {radii!r}")
-        return np.asarray(edges, dtype=float)
+        return edges
     inner = scale * max(1.0, 0.0 if widths is None else 0.5 * _FWHM * max(widths))
     return np.concatenate([[0.0], np.geomspace(inner, size * scale / 2, 6)])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.surveys import get_survey
 
@@ -23,12 +24,14 @@ __all__ = ["annulus_weights", "aperture_weights", "radial_color_profiles", "radi
 _OVERSAMPLE = 10
 
 
-def _arcsec(name, value):
-    quantity = u.Quantity(value)
+def arcsec(name, value):
+    value, mask, unit = split(value, name)
+    if mask is not None:
+        raise ValueError(f"{name} must not be masked")
     try:
-        value = quantity.value if quantity.unit == u.dimensionless_unscaled else quantity.to_value(u.arcsec)
+        value = value if unit in (None, u.dimensionless_unscaled) else u.Quantity(value, unit).to_value(u.arcsec)
     except u.UnitConversionError as error:
-        raise TypeError(f"{name} must be in arcsec or an angle, got {quantity.unit}") from error
+        raise TypeError(f"{name} must be in arcsec or an angle, got {unit}") from error
     return np.asarray(value, dtype=float)
 
 
@@ -47,12 +50,12 @@ def aperture_weights(shape: tuple[int, ...], radius: float | Quantity, pixel_sca
     ndarray of shape (ny, nx)
         Between 0 and 1, from 10 x 10 samples a pixel.
     """
-    scale = float(_arcsec("pixel_scale", pixel_scale))
+    scale = float(arcsec("pixel_scale", pixel_scale))
     ny, nx = shape
     offsets = (np.arange(_OVERSAMPLE) + 0.5) / _OVERSAMPLE - 0.5
     y = (np.arange(ny) - (ny - 1) / 2)[:, None] + offsets
     x = (np.arange(nx) - (nx - 1) / 2)[:, None] + offsets
-    limit = (float(_arcsec("radius", radius)) / scale)**2
+    limit = (float(arcsec("radius", radius)) / scale)**2
     inside = (y**2)[:, None, :, None] + (x**2)[None, :, None, :] < limit
     return inside.mean(axis=(2, 3))
 
@@ -73,7 +76,7 @@ def annulus_weights(shape: tuple[int, ...], radii: ArrayLike | Quantity, pixel_s
     -------
     ndarray of shape (n, ny, nx)
     """
-    edges = _arcsec("radii", radii)
+    edges = arcsec("radii", radii)
     if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0:
         raise ValueError(f"radii must be at least two increasing edges, not negative, got {radii!r}")
     filled = np.stack([aperture_weights(shape, edge, pixel_scale) for edge in edges])
@@ -85,8 +88,8 @@ def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    flux : ndarray of shape (n, band, ny, nx)
-        Stamps.
+    flux : array_like of shape (n, band, ny, nx)
+        Stamps. A sum over a pixel that is missing, NaN or masked, is NaN.
     weights : ndarray of shape (m, ny, nx)
         As `annulus_weights` gives.
 
@@ -94,14 +97,18 @@ def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n, band, m)
     """
-    flux = np.asarray(flux)
+    flux, weights = floats(flux, "flux"), floats(weights, "weights", kinds="biuf")
     if flux.ndim != 4 or flux.shape[-2:] != weights.shape[-2:]:
         raise ValueError(f"flux must have shape (n, band, {weights.shape[-2]}, {weights.shape[-1]}), got {flux.shape}")
     n, n_bands = flux.shape[:2]
     kind = flux.dtype if flux.dtype in (np.float32, np.float64) else np.dtype(float)
-    flux = flux.astype(kind, copy=False)
-    flat = weights.reshape(len(weights), -1).astype(kind)
-    return (flux.reshape(n * n_bands, -1) @ flat.T).reshape(n, n_bands, len(weights)).astype(float)
+    flat = weights.reshape(len(weights), -1).astype(kind).T
+    stamps = flux.reshape(n * n_bands, -1).astype(kind, copy=False)
+    bad = ~np.isfinite(stamps)
+    sums = np.where(bad, 0, stamps) @ flat if bad.any() else stamps @ flat
+    if bad.any():
+        sums[bad.astype(kind) @ (flat != 0).astype(kind) > 0] = np.nan
+    return sums.reshape(n, n_bands, len(weights)).astype(float)
 
 
 @numpy_defaults()
@@ -113,8 +120,8 @@ def radial_color_profiles(
 
     Parameters
     ----------
-    flux : ndarray of shape (n, band, ny, nx)
-        In the survey's unit, its bands in the survey's order.
+    flux : array_like of shape (n, band, ny, nx)
+        In the survey's unit, its bands in the survey's order; NaN or masked where a pixel is missing.
     survey : Survey or str
         For the zero points; its bands are those of ``flux``.
     bands : tuple of str
@@ -127,7 +134,7 @@ def radial_color_profiles(
     Returns
     -------
     ndarray of shape (n, n_annuli)
-        AB magnitudes; NaN where the flux of either band is not positive.
+        AB magnitudes; NaN where the flux of either band is not positive or lacks a pixel.
 
     Examples
     --------
@@ -138,7 +145,7 @@ def radial_color_profiles(
     array([0.753, 0.753])
     """
     survey = get_survey(survey)
-    flux = np.asarray(flux)
+    flux = floats(flux, "flux", unit=survey.unit)
     if flux.ndim != 4 or flux.shape[1] != len(survey):
         raise ValueError(f"flux must have shape (n, {len(survey)}, y, x) for {survey.name}, got {flux.shape}")
     index = [_band_index(survey, name) for name in _two_bands(bands)]
@@ -163,8 +170,8 @@ def radial_slopes(colors: np.ndarray, radii: ArrayLike | Quantity) -> np.ndarray
     ndarray of shape (n,)
         Magnitudes per decade in radius; NaN with fewer than two finite colours.
     """
-    edges = _arcsec("radii", radii)
-    colors = np.asarray(colors, dtype=float)
+    edges = arcsec("radii", radii)
+    colors = floats(colors, "colors", dtype=float)
     x = np.broadcast_to(np.log10((edges[1:] + edges[:-1]) / 2), colors.shape)
     used = np.isfinite(colors)
     count = used.sum(axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import NDData, StdDevUncertainty
 from astropy.wcs import WCS, Sip
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._flux import band_constants, effective_wavelengths, flux_arrays, pixel_sides
 from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients
@@ -182,7 +183,7 @@ def _total(arrays):
 def _softening(arrays, softening):
     n_bands = len(arrays.cube.bands)
     if softening is not None:
-        value = np.broadcast_to(u.Quantity(softening).to_value(u.Jy), (n_bands,)).astype(float)
+        value = np.broadcast_to(floats(softening, "softening", unit=u.Jy), (n_bands,)).astype(float)
         if not np.all(np.isfinite(value) & (value > 0)):
             raise ValueError(f"softening must be positive and finite, got {softening!r}")
         return value

@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans.gradients._flux import effective_wavelengths, flux_arrays
 
 if TYPE_CHECKING:
@@ -122,11 +123,12 @@ def _segments(aperture, label, shape):
         if label is not None:
             raise ValueError(f"label needs a segmentation map as aperture, got {type(aperture).__name__}")
         return None
+    values = whole(values, "aperture")
     if values.shape != shape:
         raise ValueError(f"aperture must be a segmentation map of shape {shape}, got {values.shape}")
     known = np.unique(values)
     known = known[known != 0]
-    wanted = known if label is None else np.asarray(label)
+    wanted = known if label is None else whole(label, "label")
     missing = np.setdiff1d(wanted, known)
     if wanted.dtype.kind not in "iu" or missing.size or wanted.ndim > 1 or not wanted.size:
         raise ValueError(f"label must be of segments in the map, {known.tolist()}, got {label!r}")
@@ -178,10 +180,9 @@ def _pixel_weights(aperture, cube):
         if any(image is None for image in images):
             raise ValueError(f"aperture at {aperture.positions} does not overlap the image of shape {shape}")
         return np.stack(images) if isinstance(masks, list) else images[0]
-    weights = np.asarray(aperture)
-    if weights.shape != shape or weights.dtype.kind not in "bf":
-        raise ValueError(f"aperture must be an array of shape {shape}, got {weights.dtype} of shape {weights.shape}")
-    weights = weights.astype(float)
+    weights = floats(aperture, "aperture", dtype=float, kinds="bf")
+    if weights.shape != shape:
+        raise ValueError(f"aperture must be an array of shape {shape}, got {weights.shape}")
     if not np.all(np.isfinite(weights)) or weights.min() < 0 or not weights.any():
         raise ValueError("aperture weights must be finite, not negative, and positive somewhere")
     return weights

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
 from astro_galtrans.images._fits_read import load_parts, native
 from astro_galtrans.images._sdss_mask import is_fpm, mask_from_parts
@@ -36,7 +37,7 @@ def add_masks(images, masks):
             else:
                 bad = _first_image(given, parts) != 0
         else:
-            bad = np.asarray(given) != 0
+            bad = whole(given, "mask") != 0
         if bad.shape != image.data.shape:
             raise ValueError(f"mask of band {band} has shape {bad.shape}, the image {image.data.shape}")
         image.mask = bad if image.mask is None else bad | image.mask
@@ -63,7 +64,7 @@ def add_psf(images, psf):
         if lacking:
             raise BandMismatchError(f"psf has no entry for band {', '.join(lacking)}")
         for band, given in psf.items():
-            plane = _first_image(given, load_parts(given)) if _is_path(given) else np.asarray(given)
+            plane = _first_image(given, load_parts(given)) if _is_path(given) else floats(given, "psf")
             if plane.ndim != 2:
                 raise ValueError(f"psf of band {band} must be an image (py, px), got shape {plane.shape}")
             images[band].psf = native(plane, np.result_type(plane.dtype, np.float32))

@@ -3,8 +3,8 @@
 import astropy.units as u
 import numpy as np
 from astropy.nddata import NDData
-from astropy.utils.masked import Masked
 
+from astro_galtrans._utils.masked import floats, split, whole
 from astro_galtrans.exceptions import BandMismatchError
 
 __all__ = ["as_float", "band_meta", "checked_data", "checked_mask", "checked_psf", "parse_bands"]
@@ -50,11 +50,7 @@ def checked_data(data, unit, default_unit):
             mask = np.asarray(data.mask)
         own_unit, data = data.unit, data.data
     else:
-        if isinstance(data, (Masked, np.ma.MaskedArray)):
-            mask = np.ma.getmaskarray(data) if isinstance(data, np.ma.MaskedArray) else data.mask
-            data = data.data if isinstance(data, np.ma.MaskedArray) else data.unmasked
-        own_unit = getattr(data, "unit", None) if isinstance(data, u.Quantity) else None
-        data = data.value if isinstance(data, u.Quantity) else np.asarray(data)
+        data, mask, own_unit = split(data, "data")
     if data.dtype.kind not in "fiu":
         raise TypeError(f"data must hold real numbers, got dtype {data.dtype}")
     if data.ndim != 3 or 0 in data.shape:
@@ -77,7 +73,7 @@ def checked_mask(mask, other, shape):
     for one in (mask, other):
         if one is None or one is np.ma.nomask:
             continue
-        one = np.asarray(one)
+        one = whole(one, "mask")
         if one.shape not in (shape, shape[1:]):
             raise ValueError(f"mask must have shape {shape} or {shape[1:]}, got {one.shape}")
         if one.dtype.kind not in "biu":
@@ -94,9 +90,7 @@ def checked_psf(psf, n_bands, name="psf"):
     """The PSF of each band, shape (band, py, px), each of sum 1; None for None."""
     if psf is None:
         return None
-    psf = np.asarray(psf)
-    if psf.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold real numbers, got dtype {psf.dtype}")
+    psf = floats(psf, name)
     if psf.ndim == 2:
         psf = np.repeat(psf[np.newaxis], n_bands, axis=0)
     if psf.ndim != 3 or psf.shape[0] != n_bands or 0 in psf.shape:

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import NDData
 
+from astro_galtrans._utils.masked import whole
 from astro_galtrans.exceptions import SurveyError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
@@ -132,7 +133,7 @@ def _stacked_masks(parts):
     if all(part.mask is None for part in parts):
         return None
     return np.stack([np.zeros(part.data.shape, dtype=bool) if part.mask is None else np.broadcast_to(
-        np.asarray(part.mask, dtype=bool), part.data.shape) for part in parts])
+        whole(part.mask, "mask").astype(bool), part.data.shape) for part in parts])
 
 
 def _all_or_none(name, bands, values):

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats, split, whole
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.surveys import get_survey
 
@@ -43,15 +44,10 @@ def _band_factors(name, unit, survey, power):
 
 
 def _numbers(name, values, survey, power):
-    """Plain array of ``values`` in the survey's unit, and whether it is sure to be a copy."""
-    if isinstance(values, u.Quantity):
-        factors = _band_factors(name, values.unit, survey, power)
-        if values.ndim == 4 and values.shape[1] == len(survey):
-            return values.value * factors[:, None, None]
-        return values.value  # the shape is refused below
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    """Plain array of ``values`` in the survey's unit, NaN where missing."""
+    unit, array = split(values, name).unit, floats(values, name)
+    if unit is not None and array.ndim == 4 and array.shape[1] == len(survey):  # other shapes are refused below
+        return array * _band_factors(name, unit, survey, power)[:, None, None]
     return array
 
 
@@ -121,9 +117,7 @@ def checked_ids(ids, n):
     """Galaxy names: an array of int or str of shape ``(n,)``, all different; the row numbers where None."""
     if ids is None:
         return np.arange(n)
-    ids = np.array(ids)
-    if ids.dtype.kind == "O" and all(isinstance(one, str) for one in ids.flat):
-        ids = ids.astype(str)
+    ids = np.array(whole(ids, "ids"))
     if ids.shape != (n,) or ids.dtype.kind not in "iuU":
         raise ValueError(f"ids must be {n} integers or strings, got shape {ids.shape} of dtype {ids.dtype}")
     values, counts = np.unique(ids, return_counts=True)

@@ -3,6 +3,7 @@
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import split
 from astro_galtrans.images._meta import decoded, writable
 
 __all__ = ["get_catalog", "get_column", "put_catalog", "put_column"]
@@ -43,17 +44,16 @@ def put_catalog(group, catalog):
         if not hasattr(column, "dtype") or not hasattr(column, "unit"):
             kind = type(column).__name__
             raise TypeError(f"column {name!r} of the catalog cannot be written: {kind} is not a plain column")
-        mask = getattr(column, "mask", None)
-        values = np.ma.getdata(np.ma.asarray(column)) if mask is not None else np.asarray(column)
+        values, mask, _ = split(column, name)
         key = f"column_{len(columns)}"
         try:
-            put_column(group, key, np.asarray(values))
+            put_column(group, key, values)
         except TypeError as error:
             raise TypeError(f"column {name!r} of the catalog cannot be written: it holds {values.dtype}") from error
-        if mask is not None and np.any(mask):
-            put_column(group, f"{key}_mask", np.asarray(mask))
+        if mask is not None:
+            put_column(group, f"{key}_mask", mask)
         columns.append({"name": name, "key": key, "unit": None if column.unit is None else column.unit.to_string(),
-                        "description": column.description, "masked": bool(mask is not None and np.any(mask)),
+                        "description": column.description, "masked": mask is not None,
                         "meta": writable(column.meta, f"catalog[{name!r}].meta", refuse=True)})
     return {"columns": columns, "meta": writable(catalog.meta, "catalog.meta", refuse=True)}
 

@@ -8,6 +8,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 from astropy.nddata import InverseVariance
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.images import BandCube
 from astro_galtrans.pairs._display import pair_html, plot_pair
 from astro_galtrans.pairs._match_grid import grid_wcs
@@ -68,7 +69,7 @@ def _position(pairs, row):
     catalog = pairs.catalog
     if catalog is None or not {"ra", "dec"} <= set(catalog.colnames):
         return 0.0, 0.0, False
-    values = [float(np.ma.filled(np.ma.asarray(catalog[name][row], dtype=float), np.nan)) for name in ("ra", "dec")]
+    values = [float(floats(catalog[name][row], name)) for name in ("ra", "dec")]
     if not np.all(np.isfinite(values)) or abs(values[1]) > 90:
         return 0.0, 0.0, False
     return *values, True

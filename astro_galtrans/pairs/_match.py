@@ -13,7 +13,8 @@ from astropy.table import Column, Table, vstack
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
-from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources, read_table
+from astro_galtrans._utils.tables import read_table
+from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
 from astro_galtrans.pairs._match_run import SIDES, Choices, Run
@@ -97,7 +98,8 @@ def match_pairs(
     ra, dec, redshift, id : str, optional
         Columns of ``catalog``, where they are not found by themselves.
     unit : unit or tuple of two, optional
-        Of right ascension and declination; by default the columns' own, or degrees.
+        Of right ascension and declination; by default the columns' own, or degrees. Text with separators, as
+        ``"10:30:00"``, is hours of right ascension and degrees of declination.
     target_catalog : `~astropy.table.Table` or path-like, optional
         A catalogue of the target survey. Only galaxies with a counterpart in it are taken, one to one
         (`~astro_galtrans.pairs.match_one_to_one`); its columns are kept with ``target_`` before their names.

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.io.registry import IORegistryError
 from astropy.table import Column, MaskedColumn, Table
 
-from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans._utils.masked import floats, split
+from astro_galtrans._utils.positions import degrees
+from astro_galtrans._utils.tables import numbers, read_table
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["Sources", "match_one_to_one", "positions_of", "read_sources", "read_table"]
+__all__ = ["Sources", "match_one_to_one", "positions_of", "read_sources"]
 
 # What columns are called, in lower case, in the order in which they are taken.
 _NAMES = {
@@ -56,25 +56,6 @@ class Sources(NamedTuple):
     table: Table
 
 
-def read_table(table, name="catalog"):
-    """A table, or what a file holds, as a new table; FileFormatError where that is none."""
-    if isinstance(table, Table):
-        return table.copy(copy_data=False)
-    if not isinstance(table, (str, Path)):
-        raise TypeError(f"{name} must be a Table or the path of one, got {type(table).__name__}")
-    if not Path(table).is_file():
-        raise FileNotFoundError(f"no such file: {table}")
-    try:
-        return Table.read(table)
-    except IORegistryError:
-        try:
-            return Table.read(table, format="ascii")
-        except Exception as error:  # the readers have errors of many kinds, some of which are pages long
-            raise FileFormatError(f"{table} is not a table that astropy reads") from error
-    except Exception as error:
-        raise FileFormatError(f"{table} is not a whole table: {(str(error).splitlines() or [''])[0]}") from error
-
-
 def _found(table, what, given, name):
     """The column that is meant, or None."""
     if given is not None:
@@ -90,74 +71,45 @@ def _found(table, what, given, name):
     return None
 
 
-def _plain(column):
-    """Values and mask of a column, the values without a unit."""
-    mask = getattr(column, "mask", None)
-    values = getattr(column, "unmasked", column)
-    values = np.ma.getdata(np.asarray(getattr(values, "value", values)) if isinstance(column, u.Quantity) else column)
-    mask = np.zeros(len(column), bool) if mask is None else np.broadcast_to(np.asarray(mask, bool), (len(column),))
-    return np.asarray(values), mask
-
-
 def _numbers(column, what):
-    """Floats, NaN where masked."""
-    values, mask = _plain(column)
-    try:
-        values = values.astype(float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"column {what} must hold numbers: {error}") from error
+    """Floats, NaN where missing."""
+    values = np.array(numbers(column, f"column {what}"))
     if values.ndim != 1:
         raise ValueError(f"column {what} must hold one number a row, got shape {values.shape}")
-    return np.where(mask, np.nan, values)
+    return values
 
 
 def positions_of(table, ra=None, dec=None, unit=None, name="catalog"):
     """ICRS positions of a table's rows, NaN where one is missing, and the names of the columns they are from.
 
-    Numbers without a unit are degrees, text is hours, minutes and seconds with degrees, minutes and seconds.
+    How numbers and text are read is in `astro_galtrans._utils.positions.degrees`.
     """
     units = (None, None) if unit is None else (unit, unit) if np.ndim(unit) == 0 else tuple(unit)
     found = [_found(table, what, given, name) for what, given in (("ra", ra), ("dec", dec))]
     if None in found:
         for column in table.colnames:
             if ra is None and dec is None and isinstance(table[column], SkyCoord):
-                return table[column].icrs, [column]
-        raise ValueError(f"{name} has no columns with right ascension and declination under a usual name; name them "
-                         f"with ra= and dec=. It has {', '.join(table.colnames)}")
-    angles = []
-    for column, given, sexagesimal in zip(found, units, (u.hourangle, u.deg)):
-        values, mask = _plain(table[column])
-        if values.dtype.kind in "SU":
-            angles.append(_text_angles(values, mask, given or sexagesimal, column))
-            continue
-        own = given or getattr(table[column], "unit", None) or u.deg
-        try:
-            angles.append(u.Quantity(_numbers(table[column], column), own).to_value(u.deg))
-        except u.UnitConversionError as error:
-            raise ValueError(f"column {column} of {name} must hold angles: {error}") from error
-    wrong = ~np.isfinite(angles[0]) | ~(np.abs(angles[1]) <= 90)
-    angles = [np.where(wrong, np.nan, angle) for angle in angles]
-    return SkyCoord(*angles, unit="deg"), found
+                return _unmasked(table[column].icrs), [column]
+        raise ValueError(f"{name} must have the columns ra and dec, or others under a usual name, or named with ra= "
+                         f"and dec=; it has {', '.join(table.colnames)}")
+    angles = [degrees(table[column], f"column {column} of {name}", kind, given)
+              for column, kind, given in zip(found, ("ra", "dec"), units)]
+    missing = np.isnan(angles[0]) | np.isnan(angles[1])
+    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg"), found
 
 
-def _text_angles(values, mask, unit, column):
-    from astropy.coordinates import Angle
-
-    out = np.full(len(values), np.nan)
-    text = values.astype(str)
-    known = ~mask & (np.char.strip(text) != "")
-    try:
-        out[known] = Angle(text[known], unit=unit).to_value(u.deg) if known.any() else 0
-    except ValueError as error:
-        raise ValueError(f"column {column} must hold angles: {error}") from error
-    return out
+def _unmasked(position):
+    """Positions with NaN where they are masked."""
+    angles = [floats(angle, name, unit=u.deg) for angle, name in ((position.ra, "ra"), (position.dec, "dec"))]
+    missing = np.isnan(angles[0]) | np.isnan(angles[1])
+    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg") if missing.any() else position
 
 
 def _ids_of(table, column):
     if column is None:
         return np.arange(len(table))
-    values, mask = _plain(table[column])
-    if mask.any():
+    values, mask, _ = split(table[column], column)
+    if mask is not None:
         raise ValueError(f"column {column} holds the names of the galaxies, {mask.sum()} of them are missing")
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
@@ -200,11 +152,11 @@ def _is_plain(column):
 
 def _as_column(column):
     """A plain column, without a class of its own."""
-    values, mask = _plain(column) if np.ndim(column) == 1 else (np.asarray(column), np.zeros(1, bool))
+    values, mask, _ = split(column, column.info.name)
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", errors="replace")
     kind = {"unit": getattr(column, "unit", None), "description": column.info.description}
-    return MaskedColumn(values, mask=mask, **kind) if mask.any() else Column(values, **kind)
+    return Column(values, **kind) if mask is None else MaskedColumn(values, mask=mask, **kind)
 
 
 def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> tuple[np.ndarray, Quantity]:
@@ -215,7 +167,7 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     Parameters
     ----------
     position, other : `~astropy.coordinates.SkyCoord`
-        Shape ``(n,)`` and ``(m,)``; NaN matches nothing.
+        Shape ``(n,)`` and ``(m,)``; a position that is NaN or masked matches nothing.
     radius : `~astropy.units.Quantity`
         Largest separation.
 
@@ -237,6 +189,7 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     """
     from astropy.coordinates import match_coordinates_sky
 
+    position, other = _unmasked(position.icrs), _unmasked(other.icrs)
     index, separation = np.full(len(position), -1), np.full(len(position), np.nan)
     rows, others = np.flatnonzero(np.isfinite(position.ra)), np.flatnonzero(np.isfinite(other.ra))
     if len(rows) and len(others):

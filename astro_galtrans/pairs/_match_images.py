@@ -11,10 +11,10 @@ from astropy.table import Table
 from astropy.wcs import WCS, FITSFixedWarning
 from scipy.spatial import cKDTree
 
+from astro_galtrans._utils.tables import read_table
 from astro_galtrans._utils.files import first_image, listed_files
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
 from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, stack_bands
-from astro_galtrans.pairs._match_catalog import read_table
 
 __all__ = ["Cutouts", "Opened", "Tiles", "images_of"]
 

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.images._psf import centred_psf
 
 __all__ = ["checked_psf", "psf_side", "psf_stamp"]
@@ -37,9 +38,7 @@ def checked_psf(name, psf, n, n_bands):
     """
     if psf is None:
         return None
-    values = np.asarray(psf)
-    if values.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
+    values = floats(psf, name)
     if values.ndim == 3:
         values = np.broadcast_to(values, (n, *values.shape))
     if values.ndim != 4 or values.shape[:2] != (n, n_bands) or 0 in values.shape:

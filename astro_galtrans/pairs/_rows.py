@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from astro_galtrans._utils.masked import whole
+
 __all__ = ["row_numbers", "split_rows"]
 
 
@@ -9,7 +11,7 @@ def row_numbers(indices, n):
     """Row numbers of a set of ``n``, from a slice, a boolean mask or integers."""
     if isinstance(indices, slice):
         return np.arange(n)[indices]
-    rows = np.atleast_1d(np.asarray(indices))
+    rows = np.atleast_1d(whole(indices, "indices"))
     if rows.size == 0:
         rows = rows.astype(int)
     if rows.dtype == bool and rows.shape != (n,):

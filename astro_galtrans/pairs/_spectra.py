@@ -3,13 +3,14 @@
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectra
 
 __all__ = ["checked_redshift", "checked_redshift_error", "checked_spectra"]
 
 
 def _numbers_per_galaxy(name, values, n):
-    values = np.array(u.Quantity(values).to_value(u.dimensionless_unscaled), dtype=float)
+    values = np.array(floats(values, name, unit=u.dimensionless_unscaled, dtype=float))
     if values.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), one a galaxy, got {values.shape}")
     return values
@@ -80,8 +81,8 @@ def _checked_arrays(flux, weight, grid, n):
     """Both as float32 copies, with flux 0 and weight 0 where one is not finite."""
     arrays = []
     for name, values, unit in (("flux", flux, FLUX_UNIT), ("weight", weight, FLUX_UNIT**-2)):
-        values = values.to_value(unit) if isinstance(values, u.Quantity) else np.asarray(values)
-        if values.shape != (n, grid.n_pixels) or values.dtype.kind not in "fiu":
+        values = floats(values, f"the {name} of spectra", unit=unit)
+        if values.shape != (n, grid.n_pixels):
             raise ValueError(f"the {name} of spectra must be real numbers of shape {(n, grid.n_pixels)}, galaxies and "
                              f"pixels of spectrum_grid, got {values.dtype} of shape {values.shape}")
         arrays.append(np.array(values, dtype=np.float32))

@@ -8,6 +8,7 @@ import numpy as np
 from astropy import units
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import floats, is_tensor, split, whole
 from astro_galtrans.photoz._point import check_bootstrap, point_metrics
 from astro_galtrans.photoz._point_statistics import STATISTICS, NoGalaxiesError
 
@@ -21,18 +22,10 @@ __all__ = ["binned_point_metrics"]
 
 def _plain(values, name, n):
     """A one-dimensional array of n values without a unit, NaN under a mask; text and bools stay as they are."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    if isinstance(values, units.Quantity):
-        values = (values.filled(np.nan) if hasattr(values, "filled") else values).value
-    values = np.ma.asarray(values)
-    if values.dtype.kind in "iuf":
-        values = np.ma.filled(values.astype(float), np.nan)
-    elif values.dtype.kind not in "USb":
-        raise TypeError(f"{name} must hold numbers, text or bools, got dtype {values.dtype}")
-    elif np.ma.getmaskarray(values).any():
-        raise ValueError(f"{name} must not be masked where it is text or bool")
-    values = np.asarray(values)
+    kind = split(values, name).values.dtype
+    if kind.kind not in "iufUSb":
+        raise TypeError(f"{name} must hold numbers, text or bools, got dtype {kind}")
+    values = floats(values, name, dtype=float) if kind.kind in "iuf" else whole(values, name)
     if values.shape != (n,):
         raise ValueError(f"{name} must have the shape ({n},), got {values.shape}")
     return values
@@ -51,9 +44,7 @@ def _edges_of(values, edges, binning, unit):
         if binning == "width":
             return np.linspace(finite.min(), finite.max(), edges + 1)
         return np.unique(np.quantile(finite, np.linspace(0, 1, edges + 1)))
-    if isinstance(edges, units.Quantity):
-        edges = units.Quantity(edges).to_value(unit or units.dimensionless_unscaled)
-    edges = np.asarray(edges, dtype=float)
+    edges = floats(edges, "edges", unit=unit or units.dimensionless_unscaled, dtype=float)
     if edges.ndim != 1 or edges.size < 2 or not np.all(np.isfinite(edges)) or np.any(np.diff(edges) <= 0):
         raise ValueError(f"edges must be at least 2 finite increasing numbers, got {edges!r}")
     return edges
@@ -123,7 +114,7 @@ def binned_point_metrics(
     """
     check_bootstrap(n_bootstrap, confidence)
     unit = getattr(by, "unit", None)
-    arrays = {name: value if hasattr(value, "detach") else np.ma.asarray(value, dtype=float)
+    arrays = {name: value if is_tensor(value) else floats(value, name, dtype=float)
               for name, value in (("z_phot", z_phot), ("z_spec", z_spec), ("weights", weights)) if value is not None}
     shapes = {name: tuple(value.shape) for name, value in arrays.items()}
     if len(shapes["z_phot"]) != 1 or len(set(shapes.values())) != 1:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._neighbors import FeatureSpace, feature_array
@@ -231,7 +232,7 @@ class PITCalibration:
 
     def _evaluate(self, name, pit, features):
         basis = _basis(torch.device("cpu"))
-        pit = torch.from_numpy(np.array(pit, dtype=float, ndmin=1))
+        pit = torch.from_numpy(np.array(floats(pit, "pit", dtype=float), ndmin=1))
         if pit.ndim != 1 or not bool(((pit >= 0) & (pit <= 1)).all()):
             raise ValueError(f"pit must be one-dimensional and between 0 and 1, got shape {tuple(pit.shape)}")
         masses = self._rows_of_weights(basis, features, None)
@@ -315,8 +316,7 @@ def _check_options(n_neighbors, strength, features):
 
 
 def _column(value, n, name):
-    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-    value = np.ma.filled(np.ma.asarray(value, dtype=float), np.nan)
+    value = floats(value, name, dtype=float)
     if value.shape != (n,):
         raise ValueError(f"{name} must have the shape ({n},), got {value.shape}")
     return value

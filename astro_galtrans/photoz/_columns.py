@@ -5,6 +5,7 @@ import torch
 from astropy.table import Table
 from torch import nn
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.torch_state import as_tensor
 
 __all__ = ["ColumnEncoder", "column_values", "same_columns"]
@@ -29,9 +30,10 @@ def column_values(columns, n, name):
         names = list(columns.colnames)
         values = np.empty((len(columns), len(names)))
         for i, column in enumerate(names):
-            values[:, i] = _numbers(columns[column], f"{name}[{column!r}]").reshape(len(columns))
+            one = floats(columns[column], f"{name}[{column!r}]", dtype=float, kinds="iufb")
+            values[:, i] = one.reshape(len(columns))
     else:
-        values = _numbers(columns, name)
+        values = floats(columns, name, dtype=float, kinds="iufb")
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] == 0 or (n is not None and len(values) != n):
         wanted = "n_galaxies" if n is None else n
@@ -40,17 +42,6 @@ def column_values(columns, n, name):
         raise ValueError(f"{name} must not be infinite, got {int(np.isinf(values).sum())} such values; a missing value "
                          "is NaN or masked")
     return values, names
-
-
-def _numbers(column, name):
-    if hasattr(column, "detach"):
-        column = column.detach().cpu().numpy()
-    if hasattr(column, "unmasked"):
-        column = column.filled(np.nan)
-    column = np.ma.asarray(getattr(column, "value", column))
-    if column.dtype.kind not in "iufb":
-        raise TypeError(f"{name} must hold numbers, got dtype {column.dtype}")
-    return np.array(np.ma.filled(column.astype(float), np.nan))
 
 
 def same_columns(given, trained, n_given, n_trained, name):

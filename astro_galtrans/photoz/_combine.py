@@ -7,6 +7,7 @@ from typing import Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats, is_tensor
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.photoz._pdf import RedshiftPDF
 
@@ -40,7 +41,7 @@ def _weights(weights, members):
     """Weights of shape ``(n_members, n_galaxies or 1)``."""
     first = members[0]
     values = np.ones(len(members)) if weights is None else weights
-    values = as_tensor(np.array(values, dtype=float) if not isinstance(values, torch.Tensor) else values)
+    values = as_tensor(values if is_tensor(values) else np.array(floats(values, "weights", dtype=float)))
     values = values.to(device=first.device, dtype=first._density.dtype)
     if values.shape not in ((len(members),), (len(members), len(first))):
         raise ValueError(f"weights must have the shape ({len(members)},) or ({len(members)}, {len(first)}), got "

@@ -8,6 +8,7 @@ from typing import Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._piecewise import blocks
@@ -26,14 +27,14 @@ def _floating(values, name):
         values, as_tensor = values.detach(), True
         values = values if values.dtype == torch.float64 else values.to(torch.float32)
     else:
-        values, as_tensor = torch.from_numpy(np.array(values, dtype=np.float64)), False
+        values, as_tensor = torch.from_numpy(np.array(floats(values, name, dtype=float))), False
     if values.ndim != 2:
         raise ValueError(f"{name} must have two axes, the first of galaxies, got the shape {tuple(values.shape)}")
     return values, as_tensor
 
 
 def _edges(grid, like, name):
-    grid = as_tensor(np.array(grid, dtype=float) if not isinstance(grid, torch.Tensor) else grid)
+    grid = as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(floats(grid, name, dtype=float)))
     grid = grid.to(device=like.device, dtype=like.dtype)
     if grid.ndim != 1 or grid.numel() < 2 or not bool((torch.diff(grid) > 0).all()):
         raise ValueError(f"{name} must be at least 2 increasing redshifts, got the shape {tuple(grid.shape)}")

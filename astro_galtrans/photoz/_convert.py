@@ -7,6 +7,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.optional import optional
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def to_table(pdf: RedshiftPDF, ids: ArrayLike | None = None) -> Table:
     table = Table(meta={"redshift_grid": pdf._grid.cpu().tolist(), "interpolation": pdf.interpolation,
                         **pdf.counts})
     if ids is not None:
-        table["id"] = np.asarray(ids)
+        table["id"] = whole(ids, "ids")
     for name, values in (("z_mode", pdf.mode()), ("z_mean", pdf.mean()), ("z_median", pdf.median()),
                          ("density", pdf.density)):
         table[name] = _array(values)
@@ -78,7 +79,7 @@ def from_table(
         raise ValueError(
             f'table must have a column "{column}" and meta["redshift_grid"] (or grid be given), as '
             f"RedshiftPDF.to_table writes; got the columns {table.colnames}")
-    density = np.ma.filled(np.ma.asarray(table[column], dtype=float), np.nan)
+    density = floats(table[column], column, dtype=float)
     interpolation = table.meta.get("interpolation", "linear") if interpolation is None else interpolation
     return cls(grid, density, on_invalid=on_invalid, interpolation=interpolation)
 
@@ -152,4 +153,4 @@ def from_qp(
                    on_invalid=on_invalid, interpolation="constant")
     if grid is None:
         raise ValueError(f"a qp ensemble of the kind {kind!r} needs the redshifts to evaluate it at: grid")
-    return cls(grid, np.atleast_2d(ensemble.pdf(np.asarray(grid, dtype=float))), on_invalid=on_invalid)
+    return cls(grid, np.atleast_2d(ensemble.pdf(whole(grid, "grid").astype(float))), on_invalid=on_invalid)

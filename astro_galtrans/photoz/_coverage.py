@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import calibration_error, sorted_levels
@@ -53,7 +54,7 @@ def coverage(pdf: RedshiftPDF, z_spec: ArrayLike, levels: ArrayLike | None = Non
     """
     if not isinstance(pdf, RedshiftPDF):
         raise TypeError(f"pdf must be a RedshiftPDF, got {type(pdf).__name__}")
-    levels = np.arange(1, 20) / 20 if levels is None else np.atleast_1d(np.asarray(levels, dtype=float))
+    levels = np.arange(1, 20) / 20 if levels is None else np.atleast_1d(floats(levels, "levels", dtype=float))
     if levels.ndim != 1 or not np.all((levels >= 0) & (levels <= 1)):
         raise ValueError(f"levels must be one-dimensional and from 0 to 1, got {levels!r}")
     if pdf.n_masked == len(pdf):

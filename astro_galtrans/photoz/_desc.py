@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from astro_galtrans._utils.masked import whole
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import pit_statistics
 from astro_galtrans.photoz._point import Metrics, point_metrics
@@ -140,7 +141,8 @@ def desc_metrics(
     redshift = pdf._paired(z_spec)[:, 0][pdf._valid].cpu().numpy().astype(float)
     grid = pdf._grid.cpu().numpy().astype(float)
     density, cumulative = _cumulative(grid, pdf._density[pdf._valid].cpu().numpy().astype(float))
-    points = grid if point_grid is None else np.asarray(point_grid, dtype=float)
+    cde_grid = _CDE_GRID if cde_grid is None else whole(cde_grid, "cde_grid").astype(float)
+    points = grid if point_grid is None else whole(point_grid, "point_grid").astype(float)
     z_phot = points[_evaluated(grid, density, points).argmax(axis=1)]
     point = point_metrics(z_phot, redshift)
     pit = _on_chords(grid, cumulative, redshift, (0.0, 1.0))
@@ -150,7 +152,7 @@ def desc_metrics(
         "point_sigma_mad": point["sigma_mad"], "point_outlier_rate": point["outlier_desc"],
         "pit_ks": uniform["pit_ks"], "pit_cvm": uniform["pit_cvm"],
         "pit_ad": float(_two_sample_ad(pit, *ad_range)), "pit_outlier_rate": uniform["pit_outlier_rate"],
-        "cde_loss": float(_cde_loss(grid, density, redshift, _CDE_GRID if cde_grid is None else np.asarray(cde_grid))),
+        "cde_loss": float(_cde_loss(grid, density, redshift, cde_grid)),
         "brier": float(_brier(grid, density, redshift)),
         "n": float(len(redshift)), "n_masked": float(pdf.n_masked),
     })

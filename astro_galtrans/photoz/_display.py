@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.optional import optional
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def plot_pdf(
         import matplotlib.pyplot as plt
 
         ax = plt.figure(figsize=(6.4, 4.2), layout="constrained").add_subplot()
-    rows = np.atleast_1d(np.arange(len(pdf))[galaxies if isinstance(galaxies, slice) else np.asarray(galaxies)])
-    known = None if z_spec is None else np.asarray(z_spec, dtype=float)
+    rows = np.atleast_1d(np.arange(len(pdf))[galaxies if isinstance(galaxies, slice) else whole(galaxies, "galaxies")])
+    known = None if z_spec is None else floats(z_spec, "z_spec", dtype=float)
     grid, density = _array(pdf.grid), _array(pdf.select(rows).density)
     for row, values in zip(rows, density):
         if density.shape[1] == len(grid):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
 from astro_galtrans.photoz._pdf import RedshiftPDF
@@ -89,7 +90,7 @@ _NAMES = ("pit_ks", "pit_cvm", "pit_ad", "pit_outlier_rate", "crps", "cde_loss",
 
 
 def _checked_edges(edges):
-    edges = torch.from_numpy(np.array(edges, dtype=float))
+    edges = torch.from_numpy(np.array(floats(edges, "brier_edges", dtype=float)))
     if edges.ndim != 1 or edges.numel() < 2 or not bool((torch.diff(edges) > 0).all()):
         raise ValueError(f"brier_edges must be at least 2 increasing redshifts, got shape {tuple(edges.shape)}")
     return edges

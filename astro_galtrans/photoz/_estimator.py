@@ -7,6 +7,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.images import missing_bands
 from astro_galtrans.photoz._columns import ColumnEncoder, column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
@@ -67,19 +68,19 @@ def split_validation(validation):
     return (*validation, None, None)[:4]
 
 
-def _tensor(array, rows, device):
+def _tensor(array, rows, device, name):
     part = array[rows]
     if not isinstance(part, torch.Tensor):
-        part = torch.from_numpy(np.array(part, dtype=np.float32))
+        part = torch.from_numpy(np.array(floats(part, name, dtype=np.float32)))
     return part.detach().to(device=device, dtype=torch.float32)
 
 
 def image_batch(flux, weight, rows, device):
     """Images of some galaxies with masked pixels set to zero, and which pixels are good (None if all are)."""
-    images = _tensor(flux, rows, device)
+    images = _tensor(flux, rows, device, "flux")
     valid = torch.isfinite(images)
     if weight is not None:
-        valid &= _tensor(weight, rows, device) > 0
+        valid &= _tensor(weight, rows, device, "weight") > 0
     if bool(valid.all()):
         return images, None
     return torch.where(valid, images, torch.zeros_like(images)), valid

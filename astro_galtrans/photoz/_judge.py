@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
-import torch
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.optional import optional
 from astro_galtrans.photoz._judge_tables import as_numpy, bin_table, metric_table
 from astro_galtrans.photoz._judgement import RedshiftJudgement, check_folder
@@ -160,11 +160,10 @@ def judge_table(
 
 
 def _column(values, n, name):
-    values = np.ma.asarray(getattr(values, "value", values) if not isinstance(values, torch.Tensor)
-                           else values.detach().cpu().numpy())
-    if values.dtype.kind not in "iuf" or values.shape != (n,):
-        raise ValueError(f"{name} must be {n} numbers, got shape {values.shape} of dtype {values.dtype}")
-    return np.ma.filled(values.astype(float), np.nan)
+    values = floats(values, name, dtype=float)
+    if values.shape != (n,):
+        raise ValueError(f"{name} must be {n} numbers, got shape {values.shape}")
+    return values
 
 
 def _quantities(by, n, used, z_spec, z_phot):

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
+
 __all__ = ["FeatureSpace", "feature_array"]
 
 # Elements of one block of distances, so that memory stays below about 100 MB.
@@ -23,8 +25,7 @@ def feature_array(features, n=None):
         features = {name: features[name] for name in features.colnames}
     columns = []
     for column in list(features.values()) if isinstance(features, dict) else [features]:
-        column = column.detach().cpu().numpy() if isinstance(column, torch.Tensor) else column
-        column = np.ma.filled(np.ma.asarray(getattr(column, "value", column), dtype=float), np.nan)
+        column = floats(column, "features", dtype=float, kinds="iufb")
         columns.append(column[:, None] if column.ndim == 1 else column)
     n = len(columns[0]) if n is None and columns and columns[0].ndim else n
     if not columns or any(column.ndim != 2 or len(column) != n or not column.shape[1] for column in columns):

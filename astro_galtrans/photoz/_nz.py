@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astro_galtrans._utils.masked import floats, is_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._point import Metrics
@@ -18,7 +19,7 @@ __all__ = ["nz_metrics"]
 
 
 def _plain(values):
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    return values.detach().cpu().numpy() if is_tensor(values) else np.asarray(values)
 
 
 def _bins(stack, redshift, weights, edges):
@@ -107,11 +108,12 @@ def nz_metrics(
         raise TypeError(f"pdf must be a RedshiftPDF, got {type(pdf).__name__}")
     pdf._paired(z_spec)
     valid = _plain(pdf.valid)
-    redshift = _plain(z_spec).astype(float)[valid]
-    stack = (pdf.select(valid) if pdf.n_masked else pdf).stack(
-        None if weights is None else _plain(weights)[valid])
-    weights = np.ones(len(redshift)) if weights is None else _plain(weights).astype(float)[valid]
-    edges = np.linspace(float(pdf._grid[0]), float(pdf._grid[-1]), 51) if edges is None else np.asarray(edges, float)
+    redshift = floats(z_spec, "z_spec", dtype=float)[valid]
+    weights = None if weights is None else floats(weights, "weights", dtype=float)[valid]
+    stack = (pdf.select(valid) if pdf.n_masked else pdf).stack(weights)
+    weights = np.ones(len(redshift)) if weights is None else weights
+    edges = np.linspace(float(pdf._grid[0]), float(pdf._grid[-1]), 51) if edges is None else floats(
+        edges, "edges", dtype=float)
     if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
         raise ValueError(f"edges must be at least 2 increasing redshifts, got {edges!r}")
     if pdf.n_masked:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _construct, _convert, _display, _piecewise, _regrid
@@ -22,7 +23,7 @@ _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
 def _as_grid(grid, like):
-    values = as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(grid, dtype=float))
+    values = as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(floats(grid, "grid", dtype=float)))
     values = values.detach().to(device=like.device, dtype=like.dtype)
     if values.ndim != 1 or values.numel() < 2:
         raise ValueError(f"grid must be one-dimensional with at least 2 points, got shape {tuple(values.shape)}")
@@ -37,7 +38,7 @@ def _as_density(density):
         values = density.detach()
         values = values.clone() if values.dtype in _ROUNDING else values.to(torch.float32)
     else:
-        values = torch.from_numpy(np.array(density, dtype=np.float64))
+        values = torch.from_numpy(np.array(floats(density, "density", dtype=float)))
     if values.ndim != 2:
         raise ValueError(f"density must have the shape (n_galaxies, n_grid), got {tuple(values.shape)}")
     return values.contiguous()
@@ -161,9 +162,14 @@ class RedshiftPDF:
         return tensor if self._as_tensor else tensor.cpu().numpy()
 
     def _in(self, value, name):
-        tensor = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, dtype=float))
+        if not isinstance(value, torch.Tensor):
+            value = torch.from_numpy(np.array(floats(value, name, dtype=float)))
+        tensor = value.detach()
         if tensor.ndim > 1:
             raise ValueError(f"{name} must be a number or one-dimensional, got shape {tuple(tensor.shape)}")
+        if bool(torch.isnan(tensor).any()):
+            raise ValueError(f"{name} must be finite, got {int(torch.isnan(tensor).sum())} values that are NaN or "
+                             "masked")
         return tensor.to(device=self._density.device, dtype=self._density.dtype)
 
     def _paired(self, z_spec):
@@ -250,7 +256,8 @@ class RedshiftPDF:
         """
         index = indices
         if not isinstance(indices, slice):
-            index = indices if isinstance(indices, torch.Tensor) else torch.from_numpy(np.array(indices, ndmin=1))
+            if not isinstance(indices, torch.Tensor):
+                index = torch.from_numpy(np.array(whole(indices, "indices"), ndmin=1))
             index = (index if index.dtype == torch.bool else index.long()).to(self.device)
         return self._like(self._density[index].clone(), self._valid[index].clone(), self._rescaled[index].clone())
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.photoz._point import Metrics
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ STATISTICS = {
 
 def sorted_levels(values, name):
     """Sorted values from 0 to 1 as a tensor, in float64 where the device has it."""
-    values = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.array(values, dtype=float))
+    if not isinstance(values, torch.Tensor):
+        values = torch.from_numpy(np.array(floats(values, name, dtype=float)))
     if values.ndim != 1 or not len(values):
         raise ValueError(f"{name} must be one-dimensional and not empty, got the shape {tuple(values.shape)}")
     values = values.detach().to(torch.float32 if values.device.type == "mps" else torch.float64)

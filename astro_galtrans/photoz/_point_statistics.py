@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from astro_galtrans._utils.masked import floats
+
 __all__ = ["STATISTICS", "NoGalaxiesError", "as_tensors", "point_statistics", "weighted_quantiles"]
 
 STATISTICS = ("bias_mean", "bias_median", "nmad", "sigma_mad", "sigma_iqr", "rms", "outlier_005", "outlier_015",
@@ -22,8 +24,7 @@ def as_tensors(arrays):
     converted = {}
     for name, value in arrays.items():
         if not isinstance(value, torch.Tensor):
-            value = np.ma.filled(np.ma.asarray(value, dtype=float), np.nan)
-            value = torch.from_numpy(np.array(value, dtype=float))
+            value = torch.from_numpy(np.array(floats(value, name, dtype=float)))
         converted[name] = value.detach().to(device=device, dtype=precision)
     return converted
 

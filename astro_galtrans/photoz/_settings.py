@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from astro_galtrans._utils.masked import whole
+
 __all__ = ["CheckedSettings"]
 
 _POSITIVE = ("learning_rate", "label_width")
@@ -32,7 +34,7 @@ class CheckedSettings:
             elif field.name in self._least and getattr(self, field.name) is not None:
                 self._whole(field.name, self._least[field.name])
         if self.grid is not None:
-            grid = np.array(self.grid, dtype=float)
+            grid = whole(self.grid, "grid").astype(float)
             if grid.ndim != 1 or grid.size < 8 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
                 raise ValueError(f"grid must be at least 8 finite increasing redshifts, got shape {grid.shape}")
             object.__setattr__(self, "grid", tuple(grid.tolist()))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.tables import matching_columns, numbers, open_source, ragged
 from astro_galtrans.photoz._pdf import RedshiftPDF
-from astro_galtrans.photoz._sources import open_source, ragged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,18 +29,20 @@ def read_pdf_table(
     grid: str | ArrayLike | None = None, table: str | int | None = None, format: str | None = None,
     interpolation: Literal["linear", "constant"] | None = None, device: str | torch.device | None = None,
 ) -> tuple[RedshiftPDF, Table]:
-    """Redshift densities from a table in a FITS, HDF5, Parquet or text file.
+    """Redshift densities from a table in a FITS, HDF5, Parquet, VOTable or text file.
 
     Parameters
     ----------
     source : str, path-like or `~astropy.table.Table`
-        The table. HDF5 files may hold it as `astropy.table.Table.write` does, or as one dataset a column, also in
-        groups, whose names are then paths as ``"data/yvals"``: files of qp are read like that.
+        The table: FITS, HDF5, Parquet, VOTable, ECSV, or text with commas, semicolons, tabs or spaces. HDF5 files
+        may hold it as `astropy.table.Table.write` does, or as one dataset for each column, also in groups, whose
+        names are then paths as ``"data/yvals"``: files of qp are read like that.
     columns : sequence of str, optional
         Names of other columns wanted.
     pdf : str, optional
         The column of densities, a vector column; with a ``*`` the columns of numbers whose names match, in the order
-        of the table. By default the first of pdf, density, pdfs, pz, yvals that is there.
+        of the number in their names (``p_2`` before ``p_10``). By default the first of pdf, density, pdfs, pz,
+        yvals that is there.
     grid : str or array_like, optional
         The redshifts of the densities: values; ``"first:last:n"``; or the name of an entry of the table's meta data,
         of a vector column that is the same in each row, of another HDU, or of a dataset of the HDF5 file. By default
@@ -49,7 +51,8 @@ def read_pdf_table(
     table : str or int, optional
         Which HDU of a FITS file, or which dataset or group of an HDF5 file; by default the first table.
     format : str, optional
-        ``"fits"``, ``"hdf5"``, ``"parquet"`` or a format of `astropy.table.Table.read`; by the name of the file.
+        ``"fits"``, ``"hdf5"``, ``"parquet"``, ``"votable"``, ``"text"`` or a format of `astropy.table.Table.read`; by
+        default the file tells.
     interpolation : {"linear", "constant"}, optional
         As of `RedshiftPDF`, where the table does not tell.
     device : str or `torch.device`, optional
@@ -124,31 +127,24 @@ def _density(opened, name):
             raise ValueError(f"{opened.name} has no column {', '.join(_PDF_NAMES[:4])}: name that of the densities; "
                              f"it has {_names(opened)}")
     if "*" in name:
-        matching = [column for column in opened.columns if fnmatchcase(column, name)]
+        matching = matching_columns(opened.columns, name, opened.name)
         if not matching:
             raise ValueError(f"{opened.name} has no column that matches {name!r}; it has {_names(opened)}")
-        values = np.stack([_numbers(opened.column(column), column) for column in matching], axis=-1)
+        values = np.stack([numbers(opened.column(column), column) for column in matching], axis=-1)
     else:
         values = _column(opened, name)
         if getattr(values, "dtype", None) == object:
-            values = ragged([None if np.ma.is_masked(row) else row for row in values])
-        values = _numbers(values, name)
+            values = ragged(list(values))
+        values = numbers(values, name)
     if values.ndim != 2 or not values.shape[1]:
         raise ValueError(f"{name} must be a vector column, shape (n_galaxies, n_grid), got {values.shape}")
     return values, name
 
 
-def _numbers(values, name):
-    values = np.ma.asarray(getattr(values, "value", values))
-    if values.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must hold numbers, got dtype {values.dtype}")
-    return np.ma.filled(values.astype(float), np.nan)
-
-
 def _grid(opened, grid):
     """The redshifts of the densities."""
     if grid is not None and not isinstance(grid, str):
-        return np.asarray(grid, dtype=float)
+        return whole(grid, "grid").astype(float)
     if grid is not None and grid.count(":") == 2:
         try:
             first, last, n = (kind(part) for kind, part in zip((float, float, int), grid.split(":")))
@@ -171,7 +167,7 @@ def _named_grid(opened, name):
     if found is not None:
         return np.ravel(np.asarray(found, dtype=float))
     if name in opened.columns:
-        values = np.asarray(opened.column(name), dtype=float)
+        values = numbers(opened.column(name), name)
         if values.ndim == 2 and len(values) and np.all(values == values[0]):
             return values[0]
         if values.ndim == 2 and len(values):

@@ -2,15 +2,17 @@
 
 import numpy as np
 import torch
+
 from torch.nn import functional
+
+from astro_galtrans._utils.masked import floats
 
 __all__ = ["Targets", "default_grid", "redshift_array"]
 
 
 def redshift_array(redshift, n, name):
     """Redshifts as an array of shape ``(n,)``, checked."""
-    redshift = redshift.detach().cpu().numpy() if isinstance(redshift, torch.Tensor) else redshift
-    redshift = np.asarray(redshift, dtype=float)
+    redshift = floats(redshift, name, dtype=float)
     if redshift.shape != (n,):
         raise ValueError(f"{name} must have the shape ({n},), got {redshift.shape}")
     if not np.all(np.isfinite(redshift)):

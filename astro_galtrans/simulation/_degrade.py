@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy import ndimage
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, as_band_cube, like_input
@@ -184,7 +185,7 @@ class Degrader:
             raise ValueError(f"image must have {self.sampler.shape} pixels, got {cube.shape[1:]}")
         flux, left, bad = self._planes(cube)
         if noise_left is not None:
-            given = np.broadcast_to(np.asarray(noise_left, dtype=float), len(self.survey))
+            given = np.broadcast_to(floats(noise_left, "noise_left", dtype=float), len(self.survey))
             left = np.broadcast_to(given[:, np.newaxis, np.newaxis] ** 2, flux.shape)
         deviation = None if left is None else np.sqrt(left)
         if rng is not None:

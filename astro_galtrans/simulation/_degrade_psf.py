@@ -7,6 +7,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.special import gamma, j0, kv
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.images._parts import checked_psf
 from astro_galtrans.images._psf import psf_centers
 
@@ -75,14 +76,14 @@ def psf_models(name, psf, bands, scale, step=1.0):
     """
     if isinstance(psf, u.Quantity):
         try:
-            fwhm = np.broadcast_to(psf.to_value(u.arcsec), len(bands))
-        except (u.UnitConversionError, ValueError) as error:
+            fwhm = np.broadcast_to(floats(psf, name, unit=u.arcsec), len(bands))
+        except ValueError as error:
             raise ValueError(
                 f"{name} must be an angle, one or one for each of {len(bands)} bands, got {psf}") from error
         if not np.all(np.isfinite(fwhm)) or np.any(fwhm <= 0):
             raise ValueError(f"{name} must be above 0, got {psf}")
         return [Moffat(width / scale) for width in fwhm]
-    images = np.asarray(psf, dtype=float)
+    images = floats(psf, name, dtype=float)
     if images.ndim == 2:
         images = np.repeat(images[np.newaxis], len(bands), axis=0)
     if images.ndim != 3 or len(images) != len(bands):

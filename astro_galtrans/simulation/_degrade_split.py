@@ -6,6 +6,8 @@ from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 
+from astro_galtrans._utils.masked import whole
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,7 +44,7 @@ def split_by_position(
     """
     if axis not in ("x", "y"):
         raise ValueError(f"axis must be 'x' or 'y', got {axis!r}")
-    shares = np.asarray(fractions, dtype=float)
+    shares = whole(fractions, "fractions").astype(float)
     if shares.ndim != 1 or not len(shares) or np.any(~(shares > 0)) or shares.sum() > 1 + 1e-9:
         raise ValueError(f"fractions must be above 0 and together at most 1, got {fractions!r}")
     if pairs.catalog is None or not {"field", axis} <= set(pairs.catalog.colnames):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import InverseVariance
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.spectra._grid import FLUX_UNIT, SpectrumGrid
 from astro_galtrans.spectra._values import spectrum_values
 
@@ -174,7 +175,8 @@ def to_spectrum(flux: ArrayLike, weight: ArrayLike, grid: SpectrumGrid | None = 
     Parameters
     ----------
     flux, weight : array_like
-        Shape ``(n_pixels,)``, in 1e-17 erg / (s cm2 Angstrom) and the inverse square of it.
+        Shape ``(n_pixels,)``, in 1e-17 erg / (s cm2 Angstrom) and the inverse square of it. A pixel that is masked or
+        not finite in either gets weight 0.
     grid : SpectrumGrid, optional
         Default: ``SpectrumGrid()``.
 
@@ -191,7 +193,10 @@ def to_spectrum(flux: ArrayLike, weight: ArrayLike, grid: SpectrumGrid | None = 
     from specutils import Spectrum
 
     grid = checked_grid(grid)
-    flux, weight = np.array(flux, dtype=np.float32), np.array(weight, dtype=np.float32)
+    flux = floats(flux, "flux", unit=FLUX_UNIT, dtype=np.float32)
+    weight = floats(weight, "weight", unit=FLUX_UNIT**-2, dtype=np.float32)
+    bad = ~(np.isfinite(flux) & np.isfinite(weight)) if flux.shape == weight.shape else False
+    flux, weight = np.where(bad, 0, flux), np.where(bad, 0, weight)
     for name, values in (("flux", flux), ("weight", weight)):
         if values.shape != (grid.n_pixels,):
             raise ValueError(f"{name} must have shape ({grid.n_pixels},), the pixels of the grid, got {values.shape}")

@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import InverseVariance, NDUncertainty, StdDevUncertainty, VarianceUncertainty
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.spectra._grid import FLUX_UNIT
 
 __all__ = ["SpectrumValues", "spectrum_values"]
@@ -49,7 +50,7 @@ def spectrum_values(spectrum):
     wavelength, low, high = _pixels(spectrum)
     equivalence = u.spectral_density(wavelength * u.AA)
     try:
-        flux = spectrum.flux.to_value(FLUX_UNIT, equivalence).astype(float)
+        flux = floats(spectrum.flux.to(FLUX_UNIT, equivalence), "the flux of the spectrum", dtype=float)
     except u.UnitConversionError as error:
         raise u.UnitConversionError(
             f"spectrum must have a flux density, that can be converted to {FLUX_UNIT}, got {spectrum.flux.unit}"

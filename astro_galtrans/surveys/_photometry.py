@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats, split
 from astro_galtrans.surveys._survey import Band
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["band_flux_density", "synthetic_magnitude"]
 
-# Largest part of a band that may lie outside a spectrum.
-_MISSING = 0.005
+# Largest part of a band that may lie outside a spectrum, and on pixels that are interpolated because they are missing.
+_MISSING, _MASKED = 0.005, 0.05
 
 
 def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) -> Quantity:
@@ -32,7 +33,8 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     wavelength : `~astropy.units.Quantity`
         Increasing wavelengths in the observer's frame, shape ``(n_wavelength,)``.
     flux_density : `~astropy.units.Quantity`
-        Flux per unit wavelength or frequency, shape ``(..., n_wavelength)``.
+        Flux per unit wavelength or frequency, shape ``(..., n_wavelength)``. Pixels that are masked or not finite
+        are interpolated between their neighbors.
     band : Band
         The passband.
 
@@ -44,27 +46,46 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     Raises
     ------
     ValueError
-        If more than 0.5 per cent of the band, as the integral of R / wavelength, is outside the spectrum.
+        If more than 0.5 per cent of the band, as the integral of R / wavelength, is outside the spectrum, or more
+        than 5 per cent on pixels that are missing.
     """
     if not isinstance(band, Band):
         raise TypeError(f"band must be a Band, got {type(band).__name__}")
-    wavelength = u.Quantity(wavelength).to_value(u.AA)
-    f_lambda = u.Quantity(flux_density).to_value(u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
+    wavelength = floats(wavelength, "wavelength", unit=u.AA, dtype=float)
+    if wavelength.ndim != 1 or not np.all(np.diff(wavelength) > 0):
+        raise ValueError(f"wavelength must be one-dimensional and increasing, got shape {wavelength.shape}")
+    f_lambda = u.Quantity(floats(flux_density, "flux_density"), split(flux_density, "flux_density").unit).to_value(
+        u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
+    rows = f_lambda.reshape(-1, f_lambda.shape[-1])
+    average = [_average(wavelength, row, np.isfinite(row), band) for row in rows]
+    return (np.reshape(average, f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
+
+
+def _average(wavelength, f_lambda, good, band):
+    """Band average of one spectrum in erg / (s cm2 Hz), from its good pixels."""
+    if not good.any():
+        raise ValueError("flux_density must have good pixels, all are masked or not finite")
+    bad = np.where(good, 0.0, 1.0)
+    first, last = np.flatnonzero(good)[[0, -1]]
+    span = wavelength[first], wavelength[last]
     curve = band.wavelength.value
     grid = np.union1d(curve, wavelength[(wavelength > curve[0]) & (wavelength < curve[-1])])
     response = np.interp(grid, curve, band.response)
-    covered = np.where((grid >= wavelength[0]) & (grid <= wavelength[-1]), response, 0)
-    if np.trapezoid(covered / grid, grid) < (1 - _MISSING) * np.trapezoid(response / grid, grid):
+    covered = np.where((grid >= span[0]) & (grid <= span[1]), response, 0)
+    whole = np.trapezoid(response / grid, grid)
+    if np.trapezoid(covered / grid, grid) < (1 - _MISSING) * whole:
         used = curve[band.response > 1e-3 * band.response.max()]
         raise ValueError(
-            f"the spectrum covers {wavelength[0]:.0f} to {wavelength[-1]:.0f} Angstrom, "
+            f"the spectrum covers {span[0]:.0f} to {span[1]:.0f} Angstrom, "
             f"band {band.name} needs {used[0]:.0f} to {used[-1]:.0f}"
         )
-    flat = f_lambda.reshape(-1, f_lambda.shape[-1])
-    sampled = np.stack([np.interp(grid, wavelength, row, left=0.0, right=0.0) for row in flat])
+    lost = np.trapezoid(covered * np.interp(grid, wavelength, bad) / grid, grid) / whole
+    if lost > _MASKED:
+        raise ValueError(f"{100 * lost:.0f} per cent of band {band.name} is on pixels of the spectrum that are masked "
+                         "or not finite")
+    sampled = np.interp(grid, wavelength[good], f_lambda[good], left=0.0, right=0.0)
     light_speed = 2.99792458e18  # Angstrom per second, exact (SI)
-    average = np.trapezoid(sampled * covered * grid, grid) / np.trapezoid(covered * light_speed / grid, grid)
-    return (average.reshape(f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
+    return np.trapezoid(sampled * covered * grid, grid) / np.trapezoid(covered * light_speed / grid, grid)
 
 
 def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
@@ -73,7 +94,8 @@ def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
     Parameters
     ----------
     spectrum : `specutils.Spectrum`
-        With a flux density per unit wavelength or frequency; it must cover the band.
+        With a flux density per unit wavelength or frequency; it must cover the band. Its masked pixels are
+        interpolated.
     band : Band
         The passband, as ``get_survey("SDSS")["r"]``.
 
@@ -98,6 +120,9 @@ def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
         if not hasattr(spectrum, name):
             raise TypeError(f"spectrum must be a specutils.Spectrum, got {type(spectrum).__name__}")
     wavelength = spectrum.spectral_axis.to(u.AA, u.spectral())
-    flux = u.Quantity(spectrum.flux)
+    flux = floats(spectrum.flux, "flux")
+    if getattr(spectrum, "mask", None) is not None:
+        flux = np.where(spectrum.mask, np.nan, flux)
+    flux = u.Quantity(flux, spectrum.flux.unit)
     order = np.argsort(wavelength.value)
     return band_flux_density(wavelength[order], flux[..., order], band).to(u.ABmag)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import whole
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.surveys._description import KEYWORDS, description_of, noise_area, parsed
 from astro_galtrans.surveys._files import is_asdf, read_tree, write_tree
@@ -68,10 +69,10 @@ class Band:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
         try:
-            wavelength = u.Quantity(self.wavelength).to(u.AA)
-        except (TypeError, u.UnitConversionError) as error:
+            wavelength = u.Quantity(whole(self.wavelength, "wavelength"), self.wavelength.unit).to(u.AA)
+        except (AttributeError, TypeError, u.UnitConversionError) as error:
             raise TypeError(f"wavelength must be a Quantity of length, got {self.wavelength!r}") from error
-        response = np.array(self.response, dtype=float)
+        response = np.array(whole(self.response, "response"), dtype=float)
         if wavelength.ndim != 1 or wavelength.shape != response.shape or response.size < 2:
             raise ValueError(
                 "wavelength and response must be one-dimensional, of one length of at least 2, "

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
@@ -24,11 +25,8 @@ _CPU_BATCH = 16
 
 def _checked_flux(flux, survey, name):
     """Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey; masked values become NaN."""
-    unit = flux.unit if isinstance(flux, u.Quantity) else survey.unit
-    mask = np.ma.getmaskarray(flux) if isinstance(flux, np.ma.MaskedArray) else None
-    flux = np.asarray(flux)
-    if flux.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold real numbers, got dtype {flux.dtype}")
+    unit = split(flux, name).unit
+    flux = floats(flux, name)
     if flux.ndim != 4:
         raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {flux.shape}")
     if flux.shape[1] != len(survey):
@@ -39,10 +37,9 @@ def _checked_flux(flux, survey, name):
     if min(flux.shape[2:]) < 4:
         raise ValueError(f"{name} must have at least 4 x 4 pixels, got {flux.shape[2:]}")
     with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and so masked
-        if unit != survey.unit:
+        if unit not in (None, survey.unit):
             flux = flux * _per_band(unit, survey, name)
-        flux = flux.astype(np.float32, copy=False)
-    return flux if mask is None else np.where(mask, np.float32(np.nan), flux)
+        return flux.astype(np.float32, copy=False)
 
 
 def _per_band(unit, survey, name):
@@ -186,7 +183,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
         rows = slice(start, min(start + batch_size, len(flux)))
         valid = np.isfinite(flux[rows])
         if weight is not None:
-            valid &= np.asarray(weight[rows]) > 0
+            valid &= floats(weight[rows], "weight") > 0
         n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
         check_missing(translator, valid, allow_missing, "flux")
         translated = forward(translator, flux[rows], valid, condition_rows(condition, rows), size, sampling,
@@ -231,7 +228,7 @@ def gradient_weights(translator, input_flux, target_flux, condition, target_weig
         if np.shape(target_weight) != target.shape:
             raise ValueError(
                 f"target_weight must have the shape of target_flux, {target.shape}, got {np.shape(target_weight)}")
-        valid &= np.asarray(target_weight) > 0
+        valid &= floats(target_weight, "target_weight") > 0
     check_missing(translator, np.isfinite(flux), False, "input_flux")
     weights = []
     for row in range(len(flux)):

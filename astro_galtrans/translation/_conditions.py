@@ -3,10 +3,11 @@
 import warnings
 
 import numpy as np
-from astropy.units import Quantity
+from astropy.units import Quantity, dimensionless_unscaled
 
+from astro_galtrans._utils.masked import floats, is_tensor
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.spectra import SpectrumGrid, resample_spectra
+from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectra
 
 __all__ = ["checked_condition", "condition_rows", "described", "spectrum_grid"]
 
@@ -60,12 +61,12 @@ def checked_condition(translator, n_galaxies, redshift=None, redshift_error=None
 
 
 def _redshifts(redshift, error, n_galaxies):
-    redshift = np.asarray(redshift, dtype=np.float32)
+    redshift = floats(redshift, "redshift", unit=dimensionless_unscaled, dtype=np.float32)
     if redshift.shape != (n_galaxies,) or np.any(np.isinf(redshift)) or np.any(redshift <= -1):
         raise ValueError(f"redshift must be {n_galaxies} numbers above -1 or nan, one a galaxy, got {redshift!r}")
     if error is None:
         return redshift, np.zeros_like(redshift)
-    error = np.asarray(error, dtype=np.float32)
+    error = floats(error, "redshift_error", unit=dimensionless_unscaled, dtype=np.float32)
     if error.ndim == 0:
         error = np.full_like(redshift, error)
     if error.shape != (n_galaxies,) or np.any(np.isinf(error)) or np.any(error < 0):
@@ -74,8 +75,10 @@ def _redshifts(redshift, error, n_galaxies):
 
 
 def _spectra(spectra, grid, n_galaxies):
-    if isinstance(spectra, tuple) and len(spectra) == 2 and all(type(part) is np.ndarray for part in spectra):
-        flux, weight = (np.asarray(part, dtype=np.float32) for part in spectra)
+    if isinstance(spectra, tuple) and len(spectra) == 2 and all(
+            isinstance(part, np.ndarray) or is_tensor(part) for part in spectra):
+        flux, weight = (floats(part, f"{name} of spectrum", unit=unit, dtype=np.float32) for part, name, unit in zip(
+            spectra, ("flux", "weight"), (FLUX_UNIT, FLUX_UNIT**-2)))
         if flux.shape != (n_galaxies, grid.n_pixels) or weight.shape != flux.shape:
             raise ValueError(f"spectrum must be two arrays of shape {(n_galaxies, grid.n_pixels)} on the translator's "
                              f"spectrum_grid, got {flux.shape} and {weight.shape}")

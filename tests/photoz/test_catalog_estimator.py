@@ -146,7 +146,7 @@ def test_validation_galaxies_and_checkpoints(tmp_path, galaxies):
     ({"magnitudes": np.full((120, 3), 99.0)}, ValueError, "mark a missing one"),
     ({"magnitudes": np.full((120, 3), np.inf)}, ValueError, "infinite"),
     ({"magnitudes": np.ones((120, 2, 2))}, ValueError, "n_columns"),
-    ({"magnitudes": Table({"g": ["a"] * 120})}, TypeError, r"magnitudes\['g'\] must hold numbers"),
+    ({"magnitudes": Table({"g": ["a"] * 120})}, TypeError, r"magnitudes\['g'\]"),
     ({"errors": np.zeros((120, 3))}, ValueError, "above 0"),
     ({"errors": np.ones((120, 2))}, ValueError, "shape of magnitudes"),
     ({"features": np.ones((3, 2))}, ValueError, r"features must have the shape \(120, n_columns\)"),

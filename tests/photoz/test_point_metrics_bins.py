@@ -85,7 +85,7 @@ def test_classes_and_units_and_masks():
 @pytest.mark.parametrize("change, error, message", [
     ({"edges": [0, 0, 1]}, ValueError, "increasing"), ({"edges": 0}, ValueError, "at least 1"),
     ({"edges": 1.5}, TypeError, "whole number"), ({"by": [1.0]}, ValueError, r"by must have the shape \(2,\)"),
-    ({"by": [None, 1]}, TypeError, "by must hold"), ({"binning": "log"}, ValueError, "binning"),
+    ({"by": [1j, 1]}, TypeError, "by must hold"), ({"binning": "log"}, ValueError, "binning"),
     ({"z_spec": [0.1]}, ValueError, "one length"), ({"weights": [1.0]}, ValueError, "one length"),
     ({"n_bootstrap": -1}, ValueError, "n_bootstrap"),
 ])

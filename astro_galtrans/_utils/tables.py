@@ -1,0 +1,497 @@
+"""The one reader of tables: FITS, HDF5, Parquet, VOTable and text files, as the archives and their users write them.
+
+The kind of a file is told by its first bytes, not by its name. `read_table` gives a whole table; `open_source` gives
+columns by name, read only when asked for. `numbers` turns a column into floats, and `matching_columns` puts columns
+that belong together into their numeric order.
+"""
+
+import csv
+import io
+import re
+import warnings
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import ascii, fits
+from astropy.table import Column, MaskedColumn, Table
+from astropy.utils.exceptions import AstropyWarning
+
+from astro_galtrans._utils.masked import NULLS, floats, is_null, split
+from astro_galtrans._utils.positions import angle_unit
+from astro_galtrans.exceptions import FileFormatError
+
+__all__ = ["matching_columns", "numbers", "open_source", "ragged", "read_table"]
+
+_MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"PAR1": "parquet", b"SIMPLE  =": "fits"}
+# Text that only a reader of its own understands.
+_OTHER_TEXT = (".html", ".htm", ".tex", ".rst", ".mrt", ".qdp", ".rdb", ".asdf")
+# What tells that a text has a layout of its own, by the format of astropy that reads it.
+_MARKS = {
+    "ipac": r"\A(\\.*\n)*\|", "cds": "^Byte-by-byte Description of file", "sextractor": r"\A#\s*1\s+[A-Z]\w+",
+    "daophot": r"\A#K\s",
+}
+_DELIMITERS = (",", ";", "\t", "|")
+_LARGE_INTEGER = re.compile(r"\d{1,20}")
+_DRAWN = re.compile(r"(?=.*---)[-+|=;\s]+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?\d+")
+
+
+def read_table(source, name="catalog", table=None, format=None):
+    """A whole table.
+
+    Parameters
+    ----------
+    source : str, path-like or `~astropy.table.Table`
+        A file, or a table, of which a new one with the same data is made.
+    name : str, optional
+        Argument, for messages.
+    table, format : optional
+        As of `open_source`.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        Missing values are masked, whatever the file calls them; units of angles are astropy's.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a table nor a path.
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If the file is not a table, or not a whole one.
+    """
+    return open_source(source, table, format, name).whole()
+
+
+def open_source(source, table=None, format=None, name="source"):
+    """A table to take columns from.
+
+    Parameters
+    ----------
+    source : str, path-like or `~astropy.table.Table`
+    table : str or int, optional
+        Which HDU of a FITS file, which table of a VOTable file, or which dataset or group of an HDF5 file.
+    format : str, optional
+        ``"fits"``, ``"hdf5"``, ``"parquet"``, ``"votable"``, ``"text"`` or a format of `astropy.table.Table.read`; by
+        default the file tells.
+    name : str, optional
+        Argument, for messages.
+
+    Returns
+    -------
+    TableSource
+    """
+    if isinstance(source, Table):
+        return TableSource(source, "the table")
+    try:
+        path = Path(source)
+    except TypeError:
+        raise TypeError(f"{name} must be a Table or the path of one, got {type(source).__name__}") from None
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        kind = _kind(path) if format is None else format
+        if kind in _READERS:
+            return _READERS[kind](path, table)
+        if table is not None:
+            raise ValueError(f"table chooses among the parts of FITS, VOTable and HDF5 files, {path} is none of them")
+        if kind == "parquet":
+            return _ParquetSource(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)  # of a unit that is quoted where it matters
+            read = _read_text(path) if kind == "text" else Table.read(path, format=format)
+        return TableSource(read, str(path))
+    except ImportError:
+        raise
+    except Exception as error:  # each format has errors of its own for a broken file
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(f"{path} is not a table, or not a whole one: {reason}") from error
+
+
+def _bytes_of(path, n=-1):
+    """The first bytes of a file, decompressed."""
+    from astropy.utils.data import get_readable_fileobj
+
+    with get_readable_fileobj(str(path), encoding="binary") as file:
+        return file.read(n)
+
+
+def _kind(path):
+    with open(path, "rb") as file:
+        start = file.read(8)
+    kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+    if kind is not None:
+        return kind
+    start = _bytes_of(path, 4096)
+    if start.startswith(b"SIMPLE  ="):
+        return "fits"
+    if re.search(rb"<(\w+:)?VOTABLE", start.replace(b"\0", b"")):
+        return "votable"
+    if Path(path.name.lower().removesuffix(".gz")).suffix in _OTHER_TEXT:
+        return None
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("its bytes are of none of the formats that are read")
+    return "text"
+
+
+def _decoded(data):
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _read_text(path):
+    """A table of lines: separated by commas, semicolons, tabs, bars or spaces, with comments anywhere."""
+    text = _decoded(_bytes_of(path))
+    if text.startswith("# %ECSV"):
+        return Table.read(text, format="ascii.ecsv")
+    lines = [line for line in text.splitlines() if line.strip()]
+    comments = [line for line in lines if line.lstrip().startswith("#")]
+    body = [line for line in lines if not line.lstrip().startswith("#")]
+    if not body:
+        raise ValueError("it has no line that is not a comment")
+    for format, mark in _MARKS.items():
+        if re.search(mark, text, re.MULTILINE):
+            return ascii.read(text, format=format)
+    header = _header_in_comments(comments, body[0])
+    if header is not None:
+        body.insert(0, header)
+    if re.fullmatch("sep=.", body[0].strip()):  # of spreadsheets
+        del body[0]
+    drawn = next((row for row in (1, 2) if len(body) > row and _DRAWN.fullmatch(body[row])), 0)
+    above = body[1:drawn]  # VizieR has the units between the names and a line that is drawn below them
+    del body[1:drawn + 1]
+    delimiter = _delimiter(body)
+    names = _fields(body[0], delimiter)
+    if all(_is_number(name) for name in names):
+        raise ValueError(f"its first line, {body[0][:60]!r}, holds numbers and not the names of columns")
+    if len(set(names)) < len(names):
+        raise ValueError(f"its columns must have different names, got {', '.join(names)}")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "OverflowError converting", AstropyWarning)  # see _typed
+        kind = {"format": "tab"} if delimiter == "\t" else {"format": "basic", "delimiter": delimiter}
+        table = ascii.read(body, **kind, guess=False, comment="a^",
+                           fill_values=[("", "0"), *((one, "0") for one in NULLS)])
+    table.meta.pop("comments", None)
+    if comments:
+        table.meta["comments"] = [line.lstrip("# ").rstrip() for line in comments]
+    for name in table.colnames:
+        table[name] = _typed(table[name], delimiter)
+    for line in above:
+        for name, unit in zip(table.colnames, line.split(delimiter)):
+            if unit.strip():
+                table[name].unit = u.Unit(unit.strip(), parse_strict="silent")
+    return table
+
+
+def _fields(line, delimiter):
+    return line.split() if delimiter == " " else [one.strip() for one in next(csv.reader([line], delimiter=delimiter))]
+
+
+def _delimiter(body):
+    """The character that cuts the first lines into the same number of fields, or that the first line has most of."""
+    counts = {one: [len(_fields(line, one)) for line in body[:20]] for one in (*_DELIMITERS, " ")}
+    counts = {one: found for one, found in counts.items() if found[0] > 1} or {" ": [1]}
+    even = {one: found for one, found in counts.items() if len(set(found)) == 1} or counts
+    return max(even, key=lambda one: (one != " ", even[one][0]))
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _header_in_comments(comments, first):
+    """Names of columns that the last comment holds, where the first line after it holds numbers; or None."""
+    if not comments:
+        return None
+    header = comments[-1].lstrip().lstrip("#").strip()
+    delimiter = _delimiter([header, first])
+    values = _fields(first, delimiter)
+    if len(_fields(header, delimiter)) == len(values) and any(_is_number(one) for one in values) and not any(
+            _is_number(one) for one in _fields(header, delimiter)):
+        return header
+    return None
+
+
+def _typed(column, delimiter):
+    """Text as the numbers that it is: integers beyond 64 bits with a sign, and decimal commas between semicolons."""
+    values, mask, _ = split(column, column.name)
+    if values.dtype.kind != "U":
+        return column
+    known = values if mask is None else values[~mask]
+    if len(known) and all(_LARGE_INTEGER.fullmatch(one) for one in known) and max(map(int, known)) < 2**64:
+        kind, convert = np.uint64, int
+    elif delimiter == ";" and len(known) and all(_DECIMAL_COMMA.fullmatch(one) for one in known):
+        kind, convert = float, lambda one: float(one.replace(",", "."))
+    else:
+        return column
+    new = np.zeros(len(values), kind)
+    new[slice(None) if mask is None else ~mask] = [convert(one) for one in known]
+    return Column(new, column.name) if mask is None else MaskedColumn(new, column.name, mask=mask)
+
+
+def numbers(column, name):
+    """A column as floats, NaN where it is masked or says that the value is missing.
+
+    Parameters
+    ----------
+    column : array_like
+        Numbers, or text that holds numbers.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    ndarray
+    """
+    values, mask, _ = split(column, name)
+    if values.dtype.kind not in "SU":
+        return floats(column, name, dtype=float, kinds="iufb")
+    values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    missing = is_null(values) if mask is None else is_null(values) | mask
+    out = np.full(values.shape, np.nan)
+    for place in zip(*np.nonzero(~missing)):
+        try:
+            out[place] = float(values[place])
+        except ValueError:
+            raise ValueError(f"{name} must hold numbers, got {str(values[place])!r}") from None
+    return out
+
+
+def matching_columns(columns, pattern, name="the table"):
+    """Columns whose names match a pattern, in the order of the numbers in their names.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    pattern : str
+        With ``*``, ``?`` or ``[...]``, as ``"p_*"``.
+    name : str, optional
+        Of the table, for messages.
+
+    Returns
+    -------
+    list of str
+        ``p_2`` before ``p_10``, whatever the order in the table; of names without numbers the one that matches.
+
+    Raises
+    ------
+    ValueError
+        If more than one matches, and their names do not differ in one number alone, or two have the same.
+    """
+    found = [column for column in columns if fnmatchcase(column, pattern)]
+    if len(found) < 2:
+        return found
+    parts = [re.split(r"(\d+(?:\.\d+)?)", column) for column in found]
+    usual = max({tuple(part[::2]) for part in parts}, key=[tuple(part[::2]) for part in parts].count)
+    strange = [column for column, part in zip(found, parts) if tuple(part[::2]) != usual]
+    if strange:
+        raise ValueError(f"{pattern!r} must match columns of {name} whose names differ in a number alone, it matches "
+                         f"{', '.join(found[:3])} and {', '.join(strange[:10])}")
+    values = np.array([[float(one) for one in part[1::2]] for part in parts])
+    varying = [index for index in range(values.shape[1]) if len(set(values[:, index])) > 1]
+    if len(varying) != 1:
+        raise ValueError(f"{pattern!r} must match columns of {name} whose names differ in one number, got "
+                         f"{', '.join(found[:10])}")
+    order = values[:, varying[0]]
+    if len(set(order)) < len(order):
+        same = [column for column, value in zip(found, order) if np.count_nonzero(order == value) > 1]
+        raise ValueError(f"{pattern!r} matches columns of {name} with the same number: {', '.join(same[:10])}")
+    return [found[index] for index in np.argsort(order)]
+
+
+class TableSource:
+    """The columns of a table in memory.
+
+    Attributes
+    ----------
+    name : str
+        What it is, for messages.
+    columns : list of str
+        The names that it has.
+    meta : dict
+    """
+
+    def __init__(self, table, name):
+        self._table, self.name, self.columns, self.meta = table, name, list(table.colnames), dict(table.meta)
+
+    def column(self, name):
+        """One column as an array or masked array."""
+        return self._table[name]
+
+    def whole(self):
+        """All columns, a new `~astropy.table.Table`."""
+        table = self._table.copy(copy_data=False)
+        for name in table.colnames:
+            column = table[name]
+            if isinstance(column, Column) and column.dtype.kind == "O":  # text of VOTable and Parquet
+                values, mask, _ = split(column, name)
+                if values.dtype.kind != "O":
+                    kind = {"unit": column.unit, "description": column.description}
+                    table[name] = Column(values, **kind) if mask is None else MaskedColumn(values, mask=mask, **kind)
+            elif isinstance(column, Column) and isinstance(column.unit, u.UnrecognizedUnit):
+                try:
+                    column.unit = angle_unit(column.unit, name)
+                except ValueError:  # quoted where somebody asks for it
+                    continue
+        return table
+
+    def other(self, name):
+        """What the file has under a name beside the table, as an array, or None."""
+
+
+class _FitsSource(TableSource):
+    def __init__(self, path, table):
+        self._path = path
+        with fits.open(path) as hdus:
+            tables = [i for i, hdu in enumerate(hdus)
+                      if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(hdu, fits.CompImageHDU)]
+            index = tables[0] if table is None and tables else table
+            index = int(index) if isinstance(index, str) and index.isdigit() else index
+            found = [i for i in tables if index in (i, hdus[i].name)]
+            if not found:
+                named = ", ".join(f"{i} {hdus[i].name}".strip() for i in tables) or "none"
+                raise ValueError(f"{path} has no table {table if table is not None else ''}; its tables: {named}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)  # of a unit that is quoted where it matters
+            super().__init__(Table.read(path, hdu=found[0], format="fits"), str(path))
+
+    def other(self, name):
+        with fits.open(self._path) as hdus:
+            if name.upper() not in [hdu.name for hdu in hdus]:
+                return None
+            data = hdus[name].data
+            data = data[data.names[0]] if isinstance(hdus[name], fits.BinTableHDU) else data
+            return None if data is None else np.array(data)
+
+
+class _VOTableSource(TableSource):
+    def __init__(self, path, table):
+        from astropy.io.votable import parse
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)  # small faults of the archives' files
+            found = list(parse(io.BytesIO(_bytes_of(path)), verify="ignore").iter_tables())
+            index = str(0 if table is None else table)
+            chosen = [one for number, one in enumerate(found) if index in (str(number), one.ID, one.name)]
+            if not chosen:
+                named = ", ".join(f"{number} {one.name or one.ID or ''}".strip() for number, one in enumerate(found))
+                raise ValueError(f"{path} has no table {index}; its tables: {named or 'none'}")
+            super().__init__(chosen[0].to_table(use_names_over_ids=True), str(path))
+
+
+class _HDF5Source(TableSource):
+    """A table as astropy writes it, or datasets, one a column, by their paths below a group."""
+
+    def __init__(self, path, table):
+        self._h5py, self._path = _module("h5py", "HDF5"), path
+        with self._h5py.File(path) as file:
+            if table is not None and table not in file:
+                raise ValueError(f"{path} has no {table!r}; at its top: {', '.join(file)}")
+            node = file if table is None else file[table]
+            inside = node.items() if isinstance(node, self._h5py.Group) else [("", node)]
+            whole = [key for key, item in inside if self._is_table(item) and not key.endswith("__table_column_meta__")]
+            self._group = f"{node.name.rstrip('/')}/"
+            columns, meta = [], dict(node.attrs)
+            if len(whole) != 1 and isinstance(node, self._h5py.Group):
+                node.visititems(lambda key, item: columns.append(key) if self._is_dataset(item) else None)
+        if len(whole) == 1:
+            super().__init__(Table.read(path, path=f"{self._group}{whole[0]}".rstrip("/"), format="hdf5"), str(path))
+            return
+        self._table, self.name, self.columns, self.meta = None, str(path), columns, meta
+
+    def _is_dataset(self, item):
+        return isinstance(item, self._h5py.Dataset)
+
+    def _is_table(self, item):
+        return self._is_dataset(item) and item.dtype.names is not None
+
+    def column(self, name):
+        if self._table is not None:
+            return super().column(name)
+        with self._h5py.File(self._path) as file:
+            return file[f"{self._group}{name}"][()]
+
+    def whole(self):
+        if self._table is not None:
+            return super().whole()
+        columns = {name: self.column(name) for name in self.columns}
+        lengths = [len(values) for values in columns.values() if np.ndim(values)]
+        n = max(set(lengths), key=lengths.count) if lengths else 0
+        self._table = Table({name: values for name, values in columns.items() if np.ndim(values) and len(values) == n},
+                            meta=self.meta)
+        return super().whole()
+
+    def other(self, name):
+        with self._h5py.File(self._path) as file:
+            found = [file[path] for path in (f"{self._group}{name}", name) if path in file]
+            return next((item[()] for item in found if self._is_dataset(item)), None)
+
+
+class _ParquetSource(TableSource):
+    def __init__(self, path):
+        self._file = _module("pyarrow.parquet", "Parquet").ParquetFile(path)
+        schema = self._file.schema_arrow
+        self.name, self.columns, self.meta, self._units = str(path), list(schema.names), {}, {}
+        text = (schema.metadata or {}).get(b"table_meta_yaml")
+        if text is not None:  # as astropy writes it
+            from astropy.table.meta import get_header_from_yaml
+
+            header = get_header_from_yaml(text.decode().splitlines())
+            self.meta = dict(header.get("meta", {}))
+            self._units = {one["name"]: one["unit"] for one in header.get("datatype", ()) if one.get("unit")}
+
+    def column(self, name):
+        column = self._file.read(columns=[name]).column(0).combine_chunks()
+        if not column.type.num_fields:
+            if not column.null_count:
+                return column.to_numpy(zero_copy_only=False)
+            filled = column.fill_null(0) if "int" in str(column.type) else column  # an integer stays exact
+            return MaskedColumn(filled.to_numpy(zero_copy_only=False), mask=np.asarray(column.is_null()))
+        lengths = np.asarray(column.value_lengths().fill_null(-1)) if hasattr(column, "value_lengths") else None
+        even = lengths is not None and len(lengths) and np.all(lengths == lengths[0])
+        if column.null_count or not even:
+            return ragged(column.to_pylist())
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+
+    def whole(self):
+        self._table = Table({name: self.column(name) for name in self.columns}, meta=self.meta)
+        for name, unit in self._units.items():
+            self._table[name].unit = unit
+        return super().whole()
+
+
+_READERS = {"fits": _FitsSource, "hdf5": _HDF5Source, "votable": _VOTableSource}
+
+
+def ragged(rows):
+    """Rows as one array; those that are missing or of another length than most are NaN throughout."""
+    rows = [None if row is None or row is np.ma.masked else floats(row, "row", dtype=float).ravel() for row in rows]
+    lengths = [len(row) for row in rows if row is not None]
+    if not lengths:
+        return np.full((len(rows), 0), np.nan)
+    n = int(np.bincount(lengths).argmax())
+    return np.array([row if row is not None and len(row) == n else np.full(n, np.nan) for row in rows])
+
+
+def _module(name, format):
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise ImportError(f"{package} is needed to read {format} files: python -m pip install {package}") from error
