@@ -179,14 +179,28 @@ def load_parts(source: Any) -> tuple[Part, ...]:
     return open_fits(source).parts
 
 
-def split_path(source: str | os.PathLike) -> tuple[Path, str | None]:
-    """Return a path, and the HDU that is named behind it, as in ``file.fits[SCI]``."""
+def split_path(source: str | os.PathLike) -> tuple[Path, int | str | tuple[str, int] | None]:
+    """Return a path without the HDU that is named behind it, and that HDU.
+
+    Parameters
+    ----------
+    source : path-like
+        As ``file.fits``, ``file.fits[2]``, ``file.fits[SCI]`` or ``file.fits[SCI,2]``. A file that has brackets in its
+        own name is taken as it is.
+
+    Returns
+    -------
+    path : `~pathlib.Path`
+        The file.
+    hdu : int, str, tuple or None
+        The HDU, as an index of an `~astropy.io.fits.HDUList`.
+    """
     path = Path(source)
-    if not path.exists():
-        match = _SELECTOR.fullmatch(str(path))
-        if match is not None and parsed_hdu(match[2]) is not None:
-            return Path(match[1]), match[2]
-    return path, None
+    match = None if path.exists() else _SELECTOR.fullmatch(str(path))
+    if match is None or not match[2].strip():
+        return path, None
+    hdu = parsed_hdu(match[2])
+    return Path(match[1]), hdu if isinstance(hdu, int) or hdu[1] is not None else hdu[0]
 
 
 def _content(source):

@@ -102,7 +102,8 @@ def parse_unit(text: Any) -> UnitBase | None:
     """
     if text is None or isinstance(text, Undefined) or not str(text).strip():
         return None
-    text = str(text).strip()
+    # S of 'ELECTRONS/S' is the second, not the siemens
+    text = re.sub(r"/\s*S\b", "/s", str(text).strip())
     plain = re.sub(r"[A-Za-z]+-?", lambda word: _UNIT_NAMES.get(word[0].lower(), word[0]), text)
     for spelled in (text, plain, text.lower()):
         try:
@@ -294,4 +295,8 @@ def _spelled(band, names):
     alike = [name for name in names if name.lower() == band.lower()]
     if len(alike) == 1:
         return alike[0]
+    # Euclid calls its bands IE, YE, JE and HE, and the files VIS, NIR_Y ...
+    euclid = ("I" if band.upper() == "VIS" else band.upper()) + "E"
+    if euclid in names:
+        return euclid
     return band.lower() if band in ("U", "G", "R", "I", "Z") else band

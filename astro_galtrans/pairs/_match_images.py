@@ -16,7 +16,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from scipy.spatial import cKDTree
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
-from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, stack_bands
+from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, split_path, stack_bands
 from astro_galtrans.pairs._match_catalog import read_table
 
 __all__ = ["Cutouts", "Opened", "Tiles", "images_of"]
@@ -75,7 +75,7 @@ def _of_path(path):
     if Path(path).is_dir():
         found = sorted(file for file in Path(path).iterdir() if file.name.lower().endswith(_SUFFIXES))
     else:
-        found = [Path(path)] if Path(path).is_file() else [Path(file) for file in sorted(glob.glob(str(path)))]
+        found = [Path(path)] if split_path(path)[0].is_file() else [Path(file) for file in sorted(glob.glob(str(path)))]
     if not found:
         raise FileNotFoundError(f"no such FITS file or folder of them: {path}")
     return found
@@ -167,11 +167,12 @@ def _read(source, survey, bands, options):
 
 def _image_header(path):
     """The header of the first image of a file, without reading its pixels where that can be done."""
+    path, hdu = split_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
         for suffix, unpack in ((".bz2", bz2.open), (".gz", gzip.open)):
-            if path.name.lower().endswith(suffix):
+            if hdu is None and path.name.lower().endswith(suffix):
                 with unpack(path) as stream:
                     header = fits.Header.fromfile(stream)
                 if header.get("NAXIS", 0) >= 2:
@@ -179,10 +180,10 @@ def _image_header(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyUserWarning)  # whoever reads the pixels tells that they are cut off
             with fits.open(path) as parts:
-                for part in parts:
+                for part in parts if hdu is None else [parts[hdu]]:
                     if part.is_image and part.header.get("NAXIS", 0) >= 2:
                         return part.header.copy()
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
         raise FileFormatError(f"{path} is not a FITS file: {error}") from error
     raise FileFormatError(f"{path} holds no image")
 
