@@ -352,7 +352,8 @@ def _origin(planes, survey):
         return "SDSS"
     if megacam:
         return "CFHTLS"
-    return known if keys.get("BUNIT") is not None or (known == "SDSS" and keys.get("BANDS") is not None) else None
+    # without a unit the survey's would be assumed, but for cutouts of the Legacy Surveys viewer, which are in nanomaggies
+    return known if keys.get("BUNIT") is not None or keys.get("BANDS") is not None else None
 
 
 def _warn_of_later_filter(file, told):
