@@ -21,7 +21,7 @@ __all__ = ["NOISE", "Planes", "chosen_images", "companion", "cube_bands", "descr
            "squeezed"]
 
 _WORDS = {
-    "sigma": "ERR ERROR ERRORS SIGMA SIG STD STDDEV RMS NOISE UNCERT UNC UNCERTAINTY NOISEMAP FLUXERR",
+    "sigma": "ERR ERROR ERRORS SIGMA SIG STD STDEV STDDEV RMS NOISE UNCERT UNC UNCERTAINTY ERRMAP FLUXERR",
     "variance": "VAR VARIANCE VARIANCES VARMAP",
     "inverse variance": "IVAR INVVAR INVVARIANCE INVVARS WGT WEIGHT WEIGHTS WEIGHTMAP",
     "WHT": "WHT",

@@ -157,12 +157,9 @@ def open_fits(source: Any) -> FitsFile:
     if isinstance(source, FitsFile):
         return source
     if isinstance(source, fits.HDUList):
-        label = source.filename()
-        return FitsFile("the HDUList" if label is None else str(label), _parts("the HDUList", source), source)
+        return _held("the HDUList" if source.filename() is None else str(source.filename()), source)
     if isinstance(source, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
-        label = f"the {type(source).__name__} {source.name}".strip()
-        hdus = fits.HDUList([source])
-        return FitsFile(label, _parts(label, hdus), hdus)
+        return _held(f"the {type(source).__name__} {source.name}".strip(), fits.HDUList([source]))
     if is_path(source):
         path, selected = split_path(source)
         if not path.is_file():
@@ -218,6 +215,19 @@ def _content(source):
     return content
 
 
+# What astropy raises for files that are cut off, of another kind, or closed.
+_ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, AstropyUserWarning, fits.VerifyError)
+
+
+def _held(label, hdus):
+    try:
+        return FitsFile(label, _parts(label, hdus), hdus)
+    except FileFormatError:
+        raise
+    except _ERRORS as error:
+        raise FileFormatError(f"{label} cannot be read: {error}") from error
+
+
 def _opened(label, content, selected):
     try:
         # astropy would unpack a bzip2 file again for each seek backwards in it
@@ -226,10 +236,9 @@ def _opened(label, content, selected):
                 content = unpack(content)
         with _quiet(), fits.open(io.BytesIO(content), memmap=False) as hdus:
             return FitsFile(label, _parts(label, hdus), hdus, selected)
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, AstropyUserWarning,
-            fits.VerifyError) as error:
-        if isinstance(error, FileFormatError):
-            raise
+    except FileFormatError:
+        raise
+    except _ERRORS as error:
         raise FileFormatError(f"{label} is not a whole FITS file: {error}") from error
 
 

@@ -31,7 +31,7 @@ _ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT",
 _LOWEST, _HIGHEST = 0.0, 60.0
 # Electrons per count beyond which a gain is a stand-in: a day of exposure with 100 electrons per count and second.
 _MAX_GAIN = 1e7
-_FILTER_KEYS = ("FILTER", "BAND", "FPA.FILTER", "FILTERS", "FILTNAM", "FILTER1")
+_FILTER_KEYS = ("FILTER", "BAND", "FPA.FILTER", "FILTERS", "FILTNAM", "FILTER1", "FILTER2")
 # Spellings that headers have and astropy has not.
 _UNIT_NAMES = {
     "nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "maggy": "mgy", "counts": "ct", "count": "ct",
@@ -224,7 +224,7 @@ def _hst_zero_point(keys, unit):
 def gain_of(keys: Keywords, unit: UnitBase, survey: Survey | None) -> float | None:
     """Return the electrons per unit of an image that the header tells; None where it tells nothing that applies."""
     named = {} if survey is None else survey.keywords
-    if "gain" in named:
+    if "gain" in named and survey is not None and (is_counts(unit) or unit == survey.unit):
         return keys.positive(named["gain"], "the gain")
     if not is_counts(unit):
         return None

@@ -76,7 +76,8 @@ def bad_pixels(
     if mask_bits is not None:
         bad = tuple(mask_bits)
     elif not known:
-        if np.all((values == 0) | (values == 1)):
+        # 255 is the 1 of masks that were made as pictures
+        if np.all((values == 0) | (values == 1)) or np.all((values == 0) | (values == 255)):
             return values != 0
         raise FileFormatError(
             f"{where}, is a mask with values other than 0 and 1 ({_examples(values)}), and nothing tells the meaning "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TYPE_CHECKING
 
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, NDData
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
 from astro_galtrans.images._companions import add_masks, add_psf, check_names, is_file
@@ -228,7 +228,7 @@ def _named(paths, hdu):
     if _is_source(paths):
         # one file with an HDU for each band
         return [(band, paths) for band in hdu] if isinstance(hdu, Mapping) else [(None, paths)]
-    if not isinstance(paths, Sequence) and not hasattr(paths, "__iter__"):
+    if isinstance(paths, NDData) or not isinstance(paths, Iterable):
         raise TypeError(f"paths must be a file, a dict of band to file, or a sequence, got {type(paths).__name__}")
     named = [(None, path) for path in paths]
     if not named:
@@ -287,8 +287,8 @@ def _band_in_memory(ccd, name, survey):
 def _of_file(file, name, hdu, reading, wanted, weight):
     """Band, image, origin and whether it has a mask, of each image of a file."""
     survey = reading.survey
-    part = cube_part(file)
-    if part is not None:
+    part, chosen = cube_part(file), file.selected if hdu is None else hdu
+    if part is not None and (chosen is None or file.select(chosen) is part):
         cube = own_cube(file, part, survey)
         if name is not None:
             cube = cube.select_bands([name])
@@ -352,7 +352,7 @@ def _origin(planes, survey):
         return "SDSS"
     if megacam:
         return "CFHTLS"
-    # without a unit the survey's would be assumed, but for cutouts of the Legacy Surveys viewer, which are in nanomaggies
+    # without a unit that of the survey would be assumed; cutouts of the Legacy Surveys viewer have a known one
     return known if keys.get("BUNIT") is not None or keys.get("BANDS") is not None else None
 
 

@@ -85,7 +85,9 @@ def image_of(
     if zero_point is not None:
         meta["zero_point"] = zero_point
     if reading.survey is not None and "gain" in reading.survey.keywords:
-        meta["gain"] = gain_of(keys, unit, reading.survey)
+        gain = gain_of(keys, unit, reading.survey)
+        if gain is not None:
+            meta["gain"] = gain
     mask = _no_data(part, stored, flux)
     if planes.mask is not None:
         mask |= np.broadcast_to(bad_pixels(file, _sliced(planes.mask, index), band, reading.mask_bits), flux.shape)
@@ -94,10 +96,10 @@ def image_of(
     area = _pixel_area(keys, unit)
     image.unit = unit
     if weight is not None:
-        _set_noise(image, uncertainty_from(weight, band, flux.shape, unit, index))
+        _set_noise(image, uncertainty_from(weight, band, flux.shape, unit, index, reading.unit is not None))
     elif planes.noise is not None:
         _set_noise(image, _uncertainty_of_part(
-            planes.file, planes.noise, role_of(planes.noise), flux.shape, unit, index))
+            file, planes.noise, role_of(planes.noise), flux.shape, unit, index, reading.unit is not None))
     elif frame and is_whole_frame(file.parts):
         image.uncertainty = StdDevUncertainty(sigma_of_frame(file, flux, frame))
     else:
@@ -112,7 +114,10 @@ def image_in_memory(ccd: CCDData, reading: Reading, band: str | None = None, wei
     if ccd.data.ndim != 2:
         raise ValueError(f"a CCDData must be an image of one band, shape (y, x), got {ccd.data.shape}")
     header = ccd.meta if isinstance(ccd.meta, fits.Header) else ccd.meta.get("header", ccd.meta)
-    keys = Keywords("the CCDData", {**dict(header), "BUNIT": None if ccd.unit is None else ccd.unit.to_string()})
+    told = {"BUNIT": None if ccd.unit is None else ccd.unit.to_string()}
+    if ccd.meta.get("zero_point") is not None:
+        told["MZP_AB"] = ccd.meta["zero_point"]
+    keys = Keywords("the CCDData", {**dict(header), **told})
     unit, zero_point = unit_and_zero_point(keys, reading.unit, reading.survey)
     meta = {"header": ccd.meta.copy()} if isinstance(ccd.meta, fits.Header) else dict(ccd.meta)
     if band is not None:
@@ -212,6 +217,7 @@ def on_survey_scale(image: CCDData, band: str, survey: Survey) -> CCDData:
 
 def uncertainty_from(
     weight: Any, band: str | None, shape: tuple[int, ...], unit: UnitBase, index: int | None = None,
+    same_unit: bool = False,
 ) -> NDUncertainty:
     """Return the uncertainty of an image that is given beside it.
 
@@ -227,6 +233,8 @@ def uncertainty_from(
         Unit of the image.
     index : int, optional
         Plane of the image in its cube.
+    same_unit : bool, optional
+        Whether the numbers are in ``unit`` whatever the header says, as where the user gives the unit of the files.
     """
     if isinstance(weight, NDUncertainty):
         return _uncertainty.checked(weight, shape, unit)
@@ -236,7 +244,8 @@ def uncertainty_from(
     part, role = companion(file, (*NOISE, "WHT"), band, "weight")
     if role in ("mask", "psf"):
         raise FileFormatError(f"{file} is given as weight, and its HDU {part} is a {role}")
-    return _uncertainty_of_part(file, part, role if role in _KINDS else "inverse variance", shape, unit, index)
+    role = role if role in _KINDS else "inverse variance"
+    return _uncertainty_of_part(file, part, role, shape, unit, index, same_unit)
 
 
 def _of_shape(array, shape, what):
@@ -245,7 +254,7 @@ def _of_shape(array, shape, what):
     return array
 
 
-def _uncertainty_of_part(file, part, role, shape, unit, index):
+def _uncertainty_of_part(file, part, role, shape, unit, index, same_unit):
     kind = _KINDS[role]
     array = _plane(_linear(part, squeezed(part.data)), index)
     array = _of_shape(array, shape, f"{'weight map' if role in ('WHT', 'inverse variance') else role} of {file}")
@@ -255,7 +264,8 @@ def _uncertainty_of_part(file, part, role, shape, unit, index):
     except ValueError:
         told = None
     # maps of weights often keep the header of their image
-    if told is not None and told not in (wanted, unit) and not is_counts(unit) and told.is_equivalent(wanted):
+    usable = told is not None and not same_unit and told not in (wanted, unit) and not is_counts(unit)
+    if usable and told.is_equivalent(wanted):
         array = array * array.dtype.type(told.to(wanted))
     if kind is not VarianceUncertainty:
         return kind(array)
