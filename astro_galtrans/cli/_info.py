@@ -1,7 +1,5 @@
 """``galtrans info``: what a file is, and what there is by name."""
 
-from pathlib import Path
-
 from astro_galtrans.cli._common import Result
 
 __all__ = ["add_info", "info"]
@@ -48,8 +46,9 @@ def _registered():
 def _found(name):
     """What is meant by an argument, a dict."""
     from astro_galtrans.cli._describe import described
+    from astro_galtrans.images import split_path
 
-    path = Path(name)
+    path = split_path(name)[0]
     if path.is_dir():
         from astro_galtrans.pairs import PairSet
 
@@ -65,7 +64,7 @@ def _found(name):
     if start.startswith(_FITS):
         from astro_galtrans.images import read_cube
 
-        return {"path": name, **described(read_cube(path))}
+        return {"path": name, **described(read_cube(name))}
     if not start.startswith(b"#ASDF"):
         raise ValueError(f"{name} is neither ASDF, FITS, YAML nor a set of pairs")
     from astro_galtrans.storage import load

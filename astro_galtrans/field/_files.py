@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.field._conditions import spectrum_arrays
 from astro_galtrans.field._output import check_space, cube_bytes, new_folder
-from astro_galtrans.images import read_cube
+from astro_galtrans.images import read_cube, split_path
 from astro_galtrans.translation import Translator
 from astro_galtrans.translation._sampling import checked_sampling
 
@@ -40,11 +40,12 @@ class _Image(NamedTuple):
     @classmethod
     def of(cls, path):
         if not isinstance(path, dict):
-            return cls(Path(path), Path(path), [Path(path)], _stem(Path(path)))
+            file = split_path(path)[0]
+            return cls(Path(path), file, [file], _stem(file))
         if not path:
             raise ValueError("paths has a galaxy without a file, an empty dict")
         given = {band: Path(one) for band, one in path.items()}
-        files = list(given.values())
+        files = [split_path(one)[0] for one in given.values()]
         name = os.path.commonprefix([_stem(file) for file in files]).rstrip("-_. ")
         return cls(given, files[0], files, name or _stem(files[0]))
 

@@ -1,43 +1,49 @@
 """What comes with an image in files of its own: masks and point spread functions."""
 
-from pathlib import Path
-
 import numpy as np
+from astropy.io import fits
 
 from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
-from astro_galtrans.images._fits_read import load_parts, native
+from astro_galtrans.images._contents import companion, squeezed
+from astro_galtrans.images._fits_read import Part, is_path, is_stream, native, open_fits
+from astro_galtrans.images._masks import bad_pixels
 from astro_galtrans.images._sdss_mask import is_fpm, mask_from_parts
 from astro_galtrans.images._sdss_psf import SDSSPSF, is_psfield
 
-__all__ = ["add_masks", "add_psf"]
+__all__ = ["add_masks", "add_psf", "check_names", "is_file"]
 
 # What a file of SDSS and the meta of a frame call the field.
 _FIELD_KEYS = {"run": "RUN", "camcol": "CAMCOL", "field": "FIELD"}
 
 
-def add_masks(images, masks):
+def add_masks(images, masks, mask_bits=None):
     """Join masks, by band, to those of single-band images.
 
     Parameters
     ----------
     images : dict of str to `~astropy.nddata.CCDData`
         Which are changed.
-    masks : dict of str to path or array
+    masks : dict of str to file or array
         True, or not 0, where a pixel is bad.
+    mask_bits : tuple of str or int, optional
+        The bits that are bad, of masks that are bit planes.
     """
-    _check_names("mask", masks, images)
+    check_names("mask", masks, images)
     for band, given in masks.items():
         image = images[band]
-        if _is_path(given):
-            parts = load_parts(given)
-            if is_fpm(parts):
-                _check_field(given, parts[0].header, band, image)
-                bad = mask_from_parts(given, parts)
+        if is_file(given):
+            file = open_fits(given)
+            if is_fpm(file.parts):
+                _check_field(given, file.parts[0].header, band, image)
+                bad = mask_from_parts(given, file.parts) if mask_bits is None else mask_from_parts(
+                    given, file.parts, mask_bits)
             else:
-                bad = _first_image(given, parts) != 0
+                part, _ = companion(file, ("mask",), band, "mask")
+                bad = bad_pixels(file, Part(part.name, part.header, squeezed(part.data), part.version, part.index),
+                                 band, mask_bits)
         else:
-            bad = whole(given, "mask") != 0
+            bad = bad_pixels(f"mask of band {band}", Part("", fits.Header(), whole(given, "mask")), band, mask_bits)
         if bad.shape != image.data.shape:
             raise ValueError(f"mask of band {band} has shape {bad.shape}, the image {image.data.shape}")
         image.mask = bad if image.mask is None else bad | image.mask
@@ -59,18 +65,19 @@ def add_psf(images, psf):
         A model with a method ``image(band, x, y)``.
     """
     if hasattr(psf, "items"):
-        _check_names("psf", psf, images)
+        check_names("psf", psf, images)
         lacking = [band for band in images if band not in psf]
         if lacking:
             raise BandMismatchError(f"psf has no entry for band {', '.join(lacking)}")
         for band, given in psf.items():
-            plane = _first_image(given, load_parts(given)) if _is_path(given) else floats(given, "psf")
+            plane = squeezed(companion(open_fits(given), ("psf",), band, "psf")[0].data) if is_file(given) else (
+                floats(given, "psf"))
             if plane.ndim != 2:
                 raise ValueError(f"psf of band {band} must be an image (py, px), got shape {plane.shape}")
             images[band].psf = native(plane, np.result_type(plane.dtype, np.float32))
         return None
-    if _is_path(psf):
-        parts = load_parts(psf)
+    if is_file(psf):
+        parts = open_fits(psf).parts
         if not is_psfield(parts):
             raise FileFormatError(
                 f"{psf} is not an SDSS psField file; give PSF images of other surveys as a dict of band to path")
@@ -84,11 +91,14 @@ def add_psf(images, psf):
     return psf
 
 
-def _is_path(value):
-    return isinstance(value, (str, Path)) or hasattr(value, "__fspath__")
+def is_file(value):
+    """Whether something is a FITS file: a path, an open file or an object of astropy.io.fits."""
+    return is_path(value) or is_stream(value) or isinstance(
+        value, (fits.HDUList, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU))
 
 
-def _check_names(name, given, images):
+def check_names(name, given, images):
+    """Refuse what is given for bands that there are not."""
     unknown = [band for band in given if band not in images]
     if unknown:
         raise BandMismatchError(f"{name} is given for band {', '.join(unknown)}; there are {', '.join(images)}")
@@ -106,11 +116,3 @@ def _check_field(what, told, band, image):
 
 def _listed(values):
     return ", ".join(f"{key.lower()} {value}" for key, value in values.items())
-
-
-def _first_image(path, parts):
-    image = next((part.data for part in parts if isinstance(part.data, np.ndarray) and part.data.dtype.names is None
-                  and part.data.ndim == 2), None)
-    if image is None:
-        raise FileFormatError(f"{path} has no image of two axes")
-    return image

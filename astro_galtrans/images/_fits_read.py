@@ -1,35 +1,149 @@
-"""Opening FITS files with errors that name them, and reading back the cubes that this package writes."""
+"""FITS files, paths or objects in memory, opened once, with errors that name them."""
+
+from __future__ import annotations
 
 import bz2
 import gzip
 import io
+import os
+import re
 import warnings
 import zlib
-from collections import namedtuple
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS, FITSFixedWarning, WcsError
 
-from astro_galtrans.exceptions import FileFormatError, SurveyError
-from astro_galtrans.images._cube import BandCube
-from astro_galtrans.images._fits_write import LAYOUT, meta_of_table, uncertainty_kinds
-from astro_galtrans.surveys import get_survey, same_name
+from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 
-__all__ = ["Part", "cube_of_parts", "find_part", "load_parts", "native", "parse_unit", "plain_wcs"]
+__all__ = ["FitsFile", "Part", "celestial_wcs", "find_part", "is_path", "is_stream", "load_parts", "native",
+           "open_fits", "parsed_hdu", "plain_wcs", "split_path"]
 
-Part = namedtuple("Part", "name header data")
-
-# Spellings that headers have and astropy has not.
-_UNIT_NAMES = {"nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "counts": "ct", "count": "ct",
-               "adus": "adu", "dn": "DN", "electrons": "electron", "e-": "electron"}
+_SELECTOR = re.compile(r"(.+)\[([^\[\]]+)\]")
+_FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 
 
-def load_parts(path):
-    """All HDUs of a FITS file, compressed or not, as `Part` with the data in memory.
+@dataclass(frozen=True)
+class Part:
+    """One HDU with its data in memory.
+
+    Parameters
+    ----------
+    name, version : str and int
+        EXTNAME in capitals, and EXTVER.
+    header : `~astropy.io.fits.Header`
+        As it is in the file, with the keywords of scaled integers.
+    data : ndarray or None
+        Image or table.
+    index : int
+        Number of the HDU in its file.
+    """
+
+    name: str
+    header: fits.Header
+    data: Any
+    version: int = 1
+    index: int = 0
+
+    def __str__(self) -> str:
+        name = self.name or "without a name"
+        shape = "" if not self.is_image else f" ({' x '.join(map(str, self.data.shape))} pixels)"
+        return f"[{self.index}] {name}{f',{self.version}' if self.version != 1 else ''}{shape}"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the HDU is an image of two or more axes."""
+        return isinstance(self.data, np.ndarray) and self.data.dtype.names is None and self.data.ndim >= 2
+
+
+@dataclass(frozen=True)
+class FitsFile:
+    """The HDUs of a file.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the file.
+    parts : tuple of Part
+        Its HDUs.
+    hdus : `~astropy.io.fits.HDUList`
+        The same for `~astropy.wcs.WCS`, which takes the tables of distortions from it.
+    selected : int, str, tuple or None
+        The HDU that the path names, as ``file.fits[2]`` or ``file.fits[SCI,2]``.
+    """
+
+    label: str
+    parts: tuple[Part, ...]
+    hdus: fits.HDUList
+    selected: Any = None
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def primary(self) -> fits.Header | None:
+        """The primary header where it holds for all HDUs: where the primary HDU has no data of its own."""
+        return self.parts[0].header if self.parts[0].data is None and len(self.parts) > 1 else None
+
+    def listed(self) -> str:
+        """The HDUs, for messages."""
+        return ", ".join(str(part) for part in self.parts)
+
+    def select(self, hdu: Any, argument: str = "hdu") -> Part:
+        """Return the HDU of a number, a name, or a name and version."""
+        wanted = parsed_hdu(hdu, argument)
+        if isinstance(wanted, int):
+            found = [part for part in self.parts if part.index == wanted]
+        else:
+            found = [part for part in self.parts if part.name == wanted[0] and wanted[1] in (None, part.version)]
+        if not found:
+            raise FileFormatError(f"{self} has no HDU {_spelled(wanted)}; it has {self.listed()}")
+        if len(found) > 1:
+            raise FileFormatError(
+                f"{self} has several HDUs {_spelled(wanted)}; {argument}= must name one by its number: "
+                f"{', '.join(map(str, found))}")
+        return found[0]
+
+
+def _spelled(wanted):
+    if isinstance(wanted, int):
+        return str(wanted)
+    return wanted[0] if wanted[1] is None else f"{wanted[0]},{wanted[1]}"
+
+
+def parsed_hdu(hdu: Any, argument: str = "hdu") -> Any:
+    """Return a choice of HDU as a number, or as a pair of name and version or None."""
+    if isinstance(hdu, (int, np.integer)) and not isinstance(hdu, bool) and hdu >= 0:
+        return int(hdu)
+    if isinstance(hdu, str) and hdu.strip():
+        name, comma, version = hdu.strip().rpartition(",")
+        if comma and version.strip().isdigit():
+            return name.strip().upper(), int(version)
+        return int(hdu) if hdu.strip().isdigit() else (hdu.strip().upper(), None)
+    if isinstance(hdu, tuple) and len(hdu) == 2 and isinstance(hdu[0], str):
+        version = hdu[1]
+        if isinstance(version, (int, np.integer)) and not isinstance(version, bool):
+            return hdu[0].strip().upper(), int(version)
+    raise TypeError(f"{argument} must be the number of an HDU, its name, or (name, version), got {hdu!r}")
+
+
+def is_path(value: Any) -> bool:
+    """Return whether something is a path."""
+    return isinstance(value, (str, os.PathLike))
+
+
+def is_stream(value: Any) -> bool:
+    """Return whether something is an open file, or bytes."""
+    return isinstance(value, (bytes, bytearray, io.IOBase)) or all(
+        callable(getattr(value, name, None)) for name in ("read", "seek", "tell"))
+
+
+def open_fits(source: Any) -> FitsFile:
+    """Read all HDUs of a FITS file, compressed or not, from a path, an open file or astropy's objects.
 
     Raises
     ------
@@ -37,120 +151,190 @@ def load_parts(path):
         If there is no such file.
     FileFormatError
         If it is not FITS, or truncated.
+    TypeError
+        If ``source`` is something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+    if isinstance(source, FitsFile):
+        return source
+    if isinstance(source, fits.HDUList):
+        return _held("the HDUList" if source.filename() is None else str(source.filename()), source)
+    if isinstance(source, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+        return _held(f"the {type(source).__name__} {source.name}".strip(), fits.HDUList([source]))
+    if is_path(source):
+        path, selected = split_path(source)
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path}")
+        return _opened(str(path), path.read_bytes(), selected)
+    if is_stream(source):
+        return _opened(str(getattr(source, "name", "the open file")), _content(source), None)
+    raise TypeError(
+        f"a file must be a path, an open file, an HDUList, an image HDU or a CCDData, got {type(source).__name__}")
+
+
+def load_parts(source: Any) -> tuple[Part, ...]:
+    """Return all HDUs of a FITS file; see `open_fits`."""
+    return open_fits(source).parts
+
+
+def split_path(source: str | os.PathLike) -> tuple[Path, int | str | tuple[str, int] | None]:
+    """Return a path without the HDU that is named behind it, and that HDU.
+
+    Parameters
+    ----------
+    source : path-like
+        As ``file.fits``, ``file.fits[2]``, ``file.fits[SCI]`` or ``file.fits[SCI,2]``. A file that has brackets in its
+        own name is taken as it is.
+
+    Returns
+    -------
+    path : `~pathlib.Path`
+        The file.
+    hdu : int, str, tuple or None
+        The HDU, as an index of an `~astropy.io.fits.HDUList`.
+    """
+    path = Path(source)
+    match = None if path.exists() else _SELECTOR.fullmatch(str(path))
+    if match is None or not match[2].strip():
+        return path, None
+    hdu = parsed_hdu(match[2])
+    return Path(match[1]), hdu if isinstance(hdu, int) or hdu[1] is not None else hdu[0]
+
+
+def _content(source):
+    if isinstance(source, (bytes, bytearray)):
+        return bytes(source)
+    # what was just written to is at its end
+    place = source.tell() if not isinstance(source, io.IOBase) or source.seekable() else None
+    if place is not None:
+        source.seek(0)
+    content = source.read()
+    if place is not None:
+        source.seek(place)
+    if not isinstance(content, bytes):
+        raise TypeError("an open file must be opened in binary mode, as open(path, 'rb')")
+    return content
+
+
+# What astropy raises for files that are cut off, of another kind, or closed.
+_ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, AstropyUserWarning, fits.VerifyError)
+
+
+def _held(label, hdus):
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-            # astropy tells of a truncated file in a warning and then gives whatever is there.
-            warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
-            with fits.open(_source(path), memmap=False) as hdus:
-                parts = [Part(hdu.name, hdu.header.copy(), hdu.data) for hdu in hdus]
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, AstropyUserWarning,
-            fits.VerifyError) as error:
-        raise FileFormatError(f"{path} is not a whole FITS file: {error}") from error
-    return parts
+        return FitsFile(label, _parts(label, hdus), hdus)
+    except FileFormatError:
+        raise
+    except _ERRORS as error:
+        raise FileFormatError(f"{label} cannot be read: {error}") from error
 
 
-def _source(path):
-    """The bytes of a file, unpacked: astropy would unpack a bzip2 file again for each seek backwards in it."""
-    content = path.read_bytes()
-    for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress)):
-        if content.startswith(magic):
-            content = unpack(content)
-    return io.BytesIO(content)
+def _opened(label, content, selected):
+    try:
+        # astropy would unpack a bzip2 file again for each seek backwards in it
+        for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress)):
+            if content.startswith(magic):
+                content = unpack(content)
+        with _quiet(), fits.open(io.BytesIO(content), memmap=False) as hdus:
+            return FitsFile(label, _parts(label, hdus), hdus, selected)
+    except FileFormatError:
+        raise
+    except _ERRORS as error:
+        raise FileFormatError(f"{label} is not a whole FITS file: {error}") from error
 
 
-def native(array, dtype=None):
-    """An array of this machine's byte order."""
+class _quiet(warnings.catch_warnings):
+    """Without notices on cards, and with an error for a truncated file, of which astropy only warns."""
+
+    def __enter__(self):
+        super().__enter__()
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+
+
+def _parts(label, hdus):
+    parts = []
+    with _quiet():
+        for index, hdu in enumerate(hdus):
+            # the data first changes the header: its scaling is taken away
+            header = hdu.header.copy()
+            name = str(header.get("EXTNAME") or header.get("HDUNAME") or hdu.name or "").strip().upper()
+            parts.append(Part(name, header, hdu.data, int(getattr(hdu, "ver", 1) or 1), index))
+    if not parts:
+        raise FileFormatError(f"{label} is empty")
+    return tuple(parts)
+
+
+def native(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """Return an array of this machine's byte order."""
     return np.ascontiguousarray(array, dtype=dtype or array.dtype.newbyteorder("="))
 
 
-def plain_wcs(header):
-    """The celestial WCS of the first two axes of a header, or None; without notices about old keywords."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        # wcslib warns of what the header says of axes that are left out
-        warnings.filterwarnings("ignore", message=".*more axes.*")
-        wcs = WCS(header, naxis=2)
-    if not wcs.has_celestial:
-        return None
-    wcs.array_shape = (header["NAXIS2"], header["NAXIS1"]) if "NAXIS2" in header else None
-    return wcs
-
-
-def parse_unit(text):
-    """Unit of a BUNIT, with the spellings that surveys use; None if there is none or it is none."""
-    if not isinstance(text, str) or not text.strip():
-        return None
-    text = text.strip()
-    try:
-        return u.Unit(_UNIT_NAMES.get(text.lower(), text))
-    except ValueError:
-        try:
-            return u.Unit(text.lower())
-        except ValueError:
-            return None
-
-
-def find_part(parts, *names):
-    """The first part with one of these names, or None."""
+def find_part(parts: tuple[Part, ...], *names: str) -> Part | None:
+    """Return the first part with data and one of these names, or None."""
     for name in names:
         for part in parts:
-            if part.name.upper() == name and part.data is not None:
+            if part.name == name and part.data is not None:
                 return part
     return None
 
 
-def cube_of_parts(path, parts, survey=None, bands=None):
-    """The cube in the parts of a file that `write_cube` made, or of another's cube with ``bands`` named.
+def plain_wcs(header: fits.Header, label: str = "the header", hdus: fits.HDUList | None = None) -> WCS | None:
+    """Return the celestial WCS of the first two axes of a header, or None.
 
-    The survey that the file names is used where it is known; ``survey`` must agree with it.
+    Raises
+    ------
+    FileFormatError
+        If the header has one that astropy does not take. The message names the file.
     """
-    primary = next(part for part in parts if part.data is not None and np.ndim(part.data) == 3)
-    header = primary.header
-    if header.get("GALTRANS", 0) > LAYOUT:
-        raise FileFormatError(f"{path} has layout version {header['GALTRANS']}, this package reads up to {LAYOUT}")
-    if "BANDS" in header:
-        bands = tuple(name.strip() for name in header["BANDS"].split(","))
-    if bands is None:
-        raise FileFormatError(f"{path} has a cube without BANDS in its header; name its bands with bands=")
-    unit = parse_unit(header.get("BUNIT"))
-    mask, psf = find_part(parts, "MASK"), find_part(parts, "PSF")
+    header = _with_known_frame(header, label)
     try:
-        cube = BandCube(
-            native(primary.data), unit=unit, wcs=plain_wcs(header), bands=bands,
-            survey=_survey_of_file(path, header.get("SURVEY"), survey),
-            mask=None if mask is None else mask.data.astype(bool), psf=None if psf is None else native(psf.data),
-            uncertainty=_read_uncertainty(find_part(parts, "UNCERT")), meta=meta_of_table(find_part(parts, "META")))
-    except SurveyError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise FileFormatError(f"{path} does not hold a cube that fits together: {error}") from error
-    return cube
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            # wcslib warns of keywords of axes that are left out
+            warnings.filterwarnings("ignore", message=".*more axes.*")
+            wcs = WCS(header, fobj=hdus, naxis=2)
+            if not wcs.has_celestial:
+                if "CTYPE1" in header and str(header["CTYPE1"]).startswith(("RA", "DEC", "GLON", "GLAT")):
+                    raise ValueError(f"CTYPE1 {header['CTYPE1']!r} and CTYPE2 {header.get('CTYPE2')!r} are not a pair")
+                return None
+            wcs.wcs.set()
+            wcs.all_pix2world([[0, 0]], 0)
+    # a distortion that lacks its terms is a MemoryError of wcslib
+    except (WcsError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
+        reason = " ".join(str(error).split()).rstrip(".:")
+        raise FileFormatError(
+            f"{label} has a WCS that cannot be read: {reason}. Correct its header and pass the HDU, or remove the "
+            "keywords of the WCS to read the image without a place on the sky") from error
+    return wcs
 
 
-def _survey_of_file(path, name, survey):
-    if survey is not None:
-        survey = get_survey(survey)
-        if name is not None and not same_name(name, survey.name):
-            raise SurveyError(f"{path} is of survey {name}, not {survey.name}")
-        return survey
-    if name is None:
-        return None
-    try:
-        return get_survey(name)
-    except SurveyError as error:
-        raise SurveyError(
-            f"{path} is of survey {name!r}, which is not known here: register_survey() makes it known") from error
+def _with_known_frame(header, label):
+    """The header with RADESYS in the spelling of the standard."""
+    for key in ("RADESYS", "RADECSYS"):
+        value = header.get(key)
+        if not isinstance(value, str) or value in _FRAMES:
+            continue
+        name = value.strip().upper()
+        if name == "GAPPT":
+            raise FileFormatError(
+                f"{label} has positions in the frame {key} = {value!r}, apparent places of a date; "
+                "transform its WCS to ICRS first")
+        header = header.copy()
+        if name in _FRAMES:
+            header[key] = name
+            continue
+        if name:
+            warnings.warn(f"{label} has {key} = {value!r}, which is no known frame; its positions are taken for "
+                          f"{'FK5' if 'EQUINOX' in header else 'ICRS'}", GaltransWarning, stacklevel=2)
+        del header[key]
+    return header
 
 
-def _read_uncertainty(part):
-    if part is None:
-        return None
-    kind = uncertainty_kinds.get(part.header.get("UTYPE", "StdDevUncertainty"))
-    if kind is None:
-        raise ValueError(f"an uncertainty of kind {part.header['UTYPE']}")
-    return kind(native(part.data), unit=parse_unit(part.header.get("BUNIT")))
+def celestial_wcs(file: FitsFile, part: Part) -> WCS | None:
+    """Return the WCS of an image, of its own header or the primary one, or None."""
+    wcs = plain_wcs(part.header, file.label, file.hdus)
+    if wcs is None and file.primary is not None and part.header.get("INHERIT", True):
+        wcs = plain_wcs(file.primary, file.label, file.hdus)
+    if wcs is not None:
+        wcs.array_shape = part.data.shape[-2:]
+    return wcs

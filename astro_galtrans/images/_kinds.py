@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from astropy.io import fits
@@ -10,6 +9,7 @@ from astropy.nddata import NDData
 
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.images._cube import BandCube
+from astro_galtrans.images._headers import band_of_header
 from astro_galtrans.images._stack import split_bands, stack_bands
 from astro_galtrans.surveys import get_survey, same_name
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from astro_galtrans.surveys import Survey
 
-__all__ = ["as_band_cube", "band_of_header", "like_input"]
+__all__ = ["as_band_cube", "like_input"]
 
 
 def as_band_cube(
@@ -108,24 +108,6 @@ def like_input(
     return cube
 
 
-def band_of_header(header):
-    """Band name in a header's FILTER, BAND or FPA.FILTER, as ``r`` of ``'r.MP9601'``; None if there is none.
-
-    The second MegaCam i filter, MP9702, is ``i2``.
-    """
-    value = header.get("FILTER", header.get("BAND", header.get("FPA.FILTER")))
-    if not isinstance(value, str) or not value.strip():
-        return None
-    # 'HSC-R2' of HSC, 'g DECam SDSS c0001 4720.0 1520.0' of DES
-    other = re.fullmatch(r"HSC-([GRIZY])2?|(\w) DECam .*", value.strip())
-    if other:
-        return other[2] or other[1].lower()
-    name = value.strip().split(".")
-    if len(name) == 2 and name[1] == "MP9702":
-        return "i2"
-    return name[0]
-
-
 def _known(name):
     """The survey of that name, or None: an image may be of a survey that nobody registered."""
     try:
@@ -142,10 +124,11 @@ def _check_survey(name, survey):
 def _single_band(image, survey):
     meta = image.meta
     band = meta.get("band") if not isinstance(meta, fits.Header) else None
+    names = () if survey is None else survey.band_names
     if band is None:
-        band = band_of_header(meta)
+        band = band_of_header(meta, names)
     if band is None and isinstance(meta.get("header"), fits.Header):
-        band = band_of_header(meta["header"])
+        band = band_of_header(meta["header"], names)
     if band is None and survey is not None and len(survey) == 1:
         band = survey.band_names[0]
     if band is None:

@@ -4,14 +4,12 @@ The file is described by the SDSS data model, ``BOSS_PHOTOOBJ/frames/RERUN/RUN/C
 DR17; the gains and dark variances below are its tables of electrons per count and of counts squared.
 """
 
-import astropy.units as u
 import numpy as np
-from astropy.nddata import CCDData, StdDevUncertainty
 
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.images._fits_read import native, plain_wcs
+from astro_galtrans.images._fits_read import native
 
-__all__ = ["frame_from_parts", "frame_noise", "gain_and_dark_variance", "is_frame"]
+__all__ = ["frame_meta", "frame_noise", "gain_and_dark_variance", "is_frame", "is_whole_frame", "sigma_of_frame"]
 
 _GAIN = {
     "u": (1.62, 1.825, 1.59, 1.6, 1.47, 2.17),
@@ -72,22 +70,27 @@ def frame_noise(flux, calibration, sky_counts, gain, dark_variance):
     return np.sqrt(variance) * calibration
 
 
-def frame_from_parts(path, parts):
-    """A frame on its own grid as a CCDData with unit, noise and WCS."""
-    header = parts[0].header
-    band = str(header["FILTER"]).strip()
-    flux = native(parts[0].data, np.float32)
-    if len(parts) < 3 or np.shape(parts[1].data) != flux.shape[1:] or "ALLSKY" not in (
-            getattr(parts[2].data, "names", None) or ()):
-        raise FileFormatError(f"{path} lacks the calibration vector or the sky of an SDSS frame")
-    calibration = native(parts[1].data, np.float32)
-    run, camcol = int(header["RUN"]), int(header["CAMCOL"])
+def frame_meta(header):
+    """What the header of a frame, or of a piece of one, tells: band, field, gain and dark variance."""
+    band, run, camcol = str(header["FILTER"]).strip(), int(header["RUN"]), int(header["CAMCOL"])
     gain, dark_variance = gain_and_dark_variance(band, camcol, run)
-    noise = frame_noise(flux, calibration, _sky_counts(path, parts[2].data, flux.shape), gain, dark_variance)
-    meta = {"band": band, "survey": "SDSS", "run": run, "camcol": camcol, "field": int(header.get("FRAME", 0)),
-            "gain": gain, "dark_variance": dark_variance, "header": header}
-    uncertainty = StdDevUncertainty(noise.astype(np.float32))
-    return CCDData(flux, unit=u.nmgy, wcs=plain_wcs(header), uncertainty=uncertainty, meta=meta)
+    return {"band": band, "survey": "SDSS", "run": run, "camcol": camcol, "field": int(header.get("FRAME", 0)),
+            "gain": gain, "dark_variance": dark_variance}
+
+
+def is_whole_frame(parts):
+    """Whether a frame has its calibration vector and sky, which a cutout of one has not."""
+    return (len(parts) >= 3 and np.shape(parts[1].data) == np.shape(parts[0].data)[1:]
+            and {"ALLSKY", "XINTERP", "YINTERP"} <= set(getattr(parts[2].data, "names", None) or ())
+            and np.size(parts[2].data["XINTERP"][0]) == np.shape(parts[0].data)[1]
+            and np.size(parts[2].data["YINTERP"][0]) == np.shape(parts[0].data)[0])
+
+
+def sigma_of_frame(file, flux, meta):
+    """Standard deviation of each pixel of a whole frame, from its calibration and sky."""
+    calibration = native(file.parts[1].data, np.float32)
+    sky = _sky_counts(file, file.parts[2].data, flux.shape)
+    return frame_noise(flux, calibration, sky, meta["gain"], meta["dark_variance"]).astype(np.float32)
 
 
 def _sky_counts(path, table, shape):

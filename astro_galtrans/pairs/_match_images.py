@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from astro_galtrans._utils.tables import read_table
 from astro_galtrans._utils.files import first_image, listed_files
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
-from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, stack_bands
+from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, split_path, stack_bands
 
 __all__ = ["Cutouts", "Opened", "Tiles", "images_of"]
 
@@ -47,7 +47,7 @@ def _listed(images, side):
     if isinstance(images, Table) or (isinstance(images, (str, Path)) and Path(images).suffix in (".ecsv", ".csv")):
         return _of_table(images, side)
     if isinstance(images, (str, Path)):
-        return listed_files(images)
+        return [Path(images)] if split_path(images)[0].is_file() else listed_files(images)
     if isinstance(images, dict) or isinstance(images, (NDData, FrameSet)):
         images = [images]
     if not isinstance(images, (list, tuple)):
@@ -154,11 +154,16 @@ def _read(source, survey, bands, options):
 
 def _image_header(path):
     """The header of the first image of a file, without reading its pixels where that can be done."""
+    path, hdu = split_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        header, _ = first_image(path)
-    except (OSError, EOFError, ValueError, KeyError) as error:
+        if hdu is None:
+            header, _ = first_image(path)
+        else:
+            header = fits.getheader(path, hdu)
+            header = header if header.get("NAXIS", 0) >= 2 else None
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
         raise FileFormatError(f"{path} is not a FITS file: {error}") from error
     if header is None:
         raise FileFormatError(f"{path} holds no image")

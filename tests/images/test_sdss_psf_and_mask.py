@@ -226,7 +226,7 @@ def test_files_that_are_not_masks(tmp_path, frames):
 def test_masks_come_with_their_frames(frames, tmp_path):
     path = write_fpm(tmp_path / "fpM.fit", SPANS)
     plane = np.zeros((120, 150), dtype=np.uint8)
-    plane[40, 40] = 4
+    plane[40, 40] = 1
     fits.writeto(tmp_path / "g.fits", plane)
     field = read_frames(frames, "SDSS", mask={"r": path, "g": tmp_path / "g.fits"})
     np.testing.assert_array_equal(field["r"].mask, read_sdss_mask(path))
@@ -249,5 +249,5 @@ def test_masks_that_do_not_belong(frames, tmp_path, sdss_cube):
     with pytest.raises(TypeError, match="mask must be a dict"):
         read_frames(frames, mask=tmp_path / "run.fit")
     sdss_cube.write(tmp_path / "cube.fits")
-    with pytest.raises(ValueError, match="single bands"):
-        read_cube(tmp_path / "cube.fits", mask={})
+    with pytest.raises(ValueError, match="mask of band r"):
+        read_cube(tmp_path / "cube.fits", mask={"r": np.ones((3, 3))})

@@ -1,0 +1,302 @@
+"""Values of FITS headers that are used only where they are understood: unit, zero point, gain, band.
+
+A keyword is looked up in the header of the image, then in a primary header without data (the convention of INHERIT).
+One that is absent has a documented default; one that is there and makes no sense is an error that quotes it.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any, TYPE_CHECKING
+
+import astropy.units as u
+import numpy as np
+from astropy.io.fits import Header
+from astropy.io.fits.card import Undefined
+
+from astro_galtrans.exceptions import FileFormatError, GaltransWarning
+from astro_galtrans.images._scales import check_flux_unit, is_counts, zero_points
+
+if TYPE_CHECKING:
+    from astropy.units import UnitBase
+
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["Keywords", "band_of_header", "gain_of", "is_megacam", "known_band", "parse_unit", "unit_and_zero_point"]
+
+# AB magnitude of one count of the stack. PHOT_C is the same in older stacks; single exposures use it for one count per
+# second, and so it comes last.
+_ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
+_LOWEST, _HIGHEST = 0.0, 60.0
+# Electrons per count beyond which a gain is a stand-in: a day of exposure with 100 electrons per count and second.
+_MAX_GAIN = 1e7
+_FILTER_KEYS = ("FILTER", "BAND", "FPA.FILTER", "FILTERS", "FILTNAM", "FILTER1", "FILTER2")
+# Spellings that headers have and astropy has not.
+_UNIT_NAMES = {
+    "nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "maggy": "mgy", "counts": "ct", "count": "ct",
+    "adus": "adu", "dn": "DN", "electrons": "electron", "e-": "electron", "e": "electron", "sec": "s", "second": "s",
+    "seconds": "s", "jansky": "Jy", "photons": "ph"}
+# Words beside the band in the names of filters.
+_FILTER_WORDS = {
+    "SDSS", "DECAM", "MEGACAM", "MEGAPRIME", "HSC", "LSST", "LSSTCAM", "OCAM", "OMEGACAM", "PANSTARRS", "PS1", "NIR",
+    "NISP", "EUCLID", "WISHES", "CFHT", "CFIS", "UNIONS", "KIDS", "DES", "VIRCAM", "VISTA", "SKYMAPPER", "FILTER",
+    "BAND", "PRIME", "WFI", "BASS", "MZLS", "DECALS", "LEGACYSURVEY", "CFHTLS", "SUBARU"}
+
+
+class Keywords:
+    """The keywords of an image, with those that it inherits.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the file.
+    header : `~astropy.io.fits.Header` or dict
+        Of the image.
+    primary : `~astropy.io.fits.Header`, optional
+        Primary header without data, whose keywords hold for all images that do not say ``INHERIT = F``.
+    """
+
+    def __init__(self, label: str, header: Any, primary: Header | None = None) -> None:
+        self.label, self._headers = label, [header]
+        if primary is not None and header.get("INHERIT", True):
+            self._headers.append(primary)
+
+    def get(self, key: str) -> Any:
+        """Return the value of a keyword; None where it is absent, undefined or blank."""
+        for header in self._headers:
+            value = header.get(key)
+            if value is not None and not isinstance(value, Undefined) and not (
+                    isinstance(value, str) and not value.strip()):
+                return value
+        return None
+
+    def number(self, key: str) -> float | None:
+        """Return a keyword as a finite number; None where it is absent, NaN where it is something else."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, str, np.number)):
+            return np.nan
+        try:
+            value = float(value)
+        except ValueError:
+            return np.nan
+        return value if np.isfinite(value) else np.nan
+
+    def positive(self, key: str, what: str) -> float:
+        """Return a keyword that there must be as a positive number."""
+        value = self.number(key)
+        if value is None or not value > 0:
+            raise FileFormatError(f"{self.label} must tell {what} in {key}, it has {self.get(key)!r}")
+        return value
+
+
+def parse_unit(text: Any) -> UnitBase | None:
+    """Return the unit that a BUNIT spells; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is not understood.
+    """
+    if text is None or isinstance(text, Undefined) or not str(text).strip():
+        return None
+    # S of 'ELECTRONS/S' is the second, not the siemens
+    text = re.sub(r"/\s*S\b", "/s", str(text).strip())
+    plain = re.sub(r"[A-Za-z]+-?", lambda word: _UNIT_NAMES.get(word[0].lower(), word[0]), text)
+    for spelled in (text, plain, text.lower()):
+        try:
+            return u.Unit(spelled)
+        except ValueError:
+            continue
+    raise ValueError(f"{text!r} is not a unit that is understood")
+
+
+def unit_and_zero_point(
+    keys: Keywords, unit: UnitBase | str | None, survey: Survey | None, default: UnitBase | None = None,
+) -> tuple[UnitBase, float | None]:
+    """Return the unit of an image, and the AB magnitude of one unit where it is counts.
+
+    Parameters
+    ----------
+    keys : Keywords
+        Of the image.
+    unit : unit, optional
+        Which the user gives, and which wins over BUNIT.
+    survey : Survey, optional
+        It may name the keyword of the zero point, and has the unit of images that tell none.
+    default : unit, optional
+        Unit of files of this kind that have no BUNIT.
+    """
+    if unit is not None:
+        unit = check_flux_unit(unit)
+    else:
+        unit = _told_unit(keys)
+    if unit is not None and not is_counts(unit):
+        return unit, None
+    zero_point = _zero_point_of(keys, {} if survey is None else survey.keywords)
+    if zero_point is None:
+        zero_point, rate = _hst_zero_point(keys, unit)
+        if zero_point is not None:
+            return rate, zero_point
+    if unit is None:
+        unit = u.adu if zero_point is not None else default
+    if unit is None and survey is not None:
+        unit = survey.unit
+        warnings.warn(f"{keys.label} tells neither a unit in BUNIT nor a zero point; it is taken to be in {unit} of "
+                      f"{survey.name}, as its images are. unit= says otherwise", GaltransWarning, stacklevel=2)
+    if unit is None:
+        raise ValueError(f"{keys.label} tells no unit in BUNIT; say it with unit=, or the survey with survey=")
+    if zero_point is None and survey is not None and zero_points(unit, survey.band_names, survey) is None:
+        raise FileFormatError(
+            f"{keys.label} is in {unit} (BUNIT {keys.get('BUNIT')!r}) and tells no zero point, so that nothing tells "
+            f"what one unit is on the scale of survey {survey.name}; give unit=")
+    return unit, zero_point
+
+
+def _told_unit(keys):
+    """The unit in BUNIT, or an error that quotes it."""
+    told = keys.get("BUNIT")
+    try:
+        unit = parse_unit(told)
+        # surface brightness becomes flux with the area of the pixel, which only its own header tells
+        if unit is None or unit.is_equivalent(u.Jy / u.sr):
+            return unit
+        return check_flux_unit(unit, "BUNIT")
+    except ValueError as error:
+        raise FileFormatError(
+            f"{keys.label} has BUNIT = {told!r}, which cannot be used: {error}; give unit=") from error
+
+
+def _checked(keys, key, value):
+    if value is None:
+        raise FileFormatError(f"{keys.label} must tell the zero point in {key}, it has no such keyword")
+    if not _LOWEST <= value <= _HIGHEST:
+        raise FileFormatError(
+            f"{keys.label} must tell the zero point in {key} as an AB magnitude between {_LOWEST:.0f} and "
+            f"{_HIGHEST:.0f}, it has {keys.get(key)!r}; correct it, or give unit= for an image with a unit of its own")
+    return value
+
+
+def _zero_point_of(keys, named):
+    """AB magnitude of one count, by the keyword that the survey names, else by one in common use; None if untold."""
+    if "zero_point" in named:
+        return _checked(keys, named["zero_point"], keys.number(named["zero_point"]))
+    if "flux_zero_point" in named:
+        return _of_flux(keys, named["flux_zero_point"])
+    for key in _ZERO_POINT_KEYS:
+        value = keys.number(key)
+        if value is not None:
+            return _checked(keys, key, value)
+    if keys.get("FLUXMAG0") is not None:  # of the pipeline of HSC and LSST
+        return _of_flux(keys, "FLUXMAG0")
+    if keys.get("FPA.ZP") is not None and keys.get("EXPTIME") is not None:  # of Pan-STARRS, for one count per second
+        zero_point = _checked(keys, "FPA.ZP", keys.number("FPA.ZP"))
+        return zero_point + 2.5 * np.log10(keys.positive("EXPTIME", "the exposure time"))
+    return None
+
+
+def _of_flux(keys, key):
+    return _checked(keys, key, 2.5 * np.log10(keys.positive(key, "the flux of magnitude 0")))
+
+
+def _hst_zero_point(keys, unit):
+    """Zero point and unit of an image of HST, whose PHOTFLAM is for one electron, or count, per second.
+
+    From the definition of AB: -2.5 log10(PHOTFLAM PHOTPLAM**2 / c) - 48.60, in erg, cm, s and Angstrom.
+    """
+    if keys.get("PHOTFLAM") is None or keys.get("PHOTPLAM") is None:
+        return None, None
+    inverse = keys.positive("PHOTFLAM", "the flux density of one count per second")
+    pivot = keys.positive("PHOTPLAM", "the pivot wavelength")
+    zero_point = float(-2.5 * np.log10(inverse * pivot**2 / 2.99792458e18) - 48.60)
+    if unit is None:
+        unit = u.electron / u.s
+        warnings.warn(f"{keys.label} has PHOTFLAM and no BUNIT; it is taken to be in {unit}, as drizzled images of HST "
+                      "are. unit= says otherwise", GaltransWarning, stacklevel=3)
+    if not (unit * u.s).is_equivalent(u.s) and any(
+            unit.is_equivalent(one) for one in (u.electron, u.ct, u.adu, u.DN, u.ph)):
+        zero_point += 2.5 * np.log10(keys.positive("EXPTIME", "the exposure time"))
+    return _checked(keys, "PHOTFLAM", zero_point), unit
+
+
+def gain_of(keys: Keywords, unit: UnitBase, survey: Survey | None) -> float | None:
+    """Return the electrons per unit of an image that the header tells; None where it tells nothing that applies."""
+    named = {} if survey is None else survey.keywords
+    if "gain" in named and survey is not None and (is_counts(unit) or unit == survey.unit):
+        return keys.positive(named["gain"], "the gain")
+    if not is_counts(unit):
+        return None
+    per_second = unit.is_equivalent(u.adu / u.s) or any(
+        unit.is_equivalent(one / u.s) for one in (u.electron, u.ct, u.DN, u.ph))
+    gain = 1.0 if unit.is_equivalent(u.electron) or unit.is_equivalent(u.electron / u.s) else keys.number("GAIN")
+    exposure = keys.number("EXPTIME") if per_second else 1.0
+    if gain is None or exposure is None:
+        return None
+    if not 0 < gain < _MAX_GAIN or not exposure > 0:
+        key = "EXPTIME" if 0 < gain < _MAX_GAIN else "GAIN"
+        warnings.warn(f"{keys.label} has {key} = {keys.get(key)!r}, which cannot be right and is ignored; the noise of "
+                      "its sources is that of the survey's typical gain", GaltransWarning, stacklevel=2)
+        return None
+    return gain * exposure
+
+
+def is_megacam(header: Any) -> bool:
+    """Return whether a header is of an image taken through a MegaCam filter."""
+    return ".MP9" in str(header.get("FILTER")).upper()
+
+
+def band_of_header(header: Any, names: tuple[str, ...] = ()) -> str | None:
+    """Return the band that FILTER, BAND or FPA.FILTER tells, as ``r`` of ``'r.MP9601'``; None if there is none.
+
+    The second MegaCam i filter, MP9702, is ``i2``.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`, dict or Keywords
+        Header of an image.
+    names : tuple of str, optional
+        Names of the survey's bands, whose spelling is taken.
+    """
+    for key in _FILTER_KEYS:
+        value = header.get(key)
+        if isinstance(value, str) and value.strip() and not value.strip().upper().startswith(("CLEAR", "N/A")):
+            return known_band(value, names)
+    return None
+
+
+def known_band(text: str, names: tuple[str, ...] = ()) -> str:
+    """Return the band of a filter's name: without instrument and number, in the spelling of the survey."""
+    text = text.strip()
+    if text in names:
+        return text
+    megacam = re.fullmatch(r"(\w+)\.MP(9\d{3})", text, re.IGNORECASE)
+    if megacam:
+        band = megacam[1].lower()
+        return "i2" if megacam[2] == "9702" and band == "i" else _spelled(band, names)
+    # 'HSC-R2' of HSC, 'g DECam SDSS c0001 4720.0 1520.0' of DES, 'i.00000' of Pan-STARRS, 'r_57' of LSSTCam
+    hsc = re.fullmatch(r"HSC-([GRIZY])2?", text, re.IGNORECASE)
+    if hsc:
+        return _spelled(hsc[1].lower(), names)
+    decam = re.fullmatch(r"(\w+) DECam .*", text, re.IGNORECASE)
+    words = [decam[1]] if decam else [
+        word for word in re.split(r"[^A-Za-z0-9]+", text) if word and not word.isdigit()
+        and word.upper() not in _FILTER_WORDS]
+    if len(words) != 1:
+        return _spelled(text, names)
+    return _spelled(words[0], names)
+
+
+def _spelled(band, names):
+    """A band in the spelling of the survey's, or with the common bands in lower case."""
+    if band in names:
+        return band
+    alike = [name for name in names if name.lower() == band.lower()]
+    if len(alike) == 1:
+        return alike[0]
+    # Euclid calls its bands IE, YE, JE and HE, and the files VIS, NIR_Y ...
+    euclid = ("I" if band.upper() == "VIS" else band.upper()) + "E"
+    if euclid in names:
+        return euclid
+    return band.lower() if band in ("U", "G", "R", "I", "Z") else band
