@@ -160,4 +160,6 @@ def _read_uncertainty(part):
 def _read_meta(part):
     if part is None or "JSON" not in (getattr(part.data, "names", None) or ()):
         return None
-    return {str(row["KEY"]): decoded(json.loads(row["JSON"])) for row in part.data}
+    # the keys are JSON strings without their quotes
+    keys = [json.loads(f'"{key}"') if "\\" in key else str(key) for key in part.data["KEY"]]
+    return {key: decoded(json.loads(text)) for key, text in zip(keys, part.data["JSON"])}
