@@ -5,8 +5,8 @@
 For simulated galaxies that no translator was trained on, the fluxes in circles about the center of the translation are
 compared with those of the noiseless target image. Each row has the standard deviation (1.4826 times the median absolute
 deviation) of the difference over the error of independent pixels, the share of galaxies within one error of the truth
-before and after the correction of `astro_galtrans.field`, which should be 0.683, and the same of the colors. The last
-line is the correlation length, in arcsec, that fits best.
+before and after a correction for correlated pixels, which should be 0.683, and the same of the colors, after it. The
+last line is the correlation length, in arcsec, that fits best; `astro_galtrans.field` uses that of the shipped one.
 """
 
 import argparse
@@ -35,32 +35,32 @@ def main():
     told, true, independent = measured(flux, sigma, np.asarray(pairs.target_truth), scale)
     factor = scatter((told - true) / independent)  # shape (radius, band)
     lengths = np.geomspace(0.05, 3, 300)
-    model = np.array([inflation(np.array(RADII), length, scale) for length in lengths])
+    model = np.array([inflation(np.array(RADII), length, scale) for length in lengths])  # shape (length, radius)
     best = np.argmin(np.sum(np.log(model[:, :, None] / factor)**2, axis=(1, 2)))
-    corrected = model[best][:, None, None].swapaxes(0, 1)[0][:, None]
+    corrected = model[best]
     print("radius band  factor  within before  within after  factor, color  within after, color")
     magnitude = [np.log(np.maximum(one, 1e-9)) for one in (told, true)]
     relative = independent / told
     for row, radius in enumerate(RADII):
         for k, band in enumerate(bands):
             z = (told - true)[:, row, k] / independent[:, row, k]
-            after = np.mean(np.abs(z) < corrected[row, 0])
+            after = np.mean(np.abs(z) < corrected[row])
             color = ""
             if k + 1 < len(bands):
                 bright = (relative[:, row, k:k + 2] < 0.2).all(axis=1) & (relative[:, row, k:k + 2] > 0).all(axis=1)
                 error = np.hypot(relative[bright, row, k], relative[bright, row, k + 1])
                 difference = [one[bright, row, k] - one[bright, row, k + 1] for one in magnitude]
                 z_color = (difference[0] - difference[1]) / error
-                color = f"{scatter(z_color):6.2f}  {np.mean(np.abs(z_color) < corrected[row, 0]):.3f}"
+                color = f"{scatter(z_color):6.2f}  {np.mean(np.abs(z_color) < corrected[row]):.3f}"
             print(f"{radius:4g}  {band:4s} {factor[row, k]:6.2f}  {np.mean(np.abs(z) < 1):.3f}  {after:.3f}  {color}")
-    print(f"correlation length {lengths[best]:.3f} arcsec; inflation {np.round(corrected[:, 0], 2)}")
+    print(f"correlation length {lengths[best]:.3f} arcsec; inflation {np.round(corrected, 2)}")
 
 
 def measured(flux, sigma, truth, scale):
     """Translated and true flux, and error of independent pixels, in each circle: shape (galaxy, radius, band)."""
     shape = flux.shape[-2:]
     center = tuple((side - 1) / 2 for side in shape[::-1])
-    weights = np.array([CircularAperture(center, radius / scale).to_mask("exact").to_image(shape) for radius in RADII])
+    weights = np.array([CircularAperture(center, radius / scale).to_mask(method="exact").to_image(shape) for radius in RADII])
     sums = [np.einsum("gbyx,ryx->grb", np.nan_to_num(one).astype(float), weights) for one in (flux, truth)]
     return (*sums, np.sqrt(np.einsum("gbyx,ryx->grb", np.nan_to_num(sigma).astype(float)**2, weights**2)))
 

@@ -514,6 +514,7 @@ def test_sdss_field(small_translator, tmp_path):
     done = table[table["status"] == "translated"]
     assert len(done) > 60
     assert np.all(done["magnitude"] < 20.5)
+    assert (table["reason"] == "saturated").sum() == 3 and not done["saturated"].any()
     assert len(list((tmp_path / "out" / "cubes").iterdir())) == len(done)
     # translator and apertures keep the flux of what is not cut off by the edge
     inside = done["coverage"] == 1

@@ -21,7 +21,7 @@ MORPHOLOGY = {
 }
 # Distance within which the errors of translated pixels are the same, as the shipped translator has it on simulated
 # galaxies: `benchmarks/aperture_errors.py`.
-CORRELATION_LENGTH = 0.5 * u.arcsec
+CORRELATION_LENGTH = 0.55 * u.arcsec
 _PETROSIAN_RATIO, _PETROSIAN_RADII = 0.2, 1.5
 _CENTER_SHIFT = 2  # pixels within which the center of the asymmetry is looked for
 _MIN_PIXELS = 8
