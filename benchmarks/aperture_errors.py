@@ -47,7 +47,8 @@ def main():
             after = np.mean(np.abs(z) < corrected[row])
             color = ""
             if k + 1 < len(bands):
-                bright = (relative[:, row, k:k + 2] < 0.2).all(axis=1) & (relative[:, row, k:k + 2] > 0).all(axis=1)
+                both = relative[:, row, k:k + 2]
+                bright = ((both > 0) & (both < 0.2)).all(axis=1)
                 error = np.hypot(relative[bright, row, k], relative[bright, row, k + 1])
                 difference = [one[bright, row, k] - one[bright, row, k + 1] for one in magnitude]
                 z_color = (difference[0] - difference[1]) / error
@@ -60,7 +61,8 @@ def measured(flux, sigma, truth, scale):
     """Translated and true flux, and error of independent pixels, in each circle: shape (galaxy, radius, band)."""
     shape = flux.shape[-2:]
     center = tuple((side - 1) / 2 for side in shape[::-1])
-    weights = np.array([CircularAperture(center, radius / scale).to_mask(method="exact").to_image(shape) for radius in RADII])
+    circles = [CircularAperture(center, radius / scale) for radius in RADII]
+    weights = np.array([circle.to_mask(method="exact").to_image(shape) for circle in circles])
     sums = [np.einsum("gbyx,ryx->grb", np.nan_to_num(one).astype(float), weights) for one in (flux, truth)]
     return (*sums, np.sqrt(np.einsum("gbyx,ryx->grb", np.nan_to_num(sigma).astype(float)**2, weights**2)))
 

@@ -131,7 +131,8 @@ def shape_of(cube, band, position):
     image, good = flux[index].astype(float), weight[index] > 0
     if good.sum() < _MIN_PIXELS:
         return Shape()
-    sigma = mad_std(image[good])
+    # the scatter of a translation, which has hardly any noise, would take faint bridges to neighbors for the galaxy
+    sigma = max(mad_std(image[good]), float(np.median(weight[index][good]**-0.5)))
     if not sigma > 0:
         return Shape()
     segments = segment(image, sigma, cube.pixel_scale)
@@ -147,7 +148,9 @@ def shape_of(cube, band, position):
         return Shape(axis_ratio=_axis_ratio(image, segments == 1))
     edge = min(_PETROSIAN_RADII * petrosian, radii[-1])
     r20, r80 = (_radius_of(radii, growth, share, edge) for share in (0.2, 0.8))
-    return Shape(5 * np.log10(r80 / r20), _asymmetry(image, good, center, edge), _axis_ratio(image, segments == 1))
+    y, x = np.indices(image.shape)
+    own = (segments == 1) & (np.hypot(x - center[0], y - center[1]) <= edge)
+    return Shape(5 * np.log10(r80 / r20), _asymmetry(image, good, center, edge), _axis_ratio(image, own))
 
 
 def _flux_center(image, own, start):

@@ -18,7 +18,7 @@ __all__ = ["BandMeta", "without_wcs", "write_bands"]
 # Keywords that say how the data are stored or where they are on the sky; astropy writes them itself.
 _STRUCTURE = re.compile(
     r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|XTENSION|[PG]COUNT|GROUPS|TFIELDS|BSCALE|BZERO|BLANK|BUNIT|EXTNAME|EXTVER|END|"
-    r"CHECKSUM|DATASUM|COMMENT|HISTORY|CONTINUE|HIERARCH|GTMETA")
+    r"CHECKSUM|DATASUM|COMMENT|HISTORY|CONTINUE|HIERARCH|LONGSTRN|GTMETA")
 _WCS = re.compile(
     r"(WCSAXES|WCSNAME|(CRPIX|CRVAL|CDELT|CTYPE|CUNIT|CROTA|CNAME|CRDER|CSYER)\d+|(CD|PC)\d+_\d+|PC\d{6}|P[VS]\d+_\d+|"
     r"(A|B|AP|BP)_(ORDER|DMAX|\d_\d)|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|(CP|CQ|D2IM)(DIS|ERR|EXT)\d*|"
@@ -65,6 +65,7 @@ class BandMeta(dict):
                 rest[key] = value
         texts = encoded_meta(rest)
         if texts:
+            found["LONGSTRN"] = ("OGIP 1.0", "long strings go on in CONTINUE cards")
             found["GTMETA"] = "{" + ", ".join(f"{json.dumps(key)}: {text}" for key, text in texts.items()) + "}"
         return found.items()
 
