@@ -1,6 +1,7 @@
 """Whole fields and files of cubes through a translator."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from photutils.centroids import centroid_2dg
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
 from astro_galtrans.field import translate_field, translate_files
-from astro_galtrans.images import read_cube, read_frames
+from astro_galtrans.field._photometry import correlated_error, shape_of
+from astro_galtrans.images import BandCube, read_cube, read_frames
 
 pytest.importorskip("matplotlib", reason="the contact sheet needs matplotlib")
 REAL = os.environ.get("GALTRANS_REAL_DATA")
@@ -81,14 +83,96 @@ def test_magnitudes_of_input_and_translation(field):
         np.testing.assert_allclose(table[f"translated_{band}_4arcsec"], table[f"input_{band}_4arcsec"], atol=0.1)
     expected = table["magnitude"] - 2.5 * np.log10(1 - np.exp(-16 / 2 / 1.4**2))
     np.testing.assert_allclose(table["input_r_4arcsec"], expected, atol=0.1)
-    np.testing.assert_allclose(table["input_g-r_4arcsec"], table["input_g_4arcsec"] - table["input_r_4arcsec"])
-    assert np.all(np.abs(table["input_g-r_2arcsec"]) < 4 * np.hypot(
+    np.testing.assert_allclose(table["input_g_r_4arcsec"], table["input_g_4arcsec"] - table["input_r_4arcsec"])
+    assert np.all(np.abs(table["input_g_r_2arcsec"]) < 4 * np.hypot(
         table["input_g_2arcsec_error"], table["input_r_2arcsec_error"]))
+
+
+def test_columns_are_described_and_named_for_topcat(field):
+    table = Table.read(field[0] / "catalog.ecsv")
+    assert all(re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) for name in table.colnames)
+    assert [name for name in table.colnames if not table[name].description] == []
+    assert {str(table[name].unit) for name in table.colnames if "arcsec" in name} == {"mag"}
+    assert [str(table[name].unit) for name in ("ra", "x", "half_light_radius")] == ["deg", "pix", "arcsec"]
+    assert "Conselice" in table["translated_asymmetry"].description
+
+
+def test_errors_of_everything_that_is_measured(field):
+    table = field[1][field[1]["status"] == "translated"]
+    measured = [name for name in table.colnames if name.endswith("arcsec")]
+    assert len(measured) == 2 * 2 * (5 + 4)
+    for name in measured:
+        assert np.all(table[f"{name}_error"] > 0)
+    for prefix in ("input", "translated"):
+        np.testing.assert_allclose(table[f"{prefix}_g_r_2arcsec_error"], np.hypot(
+            table[f"{prefix}_g_2arcsec_error"], table[f"{prefix}_r_2arcsec_error"]), atol=2e-5)
+
+
+def test_shapes_of_round_galaxies(field):
+    """Gaussians: r80 / r20 is 2.69, less the flux beyond 1.5 Petrosian radii, and they are round and symmetric."""
+    table = field[1][field[1]["status"] == "translated"]
+    for prefix in ("input", "translated"):
+        np.testing.assert_allclose(table[f"{prefix}_concentration"], 2.13, atol=0.1)
+        np.testing.assert_allclose(table[f"{prefix}_asymmetry"], 0, atol=0.1)
+        np.testing.assert_allclose(table[f"{prefix}_axis_ratio"], 1, atol=0.1)
+
+
+def image_of(make_cube, profile):
+    """An SDSS cube whose galaxy of magnitude 15 has a profile, a function of x and y in arcsec from the center."""
+    cube = make_cube(96)
+    y, x = (np.indices((96, 96)) - 47.5) * 0.396
+    flux = profile(x, y)
+    noise = cube.survey.sky_noise[:, None, None] * np.random.default_rng(1).normal(size=(5, 96, 96))
+    return BandCube(1000 * flux / flux.sum() + noise, unit="nmgy", bands="ugriz", survey="SDSS", wcs=cube.wcs)
+
+
+@pytest.mark.parametrize(("profile", "expected", "error"), [
+    # Sersic profiles; r80 / r20 of all of the flux is 3.63 for n = 1, the axis ratio is that of the Gaussian isophotes
+    (lambda x, y: np.exp(-np.hypot(x, y) / 1.5), (2.7, 0, 1), (0.15, 0.04, 0.06)),
+    (lambda x, y: np.exp(-(x**2 + (y / 0.5)**2) / 8), (2.4, 0, 0.5), (0.3, 0.04, 0.06)),
+    (lambda x, y: np.exp(-7.67 * (np.hypot(np.hypot(x, y), 0.3) / 2)**0.25), (3.9, 0, 1), (0.5, 0.04, 0.06)),
+    # a knot of a tenth of the flux on one side has twice that share of |I - I180|
+    (lambda x, y: 0.9 * np.exp(-(x**2 + y**2) / 8) / 8 + 0.1 * np.exp(-((x - 3)**2 + y**2) / 0.5) / 0.5,
+     (2.2, 0.2, 0.9), (0.4, 0.05, 0.12)),
+])
+def test_shapes_of_known_profiles(make_cube, profile, expected, error):
+    cube = image_of(make_cube, profile)
+    shape = shape_of(cube, "r", cube.wcs.pixel_to_world(47.5, 47.5))
+    np.testing.assert_array_less(np.abs(np.subtract(shape, expected)), error)
+
+
+def test_shape_of_nothing(make_cube):
+    cube = make_cube()
+    empty = BandCube(cube.data * 0 + np.random.default_rng(0).normal(0, 0.01, cube.shape), unit="nmgy", bands="ugriz",
+                     survey="SDSS", wcs=cube.wcs)
+    assert np.isnan(shape_of(empty, "r", cube.wcs.pixel_to_world(11.5, 11.5))).all()
+    masked = BandCube(cube, bands="ugriz", survey="SDSS", mask=np.ones(cube.shape, bool))
+    assert np.isnan(shape_of(masked, "r", cube.wcs.pixel_to_world(11.5, 11.5))).all()
+
+
+def test_saturated_sources_are_listed(small_translator, field_folder, catalog, tmp_path):
+    catalog = catalog[[0, 1]]
+    catalog["saturated"] = [True, False]
+    table = translate_field(small_translator, field_folder, tmp_path / "out", catalog=catalog, size=16, max_sheet=0)
+    assert list(table["reason"]) == ["saturated", ""] and list(table["status"]) == ["dropped", "translated"]
+
+
+def test_errors_of_sums_of_correlated_pixels():
+    """By the definition: the double sum over the pixels of a circle."""
+    radius, length = 2.0, 0.7
+    y, x = np.indices((41, 41)) - 20.0
+    inside = np.hypot(x, y) * 0.2 <= radius
+    places = np.column_stack([x[inside], y[inside]]) * 0.2
+    distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    exact = np.sqrt(np.exp(-(distance / length)**2).sum() / len(places))
+    told = correlated_error(radius * u.arcsec, 0.2 * u.arcsec, length * u.arcsec)
+    assert told == pytest.approx(exact, rel=0.2) and told > 5
+    assert correlated_error(radius * u.arcsec, 0.2 * u.arcsec, 1e-3 * u.arcsec) == pytest.approx(1, abs=1e-3)
 
 
 def test_dropped_sources_have_no_measurement(field):
     dropped = field[1][field[1]["status"] == "dropped"]
-    assert np.all(np.isnan(dropped["input_r_2arcsec"])) and np.all(np.isnan(dropped["translated_g-r_4arcsec"]))
+    assert np.all(np.isnan(dropped["input_r_2arcsec"])) and np.all(np.isnan(dropped["translated_g_r_4arcsec"]))
 
 
 def test_same_again(small_translator, field_folder, field, tmp_path):
@@ -430,6 +514,7 @@ def test_sdss_field(small_translator, tmp_path):
     done = table[table["status"] == "translated"]
     assert len(done) > 60
     assert np.all(done["magnitude"] < 20.5)
+    assert (table["reason"] == "saturated").sum() == 3 and not done["saturated"].any()
     assert len(list((tmp_path / "out" / "cubes").iterdir())) == len(done)
     # translator and apertures keep the flux of what is not cut off by the edge
     inside = done["coverage"] == 1

@@ -94,7 +94,7 @@ def download_sdss(position, folder, *, bands=None, field=None, psf=True, mask=Fa
     --------
     .. code-block:: python
 
-        files = download_sdss(SkyCoord("15h18m21.5s +42d49m21s"), "sdss-field")
+        files = download_sdss(SkyCoord("15h18m34.9s +42d46m10s"), "sdss-field")
         cube = files.read(position=files.position, size=64)
     """
     position = checked_position(position)

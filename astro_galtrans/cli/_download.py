@@ -11,7 +11,7 @@ __all__ = ["add_download", "download"]
 
 def add_download(verb):
     """Add the arguments of the subcommand."""
-    verb.add_argument("ra", metavar="RA", help="right ascension, in degrees or as 15h18m21.5s")
+    verb.add_argument("ra", metavar="RA", help="right ascension, in degrees or as 15h18m34.9s")
     verb.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
     verb.add_argument("--survey", metavar="NAME",
                       help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "

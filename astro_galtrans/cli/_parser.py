@@ -23,7 +23,7 @@ VERBS = (
     ("info", add_info, info, "tell what a file is, or which surveys and translators there are",
      "sdss-to-cfhtls pairs.zarr galaxy.fits"),
     ("download", add_download, download, "download images of a survey from its archive",
-     "229.59 42.82 --survey SDSS --out sdss-field"),
+     "229.6456 42.7695 --survey SDSS --out sdss-field"),
     ("simulate", add_simulate, simulate, "simulate galaxies as two surveys see them", "--n 600 --seed 2 pairs.zarr"),
     ("pair", add_pair, pair, "make pairs of a catalogue and two surveys' images",
      "galaxies.ecsv pairs.zarr --input frame-?.fits.bz2 --target g=tile-g.fits r=tile-r.fits"),

@@ -16,7 +16,7 @@ from astro_galtrans.field._conditions import CatalogConditions
 from astro_galtrans.field._galaxies import FieldRun
 from astro_galtrans.field._inputs import detected, listed, open_frames
 from astro_galtrans.field._output import check_space, cube_bytes, whole_folder
-from astro_galtrans.field._photometry import colors_of, column_names
+from astro_galtrans.field._photometry import CORRELATION_LENGTH, MORPHOLOGY, colors_of, column_names, shape_band
 from astro_galtrans.translation import Translator
 from astro_galtrans.translation._arrays import check_allowed
 from astro_galtrans.translation._sampling import checked_sampling
@@ -55,19 +55,20 @@ def translate_field(
         Folder to make. It appears once everything in it is complete.
     catalog : `~astropy.table.Table` or path, optional
         Sources with ``ra`` and ``dec``, or columns under another usual name, as for
-        `~astro_galtrans.pairs.match_pairs`. For a translator that is conditioned on them also ``redshift``, with
-        ``redshift_error`` if there is one (NaN or masked where not known), or ``spectrum``, paths of files that
-        `~astro_galtrans.spectra.read_spectrum` reads (empty or masked where there is none; relative ones begin at the
-        folder of the catalog). Other columns are kept. Without it, galaxies are detected.
+        `~astro_galtrans.pairs.match_pairs`, and if known ``saturated`` (bool; such sources are not translated). For a
+        translator that is conditioned on them also ``redshift``, with ``redshift_error`` if there is one (NaN or
+        masked where not known), or ``spectrum``, paths of files that `~astro_galtrans.spectra.read_spectrum` reads
+        (empty or masked where there is none; relative ones begin at the folder of the catalog). Other columns are kept.
+        Without it, galaxies are detected.
     size : int, optional
         Side of the cutouts in input pixels.
     band : str, optional
         Band in which sources are detected: "r", or else the middle one.
     min_magnitude, max_magnitude : float or None, optional
-        Limits of the magnitudes of the galaxies that are detected. What is brighter than the first is listed and not
-        translated: saturated stars are wider than others and pass for galaxies, in SDSS from about r = 14 on.
+        Limits of the magnitudes of the galaxies that are detected. Sources brighter than the first are listed and not
+        translated, as a star would be saturated, in SDSS from about r = 14 on.
     extended_only : bool, optional
-        Leave out stars when detecting.
+        Leave out stars when detecting. Saturated stars are listed and not translated.
     radii : sequence of float, optional
         Radii of the apertures in arcsec.
     min_coverage : float, optional
@@ -92,10 +93,13 @@ def translate_field(
         A row a source, also of those that were not translated: ``number`` (from 1), the columns of the detection or
         the catalogue, ``status`` ("translated" or "dropped"), ``reason``, ``file``, ``coverage`` (share of good
         pixels), ``condition`` (what a conditioned translator was told: "redshift", "spectrum" or "none"), and for input
-        and translation the aperture magnitudes (AB) and colours, as ``input_r_2arcsec`` and
-        ``translated_g-r_4arcsec``, and the errors of the input's as ``input_r_2arcsec_error``; NaN where an aperture
-        touches bad pixels. It is also in the folder, as ``catalog.ecsv``, beside ``cubes`` with a FITS cube for each
-        galaxy and ``contact_sheet.png``.
+        and translation the aperture magnitudes (AB) and colors with their errors, as ``input_r_2arcsec``,
+        ``translated_g_r_4arcsec`` and ``translated_g_r_4arcsec_error``, NaN where an aperture touches bad pixels, and
+        ``input_concentration``, ``input_asymmetry``, ``input_axis_ratio`` and so on, measured in r, or else the middle
+        band, on the image as the PSF leaves it. Each column has a description, and a unit where it has one. The errors
+        of a translation take its neighboring pixels as correlated; how well they hold is in :ref:`real-field`. The
+        table is also in the folder, as ``catalog.ecsv``, beside ``cubes`` with a FITS cube for each galaxy and
+        ``contact_sheet.png``.
 
     Raises
     ------
@@ -132,6 +136,8 @@ def translate_field(
                        allow_missing)
         if catalog is None and min_magnitude is not None:
             run.too_bright = np.asarray(sources["magnitude"]) < min_magnitude
+        if "saturated" in sources.colnames and sources["saturated"].dtype == bool:
+            run.saturated = np.ma.filled(sources["saturated"], False)
         run.translate_all(progress)
         table.meta = {"galtrans": {
             **translator.describe(), "size": int(size), "detected": catalog is None,
@@ -189,22 +195,41 @@ def _band(frames, band):
 def _output_table(sources, translator, radii):
     """A row a source with its place and whatever else is known of it, and columns to fill."""
     n = len(sources)
-    table = Table({"number": np.arange(1, n + 1)})
-    measures = [("status", "U10"), ("reason", "U200"), ("file", "U60"), ("coverage", float)]
-    measures += [] if translator.conditioning is None else [("condition", "U10")]
-    for prefix, survey in (("input", translator.input_survey), ("translated", translator.target_survey)):
-        for radius in radii:
-            names = column_names(prefix, survey.band_names, radius)
-            measures += [(name, float) for name in names]
-            measures += [(name, float) for name in column_names(prefix, colors_of(survey.band_names), radius)]
-            measures += [(f"{name}_error", float) for name in names if prefix == "input"]
-    own = {"number", *(name for name, _ in measures)}
+    table = Table({"number": Column(np.arange(1, n + 1), description="number of the source, from 1")})
+    measures = _measures(translator, radii)
+    own = {"number", *(column.name for column in measures)}
     for name in ("ra", "dec", *(name for name in sources.colnames if name not in ("ra", "dec"))):
         table[f"catalog_{name}" if name in own else name] = sources[name]
-    for name in ("ra", "dec"):
-        table[name] = Column(np.asarray(sources[name], dtype=float), unit=u.deg)
-    for name, kind in measures:
-        table[name] = np.full(n, "" if kind is not float else np.nan, dtype=kind)
-        if name.endswith(("arcsec", "_error")):
-            table[name].unit = u.mag
+    for name, what in (("ra", "right ascension"), ("dec", "declination")):
+        table[name] = Column(np.asarray(sources[name], dtype=float), unit=u.deg, description=f"{what} (ICRS)")
+    for column in measures:
+        fill = np.nan if column.dtype.kind == "f" else ""
+        table[column.name] = Column(np.full(n, fill, column.dtype), unit=column.unit, description=column.description)
     return table
+
+
+def _measures(translator, radii):
+    """The columns that are filled, without rows."""
+    columns = [
+        Column([], "status", "U10", description="translated or dropped"),
+        Column([], "reason", "U200", description="why the source was dropped"),
+        Column([], "file", "U60", description="FITS cube of the translation, in this folder"),
+        Column([], "coverage", float, description="share of good pixels of the cutout, over all bands")]
+    if translator.conditioning is not None:
+        columns.append(Column([], "condition", "U10", description="what the translator was told of the galaxy"))
+    for prefix, survey in (("input", translator.input_survey), ("translated", translator.target_survey)):
+        image = f"{survey.name} image" if prefix == "input" else f"translation to {survey.name}"
+        correlated = "" if prefix == "input" else f", with a correlation of pixels over {CORRELATION_LENGTH}"
+        bands, colors = survey.band_names, colors_of(survey.band_names)
+        told = [*(f"AB magnitude in {band}" for band in bands),
+                *(f"color {blue} - {red} (AB)" for blue, red in zip(bands, bands[1:]))]
+        for radius in radii:
+            for name, what in zip(column_names(prefix, [*bands, *colors], radius), told):
+                columns.append(Column(
+                    [], name, float, unit=u.mag, description=f"{what} within {radius:g} arcsec of the {image}"))
+                columns.append(Column(
+                    [], f"{name}_error", float, unit=u.mag, description=f"standard error of {name}{correlated}"))
+        columns += [Column([], f"{prefix}_{name}", float, unit=u.one,
+                           description=f"{what}; {shape_band(survey)} of the {image}")
+                    for name, what in MORPHOLOGY.items()]
+    return columns

@@ -6,7 +6,7 @@ from astropy.coordinates import SkyCoord
 from tqdm.auto import tqdm
 
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.field._photometry import aperture_magnitudes, colors_of, column_names
+from astro_galtrans.field._photometry import aperture_magnitudes, colors_of, column_names, shape_band, shape_of
 from astro_galtrans.images import flux_and_weight, missing_bands
 
 __all__ = ["FieldRun"]
@@ -22,7 +22,7 @@ class FieldRun:
         self.translator, self.frames, self.folder, self.table = translator, frames, folder, table
         self.conditions, self.sampling, self.allow_missing = conditions, sampling, allow_missing
         self.size, self.radii, self.min_coverage, self.max_sheet = int(size), tuple(radii), min_coverage, max_sheet
-        self.too_bright = np.zeros(len(table), dtype=bool)
+        self.too_bright, self.saturated = np.zeros((2, len(table)), dtype=bool)
         self.pictures, self.labels = [], []
 
     def translate_all(self, progress):
@@ -48,6 +48,8 @@ class FieldRun:
         reason, cube = None, None
         if not (np.isfinite(self.table["ra"][row]) and abs(self.table["dec"][row]) <= 90):
             reason = "no position"
+        elif self.saturated[row]:
+            reason = "saturated"
         elif self.too_bright[row]:
             reason = "so bright that a star would be saturated"
         else:
@@ -105,19 +107,19 @@ class FieldRun:
                 self.labels.append(self._label(row))
 
     def _measure(self, row, prefix, cube, position):
-        magnitudes, errors = aperture_magnitudes(cube, position, self.radii)
+        magnitudes, errors = aperture_magnitudes(cube, position, self.radii, correlated=prefix == "translated")
+        colors = colors_of(cube.bands)
         for radius, magnitude, error in zip(self.radii, magnitudes, errors):
-            names = column_names(prefix, cube.bands, radius)
-            colors = column_names(prefix, colors_of(cube.bands), radius)
-            values = [*zip(names, magnitude), *zip(colors, -np.diff(magnitude))]
-            if prefix == "input":
-                values += [(f"{name}_error", value) for name, value in zip(names, error)]
-            for name, value in values:
-                self.table[name][row] = np.round(value, 5)
+            names = column_names(prefix, [*cube.bands, *colors], radius)
+            values = np.append(magnitude, -np.diff(magnitude))
+            spreads = np.append(error, np.hypot(error[:-1], error[1:]))
+            for name, value, spread in zip(names, values, spreads):
+                self.table[name][row], self.table[f"{name}_error"][row] = np.round((value, spread), 5)
+        for name, value in shape_of(cube, shape_band(cube.survey), position)._asdict().items():
+            self.table[f"{prefix}_{name}"][row] = np.round(value, 4)
 
     def _label(self, row):
-        bands = self.translator.input_survey.band_names
-        band = "r" if "r" in bands else bands[len(bands) // 2]
+        band = shape_band(self.translator.input_survey)
         magnitude = self.table[column_names("input", [band], max(self.radii))[0]][row]
         return f"{row + 1}" + (f"   {band} = {magnitude:.1f}" if np.isfinite(magnitude) else "")
 

@@ -51,8 +51,10 @@ def _of_survey(frames, survey):
 
 
 def detected(frames, band, max_magnitude, extended_only):
-    """The galaxies that are found in a band of the frames, or an error where there are none."""
-    sources = detect_galaxies(frames, band, max_magnitude=max_magnitude, extended_only=extended_only)
+    """The galaxies that are found in a band of the frames, and saturated stars; an error where there are none."""
+    sources = detect_galaxies(frames, band, max_magnitude=max_magnitude)
+    if extended_only:
+        sources = sources[sources["extended"] | sources["saturated"]]
     if len(sources) == 0:
         kind = "extended source" if extended_only else "source"
         limit = "" if max_magnitude is None else f" brighter than {band} = {max_magnitude:g}"

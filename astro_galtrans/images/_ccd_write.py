@@ -1,29 +1,96 @@
 """Writing the bands of a cube as FITS images that everybody's tools read."""
 
+from __future__ import annotations
+
+import json
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from astropy.io import fits
 
-from astro_galtrans.images._fits_write import _meta_table, _wcs_header, _write_atomically
+from astro_galtrans.images._fits_write import (
+    _meta_table, _write_atomically, common_cards, encoded_meta, image_hdus, is_card_value,
+)
+from astro_galtrans.images._meta import decoded
 
-__all__ = ["write_bands"]
+__all__ = ["BandMeta", "without_wcs", "write_bands"]
 
-# What a header has of the provenance of a translated image; all of it is in the extension META.
-_PROVENANCE = {"translator": "GTNAME", "hash": "GTHASH", "input_survey": "GTINPUT", "objective": "GTTRAIN",
-               "backbone": "GTNET", "astro_galtrans_version": "GTVERS", "redshift": "GTZ"}
-_AXIS_3 = ("CTYPE3", "CRPIX3", "CRVAL3", "CDELT3")
+# Keywords that say how the data are stored or where they are on the sky; astropy writes them itself.
+_STRUCTURE = re.compile(
+    r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|XTENSION|[PG]COUNT|GROUPS|TFIELDS|BSCALE|BZERO|BLANK|BUNIT|EXTNAME|EXTVER|END|"
+    r"CHECKSUM|DATASUM|COMMENT|HISTORY|CONTINUE|HIERARCH|LONGSTRN|GTMETA")
+_WCS = re.compile(
+    r"(WCSAXES|WCSNAME|(CRPIX|CRVAL|CDELT|CTYPE|CUNIT|CROTA|CNAME|CRDER|CSYER)\d+|(CD|PC)\d+_\d+|PC\d{6}|P[VS]\d+_\d+|"
+    r"(A|B|AP|BP)_(ORDER|DMAX|\d_\d)|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|(CP|CQ|D2IM)(DIS|ERR|EXT)\d*|"
+    r"(DP|DQ)\d+.*|AXISCORR)[A-Z]?")
+_KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
+
+
+class BandMeta(dict):
+    """The meta of a band that was taken out of a cube: a dict that `~astropy.nddata.CCDData` can write.
+
+    CCDData makes a card of each item of its meta and fails on a dict, a list or a long key. The items of this dict
+    are therefore what a header takes: values that fit a card, the cards of the band, and all the rest as one JSON text
+    under ``GTMETA``. In every other respect it is a plain dict of the values as they are, and ``dict(meta)`` makes one.
+
+    Parameters
+    ----------
+    values : dict
+        The meta.
+    cards : dict of str to tuple
+        Value and comment of the cards that the cube knows of the band: its name, survey, zero point, translator.
+    """
+
+    def __init__(self, values, cards):
+        super().__init__(values)
+        self.cards = cards
+
+    def __reduce__(self):
+        return BandMeta, (dict(self), self.cards)
+
+    def copy(self):
+        """A shallow copy."""
+        return BandMeta(self, self.cards)
+
+    def items(self):
+        """Keyword and value, or value and comment, of the cards of a FITS header."""
+        found, rest = dict(self.cards), {}
+        for key, value in dict(self).items():
+            keyword = str(key).upper()
+            fits_card = isinstance(key, str) and _KEYWORD.fullmatch(keyword) and is_card_value(value)
+            free = keyword not in found or keyword in self.cards and self.cards[keyword][0] == value
+            if fits_card and free and not _STRUCTURE.fullmatch(keyword) and not _WCS.fullmatch(keyword):
+                found[keyword] = value
+            else:
+                rest[key] = value
+        texts = encoded_meta(rest)
+        if texts:
+            found["LONGSTRN"] = ("OGIP 1.0", "long strings go on in CONTINUE cards")
+            found["GTMETA"] = "{" + ", ".join(f"{json.dumps(key)}: {text}" for key, text in texts.items()) + "}"
+        return found.items()
+
+    @staticmethod
+    def rest_of(header):
+        """What was written under ``GTMETA``; an empty dict without it."""
+        return {key: decoded(value) for key, value in json.loads(header.get("GTMETA", "{}")).items()}
+
+
+def without_wcs(header):
+    """A copy of a header without the cards of its WCS, which an image with a WCS of its own must not have too."""
+    return fits.Header([card for card in header.cards if not _WCS.fullmatch(card.keyword)], copy=True)
 
 
 def write_bands(cube: Any, path: str | PathLike, overwrite: bool = False) -> dict[str, Path]:
     """Write each band to a FITS image of its own, in the layout of `~astropy.nddata.CCDData`.
 
-    The primary HDU has the image with its celestial WCS, ``BUNIT``, ``FILTER``, ``BAND``, ``SURVEY`` and, where it is
-    known, ``MAGZERO``, the AB magnitude of one unit; the extensions MASK (1 = bad), UNCERT and PSFIMAGE what the cube
-    has of them. DS9, ginga and any reader of FITS images show it, ``CCDData.read`` and ccdproc take all of it, and
-    `read_cube` makes a cube of the files again. Of a translated image ``GTNAME``, ``GTHASH`` and others tell by what.
+    The primary HDU has the image, the extensions MASK (1 = bad), UNCERT and PSFIMAGE what the cube has of them. Each
+    has ``EXTNAME``, ``BUNIT``, ``FILTER``, ``BAND``, ``SURVEY`` and, where it is known, ``MAGZERO``, the AB magnitude
+    of one unit of flux; all but the PSF have the celestial WCS. DS9, CARTA, ginga and any reader of FITS images show
+    them, ``CCDData.read`` and ccdproc take all of it, and `read_cube` makes a cube of the files again. A translated
+    image names its translator in ``GTTRANS``, the translator's hash in ``GTHASH`` and the version of this package in
+    ``GTVERS``. The extension META holds ``meta``.
 
     Parameters
     ----------
@@ -56,35 +123,7 @@ def write_bands(cube: Any, path: str | PathLike, overwrite: bool = False) -> dic
 
 
 def _hdus(cube, band):
-    image, index = cube[band], cube.bands.index(band)
-    hdus = fits.HDUList([fits.PrimaryHDU(image.data, header=_header(cube, band, index))])
-    if image.mask is not None:
-        hdus.append(fits.ImageHDU(image.mask.astype(np.uint8), name="MASK"))
-    if image.uncertainty is not None:
-        hdus.append(fits.ImageHDU(image.uncertainty.array, name="UNCERT"))
-        hdus["UNCERT"].header["UTYPE"] = (type(image.uncertainty).__name__, "kind of uncertainty, as in astropy.nddata")
-        hdus["UNCERT"].header["BUNIT"] = image.uncertainty.unit.to_string()
-    if image.psf is not None:
-        hdus.append(fits.ImageHDU(image.psf, name="PSFIMAGE"))
+    image = cube[band]
+    hdus = image_hdus(image, common_cards(cube, [band]), "PSFIMAGE")
     hdus.append(_meta_table(image.meta))
     return hdus
-
-
-def _header(cube, band, index):
-    header = fits.Header()
-    if cube.wcs is not None:
-        header = _wcs_header(cube.wcs)
-        for key in _AXIS_3:
-            del header[key]
-        header["WCSAXES"] = 2
-    header["BUNIT"] = cube.unit.to_string()
-    header["BAND"] = header["FILTER"] = band
-    if cube.survey is not None:
-        header["SURVEY"] = cube.survey.name
-    if cube.zero_points is not None:
-        header["MAGZERO"] = (float(cube.zero_points[index]), "AB magnitude of one BUNIT")
-    made = cube.meta.get("galtrans")
-    for name, key in _PROVENANCE.items():
-        if isinstance(made, dict) and isinstance(made.get(name), (str, int, float)):
-            header[key] = (made[name], name.replace("_", " ") if name != "hash" else "")
-    return header

@@ -13,8 +13,9 @@ from astropy.nddata import CCDData, NDData
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
+from astro_galtrans.images._ccd_write import BandMeta, without_wcs
 from astro_galtrans.images._ccd_write import write_bands as _write_bands
-from astro_galtrans.images._fits_write import write_cube
+from astro_galtrans.images._fits_write import common_cards, write_cube
 from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
 from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
 from astro_galtrans.images._picture import cube_html
@@ -202,7 +203,12 @@ class BandCube(NDData):
     __iter__ = None
 
     def __getitem__(self, band: str) -> CCDData:
-        """One band as a `~astropy.nddata.CCDData` with its own copy of everything."""
+        """Return one band as a `~astropy.nddata.CCDData` with its own copy of everything.
+
+        ``cube["r"].write("r.fits")`` works whatever is in ``meta``: what a FITS card cannot hold becomes JSON in the
+        card ``GTMETA``, beside ``BAND``, ``FILTER``, ``SURVEY``, ``MAGZERO`` and, of a translated image, ``GTTRANS``,
+        ``GTHASH`` and ``GTVERS``. Its ``meta`` is a dict whose ``items()`` are these cards.
+        """
         if not isinstance(band, str):
             raise TypeError(
                 f"a BandCube is indexed by the name of a band, got {band!r}; "
@@ -230,11 +236,13 @@ class BandCube(NDData):
             common["band"] = band
             if self.survey is not None:
                 common["survey"] = self.survey.name
-            return common
-        own = deepcopy(band_meta(self.meta, band))
-        if isinstance(own, fits.Header) and not common:
-            return own
-        return {**common, **own}
+        else:
+            own = deepcopy(band_meta(self.meta, band))
+            if isinstance(own, fits.Header) and not common:
+                return own if self.wcs is None else without_wcs(own)
+            common |= own
+        cards = {keyword: (value, comment) for keyword, value, comment in common_cards(self, [band])}
+        return BandMeta(common, cards)
 
     def _replace(self, data, *, uncertainty=None, **changed):
         """A cube with other data and uncertainty array, and whatever else is named; all other parts are kept."""
@@ -364,8 +372,11 @@ class BandCube(NDData):
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write the cube to one FITS file, which `read_cube` gives back.
 
-        The primary HDU holds the data with the celestial WCS on axes 1 and 2; the extensions MASK, UNCERT, PSF and
-        META what the cube has of them. The file appears whole or not at all.
+        The primary HDU holds the data; the extensions MASK, UNCERT, PSF and META what the cube has of them. All but
+        META have ``EXTNAME``, ``BUNIT``, ``BANDS``, ``SURVEY`` and the zero points, ``MAGZERO`` where all bands have
+        the same and ``MAGZP1`` and so on; all but the PSF have the celestial WCS, with its distortion, on axes 1 and
+        2. A translated cube names its translator in ``GTTRANS``, ``GTHASH`` and ``GTVERS``. The file appears whole or
+        not at all.
 
         Parameters
         ----------

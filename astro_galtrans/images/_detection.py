@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Column, Table
 from astropy.utils import minversion
@@ -17,7 +19,7 @@ from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
 from astro_galtrans.images._grid import local_pixel_scale
-from astro_galtrans.images._scales import zero_points
+from astro_galtrans.images._scales import is_counts, zero_points
 from astro_galtrans.images._uncertainty import inverse_variance
 from astro_galtrans.surveys import get_survey
 
@@ -29,6 +31,34 @@ __all__ = ["deblended", "detect_galaxies"]
 # Stars measured well enough to tell the size of the PSF, and how many of them it takes.
 _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
+# Saturation is looked for in sources of at least this signal-to-noise, in annuli of these radii, in half-light radii of
+# the stars; an annulus counts where it is measured to a fifth.
+_BRIGHT_SIGNAL_TO_NOISE = 100
+_ANNULI = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0)
+_ANNULUS_SIGNAL_TO_NOISE = 5
+# Two neighboring annuli of a star agree about its flux to this factor, and exceed what its core says by that one.
+_WINGS_AGREE, _CORE_DEFICIT = 1.35, 1.2
+# It is not much fainter than the brightest star that is not saturated.
+_FAINTEST_SATURATED = 0.5
+# Of the pixels brighter than half of the peak, those brighter than 95 per cent are 7 per cent in a Gaussian, which is
+# the flattest profile of a galaxy, and this share if the Gaussian is cut off at 0.85 of its peak.
+_FLAT_TOP = 0.25
+_FLAT_TOP_SIGNAL_TO_NOISE = 50
+_ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
+_DESCRIPTIONS = {
+    "ra": "right ascension of the centroid (ICRS)", "dec": "declination of the centroid (ICRS)",
+    "x": "column of the centroid in band {band}, the first pixel is 0",
+    "y": "row of the centroid in band {band}, the first pixel is 0",
+    "magnitude": "Kron magnitude in band {band} (AB)", "magnitude_error": "standard error of magnitude",
+    "half_light_radius": "radius of half of the Kron flux in band {band}, with the PSF",
+    "semimajor_axis": "square root of the larger second moment in band {band}",
+    "semiminor_axis": "square root of the smaller second moment in band {band}",
+    "position_angle": "angle of the major axis, counterclockwise from the x axis of the image",
+    "signal_to_noise": "Kron flux over its error in band {band}", "extended": "wider than the stars of the field",
+    "saturated": "star with a saturated core", "neighbour": "another source nearby, at most 2 mag fainter",
+    "edge": "touches the border of the image or a bad pixel",
+}
+_SATURATION_KEYS = ("SATURATE", "SATLEVEL", "SATURAT", "SATURATA")
 
 
 @numpy_defaults()
@@ -48,6 +78,13 @@ def detect_galaxies(
     scatter. The limit is the mode plus the largest of 10 per cent, 4 times that scatter, and 3 times the mode over the
     signal-to-noise. In a field with too few stars half the PSF's FWHM of the survey stands for their size.
 
+    A saturated star is wider than the others, and so ``extended``; it is ``saturated`` if one of its pixels reaches the
+    limit that the image tells (``meta["saturation"]`` in its unit, or ``SATURATE`` and similar keywords of its
+    header), if its core is cut off flat, or if its wings are those of a star and its core is fainter than they
+    say: of the flux ratio between the source and the stars of the field in annuli from 2 half-light radii outwards,
+    the outermost three that are measured agree to 35 per cent, and exceed that of the core by 20 per cent. Only sources
+    with signal-to-noise above 100 are looked at.
+
     Parameters
     ----------
     image : FrameSet, BandCube or `~astropy.nddata.CCDData`
@@ -63,7 +100,7 @@ def detect_galaxies(
     max_magnitude : float, optional
         Leave out what is fainter.
     extended_only : bool, optional
-        Leave out stars.
+        Leave out stars, saturated ones too.
     neighbour_radius : `~astropy.units.Quantity`, optional
         Angle within which another source, not more than 2 magnitudes fainter, makes a source one with a neighbour.
 
@@ -73,8 +110,8 @@ def detect_galaxies(
         A row a source, brightest first: ``ra``, ``dec`` (deg), ``x``, ``y`` (pixel of the band's image, from 0),
         ``magnitude`` (AB; of band r for the default), ``magnitude_error``, ``half_light_radius``, ``semimajor_axis``
         and ``semiminor_axis`` (second moments; arcsec), ``position_angle`` (deg from the x axis), ``signal_to_noise``,
-        ``extended``, ``neighbour`` and ``edge`` (bool; the last for sources whose pixels touch the border or a bad
-        pixel). ``meta`` has the size of the stars and how many they were.
+        ``extended``, ``saturated``, ``neighbour`` and ``edge`` (bool; the last for sources whose pixels touch the
+        border or a bad pixel). Each column has a description. ``meta`` has the size of the stars and their number.
 
     Examples
     --------
@@ -91,10 +128,11 @@ def detect_galaxies(
             f"image is in {ccd.unit} without a zero point; give it in meta['zero_point'] or with a survey")
     psf_fwhm = None if survey is None else survey[band].psf_fwhm.to_value(u.arcsec) / scale
     flux, bad, smooth, level = _prepared(ccd, kernel_fwhm or psf_fwhm or 3.0)
-    table = _measured(flux, bad, smooth, level, threshold, min_pixels, ccd.uncertainty)
+    table, segments = _measured(flux, bad, smooth, level, threshold, min_pixels, ccd.uncertainty)
     table["magnitude"] = zero_point[0] - 2.5 * np.log10(table["flux"])
     table["magnitude_error"] = 2.5 / np.log(10) / table["signal_to_noise"]
     _flag_extended(table, psf_fwhm)
+    _flag_saturated(table, flux, segments, bad, level, _limit(ccd, zero_point[0]))
     _place(table, ccd.wcs, scale)
     _flag_neighbours(table, neighbour_radius.to_value(u.arcsec) / scale)
     table.sort("magnitude")
@@ -102,11 +140,12 @@ def detect_galaxies(
     if max_magnitude is not None:
         keep &= table["magnitude"] <= max_magnitude
     if extended_only:
-        keep &= table["extended"]
+        keep &= table["extended"] & ~table["saturated"]
     table.meta["band"] = band
-    order = ("ra", "dec", "x", "y", "magnitude", "magnitude_error", "half_light_radius", "semimajor_axis",
-             "semiminor_axis", "position_angle", "signal_to_noise", "extended", "neighbour", "edge")
-    return table[keep][list(order)]
+    table = table[keep][list(_DESCRIPTIONS)]
+    for name, description in _DESCRIPTIONS.items():
+        table[name].description = description.format(band=band)
+    return table
 
 
 def _image_of(image, band):
@@ -155,7 +194,7 @@ def deblended(image, segments, min_pixels):
 
 
 def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
-    """A table of what photutils finds and measures, in pixels and the unit of the image.
+    """A table of what photutils finds and measures, in pixels and the unit of the image, and the segments.
 
     Only names and positional arguments that photutils 2 and 3 share are used, but for the radius.
     """
@@ -182,11 +221,12 @@ def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
         "semimajor_axis": moments.max(axis=1), "semiminor_axis": moments.min(axis=1),
         "position_angle": _plain(sources.orientation),
         "signal_to_noise": np.atleast_1d(kron) / np.atleast_1d(kron_error), "edge": _touches(segments, bad),
+        "label": np.atleast_1d(segments.labels),
     })
     good = (table["flux"] > 0) & (table["half_light_radius"] > 0)
     for name in ("x", "y", "signal_to_noise"):
         good &= np.isfinite(table[name])
-    return table[good]
+    return table[good], segments.data
 
 
 def _plain(values):
@@ -233,6 +273,109 @@ def _flag_extended(table, psf_fwhm):
         star_half_light_radius_pixels=float(middle), star_scatter_pixels=float(scatter), n_stars=len(stars))
 
 
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+
+
+def _limit(ccd, zero_point):
+    """Flux at which a pixel saturates, by the meta or header of an image; infinite where they do not tell.
+
+    A header has it in the counts of its file, which may have been put on another zero point since.
+    """
+    told = ccd.meta.get("saturation")
+    if told is not None:
+        return float(told)
+    header = ccd.meta if isinstance(ccd.meta, fits.Header) else ccd.meta.get("header", {})
+    level = next((header[key] for key in _SATURATION_KEYS if _is_number(header.get(key)) and header[key] > 0), None)
+    if level is None:
+        return np.inf
+    own = next((header[key] for key in _ZERO_POINT_KEYS if _is_number(header.get(key))), None)
+    if own is not None:
+        return level * 10 ** (0.4 * (zero_point - own))
+    return level if is_counts(ccd.unit) else np.inf
+
+
+def _flag_saturated(table, flux, segments, bad, scatter, limit):
+    """Add ``saturated``: a pixel at the limit, a core that is cut off flat, or one too faint for wings of a star.
+
+    The wings of a saturated star are those of the other stars, times its flux; its core has less. A galaxy is brighter
+    than a star at all radii, and the more so the farther out. The surface brightness of an annulus is the median of its
+    pixels, which spikes and trails do not move.
+    """
+    size, n = table.meta["star_half_light_radius_pixels"], len(table)
+    table["saturated"] = np.zeros(n, dtype=bool)
+    snr = np.asarray(table["signal_to_noise"])
+    bright = np.flatnonzero(snr > _STAR_SIGNAL_TO_NOISE)
+    profiles = {row: _profile(table[row], flux, segments, bad, scatter, size) for row in bright}
+    stars = [row for row in bright if not table["extended"][row] and not table["edge"][row]]
+    fluxes = np.asarray(table["flux"])[stars]
+    psf = _star_profile([profiles[row] for row in stars], fluxes)
+    faintest = _FAINTEST_SATURATED * fluxes.max(initial=0.0)
+    for row in bright[snr[bright] > _BRIGHT_SIGNAL_TO_NOISE]:
+        table["saturated"][row] = profiles[row].peak >= limit or profiles[row].flat or (
+            psf is not None and _cored(profiles[row], psf, faintest))
+
+
+class _Profile(NamedTuple):
+    """Core flux, surface brightness of the annuli and its error, brightest pixel, and whether the top is flat."""
+
+    core: float
+    annuli: np.ndarray
+    error: np.ndarray
+    peak: float
+    flat: bool
+
+
+def _profile(row, flux, segments, bad, scatter, size):
+    reach = int(np.ceil(_ANNULI[-1] * size)) + 1
+    y0, x0 = (min(max(round(row[axis]), 0), n - 1) for axis, n in zip("yx", flux.shape))
+    window = tuple(slice(max(middle - reach, 0), min(middle + reach + 1, n)) for middle, n in zip((y0, x0), flux.shape))
+    y, x = np.mgrid[window]
+    image, label = flux[window], segments[window]
+    own = ~bad[window] & ((label == 0) | (label == row["label"]))
+    radius = np.hypot(x - row["x"], y - row["y"]) / size
+    annuli, error = np.full((2, len(_ANNULI) - 1), np.nan)
+    for k, (inner, outer) in enumerate(zip(_ANNULI, _ANNULI[1:])):
+        inside = (radius >= inner) & (radius < outer)
+        if np.count_nonzero(inside & own) > 0.5 * np.count_nonzero(inside):
+            annuli[k] = np.median(image[inside & own])
+            error[k] = 1.2533 * scatter[y0, x0] / np.sqrt(np.count_nonzero(inside & own))
+    source = image[(label == row["label"]) & own & (radius < 2 * _ANNULI[0] + _ANNULI[-1])]
+    peak = source.max(initial=0.0)
+    top, half = np.count_nonzero(source > 0.95 * peak), np.count_nonzero(source > 0.5 * peak)
+    flat = top >= 5 and top > _FLAT_TOP * half and peak > _FLAT_TOP_SIGNAL_TO_NOISE * scatter[y0, x0]
+    return _Profile(2 * image[own & (radius < 1)].sum(), annuli, error, peak, bool(flat))
+
+
+def _star_profile(stars, fluxes):
+    """Median surface brightness in the annuli, and core, of stars of flux 1; None where there are too few."""
+    if len(stars) < _MIN_STARS:
+        return None
+    annuli = np.array([star.annuli for star in stars]) / fluxes[:, np.newaxis]
+    error = np.array([star.error for star in stars]) / fluxes[:, np.newaxis]
+    brightest = np.argsort(fluxes)[::-1][:30]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # annuli in which no star has enough pixels
+        middle = np.nanmedian(annuli[brightest], axis=0)
+    error = 1.2533 * np.sqrt(np.nanmean(error[brightest]**2, axis=0) / len(brightest))
+    core = np.median(np.array([star.core for star in stars])[brightest] / fluxes[brightest])
+    return _Profile(core, middle, error, np.nan, False)
+
+
+def _cored(source, psf, faintest):
+    """Whether a source has the wings of a star of at least the flux ``faintest``, and less in the core."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        told = source.annuli / psf.annuli
+        known = ((source.annuli > _ANNULUS_SIGNAL_TO_NOISE * source.error)
+                 & (psf.annuli > _ANNULUS_SIGNAL_TO_NOISE * psf.error))
+    told = told[known]
+    if len(told) < 2:
+        return False
+    outer = told[-3:]
+    return (outer.max() < _WINGS_AGREE * outer.min() and np.median(outer) > faintest
+            and np.median(outer) > _CORE_DEFICIT * source.core / psf.core)
+
+
 def _place(table, wcs, scale):
     """Add the positions on the sky and put lengths into arcsec."""
     sky = wcs.pixel_to_world(np.asarray(table["x"]), np.asarray(table["y"])).icrs
@@ -242,6 +385,7 @@ def _place(table, wcs, scale):
     for name in ("magnitude", "magnitude_error"):
         table[name].unit = u.mag
     table["position_angle"].unit = u.deg
+    table["x"].unit = table["y"].unit = u.pix
 
 
 def _flag_neighbours(table, radius):

@@ -13,12 +13,23 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._meta import decoded, writable
 
-__all__ = ["LAYOUT", "meta_of_table", "uncertainty_kinds", "write_cube"]
+__all__ = ["LAYOUT", "common_cards", "encoded_meta", "fits_unit", "image_hdus", "is_card_value", "meta_of_table",
+           "uncertainty_kinds", "write_cube"]
 
 # Version of the layout; it stands in the header, so that a reader refuses a newer one instead of guessing.
 LAYOUT = 1
 # Part of the peak by which a PSF that varies may differ between middle and corners and still be one PSF.
 _PSF_VARIATION = 0.02
+# As the headers of SDSS have them.
+_UNIT_NAMES = {"nmgy": "nanomaggy", "mgy": "maggy"}
+# What the headers of a translated image have of its provenance, by keyword; all of it is in the extension META.
+_PROVENANCE = {
+    "GTTRANS": ("translator", "translator"), "GTHASH": ("hash", ""),
+    "GTVERS": ("astro_galtrans_version", "version of astro_galtrans"), "GTNAME": ("translator", "as GTTRANS"),
+    "GTINPUT": ("input_survey", "input survey"), "GTTRAIN": ("objective", "objective"),
+    "GTNET": ("backbone", "backbone"), "GTZ": ("redshift", "redshift")}
+# Cards of the files that were read which say what was observed, and hold on every flux scale and pixel grid.
+_OBSERVATION = ("OBJECT", "TELESCOP", "INSTRUME", "OBSERVER", "DATE-OBS", "MJD-OBS", "RUN", "CAMCOL", "FRAME")
 uncertainty_kinds = {kind.__name__: kind for kind in _uncertainty.POWERS}
 
 
@@ -27,19 +38,52 @@ def write_cube(cube, path, overwrite=False):
     path = Path(path)
     if path.exists() and not overwrite:
         raise OSError(f"{path} exists already; overwrite=True replaces it")
-    hdus = fits.HDUList([fits.PrimaryHDU(cube.data, header=_primary_header(cube))])
-    if cube.mask is not None:
-        hdus.append(fits.ImageHDU(cube.mask.astype(np.uint8), name="MASK"))
-    if cube.uncertainty is not None:
-        hdus.append(fits.ImageHDU(cube.uncertainty.array, name="UNCERT"))
-        hdus["UNCERT"].header["UTYPE"] = (type(cube.uncertainty).__name__, "kind of uncertainty, as in astropy.nddata")
-        hdus["UNCERT"].header["BUNIT"] = cube.uncertainty.unit.to_string()
+    hdus = image_hdus(cube, _cube_cards(cube), "PSF")
     if cube.psf is not None:
         _warn_of_variation(cube)
-        hdus.append(fits.ImageHDU(cube.psf, name="PSF"))
     if cube.meta:
         hdus.append(_meta_table(cube.meta))
     _write_atomically(hdus, path)
+
+
+def image_hdus(image, cards, psf_name):
+    """The HDUs of an image: flux, and mask, uncertainty and PSF where it has them.
+
+    Each has its name, its unit and ``cards``; all but the PSF, which has no place on the sky, have the WCS.
+
+    Parameters
+    ----------
+    image : BandCube or `~astropy.nddata.CCDData`
+    cards : list of tuple
+        Keyword, value and comment of what all HDUs say of the image.
+    psf_name : str
+        Name of the HDU of the PSF.
+
+    Returns
+    -------
+    `~astropy.io.fits.HDUList`
+    """
+    place = fits.Header() if image.wcs is None else _wcs_header(image.wcs, image.data.ndim)
+    hdus = fits.HDUList([_image_hdu(fits.PrimaryHDU, image.data, "PRIMARY", image.unit, place, cards)])
+    if image.mask is not None:
+        hdus.append(_image_hdu(fits.ImageHDU, image.mask.astype(np.uint8), "MASK", None, place, cards))
+    uncertainty = image.uncertainty
+    if uncertainty is not None:
+        kind = ("UTYPE", type(uncertainty).__name__, "kind of uncertainty, as in astropy.nddata")
+        hdus.append(_image_hdu(
+            fits.ImageHDU, uncertainty.array, "UNCERT", uncertainty.unit, place, [kind, *cards]))
+    if image.psf is not None:
+        hdus.append(_image_hdu(fits.ImageHDU, image.psf, psf_name, None, fits.Header(), cards))
+    return hdus
+
+
+def _image_hdu(kind, data, name, unit, place, cards):
+    header = place.copy()
+    header["EXTNAME"] = name
+    header["BUNIT"] = (fits_unit(unit), "" if unit is not None else "1 where bad" if name == "MASK" else "of sum 1")
+    for keyword, value, comment in cards:
+        header[keyword] = (value, comment)
+    return kind(data, header=header)
 
 
 def _warn_of_variation(cube):
@@ -54,6 +98,7 @@ def _warn_of_variation(cube):
 
 
 def _write_atomically(hdus, path):
+    """Write a file that appears whole or not at all."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".fits", dir=path.parent)
     try:
         # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
@@ -68,22 +113,98 @@ def _write_atomically(hdus, path):
         raise
 
 
-def _primary_header(cube):
-    header = fits.Header() if cube.wcs is None else _wcs_header(cube.wcs)
-    header["BUNIT"] = cube.unit.to_string()
-    header["GALTRANS"] = (LAYOUT, "layout version of an astro_galtrans cube")
-    header["BANDS"] = (",".join(cube.bands), "bands along axis 3")
-    for index, band in enumerate(cube.bands, start=1):
-        header[f"BAND{index}"] = band
+def fits_unit(unit):
+    """A unit as the FITS standard spells it, and nanomaggies as the files of SDSS do; "" for None.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.Unit` or None
+
+    Returns
+    -------
+    str
+        Which astropy reads as the same unit; in astropy's own spelling where FITS has none.
+    """
+    if unit is None:
+        return ""
+    try:
+        return unit.to_string("fits")
+    except ValueError:  # not among the units of the standard, or with a scale that is not a power of 10
+        pass
+    parts = [_UNIT_NAMES.get(base.name, base.name) + ("" if power == 1 else str(power))
+             for base, power in zip(unit.bases, unit.powers)]
+    if unit.scale != 1 or any("/" in part for part in parts):
+        return unit.to_string()
+    return " ".join(parts)
+
+
+def _cube_cards(cube):
+    cards = [("GALTRANS", LAYOUT, "layout version of an astro_galtrans cube"),
+             ("BANDS", ",".join(cube.bands), "bands along axis 3")]
+    cards += [(f"BAND{number}", band, "") for number, band in enumerate(cube.bands, start=1)]
+    if len(cube.bands) > 1 and cube.zero_points is not None:
+        cards += [(f"MAGZP{number}", float(value), f"AB magnitude of one unit of flux in {band}")
+                  for number, (band, value) in enumerate(zip(cube.bands, cube.zero_points), start=1)]
+    return cards + common_cards(cube, cube.bands)
+
+
+def common_cards(cube, bands):
+    """What the header of every HDU says of some of the bands of a cube.
+
+    Parameters
+    ----------
+    cube : BandCube
+    bands : sequence of str
+        Those that the HDU holds.
+
+    Returns
+    -------
+    list of tuple
+        Keyword, value and comment.
+    """
+    cards = [("BAND", bands[0], ""), ("FILTER", bands[0], "")] if len(bands) == 1 else []
     if cube.survey is not None:
-        header["SURVEY"] = cube.survey.name
-    return header
+        cards.append(("SURVEY", cube.survey.name, "survey whose bands, unit and pixels these are"))
+    if cube.zero_points is not None:
+        values = {float(cube.zero_points[cube.bands.index(band)]) for band in bands}
+        if len(values) == 1:
+            cards.append(("MAGZERO", values.pop(), "AB magnitude of one unit of flux"))
+    made = cube.meta.get("galtrans")
+    if not isinstance(made, dict) or "translator" not in made:
+        return cards + _observed(cube, bands)
+    return cards + [(keyword, made[name], comment) for keyword, (name, comment) in _PROVENANCE.items()
+                    if is_card_value(made.get(name))]
 
 
-def _wcs_header(wcs):
+def _observed(cube, bands):
+    """Telescope, instrument, date and so on, where the headers of all of the bands have the same."""
+    headers = []
+    for band in bands:
+        own = cube.meta.get("band_meta", {}).get(band, {})
+        headers.append(own if isinstance(own, fits.Header) else own.get("header", cube.meta.get("header")))
+    if not all(isinstance(header, fits.Header) for header in headers):
+        return []
+    told = {keyword: [header.get(keyword) for header in headers] for keyword in _OBSERVATION}
+    return [(keyword, values[0], headers[0].comments[keyword]) for keyword, values in told.items()
+            if is_card_value(values[0]) and all(value == values[0] for value in values)]
+
+
+def is_card_value(value):
+    """Whether FITS can hold a value in a card, so that it is read back the same."""
+    if isinstance(value, str):
+        return value.isascii() and value.isprintable() and value == value.rstrip()
+    if isinstance(value, (bool, np.bool_)):
+        return True
+    if isinstance(value, (int, np.integer)):
+        return -2**63 <= value < 2**63
+    return isinstance(value, (float, np.floating)) and bool(np.isfinite(value))
+
+
+def _wcs_header(wcs, naxis):
+    """The celestial WCS with its distortion, for images of two axes or cubes (band, y, x)."""
     if any(getattr(wcs, name) is not None for name in ("cpdis1", "cpdis2", "det2im1", "det2im2")):
         raise ValueError(
-            "a WCS with lookup-table distortion cannot be written to a cube's header; regrid() to a plain one")
+            "a WCS with lookup-table distortion cannot be written to a header; regrid() the image to a plain one")
     header = wcs.to_header(relax=True)
     # to_header rounds to 12 digits; the cube that is read back shall be where it was.
     pc, cdelt = wcs.wcs.get_pc(), wcs.wcs.get_cdelt()
@@ -92,16 +213,18 @@ def _wcs_header(wcs):
         header[f"CDELT{i + 1}"] = float(cdelt[i])
         for j in range(2):
             header[f"PC{i + 1}_{j + 1}"] = float(pc[i, j])
-    header["WCSAXES"] = 3
-    header["CTYPE3"], header["CRPIX3"], header["CRVAL3"], header["CDELT3"] = "BAND", 1.0, 1.0, 1.0
+    header["WCSAXES"] = naxis
+    if naxis == 3:
+        header["CTYPE3"], header["CRPIX3"], header["CRVAL3"], header["CDELT3"] = "BAND", 1.0, 1.0, 1.0
     return header
 
 
 def _meta_table(meta):
-    rows = [(_ascii(key), json.dumps(value)) for key, value in writable(meta, stacklevel=4).items()]
+    """The extension META: each key of ``meta`` with its value as JSON."""
+    texts = encoded_meta(meta)
     columns = []
-    for name, texts in zip(("KEY", "JSON"), zip(*rows)):
-        columns.append(fits.Column(name=name, format=f"{max(1, *map(len, texts))}A", array=list(texts)))
+    for name, column in (("KEY", list(map(_ascii, texts))), ("JSON", list(texts.values()))):
+        columns.append(fits.Column(name=name, format=f"{max(map(len, column), default=1)}A", array=column))
     return fits.BinTableHDU.from_columns(columns, name="META")
 
 
@@ -110,6 +233,11 @@ def _ascii(key):
     text = json.dumps(key)[1:-1]
     stripped = text.rstrip(" ")
     return stripped + r"\u0020" * (len(text) - len(stripped))
+
+
+def encoded_meta(meta, stacklevel=5):
+    """The JSON text of each value of ``meta``; a warning names what JSON cannot hold and is left out."""
+    return {key: json.dumps(value) for key, value in writable(meta, stacklevel=stacklevel).items()}
 
 
 def meta_of_table(part):

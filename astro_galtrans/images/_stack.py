@@ -176,6 +176,7 @@ def _joined_meta(metas, tagged):
     """
     if any(isinstance(meta, fits.Header) for meta in metas.values()):
         return {"band_meta": {band: deepcopy(meta) for band, meta in metas.items()}}
+    metas = {band: dict(meta) for band, meta in metas.items()}  # the items of a BandMeta are cards
     first = next(iter(metas.values()))
     common = {key: deepcopy(value) for key, value in first.items()
               if key not in ("band", "survey")

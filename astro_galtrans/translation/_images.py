@@ -1,5 +1,6 @@
 """Astropy images through a translator: what comes in is checked, what goes out is complete."""
 
+import re
 from copy import deepcopy
 
 import astropy.units as u
@@ -21,6 +22,15 @@ __all__ = ["translate"]
 # Largest relative departure of an image's pixel scale from the survey's. The network sees pixels, so that a
 # departure is a change of size of everything in the image; SDSS frames vary by less than 0.1 per cent.
 _SCALE_TOLERANCE = 0.02
+# Keys of meta, without case, blanks, underscores, hyphens and dots, which say how an image was observed, calibrated and
+# processed, in the words of this package and of FITS headers.
+_OF_THE_INPUT = re.compile(
+    r"band|survey|(fpa)?filter\d*|zeropoint\w*|magzero|zeropnt|magzpt?|photzp|mzpab|photc|fluxmag0\w*|fpazp|nmgy\w*|"
+    r"bunit|bsoften|boffset|phot(flam|fnu|zpt|plam|bw)|e?gain\w*|dark\w*|rd?nois\w*|read(out)?nois\w*|ronoise|"
+    r"satur\w*|satlev\w*|maxlin|fullwell|t?exp(time|osure|osuretime|num|id)|ncombine|ncoadds?|nimages?|telescope?|"
+    r"instrume(nt)?|detector|camera|ccd(id|num)?|run|rerun|camcol|field|frame|stripe|strip|plate|mjd\w*|"
+    r"date(obs|end|avg)|time(obs|sys)?|ut(c|obs)?|tai\w*|obsid|airmass|seeing|fwhm|psf\w*|sky\w*|background|"
+    r"back(lev|sig)|depth|maglim\w*|regrid|degrade|header", re.IGNORECASE)
 
 
 def _checked_cube(translator, image):
@@ -59,21 +69,29 @@ def _declared_surveys(image):
             yield name
 
 
-def _meta(translator, cube, provenance):
-    """The input's meta without what was true of the input alone, and the provenance of the translation."""
-    meta = deepcopy(dict(cube.meta))
-    meta.pop("zero_point", None)
-    if "band_meta" in meta:
-        nearest = [cube.bands[i] for i in translator.network.nearest_band]
-        given = meta["band_meta"]
-        meta["band_meta"] = {
-            band.name: deepcopy(given.get(origin, {})) for band, origin in zip(translator.target_survey, nearest)}
-        for band, own in meta["band_meta"].items():
-            own.pop("zero_point", None)
-            if not isinstance(own, fits.Header):
-                own.update({"band": band, "survey": translator.target_survey.name})
-    previous = meta.get("galtrans")
-    meta["galtrans"] = dict(provenance) if previous is None else {**provenance, "previous": previous}
+def _meta(cube, provenance):
+    """The meta of a translation: what holds for it too, and its provenance with what was true of the input alone.
+
+    Whatever is told of a single input band, and what says how the input was observed, calibrated or processed, goes
+    to ``galtrans.input``.
+    """
+    meta, given = {}, {}
+    for key, value in cube.meta.items():
+        if key in ("galtrans", "band_meta"):
+            continue
+        of_input = isinstance(value, fits.Header) or _OF_THE_INPUT.fullmatch(re.sub(r"[\s_.-]", "", str(key)))
+        (given if of_input else meta)[key] = deepcopy(value)
+    own = {band: deepcopy(values) for band, values in cube.meta.get("band_meta", {}).items() if len(values)}
+    for values in own.values():
+        if not isinstance(values, fits.Header):
+            values.pop("band", None), values.pop("survey", None)
+    if any(own.values()):
+        given["bands"] = {band: values for band, values in own.items() if len(values)}
+    meta["galtrans"] = dict(provenance)
+    if given:
+        meta["galtrans"]["input"] = given
+    if "galtrans" in cube.meta:
+        meta["galtrans"]["previous"] = deepcopy(cube.meta["galtrans"])
     return meta
 
 
@@ -83,7 +101,7 @@ def _wrap(translator, cube, flux, sigma, mask, provenance):
     return BandCube(
         flux, unit=translator.target_survey.unit, bands=translator.target_survey.band_names,
         survey=translator.target_survey, wcs=rescaled_wcs(cube.wcs, cube.shape[1:], size, translator.network.step),
-        mask=mask, uncertainty=StdDevUncertainty(sigma), meta=_meta(translator, cube, provenance),
+        mask=mask, uncertainty=StdDevUncertainty(sigma), meta=_meta(cube, provenance),
     )
 
 

@@ -283,7 +283,8 @@ class Translator:
         BandCube, dict, CCDData or list
             The kind that came in, in the target survey's bands, unit and pixel scale, with a WCS around the same sky
             position, a mask where the translation rests on masked pixels, and its standard deviation as uncertainty.
-            ``meta`` is that of the input without its zero points, with the provenance under ``"galtrans"``. The
+            ``meta`` is that of the input as far as it holds, with the provenance under ``"galtrans"`` and what was true
+            of the input alone under ``["galtrans"]["input"]``. The
             input's PSF does not hold for it and is left out: it is that of the target survey, as the training images
             had it.
 

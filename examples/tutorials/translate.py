@@ -47,7 +47,7 @@ sdss
 # taken by its name, a piece of sky by its position. Put the galaxy in the middle: translators are trained on images
 # whose galaxy is there.
 
-position = galaxy.wcs.pixel_to_world(31.5, 31.5)  # or SkyCoord(229.58, 42.82, unit="deg")
+position = galaxy.wcs.pixel_to_world(31.5, 31.5)  # or SkyCoord(229.6456, 42.7695, unit="deg")
 sdss = sdss.cutout(position, size=64)
 sdss.shape, sdss.unit, sdss["r"].wcs.world_to_pixel(position)
 
