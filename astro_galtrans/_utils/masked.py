@@ -140,7 +140,7 @@ def floats(values, name, *, unit=None, dtype=None, kinds="fiu"):
 
     Parameters
     ----------
-    values : array_like
+    values : array_like or Parts
         See `split`.
     name : str
         Argument, for messages.
@@ -165,7 +165,7 @@ def floats(values, name, *, unit=None, dtype=None, kinds="fiu"):
     ValueError
         If their unit does not convert.
     """
-    array, mask, own = split(values, name)
+    array, mask, own = values if isinstance(values, Parts) else split(values, name)
     if array.dtype.kind not in kinds:
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if own is not None and unit is not None and own != unit:

@@ -257,9 +257,9 @@ def numbers(column, name):
     -------
     ndarray
     """
-    values, mask, _ = split(column, name)
+    values, mask, _ = parts = split(column, name)
     if values.dtype.kind not in "SU":
-        return floats(column, name, dtype=float, kinds="iufb")
+        return floats(parts, name, dtype=float, kinds="iufb")
     values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
     missing = is_null(values) if mask is None else is_null(values) | mask
     out = np.full(values.shape, np.nan)

@@ -45,7 +45,8 @@ def _band_factors(name, unit, survey, power):
 
 def _numbers(name, values, survey, power):
     """Plain array of ``values`` in the survey's unit, NaN where missing."""
-    unit, array = split(values, name).unit, floats(values, name)
+    parts = split(values, name)
+    unit, array = parts.unit, floats(parts, name)
     if unit is not None and array.ndim == 4 and array.shape[1] == len(survey):  # other shapes are refused below
         return array * _band_factors(name, unit, survey, power)[:, None, None]
     return array

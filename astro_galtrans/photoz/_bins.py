@@ -22,10 +22,11 @@ __all__ = ["binned_point_metrics"]
 
 def _plain(values, name, n):
     """A one-dimensional array of n values without a unit, NaN under a mask; text and bools stay as they are."""
-    kind = split(values, name).values.dtype
+    parts = split(values, name)
+    kind = parts.values.dtype
     if kind.kind not in "iufUSb":
         raise TypeError(f"{name} must hold numbers, text or bools, got dtype {kind}")
-    values = floats(values, name, dtype=float) if kind.kind in "iuf" else whole(values, name)
+    values = floats(parts, name, dtype=float) if kind.kind in "iuf" else whole(values, name)
     if values.shape != (n,):
         raise ValueError(f"{name} must have the shape ({n},), got {values.shape}")
     return values

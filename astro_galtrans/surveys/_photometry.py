@@ -54,7 +54,8 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     wavelength = floats(wavelength, "wavelength", unit=u.AA, dtype=float)
     if wavelength.ndim != 1 or not np.all(np.diff(wavelength) > 0):
         raise ValueError(f"wavelength must be one-dimensional and increasing, got shape {wavelength.shape}")
-    f_lambda = u.Quantity(floats(flux_density, "flux_density"), split(flux_density, "flux_density").unit).to_value(
+    parts = split(flux_density, "flux_density")
+    f_lambda = u.Quantity(floats(parts, "flux_density"), parts.unit).to_value(
         u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
     rows = f_lambda.reshape(-1, f_lambda.shape[-1])
     average = [_average(wavelength, row, np.isfinite(row), band) for row in rows]

@@ -25,8 +25,8 @@ _CPU_BATCH = 16
 
 def _checked_flux(flux, survey, name):
     """Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey; masked values become NaN."""
-    unit = split(flux, name).unit
-    flux = floats(flux, name)
+    parts = split(flux, name)
+    unit, flux = parts.unit, floats(parts, name)
     if flux.ndim != 4:
         raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {flux.shape}")
     if flux.shape[1] != len(survey):
