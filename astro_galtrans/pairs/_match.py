@@ -45,6 +45,12 @@ _DESCRIPTIONS = {
     "target_east": ("arcsec", "Centroid in the target less position"),
     "target_north": ("arcsec", "Centroid in the target less position"),
 }
+_FIELD_DESCRIPTIONS = {
+    "input": "image of the input", "target": "image of the target", "n_galaxies": "galaxies on both",
+    "east": "offset of the input from the target towards east", "north": "the same towards north",
+    "error": "standard error of the offset", "scatter": "scatter of the offset from source to source",
+    "n": "sources that tell the offset", "method": "how the offset was found",
+}
 _SIDE_DESCRIPTIONS = {
     "grid": (None, "Pixel (x, y) of the position from 0, and pixels to arcsec towards east and north, row by row"),
     "snr": (None, "Signal-to-noise of the core of the galaxy in the common band"),
@@ -306,9 +312,13 @@ def _dropped(sources, records):
     """The table of galaxies without a pair."""
     records = records or {"row": np.empty(0, int), "reason": np.empty(0, "U1"), "detail": np.empty(0, "U1")}
     rows = records["row"]
-    return Table([rows, sources.ids[rows], Column(sources.position.ra.deg[rows], unit=u.deg),
-                  Column(sources.position.dec.deg[rows], unit=u.deg), records["reason"], records["detail"]],
-                 names=["row", "id", "ra", "dec", "reason", "detail"])
+    return Table([
+        Column(rows, "row", description="row of the catalog, from 0"),
+        Column(sources.ids[rows], "id", description="id of the catalog"),
+        Column(sources.position.ra.deg[rows], "ra", unit=u.deg, description="right ascension (ICRS)"),
+        Column(sources.position.dec.deg[rows], "dec", unit=u.deg, description="declination (ICRS)"),
+        Column(records["reason"], "reason", description="why there is no pair"),
+        Column(records["detail"], "detail", description="what was measured")])
 
 
 def _refused(sources, lost, path):
@@ -329,6 +339,8 @@ def _fields(fields):
         table[name] = Column([row["offset"][name] for row in rows], unit=u.arcsec, dtype=float)
     for name in ("n", "method"):
         table[name] = [row["offset"][name] for row in rows]
+    for name, description in _FIELD_DESCRIPTIONS.items():
+        table[name].description = description
     return table
 
 
