@@ -13,8 +13,8 @@ def add_download(verb):
     verb.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
     verb.add_argument("--survey", metavar="NAME",
                       help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
-                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose flux "
-                      "scale the images have (default: SDSS, or none with --service)")
+                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
+                      "flux scale the images have (default: SDSS, or none with --service)")
     verb.add_argument("--service", metavar="NAME",
                       help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
                       "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
