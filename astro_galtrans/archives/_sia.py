@@ -205,7 +205,7 @@ def _rows(service, position, side):
 def _chosen(rows, service, wanted, position):
     """Return a dict of band to the record of its image."""
     names = {bandpass: band for band, bandpass in service.bands.items()}
-    there: dict = {}
+    there = {}
     for row in rows:
         bandpass = _text(row, "energy_bandpassname") or "image"
         there.setdefault(names.get(bandpass, bandpass), []).append(row)

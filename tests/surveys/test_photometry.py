@@ -95,3 +95,9 @@ def test_sky_noise_is_like_that_of_a_cfhtls_stack(real_data):
     for band in "gri":
         scatter = mad_std(fits.getdata(real_data / "cfhtls-gri-humvi" / f"CFHTLS-test_{band}.fits").astype(float))
         assert 0.7 < scatter / get_survey("CFHTLS")[band].sky_noise < 1.5
+
+
+def test_sky_noise_is_like_that_of_a_kids_coadd(real_data):
+    paths = sorted((real_data / "pair-sdss-kids-profit" / "KiDS").glob("*sigma.fits"))
+    noise = np.median([np.percentile(fits.getdata(path), 5) for path in paths])
+    assert 0.75 < noise / get_survey("KiDS")["r"].sky_noise < 1.25
