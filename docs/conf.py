@@ -69,7 +69,7 @@ if os.environ.get("READTHEDOCS"):
     }
 _OTHERS = (
     "asdf|astropy|collections|galsim|jinja2|lightning|matplotlib|monai|nflows|numpy|os|pathlib|photutils|reproject|"
-    "scipy|specutils|torch|tqdm|zarr"
+    "scipy|specutils|torch|tqdm|typing|zarr"
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({_OTHERS})(\..*)?"),

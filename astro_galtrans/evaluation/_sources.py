@@ -7,6 +7,7 @@ from typing import Any, Protocol, TYPE_CHECKING, runtime_checkable
 
 import astropy.units as u
 import numpy as np
+from astropy.utils.masked import Masked
 
 from astro_galtrans.objectives import GradientObjective
 from astro_galtrans.translation import Translator
@@ -136,9 +137,13 @@ class TranslatorSource:
         if device is not None:
             options["device"] = device
         if not uncertainty:
-            return np.asarray(self.translator.translate_array(batch["input_flux"], **options)), None
+            return self._plain(self.translator.translate_array(batch["input_flux"], **options)), None
         flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
-        return np.asarray(flux), np.asarray(sigma)
+        return self._plain(flux), self._plain(sigma)
+
+    def _plain(self, images):
+        values, mask = _split(images, f"the images of translator {self.name!r}", self.translator.target_survey)
+        return values if mask is None else np.where(mask, np.nan, values)
 
     def gradient_weights(self, batch):
         """Weights of the gradient elements, a dict of ndarray, or None for a translator without."""
@@ -169,27 +174,22 @@ class ImageSource:
         Name in tables and figures.
     images : array_like or `~astropy.units.Quantity`
         Shape ``(galaxy, target band, Y, X)`` of the target images of ``test``, in the unit of the target survey. Masked
-        elements of a masked array become NaN.
+        elements of a `numpy.ma.MaskedArray` or `~astropy.utils.masked.Masked` become NaN.
     test : PairSet
     """
 
     retrains, gives_uncertainty, history, n_samples = False, False, None, None
 
     def __init__(self, name, images, test):
-        self.name, survey = name, test.target_survey
-        if isinstance(images, u.Quantity):
-            images = _without_unit(name, images, survey)
-        try:
-            values = np.ma.getdata(images)
-        except ValueError:  # a list of arrays of several shapes
-            values = np.empty(0, dtype=object)
+        self.name = name
+        values, self.mask = _split(images, f"translators: the images {name!r}", test.target_survey)
         if values.dtype.kind not in "fiu":
             raise TypeError(f"translators: {name!r} must be a translator, with input_survey, target_survey and "
                             f"translate_array, or an array of images, got {type(images).__name__}")
         if values.shape != test.target_flux.shape:
             raise ValueError(f"translators: the images {name!r} must have the shape of the target images of test, "
                              f"{tuple(test.target_flux.shape)}, got {values.shape}")
-        self.images, self.mask = values, np.ma.getmask(images)
+        self.images = values
 
     def check(self, pairs, what):
         """Finished images need nothing of the pairs beyond their shape."""
@@ -197,7 +197,7 @@ class ImageSource:
     def translate(self, batch, numbers, *, device=None, uncertainty=False):
         """The images of the test galaxies with these numbers; see `TranslatorSource.translate`."""
         flux = np.array(self.images[numbers], dtype=np.float32)
-        if self.mask is not np.ma.nomask:
+        if self.mask is not None:
             flux[self.mask[numbers]] = np.nan
         return flux, None
 
@@ -210,16 +210,30 @@ class ImageSource:
                 "residual": None, "conditioning": None, "samples": None, "hash": None, "provenance": {}}
 
 
-def _without_unit(name, images, survey):
-    if images.ndim != 4 or images.shape[1] != len(survey):
-        return images.value  # the shape is refused with those of arrays
+def _split(images, what, survey):
+    """Plain array of images in the unit of a survey, and their mask or None; ``what`` they are is for the messages."""
+    mask = None
+    if isinstance(images, Masked):
+        images, mask = images.unmasked, images.mask
+    if isinstance(images, u.Quantity):
+        return _without_unit(images, what, survey), mask
+    if isinstance(images, np.ma.MaskedArray):
+        mask = None if images.mask is np.ma.nomask else images.mask
+        return images.data, mask
     try:
-        if images.unit == survey.unit:
-            return images.value
+        return np.asarray(images), mask
+    except ValueError:  # a list of arrays of several shapes
+        return np.empty(0, dtype=object), mask
+
+
+def _without_unit(images, what, survey):
+    if images.unit == survey.unit or images.ndim != 4 or images.shape[1] != len(survey):
+        return images.value  # a shape that does not fit is refused with those of arrays
+    try:
         factors = [images.unit.to(u.Jy) / band.flux_per_unit().to_value(u.Jy) for band in survey]
     except u.UnitConversionError as error:
-        raise u.UnitConversionError(f"translators: the images {name!r} are in {images.unit}, which is no unit of flux "
-                                    f"and not {survey.unit}, that of survey {survey.name}") from error
+        raise u.UnitConversionError(f"{what} are in {images.unit}, which is no unit of flux and not {survey.unit}, "
+                                    f"that of survey {survey.name}") from error
     return images.value * np.array(factors)[:, None, None]
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
+from astro_galtrans._utils.rgb import rgb_bands
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, _html
-from astro_galtrans._utils.rgb import rgb_bands
 from astro_galtrans.images._picture import color_picture
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.photoz import RedshiftPDF

@@ -2,6 +2,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
+from astropy.utils.masked import Masked
 
 from astro_galtrans.evaluation import TranslatorLike, evaluate, resample_input
 from astro_galtrans.evaluation._robust import median, nmad, paired_reduction
@@ -249,17 +250,25 @@ def test_one_array_of_images_needs_no_name():
     assert np.allclose(rows(found.tables["pixels"], image="images")["relative_rmse"], 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["list", "float64", "nmgy", "mJy", "masked"])
+@pytest.mark.parametrize("form", ["list", "float64", "nmgy", "mJy", "masked", "Masked"])
 def test_forms_of_finished_images(form):
     test = make_pairs(6)
-    flux = np.asarray(test.target_flux)
+    flux, spot = np.asarray(test.target_flux), np.zeros(test.target_flux.shape, dtype=bool)
+    spot[2, 0, 3, 4] = True
     images = {"list": list(flux), "float64": flux.astype(float), "nmgy": flux * u.Unit("nmgy"),
-              "mJy": (flux * 3.63078e-3) * u.mJy, "masked": np.ma.array(flux, mask=False)}[form]
-    if form == "masked":
-        images[2, 0, 3, 4] = np.ma.masked
+              "mJy": (flux * 3.63078e-3) * u.mJy, "masked": np.ma.array(flux, mask=spot),
+              "Masked": Masked(flux * u.Unit("nmgy"), mask=spot)}[form]
     found = evaluate({"a": images}, test, n_bootstrap=0)
     assert np.allclose(rows(found.tables["pixels"], image="a")["relative_rmse"], 0, atol=1e-5)
-    assert found.failed["a"] == (form == "masked")
+    assert found.failed["a"] == (form in ("masked", "Masked"))
+
+
+def test_masked_pixels_of_a_translation_are_not_taken_for_flux():
+    class Masking(Scaled):
+        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+            return np.ma.array(flux, mask=np.arange(len(flux))[:, None, None, None] == np.full(flux.shape, 1))
+
+    assert evaluate(Masking(), make_pairs(6), n_bootstrap=0).failed == {"scaled": 1}
 
 
 @pytest.mark.parametrize("images, error", [

@@ -11,6 +11,8 @@ from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey
 from astro_galtrans.training import TrainConfig, fit
 
+pytest.importorskip("sklearn")
+
 N, SIZE = 96, 16
 OPTIONS = {"widths": [4, 8], "n_features": 4}
 
@@ -195,6 +197,7 @@ def test_three_populations(translator, sample):
 
 @pytest.mark.parametrize("options, message", [
     ({"n_populations": 1}, "n_populations must be an int of at least 2, got 1"),
+    ({"seed": -1}, "seed must be an int of at least 0, got -1"),
     ({"features": "types"}, "features must be one of scales, excess, noise, weights, embedding, got 'types'"),
     ({"annuli": (2, 1)}, "annuli must be two or more increasing radii"),
     ({"annuli": (50, 60)}, "no annulus of"),
@@ -292,6 +295,13 @@ def test_figure(found, sample, labelled):
     axes = figure.subfigs[0].axes
     assert len(axes) == 3 and axes[1].get_title().startswith("area" if labelled else "separation")
     assert {"u-g", "i-z"} <= {line.get_label() for line in axes[2].lines}
+
+
+def test_missing_scikit_learn_is_named_before_the_work(translator, sample, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr(type(translator.network), "forward", None)
+    with pytest.raises(ImportError, match=r"astro_galtrans\[populations\]"):
+        populations(translator, sample[0])
 
 
 def test_figure_without_matplotlib(found, monkeypatch):
