@@ -102,7 +102,7 @@ def test_what_was_observed_is_told_where_it_is_true(tmp_path):
 METAS = [
     {}, {"galtrans": GALTRANS}, {"zero_point": {"g": 22.5, "r": 22.5}},
     {"object": "M 51", "a long key": "x" * 100, "n": 3},
-    {"none": None, "nan": np.nan, "big": 2**70, "text": "caf\u00e9 'n'\n& more ",
+    {"none": None, "nan": np.nan, "big": 2**70, "text": "caf\u00e9\n& more ",
      "quotes": "'" * 90 + "&", "\u03b1": 1},
     {"NAXIS": 7, "end": 1, "CRPIX1": 5.0, "BUNIT": "x", "GTMETA": {"a": 1}, "Object": 1, "OBJECT": 2, "": 3,
      "a b": 4, "MAGZERO": 7.0},
