@@ -25,6 +25,7 @@ from astro_galtrans.exceptions import FileFormatError
 __all__ = ["matching_columns", "numbers", "open_source", "ragged", "read_table"]
 
 _MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"PAR1": "parquet", b"SIMPLE  =": "fits"}
+_ENDS = {"hdf5": (".h5", ".hdf5", ".hdf"), "parquet": (".parquet", ".parq", ".pq")}
 # Text that only a reader of its own understands.
 _OTHER_TEXT = (".html", ".htm", ".tex", ".rst", ".mrt", ".qdp", ".rdb", ".asdf")
 # What tells that a text has a layout of its own, by the format of astropy that reads it.
@@ -98,7 +99,7 @@ def open_source(source, table=None, format=None, name="source"):
         if kind in _READERS:
             return _READERS[kind](path, table)
         if table is not None:
-            raise ValueError(f"table chooses among the parts of FITS, VOTable and HDF5 files, {path} is none of them")
+            raise ValueError(f"table chooses among the parts of FITS and HDF5 files, and of VOTables; {path} is none")
         if kind == "parquet":
             return _ParquetSource(path)
         with warnings.catch_warnings():
@@ -128,6 +129,9 @@ def _kind(path):
     kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
     if kind is not None:
         return kind
+    named = next((kind for kind, ends in _ENDS.items() if path.name.lower().endswith(ends)), None)
+    if named is not None:  # a damaged one is not text
+        return named
     start = _bytes_of(path, 4096)
     if start.startswith(b"SIMPLE  ="):
         return "fits"
