@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["empty_pixels"]
 
-# Smallest connected area of exact zeros that no noise makes. Where values are coarse, a share p of the pixels is zero
-# by chance, and n connected pixels are by about (4 p)**n (growth of lattice animals, the shapes of such areas).
+# Smallest connected area of exact zeros that continuous noise does not make.
 _MIN_PIXELS = 9
-_MIN_PIXELS_COARSE = 25
-_COARSE, _TOO_COARSE = 0.04, 0.2
+# Images whose values were rounded have zeros by chance, and where their noise is correlated these lie together: of
+# rounded coadds of KiDS a tenth of the pixels is zero, in areas of up to 120 pixels. Above this share of the pixels in
+# smaller areas, an empty area must hold a square of this side.
+_MAX_CHANCE, _BLOCK = 0.005, 7
 # Share of negative values among those that are not zero, above which an image counts as noise around zero.
 _MIN_NEGATIVE = 0.02
 # Values from which noise and coarseness are estimated.
@@ -30,7 +31,8 @@ def empty_pixels(flux: ArrayLike) -> np.ndarray:
     zeros that touch each other by their sides, in an image of which zero is not an ordinary value: the other pixels
     scatter around zero, or lie far from it (a sky that was not subtracted). An image of zeros alone is empty. Single
     zeros are data, and so are the zeros around a source in a simulated image without noise, where no pixel is
-    negative, and those of images that hold few different values, such as counts of single photons.
+    negative. Images with more than 0.5 per cent of zeros in smaller areas hold rounded values, and an area that is
+    empty must then hold a square of 7 x 7 zeros.
 
     Parameters
     ----------
@@ -78,14 +80,15 @@ def _empty(plane, zero):
     others = others[::max(1, others.size // _N_SAMPLED)]
     if not _is_outside(others):
         return np.zeros_like(zero)
-    # the share of the most frequent other value is about that of the zeros that chance makes
-    coarseness = np.unique(others, return_counts=True)[1].max() / others.size if others.size > 100 else 0
-    if coarseness > _TOO_COARSE:
-        return np.zeros_like(zero)
     areas, _ = ndimage.label(zero)
     sizes = np.bincount(areas.ravel())
-    sizes[0] = 0
-    return sizes[areas] >= (_MIN_PIXELS if coarseness <= _COARSE else _MIN_PIXELS_COARSE)
+    large = sizes >= _MIN_PIXELS
+    large[0] = False
+    by_chance = sizes[1:][~large[1:]].sum()
+    if by_chance > _MAX_CHANCE * (zero.size - sizes[large].sum()):
+        squares = ndimage.binary_erosion(zero, np.ones((_BLOCK, _BLOCK)))
+        large &= np.bincount(areas[squares], minlength=large.size) > 0
+    return large[areas]
 
 
 def _is_outside(others):

@@ -111,6 +111,34 @@ def test_both_i_filters_of_megacam(real_data):
     assert read_cube(files, "CFHTLS", bands="ugriz").bands == tuple("ugriz")
 
 
+def test_hsc_files_with_their_variance_and_psf(real_data):
+    folder = real_data / "hsc-galaxy-pyplz"
+    files = {kind: {band: next(folder.glob(f"*_{band}_{kind}.fits")) for band in "grizy"} for kind in (
+        "sci", "var", "psf")}
+    cube = read_cube(files["sci"], "HSC", weight=files["var"], psf=files["psf"], unit="adu")
+    np.testing.assert_allclose(cube["r"].uncertainty.array ** 2, fits.getdata(files["var"]["r"]), rtol=1e-5)
+    assert cube.psf.shape == (5, 43, 43)
+    corner = cube.data[:, :40, :40] / cube.uncertainty.array[:, :40, :40]
+    assert all(0.8 < mad_std(plane) < 1.4 for plane in corner)
+
+
+def test_zeros_of_rounded_pixels_are_data(real_data):
+    """A tenth of the pixels of these files is exactly zero: they were rounded."""
+    cube = read_cube({"r": real_data / "kids-viking-9band-profound" / "r.fits"}, unit="mgy")
+    assert (cube.data == 0).mean() > 0.05 and (cube.mask is None or cube.mask.mean() < 1e-4)
+
+
+@pytest.mark.parametrize("survey", ["SDSS", "KiDS"])
+def test_sigma_images_of_profit(real_data, survey):
+    files = {kind: real_data / "pair-sdss-kids-profit" / survey / f"G265911{kind}.fits" for kind in (
+        "fitim", "sigma", "mskim", "psfim")}
+    cube = read_cube({"r": files["fitim"]}, unit="mgy", weight={"r": files["sigma"]}, mask={"r": files["mskim"]},
+                     psf={"r": files["psfim"]})
+    good = ~cube.mask[0]
+    np.testing.assert_allclose(cube.uncertainty.array[0][good], fits.getdata(files["sigma"])[good], rtol=1e-6)
+    assert cube.psf.sum() == pytest.approx(1)
+
+
 def test_repeat_observations_differ_by_their_sigma(real_data):
     folder, ratios = real_data / "sdss-stamps-ugriz-desimcmc", []
     places = sorted({path.name.split("-", 2)[2] for path in folder.glob("stamp-*")})
