@@ -18,6 +18,7 @@ from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
+from astro_galtrans.images._missing import empty_pixels
 from astro_galtrans.images._grid import local_pixel_scale
 from astro_galtrans.images._scales import is_counts, zero_points
 from astro_galtrans.images._uncertainty import inverse_variance
@@ -173,7 +174,7 @@ def _prepared(ccd, kernel_fwhm):
     from photutils.background import Background2D
 
     flux = ccd.data.astype(float)
-    bad = ~np.isfinite(flux)
+    bad = ~np.isfinite(flux) | empty_pixels(flux)
     if ccd.mask is not None:
         bad |= ccd.mask
     if bad.all():

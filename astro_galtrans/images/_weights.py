@@ -9,6 +9,7 @@ import numpy as np
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._kinds import as_band_cube
+from astro_galtrans.images._missing import empty_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +44,9 @@ def flux_and_weight(
         Shape ``(band, y, x)``, in the unit of the survey, or in the image's own unit without a survey. 0 where a
         pixel is bad.
     weight : ndarray of float32
-        Inverse variance in the same unit, 0 where a pixel is bad: masked, not finite in flux or uncertainty, or of an
-        uncertainty that is not positive. Without an uncertainty, the survey's typical sky noise stands for it;
-        without a survey too, the weight is 1.
+        Inverse variance in the same unit, 0 where a pixel is bad: masked, not finite in flux or uncertainty, of an
+        uncertainty that is not positive, or in an area of zeros (`empty_pixels`). Without an uncertainty, the
+        survey's typical sky noise is used; without a survey too, the weight is 1.
 
     Raises
     ------
@@ -61,6 +62,7 @@ def flux_and_weight(
     good = np.isfinite(flux)
     good &= np.isfinite(weight)
     good &= weight > 0
+    good &= ~empty_pixels(data)
     if cube.mask is not None:
         good &= ~cube.mask
     if good.all():

@@ -5,6 +5,7 @@ import numpy as np
 
 from astro_galtrans._utils.masked import floats, split, whole
 from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["checked_ids", "checked_images", "select_bands"]
@@ -82,7 +83,7 @@ def checked_images(side, flux, weight, truth, survey):
     values = _numbers(name, flux, survey, 1)
     _checked_shape(name, values, survey)
     flux = np.array(values, dtype=np.float32)
-    bad = ~np.isfinite(flux)
+    bad = ~np.isfinite(flux) | empty_pixels(flux)
     if weight is not None:
         weight = _checked_weight(f"{side}_weight", weight, survey, flux.shape)
     elif bad.any():

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import OrderedDict
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from scipy.spatial import cKDTree
 from astro_galtrans._utils.tables import read_table
 from astro_galtrans._utils.files import first_image, listed_files
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
-from astro_galtrans.images import BandCube, FrameSet, as_band_cube, read_cube, read_frames, split_path, stack_bands
+from astro_galtrans.images import (
+    BandCube, FrameSet, as_band_cube, empty_pixels, read_cube, read_frames, split_path, stack_bands,
+)
 
 __all__ = ["Cutouts", "Opened", "Tiles", "images_of"]
 
@@ -94,7 +97,7 @@ class Opened:
     """
 
     def __init__(self, image, survey):
-        self.image, self.survey = _of_survey(image, survey), survey
+        self.image, self.survey = _of_survey(_without_empty(image), survey), survey
 
     @property
     def wcs(self):
@@ -118,6 +121,22 @@ class Opened:
         meta = self.image[band].meta if isinstance(self.image, FrameSet) else {
             **self.image.meta, **self.image.meta.get("band_meta", {}).get(band, {})}
         return meta.get("header", {}) if isinstance(meta.get("header", {}), (dict, fits.Header)) else {}
+
+
+def _without_empty(image):
+    """The image with NaN in areas of zeros, which images in memory may still have."""
+    if isinstance(image, BandCube):
+        empty = empty_pixels(image.data)
+        return image._replace(np.where(empty, np.nan, image.data)) if empty.any() else image
+    images = {band: image[band] for band in image}
+    for band, ccd in images.items():
+        empty = empty_pixels(ccd.data)
+        if empty.any():
+            images[band] = copy(ccd)
+            images[band].data = np.where(empty, np.nan, ccd.data)
+    if all(images[band] is image[band] for band in image):
+        return image
+    return FrameSet(images, image.survey, reference=image.reference, psf=image.psf_field)
 
 
 def _of_survey(image, survey):

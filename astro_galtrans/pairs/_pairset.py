@@ -116,7 +116,8 @@ class PairSet:
     ) -> PairSet:
         """Pairs from arrays in memory, which are copied.
 
-        A pixel that is NaN or infinite becomes flux 0 with weight 0. Where no weight is given it stays None,
+        A pixel that is NaN or infinite, or in an area of zeros (`~astro_galtrans.images.empty_pixels`), becomes flux 0
+        with weight 0. Where no weight is given it stays None,
         unless there are such pixels: then it is that of the survey's typical background.
 
         Parameters

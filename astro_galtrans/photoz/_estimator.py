@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from astro_galtrans._utils.masked import floats
-from astro_galtrans.images import missing_bands
+from astro_galtrans.images import empty_pixels, missing_bands
 from astro_galtrans.photoz._columns import ColumnEncoder, column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._features import ImageEncoder
@@ -79,6 +79,8 @@ def image_batch(flux, weight, rows, device):
     """Images of some galaxies with masked pixels set to zero, and which pixels are good (None if all are)."""
     images = _tensor(flux, rows, device, "flux")
     valid = torch.isfinite(images)
+    if bool((images == 0).any()):
+        valid &= torch.from_numpy(~empty_pixels(images.cpu().numpy())).to(device)
     if weight is not None:
         valid &= _tensor(weight, rows, device, "weight") > 0
     if bool(valid.all()):

@@ -12,7 +12,7 @@ from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
-from astro_galtrans.images import check_coverage, missing_bands
+from astro_galtrans.images import check_coverage, empty_pixels, missing_bands
 from astro_galtrans.translation._conditions import checked_condition, condition_rows
 from astro_galtrans.translation._sampling import checked_sampling, draw, noise
 
@@ -181,7 +181,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
     starts = tqdm(range(0, len(flux), batch_size), desc="translate", unit="batch", disable=not progress)
     for start in starts:
         rows = slice(start, min(start + batch_size, len(flux)))
-        valid = np.isfinite(flux[rows])
+        valid = np.isfinite(flux[rows]) & ~empty_pixels(flux[rows])
         if weight is not None:
             valid &= floats(weight[rows], "weight") > 0
         n_empty += np.count_nonzero(~valid.any((1, 2, 3)))

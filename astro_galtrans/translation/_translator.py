@@ -193,8 +193,8 @@ class Translator:
         Parameters
         ----------
         flux : array_like or `~astropy.units.Quantity`
-            Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels count
-            as masked.
+            Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels and
+            areas of zeros (`~astro_galtrans.images.empty_pixels`) count as masked.
         weight : array_like, optional
             Inverse variance of the same shape; only whether it is 0 (masked) matters.
         redshift : array_like, optional
