@@ -1,4 +1,4 @@
-"""Train, judge and write the translator that comes with the package, with its card.
+"""Train, evaluate and write the translator that comes with the package, with its model card.
 
     python benchmarks/ship_translator.py --out astro_galtrans/data/sdss-to-cfhtls.asdf --work ship
 
@@ -75,12 +75,12 @@ def gaps(survey, size):
     y, x = (np.indices((size, size)) - 0.5 * (size - 1)) * survey.pixel_scale.to_value("arcsec")
     r = survey.band_names.index("r")
     found = {}
-    for label, lost in ((f"no data in {band}", band) for band in survey.band_names):
+    for label, lost in ((f"no {band}", band) for band in survey.band_names):
         found[label] = np.zeros((len(survey), size, size), dtype=bool)
         found[label][survey.band_names.index(lost)] = True
-    for label, inside in (("no data in r within 1.5 arcsec", np.hypot(y, x) < 1.5),
-                          ("no data in r for x > 0", x > 0),
-                          ("a trail of 2 arcsec in r, 3 arcsec aside", np.abs(x + 0.5 * y - 3.35) < 1.12)):
+    for label, inside in (("no r < 1.5 arcsec", np.hypot(y, x) < 1.5),
+                          ("half of r", x > 0),
+                          ("trail in r", np.abs(x + 0.5 * y - 3.35) < 1.12)):
         found[label] = np.zeros((len(survey), size, size), dtype=bool)
         found[label][r] = inside
     return found
@@ -96,8 +96,8 @@ def unusual(options, n, seed):
         name = "".join(f"-{name}-{factor}" for name, factor in factors.items())
         tests[label] = simulated(options, POPULATION, n, 64, seed, changed_survey(**factors), name)
     aside = replace(POPULATION, name="aside", offset=1.5)
-    tests["up to 1.5 arcsec off centre"] = simulated(options, aside, n, 64, seed)
-    tests["neighbour at 6.7 arcsec"] = with_neighbours(usual)
+    tests["up to 1.5 arcsec off center"] = simulated(options, aside, n, 64, seed)
+    tests["neighbor at 6.7 arcsec"] = with_neighbours(usual)
     tests = {label: (pairs, None) for label, pairs in tests.items()}
     return tests | {label: (usual, lost) for label, lost in gaps(usual.input_survey, 64).items()}
 
@@ -126,7 +126,7 @@ def size_of_file(translator, folder):
 
 
 def make(options):
-    """Simulate, train, judge, write."""
+    """Simulate, train, evaluate and write."""
     pairs = simulated(options, POPULATION, options.n, options.size, options.seed)
     share = min(0.1, 1000 / len(pairs))
     training, validation = pairs.split((1 - share, share), seed=options.seed)
