@@ -157,10 +157,10 @@ def _about(translator, training, population, title, bytes_, command):
             ``{translator.hash[:16]}``."""),
         _text(f"""
             **Trained on** {provenance['n_pairs']:,} simulated galaxies, {provenance['config']['epochs']} epochs, seed
-            {provenance['seed']}. Another {provenance['n_validation']:,} galaxies selected the epoch. SDSS r is {bright:g}
-            to {faint:g} with nearly flat counts (slope {population.counts_slope:g} dex per magnitude), the redshift
-            {near:g} to {far:g}, the half-light radius at most {population.max_radius:g} arcsec. Galaxies have a bulge, a
-            disk and knots with four template spectra and dust. Stamps have {side} x {side} SDSS pixels, and the galaxy
+            {provenance['seed']}. Another {provenance['n_validation']:,} galaxies selected the epoch. SDSS r is
+            {bright:g} to {faint:g} with nearly flat counts (slope {population.counts_slope:g} dex per magnitude), the redshift
+            {near:g} to {far:g}, the half-light radius at most {population.max_radius:g} arcsec. Galaxies have a bulge,
+            a disk and knots with four template spectra and dust. Stamps have {side} x {side} SDSS pixels, and the galaxy
             is within {population.offset:g} arcsec of the center in x and y. The PSF is a Moffat profile with a FWHM in
             u, g, r, i, z of {psf[0]} arcsec (SDSS) and {psf[1]} arcsec (CFHTLS), which varies by
             {population.psf_scatter:.0%} between galaxies. The noise is Gaussian, from sky and photons at the typical
