@@ -156,15 +156,15 @@ def _about(translator, training, population, title, bytes_, command):
             "{translator.objective_name}", without redshifts or spectra. File size {bytes_ / 1e6:.1f} MB, hash
             ``{translator.hash[:16]}``."""),
         _text(f"""
-            **Trained on** {provenance['n_pairs']:,} simulated galaxies, {provenance['config']['epochs']} epochs, seed
-            {provenance['seed']}. Another {provenance['n_validation']:,} galaxies selected the epoch. SDSS r is
-            {bright:g} to {faint:g} with nearly flat counts (slope {population.counts_slope:g} dex per magnitude), the redshift
-            {near:g} to {far:g}, the half-light radius at most {population.max_radius:g} arcsec. Galaxies have a bulge,
-            a disk and knots with four template spectra and dust. Stamps have {side} x {side} SDSS pixels, and the galaxy
-            is within {population.offset:g} arcsec of the center in x and y. The PSF is a Moffat profile with a FWHM in
-            u, g, r, i, z of {psf[0]} arcsec (SDSS) and {psf[1]} arcsec (CFHTLS), which varies by
-            {population.psf_scatter:.0%} between galaxies. The noise is Gaussian, from sky and photons at the typical
-            depth of each survey, and uncorrelated between pixels. In each step,
+            **Trained on** {provenance['n_pairs']:,} simulated galaxies, {provenance['config']['epochs']} epochs,
+            seed {provenance['seed']}. Another {provenance['n_validation']:,} galaxies selected the epoch. SDSS r is
+            {bright:g} to {faint:g} with nearly flat counts (slope {population.counts_slope:g} dex per magnitude), the
+            redshift {near:g} to {far:g}, the half-light radius at most {population.max_radius:g} arcsec. Galaxies
+            have a bulge, a disk and knots with four template spectra and dust. Stamps have {side} x {side} SDSS
+            pixels, and the galaxy is within {population.offset:g} arcsec of the center in x and y. The PSF is a
+            Moffat profile with a FWHM in u, g, r, i, z of {psf[0]} arcsec (SDSS) and {psf[1]} arcsec (CFHTLS), which
+            varies by {population.psf_scatter:.0%} between galaxies. The noise is Gaussian, from sky and photons at
+            the typical depth of each survey, and uncorrelated between pixels. In each step,
             {provenance['config']['input_dropout']:.0%} of the galaxies lose one to three bands, or a region of some
             bands. Made by"""),
         f"::\n\n    {command}",
