@@ -224,11 +224,11 @@ def _limits(population):
             The simulation has no stars, quasars or other active nuclei, mergers, strong emission lines, dust lanes,
             spiral arms or bars. Such images are translated without a warning."""),
         _item("""
-            Errors are larger than in the tables for another PSF, smaller stamps, galaxies off the center, or neighbors.
-            The network does not know the PSF, and a real PSF is neither round nor a Moffat profile."""),
+            The tables cover small changes of the PSF, the stamp size and the center, and one neighbor. Errors beyond them
+            are unknown. The network does not know the PSF, and a real PSF is neither round nor a Moffat profile."""),
         _item("""
-            The image and its uncertainty are wrong where the noise is not that of a typical SDSS image, as in co-added
-            or resampled images."""),
+            The image and its uncertainty are not reliable where the noise is not that of a typical SDSS image, as in
+            co-added or resampled images."""),
         _item("""
             Structure below the seeing of SDSS is likely structure, not observed structure. Do not count knots in
             it."""),
