@@ -1,8 +1,18 @@
 """Whether the bands of galaxy images have the data that a measurement of the galaxy needs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
 
 __all__ = ["check_coverage", "missing_bands"]
 
@@ -12,7 +22,7 @@ _LIMITS = ((2.0, 0.1), (4.0, 0.25))
 _MOST_NAMED = 5  # galaxies in a message
 
 
-def missing_bands(valid, pixel_scale):
+def missing_bands(valid: ArrayLike, pixel_scale: float | Quantity) -> np.ndarray:
     """Bands of which the galaxy in the middle has no data, or too little.
 
     A band is missing if more than a tenth of its pixels within 2 arcsec of the middle of the image, or more than a
@@ -43,7 +53,7 @@ def missing_bands(valid, pixel_scale):
     return missing
 
 
-def check_coverage(missing, bands, name, advice):
+def check_coverage(missing: np.ndarray, bands: Sequence[str], name: str, advice: str) -> None:
     """Raise an error that names the missing bands and their galaxies.
 
     Parameters
