@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError
@@ -41,15 +42,15 @@ def missing_bands(valid: ArrayLike, pixel_scale: float | Quantity) -> np.ndarray
         Shape ``(..., band)``.
     """
     valid = np.asarray(valid, dtype=bool)
-    missing = ~valid.any((-2, -1))
+    missing: np.ndarray = np.logical_not(valid.any((-2, -1)))
     if valid.all():
         return missing
-    scale = float(getattr(pixel_scale, "value", pixel_scale))
+    scale = u.Quantity(pixel_scale, u.arcsec).value
     y, x = (np.abs(np.arange(n) - 0.5 * (n - 1)) for n in valid.shape[-2:])
     radius = scale * np.hypot(y[:, None], x)
     for limit, share in _LIMITS:
         inside = radius <= max(limit, radius.min())
-        missing |= np.mean(~valid[..., inside], axis=-1) > share
+        missing = missing | (np.mean(~valid[..., inside], axis=-1) > share)
     return missing
 
 
@@ -75,7 +76,7 @@ def check_coverage(missing: np.ndarray, bands: Sequence[str], name: str, advice:
     galaxies = np.flatnonzero(missing.any(1))
     if not len(galaxies):
         return
-    found = ", ".join(band for band, lost in zip(bands, missing.any(0)) if lost)
+    found = ", ".join(bands[number] for number in np.flatnonzero(missing.any(0)))
     which = ""
     if len(missing) > 1:
         shown = ", ".join(map(str, galaxies[:_MOST_NAMED])) + (", ..." if len(galaxies) > _MOST_NAMED else "")
