@@ -76,7 +76,7 @@ def check_coverage(missing: np.ndarray, bands: Sequence[str], name: str, advice:
     galaxies = np.flatnonzero(missing.any(1))
     if not len(galaxies):
         return
-    found = ", ".join(bands[number] for number in np.flatnonzero(missing.any(0)))
+    found = ", ".join(bands[int(number)] for number in np.flatnonzero(missing.any(0)))
     which = ""
     if len(missing) > 1:
         shown = ", ".join(map(str, galaxies[:_MOST_NAMED])) + (", ..." if len(galaxies) > _MOST_NAMED else "")
