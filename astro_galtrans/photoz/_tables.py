@@ -133,7 +133,7 @@ def _density(opened, name):
         values = np.stack([numbers(opened.column(column), column) for column in matching], axis=-1)
     else:
         values = _column(opened, name)
-        if getattr(values, "dtype", None) == object:
+        if getattr(values, "dtype", None) == np.dtype("O"):
             values = ragged(list(values))
         values = numbers(values, name)
     if values.ndim != 2 or not values.shape[1]:
