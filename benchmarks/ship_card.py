@@ -1,4 +1,4 @@
-"""How a translator does by magnitude and in unusual images, and the card that says so; for ``ship_translator.py``."""
+"""Measure a translator by magnitude and on unusual images and write its model card; for ``ship_translator.py``."""
 
 import textwrap
 
@@ -15,7 +15,7 @@ _ERRORS = "median ± scatter (1.4826 times the median absolute deviation)"
 
 
 def magnitudes(flux, survey):
-    """Magnitudes within the aperture, colours, and the magnitude in r within the inner one, in one row a galaxy."""
+    """Return aperture magnitudes, colors, and the r magnitude in the inner aperture, shape ``(galaxy, ...)``."""
     weights = np.stack([aperture_weights(flux.shape[-2:], radius, survey.pixel_scale) for radius in (RADIUS, INNER)])
     total = radial_fluxes(flux, weights)
     zero_point = np.array([band.zero_point for band in survey])[:, None]
@@ -25,7 +25,7 @@ def magnitudes(flux, survey):
 
 
 def errors(translator, pairs, lost=None):
-    """What translations are off by, against noiseless target images.
+    """Compare translations with noiseless target images.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def errors(translator, pairs, lost=None):
     Returns
     -------
     found : ndarray
-        Magnitudes and colours, translated minus true, shape ``(galaxy, ...)``.
+        Magnitudes and colors, translated minus true, shape ``(galaxy, ...)``.
     within : ndarray
-        Share of the pixels of the aperture that are off by less than their standard deviation, ``(galaxy, band)``.
+        Fraction of the aperture's pixels whose error is below their standard deviation, shape ``(galaxy, band)``.
     """
     found, within = [], []
     for start in range(0, len(pairs), _BATCH):
@@ -52,13 +52,13 @@ def errors(translator, pairs, lost=None):
         found.append(magnitudes(made, survey) - magnitudes(truth, survey))
         inside = aperture_weights(truth.shape[-2:], RADIUS, survey.pixel_scale) > 0.5
         good = np.where(np.isfinite(made), np.abs(made - truth) < sigma, np.nan)[..., inside]
-        # Of bands with masked pixels in the aperture nothing is claimed.
+        # A band with masked pixels in the aperture gives NaN.
         within.append(np.mean(good, axis=-1))
     return np.concatenate(found), np.concatenate(within)
 
 
 def cell(values):
-    """Median and scatter of magnitudes as text; empty for too few."""
+    """Return median and scatter of magnitudes as text; empty for fewer than 10 values."""
     values = values[np.isfinite(values)]
     if len(values) < 10:
         return ""
@@ -71,7 +71,7 @@ def bin_name(low, high):
 
 
 def image_rows(translator, test, edges):
-    """A row for each bin of r: galaxies, and errors of magnitudes and colours."""
+    """Return one row per bin of r: number of galaxies, errors of magnitudes and colors."""
     r_mag, (found, _) = np.asarray(test.catalog["r_mag"]), errors(translator, test)
     rows = []
     for low, high in zip(edges, edges[1:]):
@@ -81,12 +81,12 @@ def image_rows(translator, test, edges):
 
 
 def unusual_rows(translator, tests, faintest):
-    """Rows for each kind of images of the same galaxies, those brighter than ``faintest`` of them.
+    """Return one row per kind of image, for the same galaxies, those brighter than ``faintest``.
 
     Returns
     -------
     off, within : list of list of str
-        Errors of magnitudes and colours; and the share of pixels that are off by less than they are said to be.
+        Errors of magnitudes and colors; and the fraction of pixels whose error is below the stated one.
     """
     off, within = [], []
     for label, (pairs, lost) in tests.items():
@@ -99,9 +99,9 @@ def unusual_rows(translator, tests, faintest):
 
 
 def redshift_rows(translator, training, test, edges, **settings):
-    """A row for each bin of r: NMAD and outliers of real input, translated and real target images.
+    """Return one row per bin of r: NMAD and outliers of real input, translated and real target images.
 
-    Estimators are trained on the real images of the training galaxies; that of the target reads the translations too.
+    Estimators are trained on the real images of the training galaxies. The target estimator reads the translations too.
     """
     estimators = {
         side: fit_redshift_estimator(
@@ -122,7 +122,7 @@ def redshift_rows(translator, training, test, edges, **settings):
 
 
 def _table(head, rows):
-    """A simple table of reStructuredText, readable as it is."""
+    """Return a simple table of reStructuredText that is readable as plain text."""
     rows = [head, *rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     rule = "  ".join("=" * width for width in widths)
@@ -140,8 +140,8 @@ def _item(text):
 
 
 def _about(translator, training, population, title, bytes_, command):
-    """The blocks that say what it is and what it was trained on."""
-    told = translator.provenance
+    """Return the blocks that describe the translator and its training data."""
+    provenance = translator.provenance
     psf = [", ".join(f"{band.psf_fwhm.to_value('arcsec'):.2f}" for band in survey)
            for survey in (training.input_survey, training.target_survey)]
     bright, faint = population.magnitude_range
@@ -151,56 +151,60 @@ def _about(translator, training, population, title, bytes_, command):
     return [
         f"{title}\n{'-' * len(title)}",
         _text(f"""
-            A galaxy of SDSS (0.396 arcsec a pixel, nmgy) as CFHTLS would see it (0.187 arcsec, adu of zero point 30).
-            U-Net of {n_weights:,} parameters, trained with the objective "{translator.objective_name}", without
-            redshifts or spectra; {bytes_ / 1e6:.1f} MB; hash ``{translator.hash[:16]}``."""),
+            Translates an image of a galaxy from SDSS (0.396 arcsec per pixel, nmgy) to CFHTLS (0.187 arcsec per pixel,
+            adu, zero point 30). U-Net with {n_weights:,} parameters, trained with the objective
+            "{translator.objective_name}", without redshifts or spectra. File size {bytes_ / 1e6:.1f} MB, hash
+            ``{translator.hash[:16]}``."""),
         _text(f"""
-            **Trained on** {told['n_pairs']:,} simulated galaxies ({told['n_validation']:,} more chose the epoch),
-            {told['config']['epochs']} epochs, seed {told['seed']}: SDSS r {bright:g} to {faint:g} with nearly
-            flat counts (a slope of {population.counts_slope:g} dex a magnitude), redshifts {near:g} to {far:g},
-            half-light radii up to {population.max_radius:g} arcsec; bulge, disc and knots of four template
-            spectra, with dust. Stamps of {side} x {side} SDSS pixels, the galaxy within {population.offset:g}
-            arcsec of the centre in x and y. Moffat PSF, in u, g, r, i, z of FWHM {psf[0]} (SDSS) and {psf[1]}
-            arcsec (CFHTLS), which varies by {population.psf_scatter:.0%} between galaxies. Gaussian noise of sky
-            and photons at each survey's typical depth, not correlated between pixels. In each step
-            {told['config']['input_dropout']:.0%} of the galaxies lost one to three bands, or a region of some bands.
-            Made by"""),
+            **Trained on** {provenance['n_pairs']:,} simulated galaxies, {provenance['config']['epochs']} epochs,
+            seed {provenance['seed']}. Another {provenance['n_validation']:,} galaxies selected the epoch. SDSS r is
+            {bright:g} to {faint:g} with nearly flat counts (slope {population.counts_slope:g} dex per magnitude), the
+            redshift {near:g} to {far:g}, the half-light radius at most {population.max_radius:g} arcsec. Galaxies
+            have a bulge, a disk and knots with four template spectra and dust. Stamps have {side} x {side} SDSS
+            pixels, and the galaxy is within {population.offset:g} arcsec of the center in x and y. The PSF is a
+            Moffat profile with a FWHM in u, g, r, i, z of {psf[0]} arcsec (SDSS) and {psf[1]} arcsec (CFHTLS), which
+            varies by {population.psf_scatter:.0%} between galaxies. The noise is Gaussian, from sky and photons at
+            the typical depth of each survey, and uncorrelated between pixels. In each step,
+            {provenance['config']['input_dropout']:.0%} of the galaxies lose one to three bands, or a region of some
+            bands. Made by"""),
         f"::\n\n    {command}",
     ]
 
 
 def _measured(translator, training, test, rows):
-    """The blocks of tables."""
+    """Return the blocks with the tables."""
     bands = translator.target_survey.band_names
     n, colors = 2 + len(bands), [*(f"{a} - {b}" for a, b in zip(bands, bands[1:])), f"r in {INNER:g} arcsec"]
     stamp, trained = (f"{pairs.input_flux.shape[-1]} x {pairs.input_flux.shape[-1]}" for pairs in (test, training))
     blocks = [
         _text(f"""
-            **Measured** on simulated galaxies that were not trained on. Magnitudes within {RADIUS:g} arcsec,
-            translated minus noiseless true ones, {_ERRORS}, on stamps of {stamp} pixels. Zero is perfect. The last
-            row is fainter than all that was trained on:"""),
+            **Measured** on simulated galaxies that are not in the training set, on stamps of {stamp} pixels. The tables
+            give the magnitude error within {RADIUS:g} arcsec (translated minus noiseless truth) as {_ERRORS}. A perfect
+            translation has zero. The galaxies in the last row are fainter than the training set."""),
         _table(["r", "galaxies", *bands], [row[:n] for row in rows["images"]]),
-        f"Colours likewise, and the light within {INNER:g} arcsec:",
+        f"Errors of the colors, and of the r magnitude within {INNER:g} arcsec:",
         _table(["r", "galaxies", *colors], [row[:2] + row[n:] for row in rows["images"]]),
         _text(f"""
-            In other images, r < {rows['faintest']:g}, each row of the same galaxies. A neighbour is another galaxy of
-            the test, and the light of both within the aperture is what should come out. Images that lack data are
-            translated with ``allow_missing=True``; nothing stands where the translated band is masked:"""),
+            Errors on unusual images, r < {rows['faintest']:g}. All rows have the same galaxies. The neighbor is another
+            test galaxy, and the truth includes its flux within the aperture. "no u" has no data in u, "half of r" has
+            no data in r for x > 0, "no r < 1.5 arcsec" has no data in r around the center, and "trail in r" has a
+            masked trail 2 arcsec wide, 3 arcsec from the center. Images that lack data are translated with
+            ``allow_missing=True``. A cell is empty where the translated band is masked."""),
         _table(["images", "galaxies", *bands], [row[:n] for row in rows["unusual"]]),
         _table(["images", "galaxies", *colors], [row[:2] + row[n:] for row in rows["unusual"]]),
         _text(f"""
-            The uncertainty: the share of the pixels within {RADIUS:g} arcsec that are off by less than their stated
-            standard deviation, of which 68 % would be right. Errors of neighbouring pixels are alike, so that those of
-            apertures are larger than of independent pixels:"""),
+            Uncertainty: the fraction of pixels within {RADIUS:g} arcsec whose error is below their stated standard
+            deviation. It is 68 % for an exact Gaussian uncertainty. Errors of neighboring pixels are correlated, so the
+            error of an aperture flux is larger than for independent pixels."""),
         _table(["images", "galaxies", *bands], rows["uncertainty"]),
     ]
     if rows["redshifts"]:
         blocks += [
             _text(f"""
-                Redshifts, by networks that were trained on untranslated images of {len(training):,} of these
-                galaxies, {trained} pixels: NMAD of (z_phot - z) / (1 + z), and the share of galaxies off by more than
-                0.05. The network of the target images reads the translations; the input images hold all that there is
-                to know:"""),
+                Redshifts from estimators trained on real images of {len(training):,} training galaxies,
+                {trained} pixels: NMAD of (z_phot - z) / (1 + z), and the fraction of galaxies with an error above 0.05.
+                The estimator of the target images reads the translations. The input images set the limit of what a
+                translation can preserve."""),
             _table(["r", "galaxies", "input", "translated", "target", "input > 0.05", "translated > 0.05",
                     "target > 0.05"], rows["redshifts"]),
         ]
@@ -211,48 +215,49 @@ def _limits(population):
     bright, faint = population.magnitude_range
     return "\n".join([
         _item(f"""
-            for galaxies fainter than r = {faint:g} or brighter than {bright:g}, nor above redshift
-            {population.redshift_range[1]:g};"""),
+            Galaxies fainter than r = {faint:g}, brighter than r = {bright:g} or above redshift
+            {population.redshift_range[1]:g} are outside the training range."""),
         _item("""
-            for single galaxies where the tables above show a scatter that matters: what the noise of SDSS hides,
-            first of all in u, is filled in with what is usual for such a galaxy;"""),
+            Single galaxies have the scatter of the tables above. Where the noise of SDSS hides the galaxy, above all in
+            u, the translation shows what is typical of such a galaxy."""),
         _item("""
-            for what the simulation does not have: stars, quasars and other active nuclei, mergers, strong emission
-            lines, dust lanes, arms, bars; such images are translated without a warning;"""),
+            The simulation has no stars, quasars or other active nuclei, mergers, strong emission lines, dust lanes,
+            spiral arms or bars. Such images are translated without a warning."""),
         _item("""
-            in images of another PSF, on smaller stamps, off the centre, or with neighbours, by more than the tables
-            say: it was not told the PSF, and a real one is neither round nor a Moffat profile;"""),
+            The tables cover small changes of the PSF, the stamp size and the center, and one neighbor. Errors beyond them
+            are unknown. The network does not know the PSF, and a real PSF is neither round nor a Moffat profile."""),
         _item("""
-            where the noise is not that of a typical SDSS image, as in co-added or resampled ones: this holds for the
-            image and for its uncertainty;"""),
+            The image and its uncertainty are not reliable where the noise is not that of a typical SDSS image, as in
+            co-added or resampled images."""),
         _item("""
-            for structure below the seeing of SDSS: it is what is likely, not what was seen. Do not count knots in
-            it;"""),
+            Structure below the seeing of SDSS is likely structure, not observed structure. Do not count knots in
+            it."""),
         _item("""
-            as a measurement: conclusions about real galaxies need real pairs of images, and none was used here."""),
+            A translation is not a measurement. Conclusions about real galaxies need real pairs of images, and this
+            translator was trained without any."""),
     ])
 
 
 def write_card(translator, training, test, population, rows, bytes_, command, quick):
-    """The text of the card.
+    """Return the text of the model card.
 
     Parameters
     ----------
     translator : Translator
-        What is shipped.
+        The translator to ship.
     training, test : PairSet
-        What it was trained and judged on.
+        The pairs for training and evaluation.
     population : GalaxyPopulation
-        What galaxies there were.
+        The population of the galaxies.
     rows : dict
-        Rows of the tables "images", "unusual", "uncertainty" and "redshifts", the last of which may be empty, and
-        "faintest", the limit of the galaxies in "unusual".
+        Rows of the tables "images", "unusual", "uncertainty" and "redshifts" (may be empty), and
+        "faintest", the magnitude limit of the galaxies in "unusual".
     bytes_ : int
         Size of the file.
     command : str
-        That made it.
+        The command that made the translator.
     quick : bool
-        Whether it is a stand-in.
+        Whether the translator is a stand-in after a short training.
 
     Returns
     -------
@@ -261,7 +266,7 @@ def write_card(translator, training, test, population, rows, bytes_, command, qu
     title = "SDSS to CFHTLS in u, g, r, i, z: a small U-Net trained on simulated galaxies"
     about = _about(translator, training, population, title + (" (a stand-in)" if quick else ""), bytes_, command)
     if quick:
-        about.insert(1, "**This is a stand-in after a training of minutes. It shows that all works, and no more.**")
+        about.insert(1, "**This is a stand-in after a training of minutes. It only shows that everything runs.**")
     return "\n\n".join([
-        *about, *_measured(translator, training, test, rows), "**Do not trust it**", _limits(population),
-        "On a real field it is judged by ``python benchmarks/real_field.py sdss-to-cfhtls FRAMES``."]) + "\n"
+        *about, *_measured(translator, training, test, rows), "**Limitations**", _limits(population),
+        "To evaluate it on a real field, run ``python benchmarks/real_field.py sdss-to-cfhtls FRAMES``."]) + "\n"

@@ -1,11 +1,11 @@
-"""Train, judge and write the translator that comes with the package, with its card.
+"""Train, evaluate and write the translator that comes with the package, with its model card.
 
     python benchmarks/ship_translator.py --out astro_galtrans/data/sdss-to-cfhtls.asdf --work ship
 
-Galaxies are drawn with flat counts from bright to faint, so that no magnitude is rare: a translator makes galaxies that
-are fainter than all it has seen too faint. The card is written beside the file, as reStructuredText, and into
-``translator.provenance["card"]``. What is in the folder of ``--work`` is not made again, and an interrupted training
-goes on. ``--quick`` makes a stand-in in about two minutes, of the same kind and of no worth.
+Galaxies have flat counts from bright to faint, so that no magnitude is rare: translations of galaxies fainter than the
+training set are too faint. The model card is written next to the file, as reStructuredText, and into
+``translator.provenance["card"]``. Results in the folder of ``--work`` are reused, and an interrupted training resumes.
+``--quick`` makes a stand-in in about two minutes, without useful accuracy.
 """
 
 import argparse
@@ -41,7 +41,7 @@ QUICK = {"n": 2000, "epochs": 3, "n_test": 200, "judge_epochs": 0}
 
 
 def simulated(options, population, n, size, seed, survey=None, name=""):
-    """Pairs of a population, made once. Galaxies of one seed are the same in any survey and on stamps of any size."""
+    """Return pairs of a population. Galaxies of one seed are the same in any survey and on stamps of any size."""
     path = options.work / f"{population.name}{name}-{seed}-{n}-{size}.zarr"
     if not path.exists():
         simulate_pairs(n, input_survey=survey or "SDSS", seed=seed, sample=population, input_size=size, truth=True,
@@ -50,7 +50,7 @@ def simulated(options, population, n, size, seed, survey=None, name=""):
 
 
 def changed_survey(**factors):
-    """SDSS with numbers of its bands multiplied."""
+    """Return SDSS with values of its bands multiplied by factors."""
     survey = get_survey("SDSS")
     bands = [replace(band, **{name: getattr(band, name) * factor for name, factor in factors.items()})
              for band in survey]
@@ -58,7 +58,7 @@ def changed_survey(**factors):
 
 
 def with_neighbours(pairs):
-    """The light of the next galaxy of the set, without noise, beside each."""
+    """Return pairs with the noiseless next galaxy of the set added next to each galaxy."""
     images = pairs.read(images=("input_flux", "input_weight", "input_truth", "target_flux", "target_truth"))
     for side, shift in NEIGHBOUR.items():
         other = np.roll(images[f"{side}_truth"], (1, shift), axis=(0, -1))
@@ -71,23 +71,23 @@ def with_neighbours(pairs):
 
 
 def gaps(survey, size):
-    """Pixels without data, shape ``(band, y, x)``, of images that lack something, by name."""
+    """Return the pixels without data, shape ``(band, y, x)``, for each kind of gap."""
     y, x = (np.indices((size, size)) - 0.5 * (size - 1)) * survey.pixel_scale.to_value("arcsec")
     r = survey.band_names.index("r")
     found = {}
-    for label, lost in ((f"no data in {band}", band) for band in survey.band_names):
+    for label, lost in ((f"no {band}", band) for band in survey.band_names):
         found[label] = np.zeros((len(survey), size, size), dtype=bool)
         found[label][survey.band_names.index(lost)] = True
-    for label, inside in (("no data in r within 1.5 arcsec", np.hypot(y, x) < 1.5),
-                          ("no data in r for x > 0", x > 0),
-                          ("a trail of 2 arcsec in r, 3 arcsec aside", np.abs(x + 0.5 * y - 3.35) < 1.12)):
+    for label, inside in (("no r < 1.5 arcsec", np.hypot(y, x) < 1.5),
+                          ("half of r", x > 0),
+                          ("trail in r", np.abs(x + 0.5 * y - 3.35) < 1.12)):
         found[label] = np.zeros((len(survey), size, size), dtype=bool)
         found[label][r] = inside
     return found
 
 
 def unusual(options, n, seed):
-    """The same galaxies in usual and in other images, by what is other."""
+    """Return the same galaxies in usual and unusual images, by label."""
     usual = simulated(options, POPULATION, n, 64, seed)
     tests = {"64 x 64 pixels": usual}
     tests |= {f"{size} x {size} pixels": simulated(options, POPULATION, n, size, seed) for size in (32, 48, 96)}
@@ -96,14 +96,14 @@ def unusual(options, n, seed):
         name = "".join(f"-{name}-{factor}" for name, factor in factors.items())
         tests[label] = simulated(options, POPULATION, n, 64, seed, changed_survey(**factors), name)
     aside = replace(POPULATION, name="aside", offset=1.5)
-    tests["up to 1.5 arcsec off centre"] = simulated(options, aside, n, 64, seed)
-    tests["neighbour at 6.7 arcsec"] = with_neighbours(usual)
+    tests["up to 1.5 arcsec off center"] = simulated(options, aside, n, 64, seed)
+    tests["neighbor at 6.7 arcsec"] = with_neighbours(usual)
     tests = {label: (pairs, None) for label, pairs in tests.items()}
     return tests | {label: (usual, lost) for label, lost in gaps(usual.input_survey, 64).items()}
 
 
 def train(options, training, validation):
-    """The translator, with what it was trained on in its provenance."""
+    """Return the translator, with its training data in the provenance."""
     config = TrainConfig(
         backbone="unet", objective="gradient", epochs=options.epochs, batch_size=options.batch_size, seed=options.seed,
         precision=options.precision, input_dropout=options.input_dropout, backbone_options={"widths": options.widths})
@@ -115,7 +115,7 @@ def train(options, training, validation):
 
 
 def size_of_file(translator, folder):
-    """Bytes that the file will have, which must not be too many to ship."""
+    """Return the size of the file in bytes; raise an error if it is too large to ship."""
     with tempfile.TemporaryDirectory(dir=folder) as trial:
         path = Path(trial) / "trial.asdf"
         save(path, translator)
@@ -126,7 +126,7 @@ def size_of_file(translator, folder):
 
 
 def make(options):
-    """Simulate, train, judge, write."""
+    """Simulate, train, evaluate and write."""
     pairs = simulated(options, POPULATION, options.n, options.size, options.seed)
     share = min(0.1, 1000 / len(pairs))
     training, validation = pairs.split((1 - share, share), seed=options.seed)

@@ -1,5 +1,6 @@
 """What the objects of the package are, as plain values under plain names."""
 
+import re
 import textwrap
 
 import astropy.units as u
@@ -60,16 +61,17 @@ def _counted_from_one(epoch):
 
 
 def _card(card):
-    """Title, what it was trained on and where not to trust it, without the tables between."""
+    """Return title, training data and limitations of a model card, without its tables."""
     paragraphs = [" ".join(part.split()) for part in card.strip().split("\n\n")[1:]]
     kept = [card.strip().splitlines()[0], paragraphs[0]] if paragraphs else [card.strip()]
     for number, text in enumerate(paragraphs):
         if text.startswith("**Trained on"):
             kept.append(text)
-        elif text.startswith("**Do not trust"):
+        elif text.startswith(("**Limitations", "**Do not trust")):  # the latter in cards of version 0.1
             kept.append(text)
             if number + 1 < len(paragraphs):
-                kept += [f"- {item.strip()}" for item in paragraphs[number + 1].removeprefix("- ").split("; - ")]
+                items = re.split(r"(?<=[.;]) - ", paragraphs[number + 1].removeprefix("- "))
+                kept += [f"- {item.strip()}" for item in items]
     plain = [text.replace("**", "").replace("``", "").removesuffix("::").strip() for text in kept]
     plain = [text.removesuffix(" Made by") for text in plain]
     return "\n".join(textwrap.fill(text, _WIDTH, subsequent_indent="  " if text[:2] == "- " else "") for text in plain)

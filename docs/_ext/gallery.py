@@ -1,4 +1,4 @@
-"""Order and looks of the pictures that sphinx-gallery makes of the scripts in ``examples``."""
+"""Order and style of the figures that sphinx-gallery makes from the scripts in ``examples``."""
 
 from pathlib import Path
 
@@ -17,19 +17,19 @@ _STYLE = {
 
 
 class Order:
-    """Sorts the scripts of a folder; one that is not in the list comes last."""
+    """Sort the scripts of a folder; scripts that are not in the list come last."""
 
     def __init__(self, folder):
         self.folder = folder
 
     def __call__(self, name):
-        """Place of a script in the order, from its file name."""
+        """Return the position of a script in the order, from its file name."""
         stem = Path(name).stem
         return (_ORDER.index(stem) if stem in _ORDER else len(_ORDER), stem)
 
 
 def set_style(gallery_conf, name):
-    """Give every script the same style, whatever the one before it did."""
+    """Reset every script to the same style."""
     import matplotlib.pyplot as plt
 
     plt.rcdefaults()

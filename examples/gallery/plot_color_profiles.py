@@ -1,9 +1,9 @@
 """
-Colour gradients: input, translated, true
-=========================================
+Color gradients: input, translated, true
+========================================
 
-The median colour against radius, g - i, of 150 simulated galaxies, early and late types apart. The SDSS image is
-blurred by its seeing; a translator should bring back the gradient that CFHTLS sees.
+The median g - i color against radius of 150 simulated galaxies, for early and late types. The seeing blurs the
+simulated SDSS image. A translator should recover the gradient of CFHTLS.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,7 @@ profiles = {
 }
 
 # %%
-# The filters of the two surveys differ, so that the colours of a galaxy do, too: the line of the translation should
-# be on that of CFHTLS and not on that of SDSS.
+# The filters of the two surveys differ, so the colors differ too. The translation should follow CFHTLS, not SDSS.
 
 radius = 0.5 * (edges[1:] + edges[:-1])
 early = np.asarray(pairs.catalog["early"], dtype=bool)
@@ -34,6 +33,6 @@ for ax, chosen, title in zip(axes, (early, ~early), ("early types", "late types"
     for name, profile in profiles.items():
         color, line = styles[name]
         ax.plot(radius, np.nanmedian(profile[chosen], axis=0), line, color=color, marker="o", ms=4, label=name)
-    ax.set(title=f"{title}, {chosen.sum()} galaxies", xlabel="distance from the centre (arcsec)", ylabel="g - i (mag)")
+    ax.set(title=f"{title}, {chosen.sum()} galaxies", xlabel="distance from the center (arcsec)", ylabel="g - i (mag)")
 axes[0].legend()
 plt.show()

@@ -1,9 +1,9 @@
 """
-Do the colours of galaxies survive?
-===================================
+Are the colors of galaxies preserved?
+=====================================
 
-Redshifts are read off colours, so that a translation is worth what its colours are. Colours within 2 arcsec of 300
-simulated galaxies that the shipped translator was not trained on, against the noiseless truth.
+Redshifts are estimated from colors, so a translation must preserve them. The figure compares colors within 2 arcsec
+with the noiseless truth, for 300 simulated galaxies that are not in the training set of the shipped translator.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,8 @@ pairs = simulate_pairs(300, input_survey="SDSS", target_survey="CFHTLS", seed=6,
 translated = load("sdss-to-cfhtls").translate_array(pairs.input_flux)
 
 # %%
-# The scatter is 1.4826 times the median absolute deviation. What is left of it is mostly the noise of the SDSS image,
-# which is largest in u; no translator can take that away.
+# The scatter is 1.4826 times the median absolute deviation. Most of it is the noise of the SDSS image, which is largest
+# in u and which no translator can remove.
 
 figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.6))
 for ax, bands in zip(axes, (("u", "g"), ("g", "r"), ("r", "i"), ("i", "z"))):

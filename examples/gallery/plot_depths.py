@@ -1,10 +1,10 @@
 """
-A deep image, made shallow
-==========================
+Degrade a deep image
+====================
 
-`~astro_galtrans.simulation.degrade` turns a deep image into what a shallower survey would have seen: its PSF, pixels
-and noise. Here a CFHTLS image becomes one of SDSS, and of an SDSS with a tenth and a hundredth of the exposure. Real
-deep images make :ref:`semi-real pairs <semi_real>` in this way.
+`~astro_galtrans.simulation.degrade` converts a deep image to the PSF, pixels and noise of a shallower survey. Here a
+simulated CFHTLS image becomes an SDSS image, and one with a tenth and a hundredth of the SDSS exposure. Real deep
+images make :ref:`semi-real pairs <semi_real>` in this way.
 """
 
 from dataclasses import replace
@@ -20,13 +20,13 @@ sdss = get_survey("SDSS")
 
 
 def shallower(name, share):
-    """SDSS with some share of its exposure: more noise on the sky, fewer electrons in a nanomaggy."""
+    """Return SDSS with a fraction of its exposure: more sky noise, fewer electrons per nanomaggy."""
     bands = tuple(replace(band, sky_noise=band.sky_noise / np.sqrt(share), gain=band.gain * share) for band in sdss)
     return Survey(name, bands, sdss.pixel_scale, sdss.unit, f"SDSS with {share} of the exposure")
 
 
 # %%
-# One stretch for all, in surface brightness.
+# All images have the same stretch in surface brightness.
 
 images = {"CFHTLS": deep, "SDSS": degrade(deep, sdss, seed=1)}
 for share in (0.1, 0.01):

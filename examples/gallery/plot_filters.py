@@ -1,9 +1,9 @@
 """
-The filters of the built-in surveys
-===================================
+Filters of the built-in surveys
+===============================
 
-A survey knows its passbands. The curves are those through which galaxies are simulated, and whose differences a
-translator has to learn: no two g bands are the same.
+A survey has the curves of its passbands. Simulated galaxies are observed through these curves. A translator must learn
+their differences: no two g bands are the same.
 """
 
 import matplotlib.pyplot as plt

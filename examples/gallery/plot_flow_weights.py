@@ -1,10 +1,10 @@
 """
-What the normalising flow makes of a galaxy
-===========================================
+Weights of the normalizing flow
+===============================
 
-Each gradient counts in the training by how well it can be known. Nobody sets these weights: a normalising flow learns
-the distribution of the residuals, and the weight is the slope of its logarithm. This is what the flow of the shipped
-translator gives to the gradients of three galaxies.
+Training weights each gradient by how well it can be predicted. No weight is set by hand: a normalizing flow learns the
+distribution of the residuals, and the weight is the slope of its logarithm. The figure shows the weights of the shipped
+translator for the gradients of three simulated galaxies.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ weights = load("sdss-to-cfhtls").gradient_weights(pairs.input_flux[rows], pairs.
 {kind: array.shape for kind, array in weights.items()}
 
 # %%
-# The mean weight of each kind is 1. The colour scale is logarithmic: a gradient in the bright
-# part of a galaxy weighs orders of magnitude more than one on the sky, and one from g to r more than one from u to g.
+# The mean weight of each kind is 1. The color scale is logarithmic. A gradient in the bright part of a galaxy has a
+# weight orders of magnitude above that of one on the sky, and one from g to r more than one from u to g.
 
 figure, axes = plt.subplots(3, 4, figsize=(10.5, 7.4))
 for k, (row, which) in enumerate(zip(axes, rows)):

@@ -2,8 +2,8 @@
 Peak fluxes across the bands
 ============================
 
-Ruan, Lin et al. (2025) found the redshift information that conventional translations lose in how the peak fluxes of
-different bands go together. Here are the colours of the brightest spots of 300 galaxies against their redshift.
+Ruan, Lin et al. (2025) found that peak fluxes across bands hold the redshift information that conventional translations
+lose. The figure shows the colors of the brightest spots of 300 simulated galaxies against redshift.
 """
 
 import matplotlib.pyplot as plt
@@ -18,15 +18,15 @@ translated = load("sdss-to-cfhtls").translate_array(pairs.input_flux)
 
 
 def peak_magnitudes(flux):
-    """AB magnitudes of the brightest 3 x 3 pixels (0.56 arcsec) near the centre, shape (galaxy, band)."""
+    """Return AB magnitudes of the brightest 3 x 3 pixels (0.56 arcsec) near the center, shape (galaxy, band)."""
     mean = uniform_filter(flux, (0, 0, 3, 3))
     middle = mean[..., 23:-23, 23:-23]
     return 30 - 2.5 * np.log10(9 * middle.max(axis=(-2, -1)))
 
 
 # %%
-# Early types keep to a narrow track, on which the 4000 Angstrom break goes through the bands; the colour of the peak
-# in the translation stays on it.
+# Early types follow a narrow track, on which the 4000 Angstrom break moves through the bands. The peak color of the
+# translation follows the same track.
 
 early = np.asarray(pairs.catalog["early"], dtype=bool)
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharex=True, sharey=True)

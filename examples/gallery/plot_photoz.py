@@ -1,10 +1,10 @@
 """
-Redshifts read off translated images
-====================================
+Redshifts from translated images
+================================
 
-A redshift estimator is trained on real CFHTLS images of some galaxies and then shown translated images of others. If
-the translation keeps what redshifts are read from, it does as well as on the images that were translated. This one is
-trained for seconds on few galaxies: the pictures are what matters here, and :ref:`redshift` has the measurement.
+A redshift estimator is trained on simulated CFHTLS images and then reads translated images of other galaxies. If the
+translation preserves the redshift information, it is as accurate as on the input images. This estimator is trained for
+seconds on few galaxies to show the figures; :ref:`redshift` has the measurement.
 """
 
 import matplotlib.pyplot as plt
@@ -21,9 +21,9 @@ pdf = estimator.predict(load("sdss-to-cfhtls").translate_array(test.input_flux))
 metrics = point_metrics(pdf.median(), test.redshift)
 
 # %%
-# Left: the densities of all galaxies, one a row, in the order of their true redshift. Right: the probability integral
-# transform, the share of each density below the true redshift. It would be flat if densities were right; a heap in the
-# middle says that they are too wide, two at the ends that they are too narrow.
+# Left: the densities of all galaxies, one per row, sorted by true redshift. Right: the probability integral transform,
+# the fraction of each density below the true redshift. It is flat for correct densities. A peak in the middle means
+# that they are too wide, peaks at both ends that they are too narrow.
 
 order = np.argsort(test.redshift)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), width_ratios=(1.4, 1))

@@ -1,10 +1,10 @@
 """
-Populations that nobody labelled
-================================
+Populations without labels
+==========================
 
-The scales that the flow learned for the gradients tell a smooth red galaxy from a blue one with star-forming knots.
-`~astro_galtrans.evaluation.populations` finds the two heaps without a label, a colour or a redshift; see
-:ref:`populations` for how well.
+The scales that the flow learns for the gradients distinguish a smooth red galaxy from a blue one with star-forming
+knots. `~astro_galtrans.evaluation.populations` finds the two populations without a label, a color or a redshift. See
+:ref:`populations` for the accuracy.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,7 @@ found = populations(load("sdss-to-cfhtls"), pairs)
 found
 
 # %%
-# The labels of the simulation are looked at only now.
+# The labels of the simulation are used only in this figure.
 
 score, population = np.asarray(found.table["score"]), np.asarray(found.table["population"])
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
@@ -31,5 +31,5 @@ for which, color in ((0, "tab:blue"), (1, "tab:red")):
 left.set(xlabel="score", ylabel="galaxies")
 left.legend(loc="upper left")
 left.set_ylim(0, 1.35 * left.get_ylim()[1])
-right.set(xlabel="score", ylabel="share of the bulge in the light")
+right.set(xlabel="score", ylabel="bulge fraction")
 plt.show()

@@ -1,9 +1,9 @@
 """
-What a translation gets wrong, in units of the noise
-====================================================
+Errors of a translation in units of the noise
+=============================================
 
-Simulated galaxies have a noiseless truth, so that the error of a translation can be seen pixel by pixel. It is divided
-by the noise of a CFHTLS image: an error of 1 is one that a single real image could not show.
+Simulated galaxies have a noiseless truth, so the error of each translated pixel is known. It is divided by the noise of
+a CFHTLS image: a single real image cannot show an error of 1.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ truth, real = pairs.target_truth[rows], pairs.target_flux[rows]
 noise = 1 / np.sqrt(pairs.target_weight[rows])
 
 # %%
-# In the r band. The image "CFHTLS" is one with noise, as it would be observed.
+# Images in the r band. The image "CFHTLS" includes noise, as in an observation.
 
 band = translate.target_survey.band_names.index("r")
 figure, axes = plt.subplots(3, 4, figsize=(10, 7.4))
@@ -37,8 +37,9 @@ for ax in axes.flat:
 plt.show()
 
 # %%
-# Where SDSS blurs what CFHTLS resolves, at knots and in the very centre, the error is many times the noise, and over
-# the whole disc of a bright galaxy it can be seen: the noise of CFHTLS is small. On the sky it is far below the noise.
+# At knots and at the very center, where SDSS blurs what CFHTLS resolves, the error is many times the noise. It is
+# visible over the whole disk of a bright galaxy, since the noise of CFHTLS is small. On the sky it is far below the
+# noise.
 
 for name, k in zip("ugriz", range(5)):
     chi = (translated[:, k] - truth[:, k]) / noise[:, k]

@@ -1,9 +1,10 @@
 """
-The gradient space: a galaxy as its SED gradients
-=================================================
+SED gradients of a galaxy
+=========================
 
-The objective of the package is stated in gradients of the logarithm of the flux: along x, along y, and across the
-passbands. Those along x and y are the light profile, whatever the brightness; that across the passbands is the colour.
+The gradient objectives use gradients of the logarithm of the flux, along x, along y, and across the bands. The
+gradients along x and y describe the light profile, independent of the brightness. The gradient across bands is the
+color.
 """
 
 import matplotlib.pyplot as plt
@@ -14,12 +15,12 @@ from astro_galtrans.gradients import match_psf, sed_gradients
 from astro_galtrans.simulation import simulate_pairs
 
 galaxy = simulate_pairs(14, input_survey="SDSS", target_survey="CFHTLS", seed=2)[13].target
-gradients = sed_gradients(match_psf(galaxy))  # one PSF for all bands, or the seeing would make colours
+gradients = sed_gradients(match_psf(galaxy))  # otherwise the seeing changes the colors
 gradients
 
 # %%
-# Pixels fade as the signal-to-noise in r falls: where there is only sky, gradients are noise, which the softening of
-# the logarithm keeps finite. Knots stand out in all three maps; the disc is bluer than the bulge.
+# Pixels fade with the signal-to-noise in r. On the sky the gradients are noise, and the softened logarithm keeps them
+# finite. Knots are visible in all three maps; the disk is bluer than the bulge.
 
 band, edge = galaxy.bands.index("r"), galaxy.bands.index("g")
 maps = (

@@ -2,9 +2,8 @@
 One galaxy, six surveys
 =======================
 
-The galaxies of a seed are the same whichever surveys look at them. Here is one spiral on the pixels, through the
-filters, with the seeing and with the noise of six built-in surveys, and of a description of your own if you add it
-(:ref:`add-a-survey`).
+A seed gives the same galaxies in any survey. The figure shows one simulated spiral with the pixels, filters, seeing and
+noise of six built-in surveys. You can add your own survey (:ref:`add-a-survey`).
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +17,7 @@ names = ["SDSS", "Pan-STARRS", "DES", "CFHTLS", "HSC", "Euclid VIS"]
 set(names) <= set(available_surveys())
 
 # %%
-# Stamps are 14 arcsec wide, whatever that is in pixels. Euclid VIS has one broad band and gives a grey image.
+# Stamps are 14 arcsec wide in all surveys. Euclid VIS has one broad band and gives a gray image.
 
 figure, axes = plt.subplots(2, 3, figsize=(9, 6.6))
 for ax, name in zip(axes.flat, names):
@@ -27,11 +26,11 @@ for ax, name in zip(axes.flat, names):
     cube = simulate_pairs(6, input_survey=survey, target_survey="SDSS", seed=2, input_size=size)[5].input
     flux = cube.to_unit("uJy").data / cube.pixel_scale.to_value("arcsec")**2
     if len(cube.bands) == 1:
-        picture = make_lupton_rgb(flux[0], flux[0], flux[0], stretch=5, Q=8)
+        image = make_lupton_rgb(flux[0], flux[0], flux[0], stretch=5, Q=8)
     else:
         g, r, i = (flux[cube.bands.index(band)] for band in "gri")
-        picture = make_lupton_rgb(0.75 * i, r, 1.6 * g, stretch=5, Q=8)
-    ax.imshow(picture)
+        image = make_lupton_rgb(0.75 * i, r, 1.6 * g, stretch=5, Q=8)
+    ax.imshow(image)
     ax.set(xticks=[], yticks=[], title=name)
     seeing = np.median([band.psf_fwhm.to_value("arcsec") for band in survey])
     pixel = survey.pixel_scale.to_value("arcsec")

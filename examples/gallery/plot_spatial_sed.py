@@ -2,9 +2,9 @@
 Spectral energy distributions across a galaxy
 =============================================
 
-A cube of five bands is a spectrograph of five pixels at every place. `~astro_galtrans.gradients.sed_spectrum` sums
-any region of it into a `specutils.Spectrum`: rings here. Beside the galaxy as a whole
-the bulge is red and the disc blue, in the CFHTLS image and, to some per cent, in the translation.
+A cube of five bands is a spectrograph of five pixels at every position. `~astro_galtrans.gradients.sed_spectrum` sums
+any region of it into a `specutils.Spectrum`; here the regions are rings. Relative to the whole galaxy the bulge is red
+and the disk blue, in the simulated CFHTLS image and, within a few per cent, in the translation.
 """
 
 import matplotlib.pyplot as plt
@@ -20,15 +20,15 @@ edges = [0, 1, 2, 4, 8]
 
 
 def rings(cube):
-    """Boolean maps of rings about the centre."""
+    """Return boolean maps of rings around the center."""
     y, x = np.indices(cube.shape[1:]) - (cube.shape[1] - 1) / 2
     radius = np.hypot(x, y) * cube.pixel_scale.to_value("arcsec")
     return [(radius >= low) & (radius < high) for low, high in zip(edges, edges[1:])]
 
 
 # %%
-# Flux densities are divided by those of the whole galaxy and normalised at r. The points are the CFHTLS image, with
-# errors that are mostly smaller than they are.
+# Flux densities are divided by those of the whole galaxy and normalized at r. The points are the CFHTLS image; most
+# error bars are smaller than the points.
 
 figure, ax = plt.subplots(figsize=(7.5, 4.6))
 colors = plt.get_cmap("plasma")(np.linspace(0.05, 0.85, len(edges) - 1))
@@ -47,5 +47,5 @@ for color, low, high, ring in zip(colors, edges, edges[1:], rings(translated)):
             ax.errorbar(wavelength, ratio / ratio[at_r], error, color=color, **style)
 ax.axhline(1, color="0.6", lw=0.8, zorder=0)
 ax.set(xlabel="effective wavelength (micron)", ylabel=r"$f_\nu$ over that of the galaxy, 1 at r")
-ax.legend(title="distance from the centre\nline: translated, points: CFHTLS", ncols=2)
+ax.legend(title="distance from the center\nline: translated, points: CFHTLS", ncols=2)
 plt.show()

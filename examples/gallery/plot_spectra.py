@@ -1,10 +1,9 @@
 """
-Spectra in the order of redshift
-================================
+Spectra sorted by redshift
+==========================
 
-Simulated galaxies can have a spectrum as a fibre of SDSS takes it. Sorted by redshift they make one picture in which
-the 4000 Angstrom break wanders to the red: what a redshift is read from, and what a translator with
-``conditioning="spectrum"`` is told beside the image (:ref:`spectra`).
+Simulated galaxies can have a spectrum like that of an SDSS fiber. Sorted by redshift, the 4000 Angstrom break moves to
+the red. A translator with ``conditioning="spectrum"`` is conditioned on such spectra (:ref:`spectra`).
 """
 
 import matplotlib.pyplot as plt
@@ -22,10 +21,10 @@ order = chosen[np.argsort(pairs.redshift[chosen])]
 # Each spectrum of an early type is divided by its median.
 
 inside = (wavelength > 3850) & (wavelength < 9150)
-picture = flux[order][:, inside]
-picture = picture / np.nanmedian(picture, axis=1, keepdims=True)
+image = flux[order][:, inside]
+image = image / np.nanmedian(image, axis=1, keepdims=True)
 figure, ax = plt.subplots(figsize=(8.5, 5))
-shown = ax.pcolormesh(wavelength[inside], np.arange(order.size), picture, cmap="inferno", vmin=0.2, vmax=1.4)
+shown = ax.pcolormesh(wavelength[inside], np.arange(order.size), image, cmap="inferno", vmin=0.2, vmax=1.4)
 ax.plot(4000 * (1 + pairs.redshift[order]), np.arange(order.size), color="cyan", lw=1, ls=":")
 ax.text(4000 * (1 + pairs.redshift[order[-1]]), order.size + 2, "4000 Angstrom", color="teal", ha="center", fontsize=9)
 ticks = np.searchsorted(pairs.redshift[order], [0.05, 0.1, 0.15, 0.2, 0.25, 0.3])

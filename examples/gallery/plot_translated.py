@@ -1,9 +1,9 @@
 """
-SDSS galaxies as CFHTLS would see them
-======================================
+Translate SDSS galaxies to CFHTLS
+=================================
 
-Five simulated galaxies: the SDSS image, what the shipped translator makes of it, and the CFHTLS image of the very same
-galaxy. Each column has one stretch in surface brightness, so that what differs is in the images and not in the display.
+Five simulated galaxies: the SDSS image, its translation with the shipped translator, and the CFHTLS image of the same
+galaxy. Each column has one stretch in surface brightness, so differences are in the images and not in the display.
 """
 
 import matplotlib.pyplot as plt
@@ -18,14 +18,14 @@ translate = load("sdss-to-cfhtls")
 
 
 def planes(cube):
-    """Surface brightness in i, r and g, microjansky per square arcsecond."""
+    """Return the surface brightness in i, r and g in microjansky per square arcsecond."""
     g, r, i = cube.select_bands("gri").to_unit("uJy").data / cube.pixel_scale.to_value("arcsec")**2
     return 0.75 * i, r, 1.6 * g
 
 
 # %%
-# A pair is an input and a target image, each a cube of bands with its unit, WCS and noise. The translator is called
-# with the one and gives an image of the kind of the other.
+# A pair is an input image and a target image, each a cube of bands with unit, WCS and noise. The translator takes the
+# input image and returns an image like the target image.
 
 figure, axes = plt.subplots(3, 5, figsize=(12, 7.6))
 for column, which in zip(axes.T, (11, 24, 18, 26, 57)):
@@ -44,5 +44,5 @@ for ax, name in zip(axes[:, 0], ("SDSS", "translated to CFHTLS", "CFHTLS")):
 plt.show()
 
 # %%
-# The translation is sharper than the SDSS image and has hardly any noise: it is what CFHTLS would most likely have
-# seen. Knots below the seeing of SDSS are not in it, because they are not in the SDSS image.
+# The translation is sharper than the SDSS image and almost noiseless: it is the most likely CFHTLS image. It has no
+# knots below the seeing of SDSS, since the SDSS image does not show them.

@@ -1,10 +1,9 @@
 """
-How sure a translation is of each pixel
-=======================================
+Uncertainty of each pixel
+=========================
 
-A translated image carries a standard deviation for each pixel, learned on the training pairs: how far the translation
-is from an image without noise. It is small on the sky and large where the galaxy has structure below the seeing of
-SDSS.
+A translated image has a standard deviation for each pixel, learned on the training pairs: the expected difference from
+a noiseless image. It is small on the sky, and large where the galaxy has structure below the seeing of SDSS.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +19,7 @@ band = cube.bands.index("r")
 flux, sigma = cube.data[band], cube.uncertainty.array[band]
 
 # %%
-# The axes are on the sky: the WCS of the translation is that of the target's pixels, at the same place.
+# The axes are sky coordinates: the WCS of the translation has the target's pixels at the same position.
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), subplot_kw={"projection": cube.wcs})
 panels = (
@@ -39,9 +38,9 @@ for ax, (image, cmap, title, label, low, high) in zip(axes, panels):
 plt.show()
 
 # %%
-# Were the errors Gaussian and the uncertainty exact, 68 % of the pixels would be within one standard deviation. As far
-# from the galaxy as the stamps of the training reach, 16 pixels of SDSS or 6.3 arcsec, it comes near that, whatever the
-# size of the stamp. Beyond it does not: the errors on the sky are small there, but larger than stated.
+# With Gaussian errors and an exact uncertainty, 68 % of the pixels are within one standard deviation. The fraction is
+# close to it within the size of the training stamps (16 SDSS pixels or 6.3 arcsec from the center), for any stamp size.
+# Farther out the errors on the sky are small, but larger than stated.
 
 for size in (32, 64):
     others = simulate_pairs(40, input_survey="SDSS", target_survey="CFHTLS", seed=6, truth=True, input_size=size)
@@ -55,5 +54,5 @@ for size in (32, 64):
         print(f"{size} pixels, {where} 6.3 arcsec:", *shares)
 
 # %%
-# Errors of neighbouring pixels go together: the error of a sum over pixels is larger than this map says for
-# independent ones.
+# Errors of neighboring pixels are correlated: the error of a sum over pixels is larger than for independent pixels with
+# this uncertainty.

@@ -111,5 +111,5 @@ fits.info(Path(folder.name) / "galaxy-as-cfhtls.fits")
 # Not as a measurement. The translator was trained on simulated galaxies, and its card says how accurate it was on them
 # and where it is not to be trusted; :ref:`trust` says how to find out for your own data.
 
-print("\n".join(translator.provenance["card"].split("**Do not trust it**")[1].strip().splitlines()[:4]))
+print("\n".join(translator.provenance["card"].split("**Limitations**")[1].strip().splitlines()[:4]))
 folder.cleanup()

@@ -59,7 +59,7 @@ def test_each_kind(run, work, conditioned_translator):
 
 def test_the_card_of_a_shipped_translator(run):
     text = "\n".join(run("info", "sdss-to-cfhtls")[1])
-    assert "Trained on 19,000 simulated galaxies" in text and "Do not trust it" in text
+    assert "Trained on 19,000 simulated galaxies" in text and "Limitations" in text
     assert "**" not in text and "====" not in text
 
 

@@ -105,7 +105,7 @@ def test_translators(small_translator, conditioned_translator):
     found = shown(small_translator)
     assert small_translator.hash[:16] in found.text and "the image alone" in found.text
     assert "the image and the redshift, of each galaxy" in shown(conditioned_translator).text
-    assert "Do not trust it" in shown(load("sdss-to-cfhtls")).text
+    assert "Limitations" in shown(load("sdss-to-cfhtls")).text
     odd = load("sdss-to-cfhtls")
     odd.name, odd.provenance = NASTY, {"card": NASTY}
     assert NASTY in shown(odd).text

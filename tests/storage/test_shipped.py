@@ -69,7 +69,7 @@ def test_card_and_file_are_of_one_run(name):
     assert translator.provenance["card"] == card
     assert translator.hash[:16] in card
     assert card.splitlines()[0] == shipped_translators()[name]
-    for needed in ("**Trained on**", "**Measured**", "**Do not trust it**", "fainter", "PSF", "neighbour", "stars",
+    for needed in ("**Trained on**", "**Measured**", "**Limitations**", "fainter", "PSF", "neighbor", "stars",
                    "mergers", translator.provenance["command"]):
         assert needed in card
     assert max(map(len, card.splitlines())) <= 120
