@@ -207,7 +207,7 @@ def test_curves_have_the_expected_mean_wavelengths(name, unit, scale, zero_point
 
 
 # 5 sigma, point source: Ivezic et al. (2019), coadded; abstract of Scaramella et al. (2022); table 1 of ROTAC (2025,
-# arXiv:2505.10574), medium tier; abstract of Chambers et al. (2016); SkyMapper: single epoch, on the page of the survey;
+# arXiv:2505.10574), medium tier; abstract of Chambers et al. (2016); SkyMapper: single epoch, page of the survey;
 # DECaLS: datalab.noirlab.edu/ls/decals.php, and DELVE DR2 in i (Drlica-Wagner et al. 2022).
 @pytest.mark.parametrize(("name", "depth"), [
     ("LSST", (26.1, 27.4, 27.5, 26.8, 26.1, 24.9)), ("Euclid NISP", (24.5, 24.5, 24.5)), ("Euclid VIS", (26.2,)),
