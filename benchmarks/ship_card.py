@@ -224,9 +224,9 @@ def _limits(population):
             The simulation has no stars, quasars or other active nuclei, mergers, strong emission lines, dust lanes,
             spiral arms or bars. Such images are translated without a warning."""),
         _item("""
-            The tables cover small changes of the PSF, the stamp size and the center, and one neighbor. Errors beyond
-            them are unknown. The network does not know the PSF, and a real PSF is neither round nor a Moffat profile."""),
-        _item("""
+            The tables cover small changes of the PSF, the stamp size and the center, and one neighbor. Errors
+            beyond them are unknown. The network does not know the PSF, and a real PSF is neither round nor a
+            Moffat profile."""), _item("""
             The image and its uncertainty are not reliable where the noise is not that of a typical SDSS image, as in
             co-added or resampled images."""),
         _item("""
