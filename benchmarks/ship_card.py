@@ -226,7 +226,8 @@ def _limits(population):
         _item("""
             The tables cover small changes of the PSF, the stamp size and the center, and one neighbor. Errors
             beyond them are unknown. The network does not know the PSF, and a real PSF is neither round nor a
-            Moffat profile."""), _item("""
+            Moffat profile."""),
+        _item("""
             The image and its uncertainty are not reliable where the noise is not that of a typical SDSS image, as in
             co-added or resampled images."""),
         _item("""
