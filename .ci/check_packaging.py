@@ -11,8 +11,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-IN_SDIST = ("LICENSE.rst", "README.rst", "CHANGES.rst", "CITATION.cff", "pyproject.toml", "tox.ini", "conftest.py",
-            "tests/test_floors.py", "docs/conf.py", "docs/index.rst", "astro_galtrans/py.typed")
+IN_SDIST = ("LICENSE.rst", "README.rst", "CHANGES.rst", "CITATION.cff", "CONTRIBUTING.rst", "CODE_OF_CONDUCT.rst",
+            "pyproject.toml", "setup.cfg", "tox.ini", "conftest.py", "tests/test_floors.py",
+            "docs/conf.py", "docs/index.rst", "astro_galtrans/py.typed")
 IN_WHEEL = ("astro_galtrans/py.typed", "astro_galtrans/data/sdss-to-cfhtls.asdf",
             "astro_galtrans/surveys/descriptions/kids.yaml",
             "astro_galtrans/storage/resources/manifests/galtrans-1.0.0.yaml")

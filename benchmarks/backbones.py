@@ -30,7 +30,6 @@ from training_rate import machine, make_pairs, synchronize
 from astro_galtrans.backbones import available_backbones
 from astro_galtrans.backbones.blocks import pad_to_multiple
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._build import build_module
 
 log = logging.getLogger("backbones")
 
@@ -98,7 +97,9 @@ def compare(backbone, size, options):
     device = torch.device(options.device)
     pairs = make_pairs(options.batch_size, options.size)
     with torch.random.fork_rng(devices=[]):
-        network = build_module(pairs, TrainConfig(backbone=backbone, size=size), 10, {}).network.to(device)
+        # The learning rate keeps the weights as they are.
+        config = TrainConfig(backbone=backbone, size=size, epochs=1, learning_rate=0.0)
+        network = fit(pairs, config, device="cpu").translator.network.train().requires_grad_(True).to(device)
         flux, target = (torch.from_numpy(getattr(pairs, name)).to(device) for name in ("input_flux", "target_flux"))
         noisy = network.draw_noisy(flux, target, torch.Generator().manual_seed(1)) if network.generative else None
         planes = torch.asinh(flux / (2 * network.input_noise)).contiguous(memory_format=torch.channels_last)

@@ -32,7 +32,6 @@ from astro_galtrans.backbones.swin import Swin
 from astro_galtrans.backbones.unet import UNet
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._build import build_module
 
 log = logging.getLogger("behaviour")
 _APERTURE = 12  # target pixels, 2.2 arcsec: holds most of a galaxy and little of the sky
@@ -255,9 +254,9 @@ def memory(options):
     rows = []
     for backbone in [name for name in available_backbones() if "-blind" not in name]:
         for size in ("tiny", "base"):
-            with torch.random.fork_rng(devices=[]):
-                config = TrainConfig(backbone=backbone, objective="conventional", size=size)
-                network = build_module(pairs, config, 1, {}).network
+            # The learning rate keeps the weights as they are.
+            config = TrainConfig(backbone=backbone, objective="conventional", size=size, epochs=1, learning_rate=0.0)
+            network = fit(pairs, config, device="cpu").translator.network.train().requires_grad_(True)
             rows.append({"backbone": backbone, "size": size,
                          "parameters": sum(p.numel() for p in network.parameters()), "kept": kept(network, pairs)})
     return rows

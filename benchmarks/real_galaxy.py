@@ -19,17 +19,15 @@ import astropy.units as u  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 from astropy.coordinates import SkyCoord  # noqa: E402
+from matplotlib.cm import ScalarMappable  # noqa: E402
+from matplotlib.colors import Normalize  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from PIL import Image  # noqa: E402
 from photutils.aperture import CircularAperture  # noqa: E402
+from pictures import color_picture  # noqa: E402
 
-from astro_galtrans.evaluation._rgb import rgb_image  # noqa: E402
 from astro_galtrans.gradients import (  # noqa: E402
     color_gradient_profile, color_map, match_psf, sed_gradients, sed_spectrum,
-)
-from astro_galtrans.gradients._flux import flux_arrays  # noqa: E402
-from astro_galtrans.gradients._panels import (  # noqa: E402
-    STYLE, color_panel, gradient_panel, profile_panel, sky_axes,
 )
 from astro_galtrans.images import read_cube  # noqa: E402
 
@@ -40,6 +38,7 @@ RADII = [0, 0.6, 1.2, 1.8, 2.4, 3.0, 3.6, 4.2] * u.arcsec
 # Name, offset from the middle in pixels (x, y), radius in arcsec and colour in the figure.
 REGIONS = (("nucleus", (7, 6), 1.5, "#d6604d"), ("northern arm", (5.5, -40.5), 3.0, "#2166ac"),
            ("southern arm", (-20.5, 40.5), 3.0, "#41ab5d"))
+STYLE = {"font.size": 8, "axes.titlesize": 9, "image.origin": "lower", "image.interpolation": "nearest"}
 
 
 def apertures(cube):
@@ -50,9 +49,58 @@ def apertures(cube):
             for name, offset, radius, color in REGIONS}
 
 
+def sky_axes(figure, cell, wcs, title):
+    """Axes of an image; they show no coordinates."""
+    axes = figure.add_subplot(cell, projection=wcs)
+    axes.set(title=title, facecolor="0.93")
+    for coordinate in axes.coords:
+        coordinate.set_ticks(number=3)
+        coordinate.set_ticklabel_visible(False)
+        coordinate.set_axislabel("")
+    return axes
+
+
+def draw_gradient(figure, cell, gradient, index, title, label):
+    """One gradient; it fades where its uncertainty is as large as the largest values."""
+    values = np.where(gradient.mask[index], np.nan, gradient.data[index])
+    sigma = gradient.uncertainty.array[index]
+    known = np.isfinite(values) & (sigma < 0.3 * np.nanpercentile(sigma, 99))
+    limit = np.percentile(np.abs(values[known]), 99)
+    colors = ScalarMappable(Normalize(-limit, limit), "RdBu_r")
+    axes = sky_axes(figure, cell, gradient.wcs, title)
+    axes.imshow(values, cmap=colors.cmap, norm=colors.norm, alpha=np.nan_to_num(1 / (1 + (2 * sigma / limit)**2)))
+    figure.colorbar(colors, ax=axes, label=label, shrink=0.85)
+
+
+def draw_color(figure, cell, colors):
+    values = np.where(colors.mask, np.nan, colors.data)
+    low, high = np.nanpercentile(values, (2, 98))
+    axes = sky_axes(figure, cell, colors.wcs, "g - r")
+    drawn = axes.imshow(values, cmap="Spectral_r", vmin=low, vmax=high)
+    figure.colorbar(drawn, ax=axes, label="g - r (mag)", shrink=0.85)
+
+
+def draw_profile(figure, cell, table):
+    """Color against radius with its slope, a straight line in the logarithm of the radius."""
+    axes = figure.add_subplot(cell)
+    radius, color, error = table["radius"].value, table["color"].value, table["color_err"].value
+    width = radius - table["radius_in"].value, table["radius_out"].value - radius
+    axes.errorbar(radius, color, error, width, fmt="o", ms=3, lw=1, color="#2a313b")
+    slope = table.meta["slope"].value
+    level = np.average(color - slope * np.log10(radius), weights=error**-2)
+    axes.plot(radius, level + slope * np.log10(radius), color="#d55e00", lw=1,
+              label=f"{slope:.3f} $\\pm$ {table.meta['slope_err'].value:.3f} mag / dex")
+    axes.legend(frameon=False, handlelength=1)
+    axes.margins(y=0.2)
+    axes.set(xscale="log", xlabel="radius (arcsec)", ylabel="g - r (mag)",
+             title="g - r in annuli around the nucleus", xticks=[0.5, 1, 2, 4])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+
+
 def draw_image(figure, cell, cube):
-    axes = sky_axes(figure, cell, cube.wcs, "g, r, i", False)
-    axes.imshow(rgb_image(cube.data, cube.survey, 0.5), origin="lower")
+    axes = sky_axes(figure, cell, cube.wcs, "g, r, i")
+    axes.imshow(color_picture(cube.data, cube.survey, 0.5))
     for aperture, color in apertures(cube).values():
         aperture.plot(ax=axes, color=color, lw=1.2)
     length = 10 / cube.pixel_scale.to_value(u.arcsec)
@@ -89,25 +137,24 @@ def draw(cube):
     """The figure."""
     matched = match_psf(cube)
     table = color_gradient_profile(cube, ("g", "r"), center=NUCLEUS, radii=RADII)
-    arrays, gradients = flux_arrays(cube, None), sed_gradients(cube)
+    gradients = sed_gradients(cube)
     for row in table:
         log.info("%.2f arcsec: g - r = %.3f +- %.3f", row["radius"].to_value(u.arcsec), row["color"].to_value(u.mag),
                  row["color_err"].to_value(u.mag))
     log.info("slope %s +- %s", table.meta["slope"], table.meta["slope_err"])
-    band = arrays.cube.bands.index("r")
+    band = cube.bands.index("r")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12.4, 5.8), layout="constrained")
         upper, lower = figure.add_gridspec(2, 1)
         upper, lower = upper.subgridspec(1, 4), lower.subgridspec(1, 4)
         draw_image(figure, upper[0], cube)
-        gradient_panel(figure, upper[1], gradients.x, band, "r: along x", "d ln f / dx (arcsec$^{-1}$)", False)
-        gradient_panel(figure, upper[2], gradients.y, band, "r: along y", "d ln f / dy (arcsec$^{-1}$)", False)
-        gradient_panel(figure, upper[3], sed_gradients(matched).passband, band - 1, "g to r",
-                       r"d ln f$_\nu$ / d ln $\lambda$", False)
-        color_panel(figure, lower[0], color_map(cube, ("g", "r")), ("g", "r"))
+        draw_gradient(figure, upper[1], gradients.x, band, "r: along x", "d ln f / dx (arcsec$^{-1}$)")
+        draw_gradient(figure, upper[2], gradients.y, band, "r: along y", "d ln f / dy (arcsec$^{-1}$)")
+        draw_gradient(figure, upper[3], sed_gradients(matched).passband, band - 1, "g to r",
+                      r"d ln f$_\nu$ / d ln $\lambda$")
+        draw_color(figure, lower[0], color_map(cube, ("g", "r")))
         draw_seds(figure, lower[1], matched)
-        profile_panel(figure, lower[2:], table, ("g", "r"))
-        figure.axes[-1].set(title="g - r in annuli around the nucleus", xlabel="radius (arcsec)")
+        draw_profile(figure, lower[2:], table)
     return figure
 
 

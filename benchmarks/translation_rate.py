@@ -22,9 +22,9 @@ from astro_galtrans.images import BandCube
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey, matching_size
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.translation import _translator
 
 log = logging.getLogger("translation_rate")
+LIST_BATCH = 16  # galaxies in one forward pass when a translator takes a list of images
 
 
 def make_translator(size, widths):
@@ -91,7 +91,7 @@ def main():
         "translate_array": (
             lambda: translator.translate_array(flux, batch_size=options.batch_size),
             lambda: bare(translator, tensor, options.batch_size, size)),
-        "BandCube, list": (lambda: translator(cubes), lambda: bare(translator, tensor, _translator._BATCH, size)),
+        "BandCube, list": (lambda: translator(cubes), lambda: bare(translator, tensor, LIST_BATCH, size)),
         "BandCube, one by one": (
             lambda: [translator(cube) for cube in cubes], lambda: bare(translator, tensor, 1, size)),
     }

@@ -39,8 +39,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from astropy.table import Table  # noqa: E402
+from pictures import color_picture, color_stretch  # noqa: E402
 
-from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch  # noqa: E402
 from astro_galtrans.gradients import aperture_weights, radial_fluxes  # noqa: E402
 from astro_galtrans.pairs import PairSet  # noqa: E402
 from astro_galtrans.spectra import read_spectrum, resample_spectrum  # noqa: E402
@@ -222,11 +222,11 @@ def draw(path, part, cases, made, pdfs, translator, row):
 def _draw_galaxy(figure, part, made, shown, survey, row):
     axes = figure.subplots(2, 1 + len(shown))
     flux, sigma = (part[row] for part in made["own"])
-    stretch = rgb_stretch(part["target_flux"][row], survey)
-    axes[0, 0].imshow(rgb_image(part["target_flux"][row], survey, stretch), origin="lower")
+    stretch = color_stretch(part["target_flux"][row], survey)
+    axes[0, 0].imshow(color_picture(part["target_flux"][row], survey, stretch), origin="lower")
     axes[0, 0].set_title(f"target: r = {part['r_mag'][row]:.1f}, z = {part['redshift'][row]:.2f}", fontsize=8)
     for axis, case in zip(axes[0, 1:], shown):
-        axis.imshow(rgb_image(np.nan_to_num(made[case][0][row]), survey, stretch), origin="lower")
+        axis.imshow(color_picture(np.nan_to_num(made[case][0][row]), survey, stretch), origin="lower")
         axis.set_title(LABELS[case], fontsize=8)
     band = survey.band_names[0]  # the bluest, in which a redshift tells most
     truth = part["target_truth"][row]

@@ -18,16 +18,20 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas without a network
     "sphinx_automodapi.automodapi",
     "sphinx_automodapi.smart_resolver",
     "numpydoc",
     "pytest_doctestplus.sphinx.doctestplus",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "sphinxarg.ext",
 ]
 exclude_patterns = ["_build", "_ext", "changes", "GALLERY_HEADER.rst"]
 default_role = "obj"
 add_module_names = False
+# Quotation marks and ellipses, not dashes: -- begins an option.
+smartquotes_action = "qe"
 # The docstrings have the types, in words.
 autodoc_typehints = "none"
 

@@ -20,6 +20,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from astro_galtrans._utils.masked import NULLS, floats, is_null, split
 from astro_galtrans._utils.positions import angle_unit
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.exceptions import FileFormatError
 
 __all__ = ["matching_columns", "numbers", "open_source", "ragged", "read_table"]
@@ -492,10 +493,4 @@ def ragged(rows):
 
 
 def _module(name, format):
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = name.partition(".")[0]
-        raise ImportError(f"{package} is needed to read {format} files: python -m pip install {package}") from error
+    return optional(name, "tables", f"reading {format} files")

@@ -153,7 +153,7 @@ def fetch(url, path, *, overwrite=False, progress=False, timeout=60, attempts=3,
     attempts : int, optional
         How often to try while the archive does not answer or has an error of its own.
     get : callable, optional
-        What sends the request, as the ``get`` of a `requests.Session` that is logged in.
+        What sends the request, as the ``get`` of a ``requests.Session`` that is logged in.
 
     Returns
     -------

@@ -41,7 +41,7 @@ class ImageService:
     choose : {"exposure", "nearest"}, optional
         Which image of a band is taken where several are of the same calibration level: that of the longest exposure, or
         that whose center is nearest.
-    session : `requests.Session`, optional
+    session : requests.Session, optional
         For services that need a login.
     """
 
@@ -84,7 +84,7 @@ def download_sia(position, folder, service, *, bands=None, size=1 * u.arcmin, su
     {position}
     {folder}
     service : str or ImageService
-        One of `IMAGE_SERVICES`, the address of a service of the Simple Image Access protocol, version 2, or an
+        One of ``IMAGE_SERVICES``, the address of a service of the Simple Image Access protocol, version 2, or an
         `ImageService`, which also says which of its images to take.
     bands : str or sequence of str, optional
         The bands; all that the service has there without it.

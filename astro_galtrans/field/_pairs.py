@@ -75,7 +75,9 @@ def translate_pairs(
     pairs = pairs if isinstance(pairs, PairSet) else PairSet.open(pairs)
     _check(translator, pairs)
     if not allow_missing:
-        check_coverage(pairs.missing_bands(), pairs.input_survey.band_names, "pairs",
+        missing = pairs.missing_bands()
+        missing[missing.all(1)] = False  # galaxies without any data become masked images
+        check_coverage(missing, pairs.input_survey.band_names, "pairs",
                        "pairs.select(~pairs.missing_bands().any(1)) leaves them out")
     if any(hasattr(array, "is_within") and array.is_within(path) for array in (pairs.input_flux, pairs.target_flux)):
         raise ValueError(f"the pairs are read from {path}, their translation cannot be written over them")

@@ -1,8 +1,19 @@
 """Whether the bands of galaxy images have the data that a measurement of the galaxy needs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import astropy.units as u
 import numpy as np
 
 from astro_galtrans.exceptions import BandMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
 
 __all__ = ["check_coverage", "missing_bands"]
 
@@ -12,7 +23,7 @@ _LIMITS = ((2.0, 0.1), (4.0, 0.25))
 _MOST_NAMED = 5  # galaxies in a message
 
 
-def missing_bands(valid, pixel_scale):
+def missing_bands(valid: ArrayLike, pixel_scale: float | Quantity) -> np.ndarray:
     """Bands of which the galaxy in the middle has no data, or too little.
 
     A band is missing if more than a tenth of its pixels within 2 arcsec of the middle of the image, or more than a
@@ -31,19 +42,19 @@ def missing_bands(valid, pixel_scale):
         Shape ``(..., band)``.
     """
     valid = np.asarray(valid, dtype=bool)
-    missing = ~valid.any((-2, -1))
+    missing: np.ndarray = np.logical_not(valid.any((-2, -1)))
     if valid.all():
         return missing
-    scale = float(getattr(pixel_scale, "value", pixel_scale))
+    scale = u.Quantity(pixel_scale, u.arcsec).value
     y, x = (np.abs(np.arange(n) - 0.5 * (n - 1)) for n in valid.shape[-2:])
     radius = scale * np.hypot(y[:, None], x)
     for limit, share in _LIMITS:
         inside = radius <= max(limit, radius.min())
-        missing |= np.mean(~valid[..., inside], axis=-1) > share
+        missing = missing | (np.mean(~valid[..., inside], axis=-1) > share)
     return missing
 
 
-def check_coverage(missing, bands, name, advice):
+def check_coverage(missing: np.ndarray, bands: Sequence[str], name: str, advice: str) -> None:
     """Raise an error that names the missing bands and their galaxies.
 
     Parameters
@@ -65,7 +76,7 @@ def check_coverage(missing, bands, name, advice):
     galaxies = np.flatnonzero(missing.any(1))
     if not len(galaxies):
         return
-    found = ", ".join(band for band, lost in zip(bands, missing.any(0)) if lost)
+    found = ", ".join(bands[int(number)] for number in np.flatnonzero(missing.any(0)))
     which = ""
     if len(missing) > 1:
         shown = ", ".join(map(str, galaxies[:_MOST_NAMED])) + (", ..." if len(galaxies) > _MOST_NAMED else "")

@@ -36,6 +36,9 @@ def own_cube(file: FitsFile, part: Part, survey: Survey | None = None) -> BandCu
         raise FileFormatError(f"{file} holds one cube, in HDU {part}, not in {file.selected}")
     if not isinstance(header["GALTRANS"], int) or header["GALTRANS"] > LAYOUT:
         raise FileFormatError(f"{file} has layout version {header['GALTRANS']}, this package reads up to {LAYOUT}")
+    if header.get("NEXTEND", 0) > len(file.parts) - 1:
+        raise FileFormatError(f"{file} is not a whole FITS file: it has {len(file.parts) - 1} of its "
+                              f"{header['NEXTEND']} extensions")
     bands = tuple(name.strip() for name in header["BANDS"].split(","))
     mask, psf = find_part(file.parts, "MASK"), find_part(file.parts, "PSF")
     try:

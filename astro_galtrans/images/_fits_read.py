@@ -235,7 +235,14 @@ def _opened(label, content, selected):
             if content.startswith(magic):
                 content = unpack(content)
         with _quiet(), fits.open(io.BytesIO(content), memmap=False) as hdus:
-            return FitsFile(label, _parts(label, hdus), hdus, selected)
+            parts = _parts(label, hdus)
+            # astropy leaves out an extension whose header is cut off
+            last = hdus[-1].fileinfo()
+            start = last["datLoc"] + last["datSpan"]
+            rest = content[start:start + 8]
+            if rest and b"XTENSION".startswith(rest):
+                raise FileFormatError(f"{label} is not a whole FITS file: the header of HDU {len(hdus)} is cut off")
+            return FitsFile(label, parts, hdus, selected)
     except FileFormatError:
         raise
     except _ERRORS as error:

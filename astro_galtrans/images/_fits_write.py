@@ -43,6 +43,7 @@ def write_cube(cube, path, overwrite=False):
         _warn_of_variation(cube)
     if cube.meta:
         hdus.append(_meta_table(cube.meta))
+    hdus[0].header["NEXTEND"] = (len(hdus) - 1, "number of extensions")
     _write_atomically(hdus, path)
 
 
@@ -237,7 +238,7 @@ def _ascii(key):
 
 def encoded_meta(meta, stacklevel=5):
     """The JSON text of each value of ``meta``; a warning names what JSON cannot hold and is left out."""
-    return {key: json.dumps(value) for key, value in writable(meta, stacklevel=stacklevel).items()}
+    return {key: json.dumps(value) for key, value in writable(dict(meta), stacklevel=stacklevel).items()}
 
 
 def meta_of_table(part):

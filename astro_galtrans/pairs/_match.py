@@ -188,10 +188,10 @@ def match_pairs(
     sizes = {"input": int(input_size), "target": int(target_size or matching_size(input_size, *scales.values()))}
     bands = common_band(surveys, band)
     wider = max(survey[bands[side]].psf_fwhm for side, survey in surveys.items())
-    angles = [u.Quantity(angle).to_value(u.arcsec) for angle in (
-        search_radius, max_offset, wider / 2 if max_residual is None else max_residual)]
-    choices = Choices(sizes, bands, bool(correct_astrometry), *angles, resample, background, neighbours,
-                      float(min_snr), float(min_coverage), tuple(drop))
+    search, offset, residual = (u.Quantity(angle).to_value(u.arcsec) for angle in (
+        search_radius, max_offset, wider / 2 if max_residual is None else max_residual))
+    choices = Choices(sizes, bands, bool(correct_astrometry), search, offset, residual, resample, background,
+                      neighbours, float(min_snr), float(min_coverage), tuple(drop))
     run = Run(sources, images, rows, tiles, surveys, choices)
     sides = {f"{side}_{kind}": (side, psf_side(surveys[side]) if kind == "psf" else sizes[side])
              for side in SIDES for kind in ("flux", "weight", "psf")}
@@ -204,7 +204,7 @@ def match_pairs(
         lost = vstack([lost, _dropped(sources, dropped)])
         fields = _fields(sink.fields)
         if kept is None:
-            if path is not None:
+            if isinstance(sink, DiskSink):
                 sink.discard()
             return _refused(sources, lost, path)
         for side in SIDES:
@@ -214,7 +214,7 @@ def match_pairs(
         parts = {"ids": sources.ids[kept["row"]], "catalog": catalog, **{
             name: None if column is None else column[kept["row"]]
             for name, column in (("redshift", sources.redshift), ("redshift_error", sources.redshift_error))}}
-        if path is None:
+        if isinstance(sink, MemorySink):
             pairs = PairSet(sink.arrays(), **parts, input_survey=surveys["input"], target_survey=surveys["target"])
         else:
             sink.shorten()

@@ -90,11 +90,11 @@ def judge_redshifts(
     used = np.flatnonzero(known & valid)
     pdf, redshift = (pdf if len(used) == len(pdf) else pdf.select(used)), redshift[used]
     estimates = {name: as_numpy(getattr(pdf, name)()).astype(float) for name in ESTIMATES}
-    chosen = z_phot
-    if not (isinstance(z_phot, str) and z_phot in ESTIMATES):
-        if isinstance(z_phot, str):
+    chosen: str = z_phot if isinstance(z_phot, str) else "z_phot"
+    if isinstance(z_phot, str):
+        if z_phot not in ESTIMATES:
             raise ValueError(f"z_phot must be among {', '.join(ESTIMATES)}, or values, got {z_phot!r}")
-        chosen = "z_phot"
+    else:
         estimates = {chosen: _column(z_phot, counts["n_galaxies"], "z_phot")[used], **estimates}
     counts["n_without_z_phot"] = int((~np.isfinite(estimates[chosen])).sum())
     settings = {"n_bootstrap": int(n_bootstrap), "confidence": confidence if n_bootstrap else None, "seed": seed}

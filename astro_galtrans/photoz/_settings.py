@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ _FRACTION = ("ema_decay", "dropout", "warmup", "validation_fraction")
 _CHOICES = {"output": ("bins", "density"), "schedule": ("cosine", "plateau")}
 
 
+@dataclass(frozen=True)
 class CheckedSettings:
     """Base of a frozen dataclass of settings, which are checked by their names and the types of their defaults."""
 
@@ -33,12 +34,13 @@ class CheckedSettings:
                 self._name(field.name)
             elif field.name in self._least and getattr(self, field.name) is not None:
                 self._whole(field.name, self._least[field.name])
-        if self.grid is not None:
-            grid = whole(self.grid, "grid").astype(float)
+        settings = vars(self)
+        if settings["grid"] is not None:
+            grid = whole(settings["grid"], "grid").astype(float)
             if grid.ndim != 1 or grid.size < 8 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
                 raise ValueError(f"grid must be at least 8 finite increasing redshifts, got shape {grid.shape}")
             object.__setattr__(self, "grid", tuple(grid.tolist()))
-        if self.schedule == "plateau" and self.patience is None:
+        if settings["schedule"] == "plateau" and settings["patience"] is None:
             raise ValueError("schedule='plateau' needs patience, the epochs without a better validation loss")
 
     def _flag(self, name):
@@ -90,5 +92,5 @@ class CheckedSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain Python values, a dict."""
         settings = asdict(self)
-        settings["grid"] = None if self.grid is None else list(self.grid)
+        settings["grid"] = None if settings["grid"] is None else list(settings["grid"])
         return settings

@@ -94,7 +94,7 @@ def read_pdf_table(
     if len(redshifts) not in (density.shape[1], density.shape[1] + 1):
         raise ValueError(f"grid has {len(redshifts)} redshifts, {chosen} of {opened.name} {density.shape[1]} values a "
                          "galaxy: they must be as many, or one less where the grid is the edges of bins")
-    known = "linear" if len(redshifts) == density.shape[1] else "constant"
+    known: Literal["linear", "constant"] = "linear" if len(redshifts) == density.shape[1] else "constant"
     if interpolation not in (None, known):
         raise ValueError(f"interpolation must be {known!r} for {len(redshifts)} redshifts and {density.shape[1]} "
                          f"values, got {interpolation!r}")
@@ -133,7 +133,7 @@ def _density(opened, name):
         values = np.stack([numbers(opened.column(column), column) for column in matching], axis=-1)
     else:
         values = _column(opened, name)
-        if getattr(values, "dtype", None) == object:
+        if getattr(values, "dtype", None) == np.dtype("O"):
             values = ragged(list(values))
         values = numbers(values, name)
     if values.ndim != 2 or not values.shape[1]:

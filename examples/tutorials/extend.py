@@ -2,18 +2,18 @@
 Add a backbone and an objective
 ===============================
 
-A network of your own in thirty lines, and a loss of your own in fewer; trained, stored and read like those that come
-with the package. This page is for those who write PyTorch.
+Add your own network and your own loss. They are trained, stored and read like those of the package. This page is for
+PyTorch users.
 """
 
 # %%
 # A backbone
 # ----------
 #
-# A `~astro_galtrans.backbones.Backbone` gets the softened log flux of the input bands (``planes``), the input
-# resampled to the target grid (``hints``) and the size of that grid, and gives feature maps on the target grid and
-# one vector a galaxy. Everything around it, the normalisation, the residual path, the head that makes flux of
-# features, the photometry and the uncertainty, is the same for all backbones and none of its business.
+# A `~astro_galtrans.backbones.Backbone` receives the softened log flux of the input bands (``planes``), the input
+# resampled to the target grid (``hints``) and the size of that grid. It returns feature maps on the target grid and one
+# vector per galaxy. Everything else is the same for all backbones: normalization, residual path, the head that turns
+# features into flux, photometry and uncertainty.
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ from astro_galtrans.training import TrainConfig, fit
 
 @register_backbone("dilated")
 class Dilated(Backbone):
-    """Convolutions of growing dilation: a wide view without a pyramid.
+    """Convolutions with growing dilation: a wide field of view without downsampling.
 
     Parameters
     ----------
@@ -59,21 +59,20 @@ class Dilated(Backbone):
 available_backbones()
 
 # %%
-# `~astro_galtrans.backbones.Painter` takes maps from one grid to the other, whatever the ratio of the pixels. Options
-# of the constructor are options of ``TrainConfig(backbone_options=...)``; their defaults for a CPU and a GPU stand in
-# ``sizes``.
+# `~astro_galtrans.backbones.Painter` resamples maps from one grid to the other for any pixel ratio. Options of the
+# constructor are options of ``TrainConfig(backbone_options=...)``; ``sizes`` has their defaults for a CPU and a GPU.
 #
 # An objective
 # ------------
 #
-# An `~astro_galtrans.objectives.Objective` gets the prediction and the target images and gives a scalar loss and a
-# dict of numbers to log. ``output`` says in which space the network predicts, ``residual`` whether it adds to the
+# An `~astro_galtrans.objectives.Objective` receives the prediction and the target images and returns a scalar loss and
+# a dict of numbers to log. ``output`` states in which space the network predicts, ``residual`` whether it adds to the
 # resampled input.
 
 
 @register_objective("absolute")
 class AbsoluteObjective(Objective):
-    """Mean absolute error in units of the sky noise, which a few bright pixels do not rule."""
+    """Mean absolute error in units of the sky noise, softened so that bright pixels do not dominate."""
 
     output, residual = "log", True
 
@@ -102,9 +101,9 @@ result.translator
 result.history["epoch", "train_loss", "valid_loss"]
 
 # %%
-# Every other thing works at once: the objectives of the package on the new backbone and the other way round,
-# translation, `~astro_galtrans.evaluation.evaluate`, and files. A file stores the *name* of a backbone and its
-# options and never its code, so that whoever reads it must have imported the module that registers the name.
+# Everything else works at once: the other objectives with the new backbone, the new objective with other backbones,
+# translation, `~astro_galtrans.evaluation.evaluate`, and files. A file stores the *name* of a backbone and its options,
+# never its code, so the reader must have imported the module that registers the name.
 
 gradient = fit(train, TrainConfig(backbone="dilated", objective="gradient", epochs=1, batch_size=16, seed=0))
 gradient.translator.translate_array(valid.input_flux[:2]).shape
@@ -113,7 +112,7 @@ gradient.translator.translate_array(valid.input_flux[:2]).shape
 # What to test
 # ------------
 #
-# ``tests/backbones`` holds every registered backbone to one contract: grids of any size and ratio, gradients that
-# reach every weight, the same result for a galaxy whatever else is in its batch. A backbone that goes into the
-# package gets a module in ``astro_galtrans/backbones`` that is imported in its ``__init__.py``, a page in
-# ``docs/backbones``, and rows in the benchmark.
+# ``tests/backbones`` applies one contract to every registered backbone: grids of any size and ratio, gradients that
+# reach every weight, and the same result for a galaxy whatever else is in its batch. A backbone in the package has a
+# module in ``astro_galtrans/backbones`` that is imported in its ``__init__.py``, a page in ``docs/backbones``, and rows
+# in the benchmark.

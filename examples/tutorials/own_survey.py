@@ -1,16 +1,16 @@
 """
-A survey of your own
-====================
+Add your own survey
+===================
 
-The package knows a survey from a few lines of YAML: filters, pixels, seeing and depth. With these, galaxies are
-simulated as it would see them, a translator to it is trained, and images come out in its unit and on its pixels.
+A few lines of YAML describe a survey: filters, pixels, seeing and depth. With these you can simulate galaxies as it
+would see them, train a translator to it, and get images in its unit and on its pixels.
 """
 
 # %%
 # Describe it
 # -----------
 #
-# Two bands of an imaginary camera, one with a curve that is built in, one with a curve in a file of two columns.
+# Two bands of an imaginary camera: one with a built-in curve, one with a curve in a file of two columns.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +45,7 @@ survey = register_survey(here / "mycamera.yaml")
 survey.band_names, survey.pixel_scale, survey.sky_noise.round(2)
 
 # %%
-# All keys, and what a depth means: :ref:`add-a-survey`. Look at it before you go on:
+# :ref:`add-a-survey` lists all keys and defines the depth. Check the curves first:
 
 figure, ax = plt.subplots(figsize=(6.5, 3))
 for name, color in (("SDSS", "0.6"), ("MyCamera", "tab:blue")):
@@ -60,8 +60,7 @@ plt.show()
 # Simulate and train
 # ------------------
 #
-# From now on the name of the survey, or the path of its file, is all that is needed. The numbers are small so that this
-# takes seconds.
+# The name of the survey, or the path of its file, is now enough. The numbers are small so that this takes seconds.
 
 pairs = simulate_pairs(200, input_survey="SDSS", target_survey="MyCamera", seed=31, input_size=32)
 pairs
@@ -88,8 +87,8 @@ for ax, cube, title in zip(axes, (pair.input, made, pair.target), ("SDSS", "tran
 plt.show()
 
 # %%
-# Five bands of SDSS went in and two of MyCamera came out: the surveys need not have the same bands. The image is as
-# good as a training of seconds can be. ``survey.write("mycamera.asdf")`` makes one file of the description and its
-# curves, and a translator keeps its surveys in its own file.
+# Five bands of SDSS went in and two of MyCamera came out: the surveys need not have the same bands. The quality is that
+# of a training of seconds. ``survey.write("mycamera.asdf")`` writes description and curves into one file, and a
+# translator stores its surveys in its own file.
 
 folder.cleanup()

@@ -2,16 +2,16 @@
 Train a translator on your own pairs
 ====================================
 
-Two arrays of images of the same galaxies, as two surveys see them, are all that a training needs.
+A training needs two arrays of images of the same galaxies, as two surveys see them.
 """
 
 # %%
 # The pairs
 # ---------
 #
-# ``input_flux`` and ``target_flux`` have the axes (galaxy, band, y, x), in the units of the surveys, with the galaxy
-# in the middle of each stamp. Here they are simulated. To make them of a catalogue and the images of two surveys
-# there is `~astro_galtrans.pairs.match_pairs` (:ref:`catalogue-to-pairs`).
+# ``input_flux`` and ``target_flux`` have the axes (galaxy, band, y, x), in the units of the surveys, with the galaxy in
+# the middle. Here they are simulated. `~astro_galtrans.pairs.match_pairs` makes pairs from a catalog and the images of
+# two surveys (:ref:`catalogue-to-pairs`).
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,14 +34,14 @@ pairs = PairSet.from_arrays(
 pairs
 
 # %%
-# Weights are inverse variances, 0 where a pixel is bad. Without them the noise is taken to be the typical one of the
-# survey, and NaN marks bad pixels. Redshifts are not needed to train, but to judge. ``pairs.write("pairs.zarr")``
-# keeps the pairs on disk, from where they are trained on without being read into memory.
+# Weights are inverse variances, 0 for bad pixels. Without them the typical noise of the survey is used, and NaN marks
+# bad pixels. Redshifts are needed only for the evaluation. ``pairs.write("pairs.zarr")`` stores the pairs on disk; a
+# training reads them from there without loading all into memory.
 #
-# Parts
-# -----
+# Split the pairs
+# ---------------
 #
-# No galaxy is in two parts.
+# The parts share no galaxy.
 
 train, valid, test = pairs.split((0.8, 0.1, 0.1), seed=0)
 len(train), len(valid), len(test)
@@ -50,8 +50,8 @@ len(train), len(valid), len(test)
 # Train
 # -----
 #
-# A `~astro_galtrans.training.TrainConfig` says everything: which network, what is minimised, for how long, with which
-# seed. This one is small, to run while you wait; a useful training takes thousands of galaxies and some ten epochs.
+# A `~astro_galtrans.training.TrainConfig` sets the network, the objective, the length of the training and the seed.
+# This one is small, to run while you wait; a useful training takes thousands of galaxies and about ten epochs.
 
 config = TrainConfig(backbone="unet", objective="gradient", epochs=4, batch_size=16, seed=0,
                      backbone_options={"widths": [12, 24], "n_features": 8})
@@ -60,17 +60,17 @@ translator = result.translator
 translator
 
 # %%
-# The history has a row for each epoch. The loss is a negative log-likelihood, which may well be negative; what counts
-# is that it falls. The translator is that of the best epoch on the validation pairs.
+# The history has a row for each epoch. The loss is a negative log-likelihood and can be negative; it should fall. The
+# translator is that of the best epoch on the validation pairs.
 
 result.history["epoch", "train_loss", "valid_loss"]
 
 # %%
-# Did it learn anything?
-# ----------------------
+# Check the result
+# ----------------
 #
-# A quick look at galaxies that the training has not seen: the error of the flux, pixel by pixel, against the
-# brightness. The proper judge is the next tutorial.
+# The translated flux of each pixel against the target, for galaxies that the training has not seen. The next tutorial
+# evaluates a translator properly.
 
 translated = translator.translate_array(test.input_flux)
 band = translator.target_survey.band_names.index("r")
@@ -84,10 +84,10 @@ figure.colorbar(grid, label="pixels")
 plt.show()
 
 # %%
-# Keep it
+# Save it
 # -------
 #
-# In one ASDF file without any code: the weights, the two surveys, and where it is from.
+# One ASDF file without any code stores the weights, the two surveys and the provenance.
 
 with TemporaryDirectory() as folder:
     save(Path(folder) / "mine.asdf", translator)
@@ -101,5 +101,4 @@ again.hash == translator.hash, sorted(again.provenance)
 #
 #    $ galtrans train pairs.zarr --backbone unet --objective gradient --epochs 10 --seed 0 --out mine.asdf
 #
-# From here: :ref:`training` has every setting, :ref:`backbones` the other networks, and :ref:`method` what is
-# minimised.
+# :ref:`training` describes every setting, :ref:`backbones` the other networks, and :ref:`method` the objectives.

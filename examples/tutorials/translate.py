@@ -1,17 +1,17 @@
 """
-Translate a galaxy of your own FITS files
-=========================================
+Translate a galaxy from your FITS files
+=======================================
 
-From the FITS files of SDSS, one a band, to a FITS file of the same galaxy as CFHTLS would see it.
+From the SDSS FITS files of a galaxy, one per band, to a FITS file of the same galaxy as CFHTLS would see it.
 """
 
 # %%
 # The files
 # ---------
 #
-# Five images of a piece of sky, with a WCS and a unit. To have some without a download they are simulated here; with
-# files of your own, skip this. SDSS corrected frames (``frame-r-003918-3-0213.fits.bz2``) are known by their headers,
-# and need neither a unit nor a survey.
+# Five images of the same part of the sky, with a WCS and a unit. They are simulated here to avoid a download; with your
+# own files, skip this. SDSS corrected frames (``frame-r-003918-3-0213.fits.bz2``) are recognized by their headers and
+# need neither a unit nor a survey.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,15 +37,14 @@ for band in "ugriz":
 # Read
 # ----
 #
-# A dict of band and path says which file is which; ``survey`` says what a pixel and a unit are.
+# The dict gives the file of each band; ``survey`` defines pixels and units.
 
 sdss = read_cube(paths, survey="SDSS")
 sdss
 
 # %%
-# It is a `~astro_galtrans.images.BandCube`: a `~astropy.nddata.NDData` of shape (band, y, x) with one WCS. A band is
-# taken by its name, a piece of sky by its position. Put the galaxy in the middle: translators are trained on images
-# whose galaxy is there.
+# The result is a `~astro_galtrans.images.BandCube`: a `~astropy.nddata.NDData` of shape (band, y, x) with one WCS.
+# Select bands by name and cutouts by position. Center the cutout on the galaxy: translators are trained on such images.
 
 position = galaxy.wcs.pixel_to_world(31.5, 31.5)  # or SkyCoord(229.6456, 42.7695, unit="deg")
 sdss = sdss.cutout(position, size=64)
@@ -55,15 +54,15 @@ sdss.shape, sdss.unit, sdss["r"].wcs.world_to_pixel(position)
 # Translate
 # ---------
 #
-# The shipped translator is loaded by its name, one of yours by its path.
+# Load the shipped translator by its name, your own by its path.
 
 translator = load("sdss-to-cfhtls")
 cfhtls = translator(sdss)
 cfhtls
 
 # %%
-# The result is on the pixels and in the unit of CFHTLS, at the same place on the sky, and carries an uncertainty, a
-# mask and what it was made with:
+# The result has the pixels and the unit of CFHTLS at the same position on the sky, with an uncertainty, a mask and the
+# provenance:
 
 print(cfhtls.uncertainty.uncertainty_type, cfhtls.mask is None or int(cfhtls.mask.sum()))
 print(cfhtls.wcs.pixel_to_world(67.5, 67.5).separation(position).to("arcsec"))
@@ -71,10 +70,10 @@ for key in ("translator", "hash", "objective", "input_survey"):
     print(key, "=", cfhtls.meta["galtrans"][key])
 
 # %%
-# Look
+# Plot
 # ----
 #
-# Both are images with a WCS, so that everything that astropy draws, it draws.
+# Both are images with a WCS, ready for plotting with astropy.
 
 figure = plt.figure(figsize=(9, 4.2))
 for k, (cube, title) in enumerate(((sdss, "SDSS"), (cfhtls, "translated to CFHTLS"))):
@@ -90,7 +89,7 @@ plt.show()
 # Write
 # -----
 #
-# One FITS file, with the flux, the standard deviation and the mask in extensions. ``read_cube`` reads it again.
+# One FITS file has the flux, the standard deviation and the mask in extensions. ``read_cube`` reads it again.
 
 cfhtls.write(Path(folder.name) / "galaxy-as-cfhtls.fits")
 fits.info(Path(folder.name) / "galaxy-as-cfhtls.fits")
@@ -105,11 +104,11 @@ fits.info(Path(folder.name) / "galaxy-as-cfhtls.fits")
 # for cubes that ``write`` has made, and ``galtrans translate sdss-to-cfhtls --frames FOLDER --detect --out field``
 # for every galaxy in the frames of a field (:ref:`real-field`).
 #
-# May you believe it?
-# -------------------
+# Can you trust it?
+# -----------------
 #
-# Not as a measurement. The translator was trained on simulated galaxies, and its card says how accurate it was on them
-# and where it is not to be trusted; :ref:`trust` says how to find out for your own data.
+# Not as a measurement. The translator was trained on simulated galaxies. Its model card states how accurate it is for
+# them and where not to trust it; :ref:`trust` explains how to check it for your data.
 
 print("\n".join(translator.provenance["card"].split("**Limitations**")[1].strip().splitlines()[:4]))
 folder.cleanup()

@@ -1,10 +1,9 @@
-"""What all verbs have in common: help, options, JSON, exit status, completion, and the page that lists it all."""
+"""What all verbs have in common: help, options, JSON, exit status and completion."""
 
 import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,6 @@ from astropy.table import Table
 from astro_galtrans.cli._common import Result
 from astro_galtrans.cli._json import as_json
 from astro_galtrans.cli._parser import VERBS, make_parser
-from astro_galtrans.cli._reference import reference_page
 
 NAMES = [verb[0] for verb in VERBS]
 
@@ -129,12 +127,6 @@ def test_json_of_photoz(run, tmp_path):
     nmad = next(row for row in found["metrics"] if row["metric"] == "nmad")
     assert nmad["low"] <= nmad["value"] <= nmad["high"]
     assert set(found["bins"]) == {"z_spec", "z_phot"}
-
-
-def test_page_of_the_documentation_is_up_to_date():
-    """It is made by: python -m astro_galtrans.cli._reference docs/command_reference.rst."""
-    page = Path(__file__).parents[2] / "docs" / "command_reference.rst"
-    assert page.read_text(encoding="utf-8") == reference_page()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

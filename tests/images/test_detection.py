@@ -74,7 +74,7 @@ def test_arguments(field, make_wcs):
         detect_galaxies(CCDData(np.ones((50, 50)), unit="adu", wcs=make_wcs((50, 50))))
     with pytest.raises(ValueError, match="no good pixel"):
         detect_galaxies(CCDData(np.full((50, 50), np.nan), unit="nmgy", wcs=make_wcs((50, 50))))
-    with pytest.raises(ValueError, match="no source"):
+    with pytest.raises(ValueError, match="image has no"):
         detect_galaxies(CCDData(np.zeros((50, 50)), unit="nmgy", wcs=make_wcs((50, 50))))
 
 

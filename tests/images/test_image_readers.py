@@ -293,3 +293,18 @@ def test_frame_set_arguments(make_wcs):
         FrameSet({"g": ccd, "r": CCDData(np.ones((6, 5)), unit="nmgy")})
     with pytest.raises(TypeError, match="CCDData"):
         FrameSet({"g": np.ones((5, 5))})
+
+
+@pytest.mark.parametrize("size", [0.4, 0.6, 0.9])
+def test_a_cube_that_is_cut_off_anywhere_is_refused(tmp_path, size):
+    rng = np.random.default_rng(0)
+    cube = BandCube(rng.normal(size=(2, 36, 40)), wcs=None, bands="gr", survey="SDSS", mask=np.zeros((2, 36, 40), bool),
+                    uncertainty=StdDevUncertainty(np.ones((2, 36, 40))))
+    cube.write(tmp_path / "whole.fits")
+    content = (tmp_path / "whole.fits").read_bytes()
+    # within the data, and within the header of an extension, which astropy leaves out
+    starts = [i for i in range(2880, len(content), 2880) if content.startswith(b"XTENSION", i)]
+    for n in (int(size * len(content)), *(start + 2880 * int(size > 0.5) + 5 for start in starts), *starts):
+        (tmp_path / "half.fits").write_bytes(content[:n])
+        with pytest.raises(FileFormatError, match="half.fits"):
+            read_cube(tmp_path / "half.fits")

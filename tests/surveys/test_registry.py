@@ -185,12 +185,11 @@ def mean_wavelength(one):
     return np.trapezoid(one.response * wavelength, wavelength) / np.trapezoid(one.response, wavelength)
 
 
-# Mean wavelengths in Angstrom. LSST: SMTN-002 of the Rubin Observatory (throughputs of 2023). Euclid NISP: Schirmer et
-# al. (2022, A&A 662, A92). Roman WFI: filter parameters of the Roman project. SkyMapper: Wolf et al. (2018, PASA 35,
-# e010), table 1. DECaLS: DECam in the filter profile service of the SVO. KiDS: the table of the KiDS team before it was
-# thinned. UNIONS: HSC in Kawanomoto et al. (2018), Pan-STARRS in Tonry et al. (2012), r.MP9602 of CFHT; u has none.
+# Wavelengths in Angstrom that tell these filters from those of another survey or generation. LSST: throughputs v1.9 of
+# the Rubin Observatory, weighted by phi, from policy/instruments/LsstCam.yaml of lsst-ts/ts_wep. KiDS: the filters
+# KiDSVIKING_aibn139 of LePHARE before they were thinned. Others: typical values.
 @pytest.mark.parametrize(("name", "unit", "scale", "zero_point", "wavelengths"), [
-    ("LSST", "nJy", 0.2, 31.4, {"u": 3724, "g": 4807, "r": 6221, "i": 7559, "z": 8680, "y": 9753}),
+    ("LSST", "nJy", 0.2, 31.4, {"u": 3709, "g": 4767, "r": 6194, "i": 7539, "z": 8668, "y": 9739}),
     ("Euclid NISP", "uJy", 0.3, 23.9, {"YE": 10809, "JE": 13673, "HE": 17714}),
     ("Roman WFI", "uJy", 0.11, 23.9, {"F106": 10600, "F129": 12930, "F158": 15770}),
     ("SkyMapper", "nmgy", 0.4976, 22.5, {"u": 3500, "v": 3840, "g": 5100, "r": 6170, "i": 7790, "z": 9160}),
@@ -198,7 +197,7 @@ def mean_wavelength(one):
     ("KiDS", "mgy", 0.2, 0, {"u": 3573, "g": 4728, "r": 6299, "i": 7569}),
     ("UNIONS", "adu", 0.1857, 30, {"u": None, "g": 4816, "r": 6400, "i": 7545, "z": 8912}),
 ])
-def test_curves_have_the_published_mean_wavelengths(name, unit, scale, zero_point, wavelengths):
+def test_curves_have_the_expected_mean_wavelengths(name, unit, scale, zero_point, wavelengths):
     survey = get_survey(name)
     assert survey.band_names == tuple(wavelengths) and survey.unit == u.Unit(unit)
     assert survey.pixel_scale.to_value(u.arcsec) == pytest.approx(scale)
@@ -207,8 +206,9 @@ def test_curves_have_the_published_mean_wavelengths(name, unit, scale, zero_poin
         assert expected is None or mean_wavelength(one) == pytest.approx(expected, rel=0.01)
 
 
-# 5 sigma, point source: Ivezic et al. (2019, table 2); Scaramella et al. (2022); ROTAC (2025, arXiv:2505.10574);
-# Chambers et al. (2016); SkyMapper, single epoch, in its description; DECaLS at the NOIRLab Data Lab, i of DELVE DR2.
+# 5 sigma, point source: Ivezic et al. (2019), coadded; abstract of Scaramella et al. (2022); table 1 of ROTAC (2025,
+# arXiv:2505.10574), medium tier; abstract of Chambers et al. (2016); SkyMapper: single epoch, page of the survey;
+# DECaLS: datalab.noirlab.edu/ls/decals.php, and DELVE DR2 in i (Drlica-Wagner et al. 2022).
 @pytest.mark.parametrize(("name", "depth"), [
     ("LSST", (26.1, 27.4, 27.5, 26.8, 26.1, 24.9)), ("Euclid NISP", (24.5, 24.5, 24.5)), ("Euclid VIS", (26.2,)),
     ("Roman WFI", (26.5, 26.4, 26.4)), ("SkyMapper", (19.5, 19.5, 21.0, 21.0, 20.0, 19.0)),
@@ -219,9 +219,9 @@ def test_published_depth_of_point_sources(name, depth):
 
 
 @pytest.mark.parametrize(("name", "depth"), [
-    # 5 sigma in 2 arcsec: Kuijken et al. (2019, A&A 625, A2)
+    # 5 sigma in 2 arcsec: abstract of Kuijken et al. (2019, A&A 625, A2)
     ("KiDS", (24.23, 25.12, 25.02, 23.68)),
-    # 10 sigma in 2 arcsec: Gwyn et al. (2025, arXiv:2503.13783)
+    # 10 sigma in 2 arcsec: abstract of Gwyn et al. (2025, arXiv:2503.13783)
     ("UNIONS", np.array((23.7, 24.5, 24.2, 23.8, 23.3)) + 2.5 * np.log10(2)),
 ])
 def test_published_depth_of_apertures(name, depth):
