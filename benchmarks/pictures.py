@@ -1,4 +1,4 @@
-"""Color pictures for the figures of the benchmarks."""
+"""Color images for the figures of the benchmarks."""
 
 import numpy as np
 from astropy.visualization import make_lupton_rgb
@@ -17,7 +17,7 @@ def color_planes(flux, survey):
 
 
 def color_stretch(flux, survey):
-    """Stretch that shows the faint parts of an image, for `color_picture`."""
+    """Return the stretch that shows the faint parts of an image, for `color_picture`."""
     gray = color_planes(flux, survey).mean(axis=0)
     middle = np.median(gray)
     noise = 1.4826 * np.median(middle - gray[gray <= middle])
@@ -25,7 +25,7 @@ def color_stretch(flux, survey):
 
 
 def color_picture(flux, survey, stretch):
-    """Picture of an image of shape (band, y, x) in the unit of its survey, uint8 of shape (y, x, 3)."""
+    """Return a color image, uint8 of shape (y, x, 3), of an image of shape (band, y, x) in the unit of its survey."""
     planes = color_planes(flux, survey)
     gray = planes.mean(axis=0)
     return make_lupton_rgb(*(gray + SATURATION * (planes - gray)), minimum=-0.3 * stretch, stretch=3 * stretch, Q=8)
