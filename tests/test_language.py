@@ -92,7 +92,7 @@ def to_convert():
 
 def test_converted_files_stay_clean(words, to_convert):
     bad = {name: sorted(set(these)) for name, these in words.items() if name not in to_convert}
-    assert not bad, f"write as CONTRIBUTING says: {bad}"
+    assert not bad, f"BANNED in this module says what to write instead: {bad}"
 
 
 def test_the_list_shrinks(words, to_convert):
