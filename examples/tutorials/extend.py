@@ -109,8 +109,8 @@ gradient = fit(train, TrainConfig(backbone="dilated", objective="gradient", epoc
 gradient.translator.translate_array(valid.input_flux[:2]).shape
 
 # %%
-# What to test
-# ------------
+# Tests
+# -----
 #
 # ``tests/backbones`` applies one contract to every registered backbone: grids of any size and ratio, gradients that
 # reach every weight, and the same result for a galaxy whatever else is in its batch. A backbone in the package has a
