@@ -144,7 +144,7 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
 def _prepare(out, run, overwrite):
     """The folder in which the results grow, with what an interrupted run of the same settings left in it."""
     if out.exists() and not overwrite and not (out / _SETTINGS_FILE).is_file():
-        raise FileExistsError(f"{out} exists and holds no earlier demo; choose another folder or overwrite it")
+        raise FileExistsError(f"{out} exists and holds no earlier demo; choose another folder, or overwrite=True replaces it")
     staging = out.parent / f".{out.name}.partial"
     out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out.parent).free

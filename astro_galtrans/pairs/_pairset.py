@@ -217,6 +217,26 @@ class PairSet:
         images, parts = open_pairs(path)
         return cls(images, **parts)
 
+    @classmethod
+    def read(cls, path: str | PathLike) -> PairSet:
+        """Open a set of pairs on disk; the same as `open`.
+
+        Parameters
+        ----------
+        path : path-like
+            Written by `write`.
+
+        Returns
+        -------
+        PairSet
+
+        Raises
+        ------
+        FileNotFoundError, FileFormatError
+            As `open` does.
+        """
+        return cls.open(path)
+
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write to a Zarr v3 folder, which appears under its name only when it is complete.
 
