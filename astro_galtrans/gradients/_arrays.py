@@ -98,7 +98,7 @@ def sed_gradient_arrays(
         raise ValueError("out and workers are for NumPy arrays, not for tensors")
     bad = ~flux.isfinite()
     if weight is not None:
-        bad = bad | ~((weight > 0) & weight.isfinite())  # type: ignore[union-attr]
+        bad = bad | ~((weight > 0) & weight.isfinite())
     variance = None
     if uncertainty and weight is not None:
         variance = 1 / weight

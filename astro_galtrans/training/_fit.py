@@ -41,7 +41,7 @@ _CHECKPOINT = "checkpoint.asdf"
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FitResult:
     """What `fit` gives.
 
@@ -64,6 +64,10 @@ class FitResult:
     config: TrainConfig
     best_epoch: int
     seconds: float
+
+    def __repr__(self) -> str:
+        return (f"<FitResult: {self.translator!r}, best epoch {self.best_epoch} of {len(self.history)}, "
+                f"{self.seconds:.3g} s>")
 
 
 def fit(
