@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.evaluation import evaluate
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._disk import put_folder
@@ -23,7 +24,7 @@ _SETTINGS_FILE = "settings.json"
 _DISK_NEEDED = 1_500_000_000  # bytes; the pairs on disk, two checkpoints and the results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DemoSettings:
     """Sizes of the demo; everything else is as in `run_demo`.
 
@@ -54,6 +55,9 @@ class DemoSettings:
     estimator_epochs: int = 20
     n_bootstrap: int = 1000
     n_fits: int = 6
+
+    def __repr__(self):
+        return changed_fields(self)
 
     @classmethod
     def quick(cls):
@@ -144,7 +148,8 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
 def _prepare(out, run, overwrite):
     """The folder in which the results grow, with what an interrupted run of the same settings left in it."""
     if out.exists() and not overwrite and not (out / _SETTINGS_FILE).is_file():
-        raise FileExistsError(f"{out} exists and holds no earlier demo; choose another folder or overwrite it")
+        raise FileExistsError(
+            f"{out} exists already and holds no earlier demo; choose another folder, or overwrite=True replaces it")
     staging = out.parent / f".{out.name}.partial"
     out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out.parent).free

@@ -16,12 +16,12 @@ FLOORS = [
     {"_utils"},
     {"surveys"},
     {"images", "spectra"},
+    {"storage"},
     {"pairs", "gradients", "archives"},
     {"simulation"},
     {"backbones"},
     {"objectives"},
     {"translation", "photoz"},
-    {"storage"},
     {"training"},
     {"evaluation"},
     {"field"},
@@ -89,10 +89,21 @@ def test_floors_are_those_of_the_parts():
 def test_imports_go_down():
     wrong = [
         f"{name}, line {line}: {target}" for name, path in MODULES.items() for line, target in imports(path, name)
-        if target.split(".")[0] == PACKAGE and part(target) not in ("", part(name))
-        and (part(name) == "" or FLOOR_OF[part(target)] >= FLOOR_OF[part(name)])
+        if target.split(".")[0] == PACKAGE and part(name) and part(target) not in ("", part(name))
+        and FLOOR_OF[part(target)] >= FLOOR_OF[part(name)]
     ]
     assert not wrong, "imports from the same floor or above:\n" + "\n".join(wrong)
+
+
+def test_nothing_imports_the_names_of_the_top_level():
+    """Its lazy names would lead from any layer to the ones above."""
+    wrong = [
+        f"{name}, line {node.lineno}: {alias.name}" for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE and not node.level
+        for alias in node.names if alias.name != "__version__" and f"{PACKAGE}.{alias.name}" not in MODULES
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_heavy_libraries_stay_where_they_belong():

@@ -47,7 +47,7 @@ _SHARED = {
 _PAUSE = 2.0  # seconds before a second attempt; archives are often busy for a moment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DownloadedImages:
     """The files of one piece of sky.
 
@@ -71,6 +71,11 @@ class DownloadedImages:
     position: SkyCoord
     psf: Path | None = None
     mask: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        kind = "" if self.survey is None else f" of {self.survey}"
+        place = " ".join(self.position.to_string("hmsdms", precision=1).split())
+        return f"<DownloadedImages{kind}: {','.join(self.images)} at {place}, {len(self.files())} files>"
 
     def read(self, **options):
         """Read the images as a cube.

@@ -21,7 +21,7 @@ _CUTOUTS = ("soda", "ibe", "none")
 _CHOICES = ("exposure", "nearest")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageService:
     """A service of the Simple Image Access protocol, version 2 (SIA2), and what to take from it.
 
@@ -52,6 +52,9 @@ class ImageService:
     cutouts: str = "soda"
     choose: str = "exposure"
     session: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<ImageService {self.url}, {self.collection or 'all collections'}, {self.cutouts} cutouts>"
 
     def __post_init__(self) -> None:
         if not isinstance(self.url, str) or not self.url.startswith(("http://", "https://")):

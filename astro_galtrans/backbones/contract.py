@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from astro_galtrans._utils.reprs import shapes
+
 __all__ = [
     "Backbone", "Features", "Noisy", "available_backbones", "backbone_class", "build_backbone", "check_options",
     "register_backbone",
@@ -23,6 +25,9 @@ class Features(NamedTuple):
     embedding: torch.Tensor
     """One vector a galaxy, shape ``(galaxy, n_embedding)``."""
 
+    def __repr__(self):
+        return shapes(self)
+
 
 class Noisy(NamedTuple):
     """Target images with the noise of a diffusion, which a generative backbone is given beside the input."""
@@ -31,6 +36,9 @@ class Noisy(NamedTuple):
     """Noisy images of about unit variance, shape ``(galaxy, n_hints, Y, X)``."""
     time: torch.Tensor
     """Step of the diffusion, larger for more noise, shape ``(galaxy,)``, int64."""
+
+    def __repr__(self):
+        return shapes(self)
 
 
 class Backbone(nn.Module):

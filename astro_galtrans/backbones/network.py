@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from astro_galtrans._utils.reprs import shapes
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones.conditioning import build_embedding
 from astro_galtrans.backbones.contract import build_backbone
@@ -40,6 +41,9 @@ class Prediction(NamedTuple):
     """One vector a galaxy, shape ``(galaxy, n_embedding)``."""
     time: torch.Tensor | None = None
     """Step of the diffusion that a generative network was given, shape ``(galaxy,)``."""
+
+    def __repr__(self):
+        return shapes(self)
 
     def detach(self):
         """The same without a way back to the network, a `Prediction`."""

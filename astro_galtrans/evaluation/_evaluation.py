@@ -88,7 +88,8 @@ class Evaluation:
         return make_figures(self)
 
     def write_report(
-        self, path: str | PathLike, *, title: str = "Galaxy image translation, judged", **extra: Any,
+        self, path: str | PathLike, *, title: str = "Galaxy image translation, judged", overwrite: bool = True,
+        **extra: Any,
     ) -> None:
         """Write one self-contained HTML file with all figures and tables.
 
@@ -98,18 +99,22 @@ class Evaluation:
             Where to; the file appears whole or not at all.
         title : str, optional
             Heading.
+        overwrite : bool, optional
+            Whether an existing file may be replaced; unlike a data file, a report is replaced by default.
         **extra
             Shown in the section on how the run was made, as ``command="galtrans demo"``; a dict gives a row for
             each of its items.
 
         Raises
         ------
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
         ImportError
             Without matplotlib or Jinja2, which are in ``astro_galtrans[report]``.
         """
         from astro_galtrans.evaluation._report import write_report
 
-        write_report(self, path, title=title, extra=extra)
+        write_report(self, path, title=title, extra=extra, overwrite=overwrite)
 
 
 def evaluate(

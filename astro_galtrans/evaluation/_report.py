@@ -22,10 +22,11 @@ _NOISE = {
 }
 
 
-def write_report(evaluation, path, *, title, extra):
+def write_report(evaluation, path, *, title, extra, overwrite=True):
     """Fill the template with the figures, tables and findings of an evaluation and write it atomically."""
     jinja2 = optional("jinja2")
-    check_folder(path)
+    if check_folder(path).exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
     figures = {name: _figure(name, figure) for name, figure in evaluation.figures().items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("astro_galtrans.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,

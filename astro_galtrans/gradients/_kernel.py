@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from astro_galtrans._utils.reprs import shapes
+
 __all__ = ["GradientArrays", "Steps", "fill_gradients", "tensor_gradients"]
 
 
@@ -27,6 +29,9 @@ class GradientArrays(NamedTuple):
     x_sigma: object = None
     y_sigma: object = None
     passband_sigma: object = None
+
+    def __repr__(self):
+        return shapes(self)
 
 
 @dataclass(frozen=True)

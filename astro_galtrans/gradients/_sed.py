@@ -36,7 +36,7 @@ def softened_log(flux, softening):
     return np.arcsinh(flux / (2 * softening))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SEDGradients:
     """The SED gradients of a multi-band image.
 
@@ -76,7 +76,12 @@ class SEDGradients:
     pixel_sides: tuple
     wcs: WCS | None = None
     survey: Survey | None = None
-    meta: dict = field(default_factory=dict, repr=False)
+    meta: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        ny, nx = self.passband.data.shape[-2:]
+        survey = "" if self.survey is None else f", survey {self.survey.name}"
+        return f"<SEDGradients {','.join(self.bands)} {ny} x {nx} pixels{survey}>"
 
     def plot(self, band: str | None = None) -> Figure:
         """The gradients along x and y of one band and to the next redder band, on WCS axes.

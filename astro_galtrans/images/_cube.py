@@ -7,7 +7,7 @@ from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
+from astropy.io import fits, registry
 from astropy.nddata import CCDData, NDData
 
 from astro_galtrans._utils.numerics import numpy_defaults
@@ -369,8 +369,43 @@ class BandCube(NDData):
             self.data * factors, unit=unit, meta=meta,
             uncertainty=None if self.uncertainty is None else _uncertainty.scaled(self.uncertainty, factors))
 
+    @classmethod
+    def read(cls, paths: Any, survey: Survey | str | None = None, **options: Any) -> BandCube:
+        """Read images of one piece of sky in several bands, as `read_cube` does.
+
+        Parameters
+        ----------
+        paths : file, dict of str to file, or sequence of files
+            One file with a cube ``(band, y, x)``, as `write` makes it, or a file for each band.
+        survey : `~astro_galtrans.surveys.Survey` or str, optional
+            The survey that the images are from.
+        **options
+            Further keywords of `read_cube`, as ``bands`` and ``position``.
+
+        Returns
+        -------
+        BandCube
+
+        Raises
+        ------
+        FileNotFoundError, FileFormatError, BandMismatchError, SurveyError
+            As `read_cube` does.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from astro_galtrans.images import BandCube
+        >>> cube = BandCube([[[1.0]], [[2.0]]], bands="gr", survey="SDSS")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cube.write(f"{folder}/cube.fits")
+        ...     BandCube.read(f"{folder}/cube.fits")
+        <BandCube gr 1 x 1 pixels, nmgy, survey SDSS, without wcs, mask, uncertainty, psf>
+        """
+        # The readers make cubes, so they are above this module and register themselves.
+        return registry.read(cls, paths, survey, format="fits", **options)
+
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
-        """Write the cube to one FITS file, which `read_cube` gives back.
+        """Write the cube to one FITS file, which `read` gives back.
 
         The primary HDU holds the data; the extensions MASK, UNCERT, PSF and META what the cube has of them. All but
         META have ``EXTNAME``, ``BUNIT``, ``BANDS``, ``SURVEY`` and the zero points, ``MAGZERO`` where all bands have
@@ -384,6 +419,11 @@ class BandCube(NDData):
             Where to.
         overwrite : bool, optional
             Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
         """
         write_cube(self, path, overwrite=overwrite)
 

@@ -37,7 +37,7 @@ def write_cube(cube, path, overwrite=False):
     """See `astro_galtrans.images.BandCube.write`."""
     path = Path(path)
     if path.exists() and not overwrite:
-        raise OSError(f"{path} exists already; overwrite=True replaces it")
+        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
     hdus = image_hdus(cube, _cube_cards(cube), "PSF")
     if cube.psf is not None:
         _warn_of_variation(cube)

@@ -50,7 +50,7 @@ class FieldPSF:
         self.bands = tuple(self._wcs)
 
     def __repr__(self) -> str:
-        return f"<FieldPSF {','.join(self.bands)} of {self._model!r}>"
+        return f"<FieldPSF {','.join(self.bands)} of {' '.join(repr(self._model).split())}>"
 
     def select(self, bands: Sequence[str]) -> FieldPSF:
         """The same with some of its bands.

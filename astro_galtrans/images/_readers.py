@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TYPE_CHECKING
 
-from astropy.io import fits
+from astropy.io import fits, registry
 from astropy.nddata import CCDData, NDData
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
 from astro_galtrans.images._companions import add_masks, add_psf, check_names, is_file
 from astro_galtrans.images._contents import chosen_images, cube_bands, squeezed
+from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._cube_files import cube_part, own_cube
 from astro_galtrans.images._fits_read import FitsFile, is_path, open_fits, split_path
 from astro_galtrans.images._frames import FrameSet
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.units import Quantity, UnitBase
 
-    from astro_galtrans.images._cube import BandCube
     from astro_galtrans.images._sdss_psf import SDSSPSF
     from astro_galtrans.surveys import Survey
 
@@ -182,6 +182,9 @@ def read_cube(
         paths, survey, bands=bands, unit=unit, noise=noise, weight=weight, mask=mask, psf=psf, reference=reference,
         hdu=hdu, mask_bits=mask_bits)
     return frames.to_cube() if position is None else frames.cutout(position, size, mode=mode)
+
+
+registry.register_reader("fits", BandCube, read_cube)  # for BandCube.read
 
 
 def _read_own(file, part, survey, reference, hdu, reading, weight, mask, psf):

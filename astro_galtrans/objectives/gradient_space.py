@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+from astro_galtrans._utils.reprs import shapes
+
 __all__ = ["ELEMENTS", "GradientResiduals", "gradient_residuals", "n_elements", "n_scales_of", "pool_scales"]
 
 # What the vector of a pixel holds; all but the first are there to be compared with it.
@@ -24,6 +26,9 @@ class GradientResiduals(NamedTuple):
     """Feature maps at the pixel, shape ``(galaxy, n_features, h, w)``."""
     valid: torch.Tensor
     """Whether the whole vector is valid, bool of shape ``(galaxy, h, w)``, or None if all are."""
+
+    def __repr__(self):
+        return shapes(self)
 
 
 def n_elements(elements, n_bands):

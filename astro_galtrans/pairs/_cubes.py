@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["GalaxyPair", "galaxy_pair"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GalaxyPair:
     """One galaxy in two surveys.
 
@@ -44,6 +44,11 @@ class GalaxyPair:
     id: Any
     redshift_error: float | None = None
     spectrum: Spectrum | None = None
+
+    def __repr__(self) -> str:
+        redshift = "" if self.redshift is None else f", redshift {self.redshift:.4g}"
+        spectrum = "" if self.spectrum is None else ", with a spectrum"
+        return f"<GalaxyPair {self.id}: {self.input!r} -> {self.target!r}{redshift}{spectrum}>"
 
     _repr_html_ = pair_html
     plot = plot_pair

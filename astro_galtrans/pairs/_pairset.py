@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Any, Literal, TYPE_CHECKING, overload
 
 import numpy as np
 from astropy.table import Table
@@ -17,7 +17,7 @@ from astro_galtrans.pairs._rows import row_numbers, split_rows
 from astro_galtrans.pairs._spectra import checked_redshift, checked_redshift_error, checked_spectra
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from os import PathLike
 
@@ -36,10 +36,25 @@ _BLOCK = 1024  # galaxies whose weights are read at once
 ARRAYS = (*IMAGES, "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
 
 
+class _Read:
+    """``PairSet.read(path)`` is `PairSet.open`; ``pairs.read(rows)`` of a set is `PairSet.read_arrays`."""
+
+    @overload
+    def __get__(self, pairs: None, owner: type[PairSet]) -> Callable[[str | PathLike], PairSet]: ...
+
+    @overload
+    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, Any]]: ...
+
+    def __get__(self, pairs, owner):
+        return owner.open if pairs is None else pairs.read_arrays
+
+
 class PairSet:
     """Images of the same galaxies in an input and in a target survey.
 
-    Made by `PairSet.from_arrays`, `PairSet.open` or `~astro_galtrans.simulation.simulate_pairs`.
+    Made by `PairSet.from_arrays`, `PairSet.open`, `~astro_galtrans.pairs.match_pairs` or
+    `~astro_galtrans.simulation.simulate_pairs`. ``PairSet.read(path)`` is the same as `open`; ``read`` of a set that
+    exists is the same as `read_arrays`.
 
     Attributes
     ----------
@@ -376,7 +391,9 @@ class PairSet:
         """
         return tuple(self.select(rows) for rows in split_rows(self.ids, fractions, seed))
 
-    def read(
+    read = _Read()
+
+    def read_arrays(
         self, indices: int | slice | ArrayLike = slice(None), *, images: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Arrays of some pairs, read from disk where they are there.

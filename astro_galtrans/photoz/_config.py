@@ -11,7 +11,7 @@ _LEAST = {"n_bins": 8, "width": 4, "epochs": 1, "batch_size": 2, "seed": 0, "n_r
           "patience": 1}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EstimatorConfig(CheckedSettings):
     """Settings of `fit_redshift_estimator`.
 
@@ -109,7 +109,7 @@ class EstimatorConfig(CheckedSettings):
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CatalogConfig(CheckedSettings):
     """Settings of `fit_catalog_estimator`.
 

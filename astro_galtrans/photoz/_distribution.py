@@ -130,6 +130,9 @@ class DistributionAccumulator:
         self._pit, self._levels = [], []
         self._counts = {"n": 0, "n_masked": 0, "n_normalised": 0}
 
+    def __repr__(self) -> str:
+        return f"<DistributionAccumulator of {', '.join(self._wanted)}: {self._counts['n']} galaxies>"
+
     def add(self, pdf: RedshiftPDF, z_spec: ArrayLike) -> None:
         """Count in some galaxies.
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.reprs import changed_fields
 
 __all__ = ["CheckedSettings"]
 
@@ -21,6 +22,9 @@ class CheckedSettings:
     """Base of a frozen dataclass of settings, which are checked by their names and the types of their defaults."""
 
     _least: ClassVar[dict] = {}
+
+    def __repr__(self) -> str:
+        return changed_fields(self)
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.cosmology import FlatLambdaCDM
 from scipy.special import gammainc, gammaincinv
 
+from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, REDDENINGS, reference_grid
 from astro_galtrans.simulation._sizes import component_radii, shen_half_light_radius
 
@@ -23,7 +24,7 @@ _DISTANCE_MODULUS = _COSMOLOGY.distmod(_Z).value
 _ARCSEC_PER_KPC = _COSMOLOGY.arcsec_per_kpc_proper(_Z).value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GalaxyPopulation:
     """Distribution that simulated galaxies are drawn from.
 
@@ -80,6 +81,9 @@ class GalaxyPopulation:
     offset: float = 0.3
     psf_profile: str = "moffat"
     psf_scatter: float = 0.06
+
+    def __repr__(self) -> str:
+        return changed_fields(self)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:

@@ -13,6 +13,7 @@ import asdf
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._converters import KEYS, class_path
+from astro_galtrans.storage._plugins import use_needed_plugins
 from astro_galtrans.storage._shipped import file_of
 from astro_galtrans.storage._versions import refuse_newer_tags
 
@@ -193,7 +194,8 @@ def open_tree(path):
     """
     with open(path, "rb") as stream:
         with _as_format_error(path):
-            refuse_newer_tags(path, asdf.util.load_yaml(stream, tagged=True))
+            tagged = asdf.util.load_yaml(stream, tagged=True)
+            refuse_newer_tags(path, tagged)
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - 16))
             if not stream.read().rstrip().endswith(b"..."):  # both the tree and the index of the blocks end so
                 raise FileFormatError(f"{path} is truncated: its end is missing")
@@ -201,6 +203,7 @@ def open_tree(path):
             with asdf.config_context() as config:
                 config.warn_on_failed_conversion = False
                 config.validate_on_read = True
+                use_needed_plugins(config, tagged)
                 opened = asdf.open(stream, lazy_load=False, memmap=False, validate_checksums=True)
         with opened:
             yield opened.tree

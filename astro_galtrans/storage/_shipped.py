@@ -16,8 +16,8 @@ def shipped_translators() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Name, which `load` takes in the place of a path, and what it is in one line. What each was trained on, how well
-        it does and where it is not to be trusted is in its card, ``load(name).provenance["card"]``.
+        Name, which `load` takes in place of a path, and a description of one line. The model card,
+        ``load(name).card``, has the training data, the accuracy and the limits.
 
     Examples
     --------

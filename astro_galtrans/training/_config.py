@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class
 from astro_galtrans.backbones.contract import check_options
 from astro_galtrans.objectives import available_objectives, objective_class
@@ -17,7 +18,7 @@ _PRECISIONS = ("32", "bf16", "16")
 _OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # what every objective is given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainConfig:
     """Configuration of `fit`, stored in the translator's provenance.
 
@@ -79,8 +80,8 @@ class TrainConfig:
     Examples
     --------
     >>> from astro_galtrans.training import TrainConfig
-    >>> TrainConfig(objective="gradient", epochs=3).epochs
-    3
+    >>> TrainConfig(objective="gradient", epochs=3)
+    TrainConfig(epochs=3)
     """
 
     backbone: str = "unet"
@@ -103,6 +104,9 @@ class TrainConfig:
     patience: int | None = None
     backbone_options: dict = field(default_factory=dict)
     objective_options: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return changed_fields(self)
 
     def __post_init__(self) -> None:
         self._one_of("backbone", available_backbones())

@@ -10,10 +10,10 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import lightning
 import numpy as np
@@ -41,7 +41,7 @@ _CHECKPOINT = "checkpoint.asdf"
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FitResult:
     """What `fit` gives.
 
@@ -65,11 +65,15 @@ class FitResult:
     best_epoch: int
     seconds: float
 
+    def __repr__(self) -> str:
+        return (f"<FitResult: {self.translator!r}, best epoch {self.best_epoch} of {len(self.history)}, "
+                f"{self.seconds:.3g} s>")
+
 
 def fit(
     pairs: PairSet, config: TrainConfig | None = None, *, validation: PairSet | None = None,
     directory: str | PathLike | None = None, resume: bool = False, device: str | None = None, name: str | None = None,
-    progress: bool = False,
+    progress: bool = False, **settings: Any,
 ) -> FitResult:
     """Train a translator.
 
@@ -78,7 +82,7 @@ def fit(
     pairs : PairSet
         Training pairs.
     config : TrainConfig, optional
-        What is trained and how.
+        Configuration of the training; by default ``TrainConfig()``.
     validation : PairSet, optional
         Pairs that choose the best epoch; their galaxies must not be among the training pairs.
     directory : path-like, optional
@@ -91,6 +95,8 @@ def fit(
         Name of the translator.
     progress : bool, optional
         Whether to show a progress bar.
+    **settings
+        Fields of `TrainConfig`, as ``epochs=3``; they replace those of ``config``.
 
     Returns
     -------
@@ -99,13 +105,13 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        If pairs, configuration and checkpoint do not fit together.
+        If pairs, configuration and checkpoint do not fit together, or a setting is unknown.
     FloatingPointError
         If the loss is not finite.
     KeyboardInterrupt
         If interrupted; what was reached before the current epoch is in the checkpoint.
     """
-    config = TrainConfig() if config is None else config
+    config = _configured(config, settings)
     _check(pairs, config, validation, directory, resume)
     started = time.perf_counter()
     checkpoint = None
@@ -141,9 +147,20 @@ def fit(
     return FitResult(translator, history, config, keeper.best_epoch, time.perf_counter() - started)
 
 
-def _check(pairs, config, validation, directory, resume):
+def _configured(config, settings):
+    """The configuration with the fields in ``settings`` replaced."""
+    config = TrainConfig() if config is None else config
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
+    known = [field.name for field in fields(TrainConfig)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise TypeError(f"fit() got the unknown keyword {', '.join(unknown)}; "
+                        f"the fields of TrainConfig are {', '.join(known)}")
+    return replace(config, **settings)
+
+
+def _check(pairs, config, validation, directory, resume):
     for key, value in (("pairs", pairs), ("validation", validation)):
         if value is None and key == "validation":
             continue

@@ -27,6 +27,6 @@ def translator_html(translator: Any) -> str:
         epochs = told.get("config", {}).get("epochs")
         rows.append(("trained on", f"{told['n_pairs']:,} pairs, {epochs} epochs, seed {told.get('seed')}"))
     rows.append(("hash", translator.hash[:16]))
-    card = told.get("card")
-    text = "" if not isinstance(card, str) else _html.details(card.strip().splitlines()[0], card.strip())
+    card = "" if translator.card is None else translator.card.strip()
+    text = _html.details(card.splitlines()[0], card) if card else ""
     return _html.heading("Translator", translator.name) + _html.table(rows) + text

@@ -13,8 +13,10 @@ from astropy.table import Table
 
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images._meta import decoded, writable
 from astro_galtrans.objectives import build_objective
+from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import Survey, matching_size
 from astro_galtrans.translation import _arrays, _images
 from astro_galtrans.translation._conditions import spectrum_grid
@@ -22,6 +24,7 @@ from astro_galtrans.translation._display import translator_html
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     from astropy.nddata import CCDData, NDData
     from astropy.units import Quantity
@@ -61,7 +64,8 @@ def _sampled(n_samples, seed, n_steps, galaxies):
 class Translator:
     """Translates images of galaxies from an input survey to a target survey.
 
-    Made by `astro_galtrans.training.fit` or `astro_galtrans.storage.load`.
+    Made by `astro_galtrans.training.fit`, or read from a file by `Translator.read` or
+    `astro_galtrans.storage.load`.
 
     Parameters
     ----------
@@ -117,6 +121,12 @@ class Translator:
     def conditioning(self) -> str | None:
         """What the translator needs beside the image: None, "redshift" or "spectrum"."""
         return self.network.conditioning
+
+    @property
+    def card(self) -> str | None:
+        """Model card, the text in ``provenance["card"]``: training data, accuracy and limits; None without one."""
+        card = self.provenance.get("card")
+        return card if isinstance(card, str) else None
 
     @property
     def takes_unknown(self) -> bool:
@@ -370,6 +380,52 @@ class Translator:
                 f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
         return _arrays.gradient_weights(
             self, input_flux, target_flux, _given(redshift, redshift_error, spectrum), target_weight, scale)
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> Translator:
+        """Read a translator from an ASDF file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Written by `write` or `astro_galtrans.storage.save`, or the name of a shipped translator, as in
+            `astro_galtrans.storage.load`.
+
+        Returns
+        -------
+        Translator
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file and no shipped translator of this name.
+        FileFormatError
+            If the file cannot be read, or does not hold exactly one translator.
+        """
+        found = load(path)
+        held = list(found.values()) if isinstance(found, dict) else [found]
+        translators = [item for item in held if isinstance(item, cls)]
+        if len(translators) != 1:
+            kinds = ", ".join(type(item).__name__ for item in held)
+            raise FileFormatError(f"{path} must hold one Translator, it holds {kinds}; load() reads all of it")
+        return translators[0]
+
+    def write(self, path: str | PathLike, overwrite: bool = False) -> None:
+        """Write the translator to an ASDF file, completely or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, usually named ``*.asdf``, in a folder that exists.
+        overwrite : bool, optional
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
+        """
+        save(path, self, overwrite=overwrite)
 
     def to_tree(self) -> dict[str, Any]:
         """The translator as plain Python values, arrays, tables and surveys, from which `from_tree` makes it again.
