@@ -205,8 +205,7 @@ def _own_band(part, names):
     if told is not None:
         return told
     words = [word for word in _words(part.name) if word not in _ROLES]
-    known = {name.upper(): name for name in names}
-    found = [known[word] for word in words if word in known]
+    found = list(dict.fromkeys(band for band in (known_band(word, names) for word in words) if band in names))
     if not names:
         found = [word.lower() for word in words if word in ("U", "G", "R", "I", "Z")]
         found = found or [word for word in words if word in ("Y", "J", "H", "K", "KS", "VIS")]
@@ -250,7 +249,7 @@ def _with_companions(file, image, images, names):
     found, unread = [], []
     for part in file.parts:
         role = role_of(part) if part.is_image and part is not image else None
-        if role in (None, "image", "other") or not _belongs(part, image, images, names):
+        if role in (None, "image", "other") or not _belongs(file, part, image, images, names):
             continue
         readable = role == "psf" or (role != "WHT" and _fits_on(squeezed(part.data).shape, data.shape))
         (found if readable else unread).append(part)
@@ -261,7 +260,7 @@ def _fits_on(shape, image):
     return shape in (image, image[-2:])
 
 
-def _belongs(part, image, images, names):
+def _belongs(file, part, image, images, names):
     """Whether a plane goes with an image, of several: by band or name, by version, else by its place in the file."""
     if len(images) == 1:
         return True
@@ -270,6 +269,10 @@ def _belongs(part, image, images, names):
         if own in known and known.count(own) < len(images):
             return own == key(image) and (known.count(own) == 1 or _nearest(part, [
                 one for one in images if key(one) == own]) is image)
+    if role_of(part) in MASKS and not images[0].index < part.index < images[-1].index and not any(
+            role_of(one) in MASKS for one in file.parts if one.is_image and one is not part):
+        # one mask before or behind all images is that of all
+        return True
     return _nearest(part, images) is image
 
 

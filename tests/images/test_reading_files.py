@@ -658,6 +658,21 @@ def test_all_masks_of_a_file_count(write, noise):
     assert read_cube({"r": path}, "CFHTLS").mask.sum() == 3 * N - 2
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_mask_of_all_images(write, noise, place):
+    hdus = [("SCI", noise, {"BUNIT": "adu", "FILTER": band}) for band in "gr"]
+    hdus.insert(place, ("MASK", np.eye(N, dtype="u1"), {}))
+    assert read_cube(write(*hdus), "CFHTLS").mask.sum(axis=(1, 2)).tolist() == [N, N]
+
+
+def test_bands_of_euclid_by_name(write, noise):
+    path = write(*(hdu for number, band in enumerate("YH", start=1) for hdu in (
+        (f"NIR_{band}_FLUX", noise, {"MAGZERO": 23.9}), (f"NIR_{band}_RMS", np.full((N, N), number, "f4"), {}))))
+    cube = read_cube(path, "Euclid NISP").to_unit("uJy")
+    assert cube.bands == ("YE", "HE")
+    np.testing.assert_allclose(sigma(cube)[:, 0, 0], [1, 2], rtol=1e-3)
+
+
 def test_a_mask_that_does_not_fit_or_leaves_little_is_named(write, noise):
     image = ("SCI", noise, {"BUNIT": "adu"})
     with pytest.warns(GaltransWarning, match="MASK"):
