@@ -125,5 +125,5 @@ def write_bands(cube: Any, path: str | PathLike, overwrite: bool = False) -> dic
 def _hdus(cube, band):
     image = cube[band]
     hdus = image_hdus(image, common_cards(cube, [band]), "PSFIMAGE")
-    hdus.append(_meta_table(image.meta))
+    hdus.append(_meta_table(dict(image.meta)))
     return hdus

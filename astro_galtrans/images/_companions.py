@@ -5,13 +5,13 @@ from astropy.io import fits
 
 from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
-from astro_galtrans.images._contents import companion, squeezed
-from astro_galtrans.images._fits_read import Part, is_path, is_stream, native, open_fits
+from astro_galtrans.images._contents import MASKS, companion, plane_of
+from astro_galtrans.images._fits_read import Part, is_file, native, open_fits
 from astro_galtrans.images._masks import bad_pixels
 from astro_galtrans.images._sdss_mask import is_fpm, mask_from_parts
 from astro_galtrans.images._sdss_psf import SDSSPSF, is_psfield
 
-__all__ = ["add_masks", "add_psf", "check_names", "is_file"]
+__all__ = ["add_masks", "add_psf", "check_names"]
 
 # What a file of SDSS and the meta of a frame call the field.
 _FIELD_KEYS = {"run": "RUN", "camcol": "CAMCOL", "field": "FIELD"}
@@ -39,9 +39,9 @@ def add_masks(images, masks, mask_bits=None):
                 bad = mask_from_parts(given, file.parts) if mask_bits is None else mask_from_parts(
                     given, file.parts, mask_bits)
             else:
-                part, _ = companion(file, ("mask",), band, "mask")
-                bad = bad_pixels(file, Part(part.name, part.header, squeezed(part.data), part.version, part.index),
-                                 band, mask_bits)
+                part, _ = companion(file, MASKS, band, "mask")
+                plane = plane_of(part, band, None, f"the mask {part} of {file}")
+                bad = bad_pixels(file, Part(part.name, part.header, plane, part.version, part.index), band, mask_bits)
         else:
             bad = bad_pixels(f"mask of band {band}", Part("", fits.Header(), whole(given, "mask")), band, mask_bits)
         if bad.shape != image.data.shape:
@@ -70,8 +70,11 @@ def add_psf(images, psf):
         if lacking:
             raise BandMismatchError(f"psf has no entry for band {', '.join(lacking)}")
         for band, given in psf.items():
-            plane = squeezed(companion(open_fits(given), ("psf",), band, "psf")[0].data) if is_file(given) else (
-                floats(given, "psf"))
+            if is_file(given):
+                part = companion(open_fits(given), ("psf",), band, "psf")[0]
+                plane = plane_of(part, band, None, f"the psf of band {band}")
+            else:
+                plane = floats(given, "psf")
             if plane.ndim != 2:
                 raise ValueError(f"psf of band {band} must be an image (py, px), got shape {plane.shape}")
             images[band].psf = native(plane, np.result_type(plane.dtype, np.float32))
@@ -89,12 +92,6 @@ def add_psf(images, psf):
         for band, image in images.items():
             _check_field(repr(psf), told, band, image)
     return psf
-
-
-def is_file(value):
-    """Whether something is a FITS file: a path, an open file or an object of astropy.io.fits."""
-    return is_path(value) or is_stream(value) or isinstance(
-        value, (fits.HDUList, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU))
 
 
 def check_names(name, given, images):

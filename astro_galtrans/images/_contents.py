@@ -7,7 +7,8 @@ and HDUCLAS3, UTYPE) and, in files of one image, by the name of the file.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any, TYPE_CHECKING
 
@@ -17,14 +18,15 @@ from astro_galtrans.images._headers import Keywords, band_of_header, known_band
 if TYPE_CHECKING:
     from astro_galtrans.images._fits_read import FitsFile, Part
 
-__all__ = ["NOISE", "Planes", "chosen_images", "companion", "cube_bands", "described", "planes_of", "role_of",
-           "squeezed"]
+__all__ = ["MASKS", "NOISE", "PLAIN_BANDS", "Planes", "chosen_images", "companion", "cube_bands", "described",
+           "plane_of", "planes_of", "role_of", "squeezed"]
 
 _WORDS = {
     "sigma": "ERR ERROR ERRORS SIGMA SIG STD STDEV STDDEV RMS NOISE UNCERT UNC UNCERTAINTY ERRMAP FLUXERR",
     "variance": "VAR VARIANCE VARIANCES VARMAP",
     "inverse variance": "IVAR INVVAR INVVARIANCE INVVARS WGT WEIGHT WEIGHTS WEIGHTMAP",
     "WHT": "WHT",
+    "good pixels": "GOOD GOODPIX GOODPIXELS GOODMASK GPM VALID",
     "mask": "MASK MSK DQ FLAG FLAGS MASKBITS BPM BADPIX QUALITY MASKS",
     "psf": "PSF PSFIMAGE PSFIM PSFIMG",
     "image": "SCI SCIENCE IMAGE IMG FLUX DATA COADD PRIMARY SIGNAL",
@@ -34,14 +36,18 @@ _WORDS = {
 }
 _ROLES = {word: role for role, words in _WORDS.items() for word in words.split()}
 # The first of these among the words of a name decides: PSF_VAR is no PSF, SCI_ERR no image, VAR_POISSON no variance.
-_ORDER = ("other", "sigma", "variance", "inverse variance", "WHT", "mask", "psf", "image")
+_ORDER = ("other", "sigma", "variance", "inverse variance", "WHT", "good pixels", "mask", "psf", "image")
 # In names of files these may stand behind a name without a break, as in G265911sigma.fits.
 _BEHIND = re.compile("(SIGMA|RMS|NOISE|ERROR|VARIANCE|INVVAR|IVAR|WEIGHT)$")
 NOISE = ("sigma", "variance", "inverse variance")
+MASKS = ("mask", "good pixels")
+# Names of bands that mean the same in every survey: a plane that says another one of them is of another image.
+PLAIN_BANDS = ("u", "g", "r", "i", "z", "y", "i2")
 _KEYWORDS = {
     "EXTTYPE": {"IMAGE": "image", "MASK": "mask", "VARIANCE": "variance"},
     "IMTYPE": {"IMAGE": "image", "INVVAR": "inverse variance", "MASKBITS": "mask", "MODEL": "other", "CHI2": "other",
                "DEPTH": "other", "GALDEPTH": "other", "NEXP": "other", "BLOBMODEL": "other"},
+    "IMAGETYP": {"IMAGE": "image", "INVVAR": "inverse variance", "MASKBITS": "mask"},
     "DES_EXT": {"IMAGE": "image", "MASK": "mask", "WEIGHT": "inverse variance"},
     "HDUCLAS2": {"DATA": "image", "QUALITY": "mask"},
     "HDUCLAS3": {"MSE": "variance", "RMSE": "sigma", "INVMSE": "inverse variance", "INVRMSE": "other"},
@@ -65,13 +71,16 @@ def _role_of_name(name):
 
 def role_of(part: Part) -> str | None:
     """Return what an image HDU is: an entry of `NOISE`, WHT, mask, psf, image or other; None where nothing tells."""
-    for key in ("UTYPE", "HDUCLAS3", "HDUCLAS2", "EXTTYPE", "IMTYPE", "DES_EXT"):
+    for key in ("UTYPE", "HDUCLAS3", "HDUCLAS2", "EXTTYPE", "IMTYPE", "IMAGETYP", "DES_EXT"):
         told = _KEYWORDS[key].get(str(part.header.get(key, "")).strip().upper())
         if told is not None:
             return told
-    if any(key.startswith("MP_") for key in part.header):
-        return "mask" if part.data.dtype.kind in "iub" else _role_of_name(part.name)
-    return _role_of_name(part.name)
+    named = _role_of_name(part.name)
+    # files of HSC and LSST have the bit planes of their mask in the primary header too, which may be that of the image
+    if named in (None, "image") and part.name not in ("IMAGE", "SCI") and part.data.dtype.kind in "iub" and any(
+            key.startswith("MP_") for key in part.header):
+        return "mask"
+    return named
 
 
 @dataclass(frozen=True)
@@ -86,24 +95,74 @@ class Planes:
         The image, of two axes or a cube of three.
     band : str or None
         Band that its own header or name tells.
-    noise, mask, psf : Part or None
-        What goes with it.
+    companions : tuple of Part
+        Noise, masks and PSFs that go with it; several where it is a cube, or for the user to choose from.
     unread : tuple of Part
-        Planes of noise that are not read.
+        Planes that go with it and are not read: of another shape, or the weights of drizzle.
+    names : tuple of str
+        Names of the bands, by which companions of one band are told.
     """
 
     file: FitsFile
     image: Part
     band: str | None = None
-    noise: Part | None = None
-    mask: Part | None = None
-    psf: Part | None = None
+    companions: tuple = ()
     unread: tuple = ()
+    names: tuple = ()
 
-    @property
+    @cached_property
     def keys(self) -> Keywords:
         """The keywords of the image, with those that it inherits."""
-        return Keywords(self.file.label, self.image.header, self.file.primary)
+        return Keywords(self.file.label, self.image.header, self.file.primary, self.file.warned)
+
+    def noise(self, band: str | None) -> Part | None:
+        """Return the noise of a band, of the first kind that there is; None without.
+
+        Raises
+        ------
+        FileFormatError
+            If there are several of the same kind.
+        """
+        for role in NOISE:
+            found = self._of_band(role, band)
+            if found:
+                return self._only(found, band, "weight")
+        return None
+
+    def psf(self, band: str | None) -> Part | None:
+        """Return the image of the PSF of a band, or None; an error if there are several."""
+        found = self._of_band("psf", band)
+        return self._only(found, band, "psf") if found else None
+
+    def masks(self, band: str | None) -> list[Part]:
+        """Return all masks of a band."""
+        return [part for role in MASKS for part in self._of_band(role, band)]
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether there is a mask for any band."""
+        return any(role_of(part) in MASKS for part in self.companions)
+
+    def _of_band(self, role, band):
+        """The companions of a role that may be of a band: those that say so, else those that say nothing else."""
+        there = [part for part in self.companions if role_of(part) == role]
+        told = {part.index: _own_band(part, self.names) for part in there}
+        own = [part for part in there if band is not None and told[part.index] == band]
+        return own or [part for part in there if not _is_of_another(told[part.index], band, self.band, self.names)]
+
+    def _only(self, found, band, argument):
+        if len(found) > 1:
+            raise FileFormatError(
+                f"{self.file} has several HDUs that may be the {role_of(found[0])} of its image {self.image}: "
+                f"{described(found)}. Choose with {argument}={{{band!r}: '{self.file}[{found[0].index}]'}}")
+        return found[0]
+
+
+def _is_of_another(told, band, own, names):
+    """Whether the band that a plane tells is surely not that of an image."""
+    if told is None or band is None or told in (band, own):
+        return False
+    return (told in names and band in names) or (told.lower() in PLAIN_BANDS and band.lower() in PLAIN_BANDS)
 
 
 def squeezed(array: Any) -> Any:
@@ -146,8 +205,7 @@ def _own_band(part, names):
     if told is not None:
         return told
     words = [word for word in _words(part.name) if word not in _ROLES]
-    known = {name.upper(): name for name in names}
-    found = [known[word] for word in words if word in known]
+    found = list(dict.fromkeys(band for band in (known_band(word, names) for word in words) if band in names))
     if not names:
         found = [word.lower() for word in words if word in ("U", "G", "R", "I", "Z")]
         found = found or [word for word in words if word in ("Y", "J", "H", "K", "KS", "VIS")]
@@ -183,32 +241,26 @@ def _with_companions(file, image, images, names):
     if band is None and len(images) == 1 and data.ndim == 2:
         band = band_of_header(Keywords(file.label, image.header, file.primary), names)
     if band is None and data.ndim == 2:
-        told = cube_bands(image.header, 1)
+        told = cube_bands(Keywords(file.label, image.header, file.primary), 1)
         band = None if told is None else known_band(told[0], names)
-    planes, found, unread = Planes(file, image, band), {}, []
+    if data.ndim == 3 and not names:
+        told = cube_bands(Keywords(file.label, image.header, file.primary), len(data)) or ()
+        names = tuple(known_band(one) for one in told)
+    found, unread = [], []
     for part in file.parts:
         role = role_of(part) if part.is_image and part is not image else None
-        if role in (None, "image", "other") or not _belongs(part, image, images, names):
+        if role in (None, "image", "other") or not _belongs(file, part, image, images, names):
             continue
-        if role == "psf":
-            found.setdefault("psf", part)
-        elif not _fits_on(squeezed(part.data).shape, data.shape):
-            if role != "mask":
-                unread.append(part)
-        elif role == "WHT":
-            unread.append(part)
-        else:
-            found.setdefault(role, part)
-    noise = next((found[role] for role in NOISE if role in found), None)
-    return replace(planes, noise=noise, mask=found.get("mask"), psf=found.get("psf"),
-                   unread=() if noise is not None else tuple(unread))
+        readable = role == "psf" or (role != "WHT" and _fits_on(squeezed(part.data).shape, data.shape))
+        (found if readable else unread).append(part)
+    return Planes(file, image, band, tuple(found), tuple(unread), names)
 
 
 def _fits_on(shape, image):
     return shape in (image, image[-2:])
 
 
-def _belongs(part, image, images, names):
+def _belongs(file, part, image, images, names):
     """Whether a plane goes with an image, of several: by band or name, by version, else by its place in the file."""
     if len(images) == 1:
         return True
@@ -217,6 +269,10 @@ def _belongs(part, image, images, names):
         if own in known and known.count(own) < len(images):
             return own == key(image) and (known.count(own) == 1 or _nearest(part, [
                 one for one in images if key(one) == own]) is image)
+    if role_of(part) in MASKS and not images[0].index < part.index < images[-1].index and not any(
+            role_of(one) in MASKS for one in file.parts if one.is_image and one is not part):
+        # one mask before or behind all images is that of all
+        return True
     return _nearest(part, images) is image
 
 
@@ -231,6 +287,35 @@ def _nearest(part, images):
     return before[-1] if before else images[0]
 
 
+def plane_of(part: Part, band: str | None, place: tuple[int, int] | None, what: str) -> Any:
+    """Return the image of a band that an HDU holds: the HDU itself, or a plane of its cube.
+
+    Parameters
+    ----------
+    part : Part
+        The HDU.
+    band : str or None
+        Band of the image that it goes with.
+    place : tuple of int, or None
+        Number of that image in its cube, and number of images there; None for an image of two axes.
+    what : str
+        What it is, for messages.
+    """
+    data = squeezed(part.data)
+    if data.ndim == 2:
+        return data
+    told = cube_bands(part.header, len(data)) if data.ndim == 3 else None
+    if told is not None and band is not None:
+        names = [known_band(one, (band,)) for one in told]
+        if band not in names:
+            raise BandMismatchError(f"{what} is a cube of bands {', '.join(names)}, not {band}")
+        return data[names.index(band)]
+    if place is None or data.ndim != 3 or len(data) != place[1]:
+        raise FileFormatError(
+            f"{what} has shape {data.shape} and must be an image (y, x), or a cube with the bands of its image")
+    return data[place[0]]
+
+
 def cube_bands(header: Any, n_planes: int) -> tuple[str, ...] | None:
     """Return the bands of a cube that its header names in BANDS, or in BAND0, BAND1 ...; None where it does not."""
     told = header.get("BANDS")
@@ -242,7 +327,7 @@ def cube_bands(header: Any, n_planes: int) -> tuple[str, ...] | None:
             return names
     for first in (0, 1):
         for key in ("BAND", "FILTER"):
-            names = tuple(str(header.get(f"{key}{index}", "")).strip() for index in range(first, first + n_planes))
+            names = tuple(str(header.get(f"{key}{index}") or "").strip() for index in range(first, first + n_planes))
             if all(names):
                 return names
     return None
@@ -306,7 +391,7 @@ def _selected(file, hdu, names):
     if not part.is_image:
         raise FileFormatError(f"{file} has no image in HDU {part}")
     role = role_of(part)
-    if role in (*NOISE, "WHT", "mask", "psf"):
+    if role in (*NOISE, *MASKS, "WHT", "psf"):
         raise FileFormatError(f"{file} has no image in HDU {part}: it is a {role}; there are {described(file.parts)}")
     others = [one for one in _candidates(file) if one is not part]
     return _with_companions(file, part, [part, *others] if others else [part], names)

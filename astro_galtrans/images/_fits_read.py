@@ -5,11 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
 import os
 import re
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning, WcsError
 
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
+from astro_galtrans.images._headers import inherits, warn_once
 
-__all__ = ["FitsFile", "Part", "celestial_wcs", "find_part", "is_path", "is_stream", "load_parts", "native",
+__all__ = ["FitsFile", "Part", "celestial_wcs", "find_part", "is_file", "is_path", "is_stream", "load_parts", "native",
            "open_fits", "parsed_hdu", "plain_wcs", "split_path"]
 
 _SELECTOR = re.compile(r"(.+)\[([^\[\]]+)\]")
+_WCS_NUMBER = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PC00[12]00[12]")
 _FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 
 
@@ -74,12 +77,19 @@ class FitsFile:
         The same for `~astropy.wcs.WCS`, which takes the tables of distortions from it.
     selected : int, str, tuple or None
         The HDU that the path names, as ``file.fits[2]`` or ``file.fits[SCI,2]``.
+    warned : set of str
+        What was warned about, so that each warning comes once for a file with many images.
     """
 
     label: str
     parts: tuple[Part, ...]
     hdus: fits.HDUList
     selected: Any = None
+    warned: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def warn(self, text: str) -> None:
+        """Warn about the file, once."""
+        warn_once(text, self.warned)
 
     def __str__(self) -> str:
         return self.label
@@ -140,6 +150,12 @@ def is_stream(value: Any) -> bool:
     """Return whether something is an open file, or bytes."""
     return isinstance(value, (bytes, bytearray, io.IOBase)) or all(
         callable(getattr(value, name, None)) for name in ("read", "seek", "tell"))
+
+
+def is_file(value: Any) -> bool:
+    """Return whether something is a FITS file: a path, an open file or an object of astropy.io.fits."""
+    return is_path(value) or is_stream(value) or isinstance(
+        value, (FitsFile, fits.HDUList, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU))
 
 
 def open_fits(source: Any) -> FitsFile:
@@ -207,16 +223,17 @@ def _content(source):
     place = source.tell() if not isinstance(source, io.IOBase) or source.seekable() else None
     if place is not None:
         source.seek(0)
-    content = source.read()
+    content = b"" if isinstance(source, io.TextIOBase) else source.read()
     if place is not None:
         source.seek(place)
-    if not isinstance(content, bytes):
+    if isinstance(source, io.TextIOBase) or not isinstance(content, bytes):
         raise TypeError("an open file must be opened in binary mode, as open(path, 'rb')")
     return content
 
 
 # What astropy raises for files that are cut off, of another kind, or closed.
-_ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, AstropyUserWarning, fits.VerifyError)
+_ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, lzma.LZMAError,
+           AstropyUserWarning, fits.VerifyError)
 
 
 def _held(label, hdus):
@@ -231,7 +248,8 @@ def _held(label, hdus):
 def _opened(label, content, selected):
     try:
         # astropy would unpack a bzip2 file again for each seek backwards in it
-        for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress)):
+        for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress),
+                              (b"\xfd7zXZ", lzma.decompress)):
             if content.startswith(magic):
                 content = unpack(content)
         with _quiet(), fits.open(io.BytesIO(content), memmap=False) as hdus:
@@ -293,7 +311,7 @@ def plain_wcs(header: fits.Header, label: str = "the header", hdus: fits.HDUList
     FileFormatError
         If the header has one that astropy does not take. The message names the file.
     """
-    header = _with_known_frame(header, label)
+    header = _with_numbers(_with_known_frame(header, label), label)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
@@ -313,6 +331,22 @@ def plain_wcs(header: fits.Header, label: str = "the header", hdus: fits.HDUList
             f"{label} has a WCS that cannot be read: {reason}. Correct its header and pass the HDU, or remove the "
             "keywords of the WCS to read the image without a place on the sky") from error
     return wcs
+
+
+def _with_numbers(header, label):
+    """The header with numbers where the WCS needs them: wcslib takes what is text for absent."""
+    texts = [key for key, value in header.items() if isinstance(value, str) and _WCS_NUMBER.fullmatch(key)]
+    if texts:
+        header = header.copy()
+    for key in texts:
+        try:
+            number = float(header[key])
+        except ValueError:
+            number = np.nan
+        if not np.isfinite(number):
+            raise FileFormatError(f"{label} has a WCS with {key} = {header[key]!r}, which must be a number")
+        header[key] = number
+    return header
 
 
 def _with_known_frame(header, label):
@@ -340,7 +374,7 @@ def _with_known_frame(header, label):
 def celestial_wcs(file: FitsFile, part: Part) -> WCS | None:
     """Return the WCS of an image, of its own header or the primary one, or None."""
     wcs = plain_wcs(part.header, file.label, file.hdus)
-    if wcs is None and file.primary is not None and part.header.get("INHERIT", True):
+    if wcs is None and file.primary is not None and inherits(part.header):
         wcs = plain_wcs(file.primary, file.label, file.hdus)
     if wcs is not None:
         wcs.array_shape = part.data.shape[-2:]

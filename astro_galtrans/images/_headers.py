@@ -19,11 +19,14 @@ from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images._scales import check_flux_unit, is_counts, zero_points
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from astropy.units import UnitBase
 
     from astro_galtrans.surveys import Survey
 
-__all__ = ["Keywords", "band_of_header", "gain_of", "is_megacam", "known_band", "parse_unit", "unit_and_zero_point"]
+__all__ = ["Keywords", "band_of_header", "gain_of", "inherits", "is_megacam", "known_band", "parse_unit",
+           "plane_zero_point", "unit_and_zero_point", "warn_once"]
 
 # AB magnitude of one count of the stack. PHOT_C is the same in older stacks; single exposures use it for one count per
 # second, and so it comes last.
@@ -37,6 +40,11 @@ _UNIT_NAMES = {
     "nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "maggy": "mgy", "counts": "ct", "count": "ct",
     "adus": "adu", "dn": "DN", "electrons": "electron", "e-": "electron", "e": "electron", "sec": "s", "second": "s",
     "seconds": "s", "jansky": "Jy", "photons": "ph"}
+# A zero point that differs by more from what BUNIT says contradicts it; corrections to AB are smaller.
+_ZERO_POINT_TOLERANCE = 0.1
+# Names of keywords that are likely zero points of a kind that is not known.
+_LIKE_ZERO_POINT = re.compile(
+    r"(MAG|AB|PHOT|IMAGE|SEX|SEXMG|STACK)?_?(ZP|ZPT|ZERO|ZEROP|ZEROPT|ZEROPNT|ZEROPOINT|ZPOINT|MAG0|MAGZ)_?(AB|MAG)?")
 # Words beside the band in the names of filters.
 _FILTER_WORDS = {
     "SDSS", "DECAM", "MEGACAM", "MEGAPRIME", "HSC", "LSST", "LSSTCAM", "OCAM", "OMEGACAM", "PANSTARRS", "PS1", "NIR",
@@ -55,12 +63,24 @@ class Keywords:
         Of the image.
     primary : `~astropy.io.fits.Header`, optional
         Primary header without data, whose keywords hold for all images that do not say ``INHERIT = F``.
+    warned : set of str, optional
+        What was warned about in this file.
     """
 
-    def __init__(self, label: str, header: Any, primary: Header | None = None) -> None:
+    def __init__(
+        self, label: str, header: Any, primary: Header | None = None, warned: set[str] | None = None,
+    ) -> None:
         self.label, self._headers = label, [header]
-        if primary is not None and header.get("INHERIT", True):
+        self._warned: set[str] = set() if warned is None else warned
+        if primary is not None and inherits(header):
             self._headers.append(primary)
+
+    def warn(self, text: str) -> None:
+        """Warn about the file, once."""
+        warn_once(text, self._warned)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([key for header in self._headers for key in header])
 
     def get(self, key: str) -> Any:
         """Return the value of a keyword; None where it is absent, undefined or blank."""
@@ -92,6 +112,19 @@ class Keywords:
         return value
 
 
+def inherits(header: Any) -> bool:
+    """Return whether an image takes keywords from the primary header too, which INHERIT forbids."""
+    told = header.get("INHERIT", True)
+    return told.strip().upper() not in ("F", "FALSE", "NO", "0") if isinstance(told, str) else bool(told)
+
+
+def warn_once(text: str, warned: set[str]) -> None:
+    """Warn, unless it was done before."""
+    if text not in warned:
+        warned.add(text)
+        warnings.warn(text, GaltransWarning, stacklevel=3)
+
+
 def parse_unit(text: Any) -> UnitBase | None:
     """Return the unit that a BUNIT spells; None where there is none.
 
@@ -104,10 +137,13 @@ def parse_unit(text: Any) -> UnitBase | None:
         return None
     # S of 'ELECTRONS/S' is the second, not the siemens
     text = re.sub(r"/\s*S\b", "/s", str(text).strip())
-    plain = re.sub(r"[A-Za-z]+-?", lambda word: _UNIT_NAMES.get(word[0].lower(), word[0]), text)
+    plain = re.sub(r"\b[Ee]-(?!\d)|[A-Za-z]+", lambda word: _UNIT_NAMES.get(word[0].lower(), word[0]), text)
     for spelled in (text, plain, text.lower()):
         try:
-            return u.Unit(spelled)
+            with warnings.catch_warnings():
+                # erg/s/cm2/Hz has slashes that the standard discourages
+                warnings.simplefilter("ignore", u.UnitsWarning)
+                return u.Unit(spelled)
         except ValueError:
             continue
     raise ValueError(f"{text!r} is not a unit that is understood")
@@ -133,6 +169,8 @@ def unit_and_zero_point(
         unit = check_flux_unit(unit)
     else:
         unit = _told_unit(keys)
+        if unit is not None:
+            _check_agreement(keys, unit)
     if unit is not None and not is_counts(unit):
         return unit, None
     zero_point = _zero_point_of(keys, {} if survey is None else survey.keywords)
@@ -144,15 +182,41 @@ def unit_and_zero_point(
         unit = u.adu if zero_point is not None else default
     if unit is None and survey is not None:
         unit = survey.unit
-        warnings.warn(f"{keys.label} tells neither a unit in BUNIT nor a zero point; it is taken to be in {unit} of "
-                      f"{survey.name}, as its images are. unit= says otherwise", GaltransWarning, stacklevel=2)
+        keys.warn(f"{keys.label} tells neither a unit in BUNIT nor a zero point; it is taken to be in {unit} of "
+                  f"{survey.name}, as its images are. unit= says otherwise")
     if unit is None:
         raise ValueError(f"{keys.label} tells no unit in BUNIT; say it with unit=, or the survey with survey=")
     if zero_point is None and survey is not None and zero_points(unit, survey.band_names, survey) is None:
         raise FileFormatError(
             f"{keys.label} is in {unit} (BUNIT {keys.get('BUNIT')!r}) and tells no zero point, so that nothing tells "
             f"what one unit is on the scale of survey {survey.name}; give unit=")
+    if zero_point is None and survey is not None and is_counts(unit):
+        _warn_of_unread_zero_point(keys, survey)
     return unit, zero_point
+
+
+def _check_agreement(keys, unit):
+    """Whether a BUNIT that says what one unit is agrees with a zero point beside it."""
+    own = None if is_counts(unit) or unit.is_equivalent(u.Jy / u.sr) else zero_points(unit, ("",))
+    for key in () if own is None else _ZERO_POINT_KEYS:
+        value = keys.number(key)
+        if value is not None and _LOWEST < value <= _HIGHEST:
+            if abs(value - own[0]) > _ZERO_POINT_TOLERANCE:
+                raise FileFormatError(
+                    f"{keys.label} has BUNIT = {keys.get('BUNIT')!r}, of AB magnitude {own[0]:.4g} for one unit, and "
+                    f"{key} = {keys.get(key)!r}, which contradict each other; unit={str(unit)!r} takes the first, "
+                    "unit='adu' the second")
+            return
+
+
+def _warn_of_unread_zero_point(keys, survey):
+    """Name a keyword that looks like a zero point, where that of the survey is used."""
+    for key in keys:
+        value = keys.number(key) if _LIKE_ZERO_POINT.fullmatch(key) and key not in _ZERO_POINT_KEYS else None
+        if value is not None and _LOWEST < value <= _HIGHEST:
+            keys.warn(f"{keys.label} has {key} = {keys.get(key)!r}, which is not read; the zero point is taken to be "
+                      f"that of survey {survey.name}. A keyword MAGZERO would be read")
+            return
 
 
 def _told_unit(keys):
@@ -197,6 +261,26 @@ def _zero_point_of(keys, named):
     return None
 
 
+def plane_zero_point(keys: Keywords, index: int, default: float | None) -> float | None:
+    """Return the zero point of a plane of a cube, for which MAGZP1, MAGZP2 ... may have one each.
+
+    Parameters
+    ----------
+    keys : Keywords
+        Of the cube.
+    index : int
+        Number of the plane, the first being 0.
+    default : float or None
+        Zero point of the whole cube.
+    """
+    for key in (*_ZERO_POINT_KEYS, "MAGZP_"):
+        first = 0 if keys.get(f"{key}0") is not None else 1
+        value = keys.number(f"{key}{index + first}")
+        if value is not None:
+            return _checked(keys, f"{key}{index + first}", value)
+    return default
+
+
 def _of_flux(keys, key):
     return _checked(keys, key, 2.5 * np.log10(keys.positive(key, "the flux of magnitude 0")))
 
@@ -213,8 +297,8 @@ def _hst_zero_point(keys, unit):
     zero_point = float(-2.5 * np.log10(inverse * pivot**2 / 2.99792458e18) - 48.60)
     if unit is None:
         unit = u.electron / u.s
-        warnings.warn(f"{keys.label} has PHOTFLAM and no BUNIT; it is taken to be in {unit}, as drizzled images of HST "
-                      "are. unit= says otherwise", GaltransWarning, stacklevel=3)
+        keys.warn(f"{keys.label} has PHOTFLAM and no BUNIT; it is taken to be in {unit}, as drizzled images of HST "
+                  "are. unit= says otherwise")
     if not (unit * u.s).is_equivalent(u.s) and any(
             unit.is_equivalent(one) for one in (u.electron, u.ct, u.adu, u.DN, u.ph)):
         zero_point += 2.5 * np.log10(keys.positive("EXPTIME", "the exposure time"))
@@ -236,8 +320,8 @@ def gain_of(keys: Keywords, unit: UnitBase, survey: Survey | None) -> float | No
         return None
     if not 0 < gain < _MAX_GAIN or not exposure > 0:
         key = "EXPTIME" if 0 < gain < _MAX_GAIN else "GAIN"
-        warnings.warn(f"{keys.label} has {key} = {keys.get(key)!r}, which cannot be right and is ignored; the noise of "
-                      "its sources is that of the survey's typical gain", GaltransWarning, stacklevel=2)
+        keys.warn(f"{keys.label} has {key} = {keys.get(key)!r}, which cannot be right and is ignored; the noise of its "
+                  "sources is that of the survey's typical gain")
         return None
     return gain * exposure
 

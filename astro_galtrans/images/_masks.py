@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, TYPE_CHECKING
 
 import numpy as np
+from astropy.io import fits
 
 from astro_galtrans.exceptions import FileFormatError
+from astro_galtrans.images._contents import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +33,13 @@ _LEGACY = {"NPRIMARY": 0, "BRIGHT": 1, "SATUR_G": 2, "SATUR_R": 3, "SATUR_Z": 4,
 # Dark Energy Survey: the BADPIX bits of its pipeline, Morganson et al. (2018, PASP 130, 074501), table 10.
 _DES = {"BPM": 0, "SATURATE": 1, "INTERP": 2, "BADAMP": 3, "CRAY": 4, "STAR": 5, "TRAIL": 6, "EDGEBLEED": 7,
         "SSXTALK": 8, "EDGE": 9, "STREAK": 10, "SUSPECT": 11, "FIXED": 12, "NEAREDGE": 13, "TAPEBUMP": 14}
+# HST: flags of ACS ("ACS data quality flags", https://www.stsci.edu/hst/acs) and WFC3 (Data Handbook, table 2.5), which
+# agree but for details, by the names in stginga of STScI. The signal of warm pixels is corrected by the dark.
+_HST = {"LOST": 0, "FILLED": 1, "BADPIX": 2, "MASKED": 3, "HOT": 4, "UNSTABLE": 5, "WARM": 6, "BADCOL": 7,
+        "SATURATED": 8, "BADREF": 9, "TRAP": 10, "ATODSAT": 11, "CRDRIZ": 12, "CRREJ": 13, "USER": 14, "UNUSED": 15}
+_HST_GOOD = ("WARM", "USER", "UNUSED")
+# Share of bad pixels above which a mask of unknown origin is likely one of good pixels.
+_MOST_BAD = 0.5
 _DES_BAD = ("BPM", "SATURATE", "INTERP", "BADAMP", "CRAY", "TRAIL", "EDGEBLEED", "EDGE", "STREAK")
 
 
@@ -72,13 +81,22 @@ def bad_pixels(
         values = whole.astype(np.int64)
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)
+    if role_of(part) == "good pixels":
+        if not np.all((values == 0) | (values == 1)):
+            raise FileFormatError(f"{where}, tells good pixels and must be 0 or 1, it has {_examples(values)}")
+        return values == 0
     known, bad = _planes(file, part, band)
     if mask_bits is not None:
         bad = tuple(mask_bits)
     elif not known:
         # 255 is the 1 of masks that were made as pictures
         if np.all((values == 0) | (values == 1)) or np.all((values == 0) | (values == 255)):
-            return values != 0
+            bad = values != 0
+            if bad.mean() > _MOST_BAD and not isinstance(file, str):
+                file.warn(
+                    f"{where}, is a mask that leaves {1 - bad.mean():.0%} of the pixels. If 1 is a good pixel there, "
+                    "mask_bits=() leaves it out, and mask= takes an array of bad pixels")
+            return bad
         raise FileFormatError(
             f"{where}, is a mask with values other than 0 and 1 ({_examples(values)}), and nothing tells the meaning "
             "of its bits; mask_bits= must name the numbers of those that are bad")
@@ -94,14 +112,22 @@ def bad_pixels(
 def _planes(file, part, band):
     """Name to number of all bit planes, and the names of those that are bad; empty where they are not known."""
     header = part.header
-    named = {key[3:]: int(header[key]) for key in header if key.startswith("MP_") and isinstance(header[key], int)}
+    primary = fits.Header() if isinstance(file, str) else file.parts[0].header
+    for one in (header, primary):
+        named = {key[3:]: one[key] for key in one if key.startswith("MP_") and type(one[key]) is int}
+        if named:
+            break
     if named:
         # keywords of eight letters cut the names
         return named, tuple(name for name in named if name in _LSST_BAD or (
             len(name) == 5 and any(bad.startswith(name) for bad in _LSST_BAD)))
-    primary = {} if isinstance(file, str) else file.parts[0].header
-    telescope = str(header.get("TELESCOP", primary.get("TELESCOP", ""))).strip().upper()
-    # those of HST, which mean something else in each instrument, have 16 bits
+    telescope, instrument, detector = (str(header.get(key, primary.get(key, ""))).strip().upper() for key in (
+        "TELESCOP", "INSTRUME", "DETECTOR"))
+    if telescope == "HST" and instrument in ("ACS", "WFC3"):
+        # the bit of the converter marks sources in the first read of the infrared channel
+        return _HST, tuple(name for name in _HST if name not in _HST_GOOD and (
+            name != "ATODSAT" or detector != "IR"))
+    # those of other instruments of HST have 16 bits
     if telescope == "JWST" or (part.name == "DQ" and part.data.dtype.kind == "u" and part.data.dtype.itemsize == 4):
         return _JWST, ("DO_NOT_USE",)
     if part.name == "MASKBITS" or str(header.get("IMTYPE", "")).strip().lower() == "maskbits":

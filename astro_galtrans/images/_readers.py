@@ -11,18 +11,20 @@ from astropy.io import fits, registry
 from astropy.nddata import CCDData, NDData
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
-from astro_galtrans.images._companions import add_masks, add_psf, check_names, is_file
-from astro_galtrans.images._contents import chosen_images, cube_bands, squeezed
+from astro_galtrans.images._companions import add_masks, add_psf, check_names
+from astro_galtrans.images._contents import PLAIN_BANDS, chosen_images, cube_bands, squeezed
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._cube_files import cube_part, own_cube
-from astro_galtrans.images._fits_read import FitsFile, is_path, open_fits, split_path
+from astro_galtrans.images._fits_read import is_file, is_path, open_fits, split_path
 from astro_galtrans.images._frames import FrameSet
 from astro_galtrans.images._headers import band_of_header, is_megacam, known_band
 from astro_galtrans.images._masks import checked_bits
 from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.images._sdss import is_frame
 from astro_galtrans.images._stack import split_bands, stack_bands
-from astro_galtrans.images._stacks import Reading, image_in_memory, image_of, on_survey_scale, uncertainty_from
+from astro_galtrans.images._stacks import (
+    Reading, image_in_memory, image_of, on_survey_scale, survey_in_memory, uncertainty_from,
+)
 from astro_galtrans.surveys import available_surveys, get_survey, same_name
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def read_frames(
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"{name} must be a dict of band name to file, got {type(given).__name__}")
     wanted = None if bands is None else parse_bands(bands)
-    reading = Reading(survey, unit, noise, checked_bits(mask_bits))
+    reading = Reading(survey, unit, noise, checked_bits(mask_bits), psf is not None)
     images, origins, has_mask = _all_images(_named(paths, hdu), hdu, reading, wanted, weight or {})
     if mask_bits is not None and not has_mask and mask is None:
         raise ValueError("mask_bits is given, and no file has a mask of bits")
@@ -240,7 +242,7 @@ def _named(paths, hdu):
 
 
 def _is_source(paths):
-    return isinstance(paths, (CCDData, FitsFile)) or is_file(paths)
+    return isinstance(paths, CCDData) or is_file(paths)
 
 
 def _all_images(named, hdu, reading, wanted, weight):
@@ -253,7 +255,7 @@ def _all_images(named, hdu, reading, wanted, weight):
         if isinstance(source, CCDData):
             if chosen is not None:
                 raise ValueError("hdu is that of a file, and a CCDData is given")
-            found = [(_band_in_memory(source, name, reading.survey), source, None)]
+            found = [(_band_in_memory(source, name, reading.survey), source, _origin_in_memory(source, reading.survey))]
         else:
             file = _opened_once(source, opened)
             found = _of_file(file, name, chosen, reading, wanted, weight)
@@ -287,6 +289,14 @@ def _band_in_memory(ccd, name, survey):
     return _agreed_band("the CCDData", name, told, names)
 
 
+def _origin_in_memory(ccd, survey):
+    """The survey that a CCDData is from, or None; an error if it is not the one that is asked for."""
+    told = survey_in_memory(ccd)
+    if told is not None and survey is not None and not survey.name.upper().startswith(told.upper()):
+        raise SurveyError(f"the CCDData is of survey {told}, not {survey.name}")
+    return told
+
+
 def _of_file(file, name, hdu, reading, wanted, weight):
     """Band, image, origin and whether it has a mask, of each image of a file."""
     survey = reading.survey
@@ -309,7 +319,7 @@ def _of_file(file, name, hdu, reading, wanted, weight):
         for band, index in _bands_of(planes, data, name, names, wanted):
             image = image_of(planes, own, band=band, index=index, weight=weight.get(band))
             known = origin != "CFHTLS" or not is_megacam(planes.keys) or "zero_point" in image.meta
-            found.append((band, image, origin if known else None, planes.mask is not None))
+            found.append((band, image, origin if known else None, planes.has_mask))
     return found
 
 
@@ -321,7 +331,7 @@ def _bands_of(planes, data, name, names, wanted):
         if name is None and told is None:
             told = wanted[0] if wanted is not None and len(wanted) == 1 else names[0] if len(names) == 1 else None
         return [(_agreed_band(file, name, told, names), None)]
-    told = cube_bands(planes.image.header, len(data))
+    told = cube_bands(planes.keys, len(data))
     bands = wanted if told is None else tuple(known_band(band, names) for band in told)
     if bands is None:
         raise FileFormatError(f"{file} has a cube without BANDS in its header; name its bands with bands=")
@@ -356,7 +366,8 @@ def _origin(planes, survey):
     if megacam:
         return "CFHTLS"
     # without a unit that of the survey would be assumed; cutouts of the Legacy Surveys viewer have a known one
-    return known if keys.get("BUNIT") is not None or keys.get("BANDS") is not None else None
+    sure = any(keys.get(key) is not None for key in ("BUNIT", "BANDS")) or any(same_name(told, one) for one in _LEGACY)
+    return known if sure else None
 
 
 def _warn_of_later_filter(file, told):
@@ -379,8 +390,7 @@ def _agreed_band(file, name, told, names=()):
                       GaltransWarning, stacklevel=2)
         return name
     # Other surveys write names of their own, such as 'F814W'; only a plain other band is a swap.
-    plain = ("u", "g", "r", "i", "z", "y", "i2")
-    if (told.lower() in plain and name.lower() in plain and told.lower() != name.lower()) or (
+    if (told.lower() in PLAIN_BANDS and name.lower() in PLAIN_BANDS and told.lower() != name.lower()) or (
             told in names and name in names):
         raise BandMismatchError(f"{file} is of band {told}, not {name}")
     return name

@@ -13,29 +13,34 @@ from astropy.nddata import CCDData, InverseVariance, NDUncertainty, StdDevUncert
 from astropy.stats import mad_std, sigma_clip
 from astropy.utils.exceptions import AstropyUserWarning
 
-from astro_galtrans.exceptions import FileFormatError, GaltransWarning
+from astro_galtrans._utils.masked import floats
+from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import _uncertainty
-from astro_galtrans.images._contents import NOISE, Planes, companion, described, role_of, squeezed
-from astro_galtrans.images._fits_read import Part, celestial_wcs, native, open_fits
-from astro_galtrans.images._headers import Keywords, gain_of, parse_unit, unit_and_zero_point
+from astro_galtrans.images._ccd_write import BandMeta
+from astro_galtrans.images._contents import MASKS, NOISE, Planes, companion, described, plane_of, role_of, squeezed
+from astro_galtrans.images._fits_read import Part, celestial_wcs, find_part, is_file, native, open_fits
+from astro_galtrans.images._fits_write import meta_of_table
+from astro_galtrans.images._headers import Keywords, gain_of, parse_unit, plane_zero_point, unit_and_zero_point
 from astro_galtrans.images._masks import bad_pixels
 from astro_galtrans.images._missing import empty_pixels
 from astro_galtrans.images._scales import is_counts, scale_factors, zero_points
 from astro_galtrans.images._sdss import frame_meta, is_frame, is_whole_frame, sigma_of_frame
+from astro_galtrans.surveys import available_surveys, get_survey, same_name
 
 if TYPE_CHECKING:
     from astropy.units import UnitBase
 
     from astro_galtrans.surveys import Survey
 
-__all__ = ["Reading", "image_in_memory", "image_of", "on_survey_scale", "pixel_noise", "uncertainty_from"]
+__all__ = ["Reading", "image_in_memory", "image_of", "on_survey_scale", "pixel_noise", "survey_in_memory",
+           "uncertainty_from"]
 
 _KINDS = {"sigma": StdDevUncertainty, "variance": VarianceUncertainty, "inverse variance": InverseVariance,
           "WHT": InverseVariance}
 # Keywords of the value that stands for "no data", beside NaN.
 _STAND_INS = ("BLANK", "NODATA", "FILLVAL", "NULLVAL", "BADVAL")
 # Files of the Legacy Surveys, and their viewer's cutouts of SDSS, are in nanomaggies, which the cutouts do not say.
-_IN_NANOMAGGIES = ("LEGACYSURVEY", "DECALS", "BASS", "MZLS")
+_IN_NANOMAGGIES = ("LegacySurvey", "DECaLS", "BASS", "MzLS")
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,15 @@ class Reading:
     unit : unit or None
     noise : {"auto", None}
     mask_bits : tuple of str or int, or None
+    has_psf : bool
+        Whether the PSF is given beside the files.
     """
 
     survey: Survey | None = None
     unit: UnitBase | str | None = None
     noise: str | None = "auto"
     mask_bits: tuple[str | int, ...] | None = None
+    has_psf: bool = False
 
 
 def image_of(
@@ -75,11 +83,15 @@ def image_of(
         Noise that is used instead of that of the file; see `uncertainty_from`.
     """
     file, part, keys = planes.file, planes.image, planes.keys
-    stored = _plane(squeezed(part.data), index)
-    flux = _linear(part, stored)
+    cube = squeezed(part.data)
+    stored, place = (cube, None) if index is None else (cube[index], (index, len(cube)))
+    flux = _linear(keys, stored)
     frame = frame_meta(part.header) if part.index == 0 and index is None and is_frame(file.parts) else {}
-    unit, zero_point = unit_and_zero_point(keys, reading.unit, reading.survey, _usual_unit(part.header, frame))
-    meta: dict[str, Any] = {**frame, "header": part.header}
+    unit, zero_point = unit_and_zero_point(keys, reading.unit, reading.survey, _usual_unit(keys, frame))
+    if index is not None and is_counts(unit):
+        zero_point = plane_zero_point(keys, index, zero_point)
+    stored_meta = _written_meta(file, part) if index is None else {}
+    meta: dict[str, Any] = {**frame, "header": part.header, **stored_meta}
     if band is not None:
         meta["band"] = band
     if zero_point is not None:
@@ -88,22 +100,25 @@ def image_of(
         gain = gain_of(keys, unit, reading.survey)
         if gain is not None:
             meta["gain"] = gain
-    mask = _no_data(part, stored, flux)
-    if planes.mask is not None:
-        mask |= np.broadcast_to(bad_pixels(file, _sliced(planes.mask, index), band, reading.mask_bits), flux.shape)
-    psf = None if planes.psf is None else native(_plane(squeezed(planes.psf.data), index))
+    mask = _no_data(keys, stored, flux)
+    for plane in planes.masks(band):
+        mask |= _bad_of(file, plane, band, place, reading)
+    _warn_of_unread(planes, reading)
+    psf = None if reading.has_psf else planes.psf(band)
+    psf = None if psf is None else native(plane_of(psf, band, place, f"the PSF {psf} of {file}"))
     image = CCDData(flux, unit=u.adu, wcs=celestial_wcs(file, part), mask=mask, meta=meta, psf=psf)
     area = _pixel_area(keys, unit)
     image.unit = unit
+    noise = planes.noise(band) if weight is None else None
     if weight is not None:
-        _set_noise(image, uncertainty_from(weight, band, flux.shape, unit, index, reading.unit is not None))
-    elif planes.noise is not None:
+        _set_noise(image, uncertainty_from(weight, band, flux.shape, unit, place, reading.unit is not None), keys)
+    elif noise is not None:
         _set_noise(image, _uncertainty_of_part(
-            file, planes.noise, role_of(planes.noise), flux.shape, unit, index, reading.unit is not None))
+            file, noise, role_of(noise), flux.shape, unit, band, place, reading.unit is not None), keys)
     elif frame and is_whole_frame(file.parts):
         image.uncertainty = StdDevUncertainty(sigma_of_frame(file, flux, frame))
     else:
-        _estimate(image, keys, reading, band, planes.unread, frame)
+        _estimate(image, keys, reading, band, planes, frame)
     if area is not None:
         image = _scaled(image, area.value, unit * area.unit)
     return _without_empty_mask(image)
@@ -113,11 +128,7 @@ def image_in_memory(ccd: CCDData, reading: Reading, band: str | None = None, wei
     """Return a CCDData as `image_of` gives one of a file: with its unit checked, and with noise and mask."""
     if ccd.data.ndim != 2:
         raise ValueError(f"a CCDData must be an image of one band, shape (y, x), got {ccd.data.shape}")
-    header = ccd.meta if isinstance(ccd.meta, fits.Header) else ccd.meta.get("header", ccd.meta)
-    told = {"BUNIT": None if ccd.unit is None else ccd.unit.to_string()}
-    if ccd.meta.get("zero_point") is not None:
-        told["MZP_AB"] = ccd.meta["zero_point"]
-    keys = Keywords("the CCDData", {**dict(header), **told})
+    keys = _keywords_in_memory(ccd, band)
     unit, zero_point = unit_and_zero_point(keys, reading.unit, reading.survey)
     meta = {"header": ccd.meta.copy()} if isinstance(ccd.meta, fits.Header) else dict(ccd.meta)
     if band is not None:
@@ -130,51 +141,107 @@ def image_in_memory(ccd: CCDData, reading: Reading, band: str | None = None, wei
         mask |= np.asarray(ccd.mask, dtype=bool)
     image = CCDData(flux, unit=unit, wcs=ccd.wcs, mask=mask, meta=meta, psf=ccd.psf)
     if weight is not None:
-        _set_noise(image, uncertainty_from(weight, band, flux.shape, unit))
+        _set_noise(image, uncertainty_from(weight, band, flux.shape, unit), keys)
     elif ccd.uncertainty is not None:
         kind = ccd.uncertainty
         _set_noise(image, _uncertainty.checked(
-            kind if reading.unit is None else type(kind)(kind.array), flux.shape, unit))
+            kind if reading.unit is None else type(kind)(kind.array), flux.shape, unit), keys)
     else:
         _estimate(image, keys, reading, band)
     return _without_empty_mask(image)
 
 
-def _plane(array, index):
-    return array if index is None or array.ndim == 2 else array[index]
+def survey_in_memory(ccd: CCDData) -> str | None:
+    """Return the name of the survey that a CCDData of this package is from, or None."""
+    meta = ccd.meta
+    told = meta.cards.get("SURVEY", "") if isinstance(meta, BandMeta) else meta.get(
+        "SURVEY" if isinstance(meta, fits.Header) else "survey", "")
+    told = told[0] if isinstance(told, tuple) else told
+    return next((name for name in available_surveys() if isinstance(told, str) and same_name(name, told)), None)
 
 
-def _sliced(part, index):
-    return Part(part.name, part.header, _plane(squeezed(part.data), index), part.version, part.index)
+def _keywords_in_memory(ccd, band):
+    """The keywords of a CCDData that hold for its numbers as they are now."""
+    meta, zero_point = ccd.meta, ccd.meta.get("zero_point")
+    told = {"BUNIT": None if ccd.unit is None else ccd.unit.to_string()}
+    if isinstance(meta, fits.Header):
+        told = {**dict(meta), **told}
+    elif zero_point is None and isinstance(meta, BandMeta) and "MAGZERO" in meta.cards:
+        zero_point = meta.cards["MAGZERO"][0]
+    elif zero_point is None and survey_in_memory(ccd) is not None and ccd.unit is not None:
+        # its header is that of a file that had another unit
+        survey = get_survey(survey_in_memory(ccd))
+        known = zero_points(ccd.unit, (band,), survey) if band in survey.band_names else None
+        zero_point = None if known is None else float(known[0])
+    elif zero_point is None:
+        told = {**dict(meta.get("header", meta)), **told}
+    if zero_point is not None and ccd.unit is not None and is_counts(ccd.unit):
+        told["MZP_AB"] = zero_point
+    if not isinstance(meta, fits.Header) and meta.get("gain") is not None:
+        told["GAIN"] = meta["gain"]
+    return Keywords("the CCDData", told)
 
 
-def _linear(part, stored):
+def _written_meta(file, part):
+    """The meta of an image that this package wrote with `write_bands`, or as a CCDData; an empty dict of others."""
+    table = find_part(file.parts, "META")
+    try:
+        found = meta_of_table(table)
+        return BandMeta.rest_of(part.header) if found is None else found
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileFormatError(f"{file} has meta of this package that cannot be read: {error}") from error
+
+
+def _bad_of(file, part, band, place, reading):
+    """The bad pixels of an image that a mask of its file tells."""
+    plane = plane_of(part, band, place, f"the mask {part} of {file}")
+    return bad_pixels(file, Part(part.name, part.header, plane, part.version, part.index), band, reading.mask_bits)
+
+
+def _warn_of_unread(planes, reading):
+    """Name what belongs to an image and is not read: masks of another shape, and PSFs in tables."""
+    file = planes.file
+    masks = [part for part in planes.unread if role_of(part) in MASKS]
+    if masks:
+        file.warn(f"{file} has masks of another shape than its image, which are not read: {described(masks)}")
+    if not reading.has_psf and not any(role_of(part) == "psf" for part in planes.companions):
+        tables = [part for part in file.parts if not part.is_image and part.data is not None and "PSF" in (
+            part.name + str(part.header.get("AR_NAME", "")).upper())]
+        if tables:
+            file.warn(f"{file} has a model of its PSF that is not read, in {described(tables)}; give images of it with "
+                      "psf=")
+
+
+def _linear(keys, stored):
     """Pixel values as float; those of Pan-STARRS stacks are asinh magnitudes: Waters et al. (2020, ApJS 251, 4)."""
     flux = native(stored, np.float32 if stored.dtype.itemsize <= 4 else np.float64)
-    if "BSOFTEN" not in part.header or "BOFFSET" not in part.header:
+    softening, offset = keys.number("BSOFTEN"), keys.number("BOFFSET")
+    if softening is None or offset is None:
         return flux.copy() if np.may_share_memory(flux, stored) else flux
-    softening, offset = part.header["BSOFTEN"], part.header["BOFFSET"]
+    if not np.isfinite(softening + offset):
+        raise FileFormatError(f"{keys.label} must tell the asinh scaling in BSOFTEN and BOFFSET, it has "
+                              f"{keys.get('BSOFTEN')!r} and {keys.get('BOFFSET')!r}")
     counts = offset + 2 * softening * np.sinh(flux.astype(np.float64) * (0.4 * np.log(10)))
     return counts.astype(flux.dtype)
 
 
-def _no_data(part, stored, flux):
+def _no_data(keys, stored, flux):
     """Pixels that hold no data: not finite, a stand-in that the header tells, or an area of zeros."""
     missing = ~np.isfinite(flux) | empty_pixels(stored)
     for key in _STAND_INS:
-        value = part.header.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = keys.number(key)
+        if value is not None and np.isfinite(value):
             if key == "BLANK":
                 # astropy puts NaN for it in signed integers only
-                value = value * part.header.get("BSCALE", 1) + part.header.get("BZERO", 0)
-            missing |= stored == value
+                value = value * (keys.number("BSCALE") or 1) + (keys.number("BZERO") or 0)
+            missing |= stored == stored.dtype.type(value) if stored.dtype.kind == "f" else stored == value
     return missing
 
 
-def _usual_unit(header, frame):
-    survey = str(header.get("SURVEY", "")).replace(" ", "").upper()
-    viewer = survey == "SDSS" and "BANDS" in header
-    return u.nmgy if frame or viewer or survey in _IN_NANOMAGGIES else None
+def _usual_unit(keys, frame):
+    survey = str(keys.get("SURVEY") or "")
+    viewer = same_name(survey, "SDSS") and keys.get("BANDS") is not None
+    return u.nmgy if frame or viewer or any(same_name(survey, one) for one in _IN_NANOMAGGIES) else None
 
 
 def _pixel_area(keys, unit):
@@ -182,6 +249,8 @@ def _pixel_area(keys, unit):
     if not unit.is_equivalent(u.Jy / u.sr):
         return None
     value = keys.number("PIXAR_SR")
+    if value is None and keys.number("PIXAR_A2") is not None:
+        value = keys.number("PIXAR_A2") * u.arcsec.to(u.rad)**2
     if value is None or not value > 0:
         raise FileFormatError(
             f"{keys.label} is in {unit}, a surface brightness, and PIXAR_SR must tell the area of its pixels, it has "
@@ -216,8 +285,8 @@ def on_survey_scale(image: CCDData, band: str, survey: Survey) -> CCDData:
 
 
 def uncertainty_from(
-    weight: Any, band: str | None, shape: tuple[int, ...], unit: UnitBase, index: int | None = None,
-    same_unit: bool = False,
+    weight: Any, band: str | None, shape: tuple[int, ...], unit: UnitBase,
+    place: tuple[int, int] | None = None, same_unit: bool = False,
 ) -> NDUncertainty:
     """Return the uncertainty of an image that is given beside it.
 
@@ -231,21 +300,26 @@ def uncertainty_from(
         Shape of the image.
     unit : unit
         Unit of the image.
-    index : int, optional
-        Plane of the image in its cube.
+    place : tuple of int, optional
+        Number of the image in its cube, and number of images there.
     same_unit : bool, optional
         Whether the numbers are in ``unit`` whatever the header says, as where the user gives the unit of the files.
     """
     if isinstance(weight, NDUncertainty):
         return _uncertainty.checked(weight, shape, unit)
-    if isinstance(weight, np.ndarray):
-        return InverseVariance(_of_shape(weight, shape, f"weight of band {band}"))
+    if not is_file(weight):
+        given = weight.unit if isinstance(weight, u.Quantity) else None
+        if given is not None and not given.is_equivalent(unit**-2):
+            raise ValueError(f"the weight of band {band} must be an inverse variance in {unit**-2}, got {given}")
+        array = floats(weight, f"weight of band {band}", unit=None if given is None else unit**-2)
+        # a masked value is NaN, and a pixel without weight holds no data
+        return InverseVariance(np.nan_to_num(_of_shape(array, shape, f"weight of band {band}"), posinf=0))
     file = open_fits(weight)
     part, role = companion(file, (*NOISE, "WHT"), band, "weight")
     if role in ("mask", "psf"):
         raise FileFormatError(f"{file} is given as weight, and its HDU {part} is a {role}")
     role = role if role in _KINDS else "inverse variance"
-    return _uncertainty_of_part(file, part, role, shape, unit, index, same_unit)
+    return _uncertainty_of_part(file, part, role, shape, unit, band, place, same_unit)
 
 
 def _of_shape(array, shape, what):
@@ -254,10 +328,10 @@ def _of_shape(array, shape, what):
     return array
 
 
-def _uncertainty_of_part(file, part, role, shape, unit, index, same_unit):
-    kind = _KINDS[role]
-    array = _plane(_linear(part, squeezed(part.data)), index)
-    array = _of_shape(array, shape, f"{'weight map' if role in ('WHT', 'inverse variance') else role} of {file}")
+def _uncertainty_of_part(file, part, role, shape, unit, band, place, same_unit):
+    kind, what = _KINDS[role], f"{'weight map' if role in ('WHT', 'inverse variance') else role} of {file}"
+    array = _linear(Keywords(file.label, part.header), plane_of(part, band, place, f"the {what}"))
+    array = _of_shape(array, shape, what)
     wanted = unit ** _uncertainty.POWERS[kind]
     try:
         told = parse_unit(part.header.get("BUNIT"))
@@ -273,11 +347,15 @@ def _uncertainty_of_part(file, part, role, shape, unit, index, same_unit):
         return StdDevUncertainty(np.sqrt(array))
 
 
-def _set_noise(image, uncertainty):
+def _set_noise(image, uncertainty, keys):
     """Give an image its noise; pixels without a weight, or of a noise that is no number, hold no data."""
     array = uncertainty.array
     image.uncertainty = uncertainty
-    image.mask |= ~(np.isfinite(array) & (array > 0))
+    usable = np.isfinite(array) & (array > 0)
+    if not usable.any() and not image.mask.all():
+        keys.warn(f"{keys.label} has a noise or weight that is nowhere a positive number, so that all pixels are "
+                  "masked; weight= gives another")
+    image.mask |= ~usable
 
 
 def _without_empty_mask(image):
@@ -286,22 +364,24 @@ def _without_empty_mask(image):
     return image
 
 
-def _estimate(image, keys, reading, band, unread=(), frame=None):
+def _estimate(image, keys, reading, band, planes=None, frame=None):
     """Estimate the noise of an image that has none, if it is wanted."""
-    if unread:
-        warnings.warn(
-            f"{keys.label} has noise that is not read: {described(unread)}. weight={{{band!r}: "
-            f"'{keys.label}[{unread[0].name}]'}} takes it for inverse variance", GaltransWarning, stacklevel=2)
+    others = [] if planes is None else [part for part in (*planes.unread, *planes.companions)
+                                        if role_of(part) in (*NOISE, "WHT")]
+    if others:
+        drizzled = [part for part in others if role_of(part) == "WHT" and part.data.shape == planes.image.data.shape]
+        keys.warn(f"{keys.label} has noise that is not read: {described(others)}" + (
+            f". weight={{{band!r}: '{keys.label}[{drizzled[0].index}]'}} takes it for inverse variance" if drizzled else
+            "; it is of another shape or band"))
     if reading.noise is None:
         return
     if frame:
-        warnings.warn(f"{keys.label} lacks the calibration vector or the sky of an SDSS frame, as cutouts do; its "
-                      "noise is estimated from the scatter of its background", GaltransWarning, stacklevel=2)
+        keys.warn(f"{keys.label} lacks the calibration vector or the sky of an SDSS frame, as cutouts do; its noise is "
+                  "estimated from the scatter of its background")
     gain = _gain_of_image(image, keys, reading.survey, band, frame)
     sigma = pixel_noise(image.data, image.mask, gain)
     if not image.mask.all() and not np.nanmin(sigma) > 0:
-        warnings.warn(f"{keys.label} has a background without scatter, from which no noise can be estimated",
-                      GaltransWarning, stacklevel=2)
+        keys.warn(f"{keys.label} has a background without scatter, from which no noise can be estimated")
         sigma = _typical_noise(image, reading.survey, band)
     if sigma is not None:
         image.uncertainty = StdDevUncertainty(sigma.astype(image.data.dtype))

@@ -1,6 +1,7 @@
 """Files as surveys and tools write them: which HDU is what, which header value counts, and what is refused."""
 
 import io
+import lzma
 import os
 
 import astropy.units as u
@@ -13,7 +14,7 @@ from astropy.stats import mad_std
 from astropy.wcs import WCS, DistortionLookupTable
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
-from astro_galtrans.images import read_cube, read_frames, split_path
+from astro_galtrans.images import BandCube, read_cube, read_frames, split_path
 from astro_galtrans.images import _readers
 
 N = 40
@@ -578,3 +579,246 @@ def test_written_bands_are_read_as_they_were(sdss_cube, tmp_path):
         np.testing.assert_array_equal(getattr(again, name), getattr(sdss_cube, name))
     np.testing.assert_array_equal(again.uncertainty.array, sdss_cube.uncertainty.array)
     assert mad_std(again.data) == mad_std(sdss_cube.data)
+
+
+# planes of one band of several
+
+
+def psf_image(width):
+    y, x = np.indices((11, 11)) - 5
+    return np.exp(-(x**2 + y**2) / (2 * width**2))
+
+
+def test_planes_of_a_cube_are_each_of_their_own_band(write, noise):
+    planes = [(f"{kind}_{band}", array, {}) for number, band in enumerate("IRG", start=1) for kind, array in (
+        ("SIGMA", np.full((N, N), number, "f4")), ("PSF", psf_image(number)))]
+    path = write((None, np.stack([noise] * 3), {"BUNIT": "adu", "BANDS": "gri"}), *planes)
+    cube = read_cube(path, "CFHTLS")
+    assert sigma(cube)[:, 0, 0].tolist() == [3, 2, 1]
+    assert np.all(np.diff(cube.psf.max(axis=(1, 2))) > 0)
+    # a plane of another band is not used, and named
+    path = write((None, np.stack([noise] * 2), {"BUNIT": "adu", "BANDS": "gr"}), planes[-2])
+    with pytest.warns(GaltransWarning, match="SIGMA_G"):
+        cube = read_cube(path, "CFHTLS")
+    assert sigma(cube)[0, 0, 0] == 3 and sigma(cube)[1, 0, 0] != 3
+
+
+def test_the_psf_of_the_band_is_taken_and_a_choice_is_refused(write, noise):
+    science = ("SCI", noise, {"BUNIT": "adu", "FILTER": "r"})
+    path = write(science, ("PSF_G", psf_image(1), {}), ("PSF_R", psf_image(2), {}))
+    expected = psf_image(2) / psf_image(2).sum()
+    np.testing.assert_allclose(read_cube({"r": path}, "CFHTLS").psf[0], expected, rtol=1e-5)
+    path = write(science, ("PSF", psf_image(1), {}), ("PSF", psf_image(2), {}))
+    with pytest.raises(FileFormatError, match="psf="):
+        read_cube({"r": path}, "CFHTLS")
+    chosen = read_cube({"r": path}, "CFHTLS", psf={"r": f"{path}[3]"})
+    np.testing.assert_allclose(chosen.psf[0], expected, rtol=1e-5)
+    path = write(science, ("ERR", np.abs(noise) + 1, {}), ("RMS", np.abs(noise) + 2, {}))
+    with pytest.raises(FileFormatError, match="weight="):
+        read_cube({"r": path}, "CFHTLS")
+
+
+@pytest.mark.parametrize("shape", [(5, 11, 11), (2, 3, 11, 11)])
+def test_a_psf_of_other_planes_than_its_image_is_refused(write, noise, shape):
+    image = (None, np.stack([noise] * 3), {"BUNIT": "adu", "BANDS": "gri"})
+    with pytest.raises(FileFormatError, match="PSF"):
+        read_cube(write(image, ("PSF", np.ones(shape), {})), "CFHTLS")
+
+
+def test_a_model_of_the_psf_in_a_table_is_named(write, noise):
+    path = write(("IMAGE", noise, {"BUNIT": "nJy", "FILTER": "r"}), ("VARIANCE", np.full((N, N), 4, "f4"), {}))
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])], name="PsfexPsf"))
+    with pytest.warns(GaltransWarning, match="PSFEXPSF"):
+        read_cube({"r": path}, "LSST")
+    read_cube({"r": path}, "LSST", psf={"r": psf_image(2)})    # without the warning
+
+
+def test_weights_of_a_cube_are_taken_by_band(write, noise):
+    cube = write((None, np.stack([noise] * 2), {"BUNIT": "adu", "BANDS": "gr"}))
+    planes = np.stack([np.full((N, N), 4.0), np.full((N, N), 1.0)])
+    weights = write(("IVAR", planes, {"BANDS": "rg"}), name="w.fits")
+    assert sigma(read_cube(cube, "CFHTLS", weight={"g": weights, "r": weights}))[:, 0, 0].tolist() == [1, 0.5]
+    masked = np.ma.MaskedArray(np.full((N, N), 0.25), mask=np.eye(N))
+    assert read_cube(cube, "CFHTLS", weight={"g": masked}).mask.sum(axis=(1, 2)).tolist() == [N, 0]
+    quantity = masked.data * u.adu**-2
+    assert sigma(read_cube(cube, "CFHTLS", weight={"g": quantity}))[0, 0, 0] == 2
+    with pytest.raises(ValueError, match="weight of band g"):
+        read_cube(cube, "CFHTLS", weight={"g": quantity.value * u.Jy**-2})
+
+
+# masks
+
+
+def test_all_masks_of_a_file_count(write, noise):
+    one = np.zeros((N, N), np.uint8)
+    one[3] = 1
+    path = write(("SCI", noise, {"BUNIT": "adu"}), ("MASK", one, {}), ("DQ", one.T.copy(), {}),
+                 ("GOOD", 1 - one[::-1], {}))
+    assert read_cube({"r": path}, "CFHTLS").mask.sum() == 3 * N - 2
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_mask_of_all_images(write, noise, place):
+    hdus = [("SCI", noise, {"BUNIT": "adu", "FILTER": band}) for band in "gr"]
+    hdus.insert(place, ("MASK", np.eye(N, dtype="u1"), {}))
+    assert read_cube(write(*hdus), "CFHTLS").mask.sum(axis=(1, 2)).tolist() == [N, N]
+
+
+def test_bands_of_euclid_by_name(write, noise):
+    path = write(*(hdu for number, band in enumerate("YH", start=1) for hdu in (
+        (f"NIR_{band}_FLUX", noise, {"MAGZERO": 23.9}), (f"NIR_{band}_RMS", np.full((N, N), number, "f4"), {}))))
+    cube = read_cube(path, "Euclid NISP").to_unit("uJy")
+    assert cube.bands == ("YE", "HE")
+    np.testing.assert_allclose(sigma(cube)[:, 0, 0], [1, 2], rtol=1e-3)
+
+
+def test_a_mask_that_does_not_fit_or_leaves_little_is_named(write, noise):
+    image = ("SCI", noise, {"BUNIT": "adu"})
+    with pytest.warns(GaltransWarning, match="MASK"):
+        assert read_cube({"r": write(image, ("MASK", np.ones((9, 9), "u1"), {}))}, "CFHTLS").mask is None
+    with pytest.warns(GaltransWarning, match="good pixel"):
+        read_cube({"r": write(image, ("MASK", np.ones((N, N), "u1"), {}))}, "CFHTLS")
+    with pytest.warns(GaltransWarning, match="weight="):
+        assert read_cube({"r": write(image, ("ERR", np.zeros((N, N)), {}))}, "CFHTLS").mask.all()
+
+
+@pytest.mark.parametrize("where", ["primary", "image"])
+def test_names_of_bit_planes_in_the_primary_header(noise, header, tmp_path, where):
+    planes = np.zeros((N, N), np.int32)
+    planes[10:20, 10:20], planes[3, 4] = 1 << 5, 1 << 1
+    names = {"MP_BAD": 0, "MP_SAT": 1, "MP_DETEC": 5}
+    first = fits.PrimaryHDU(header=fits.Header(names)) if where == "primary" else fits.PrimaryHDU(
+        noise, header(BUNIT="nJy", **names))
+    rest = [fits.ImageHDU(noise, header(BUNIT="nJy"), name="IMAGE")] if where == "primary" else []
+    fits.HDUList([first, *rest, fits.ImageHDU(planes, name="MASK")]).writeto(tmp_path / "file.fits")
+    assert np.argwhere(read_cube({"r": tmp_path / "file.fits"}, "LSST").mask[0]).tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize(("instrument", "detector", "bad"), [
+    ("ACS", "WFC", [1, 4, 5, 6]), ("WFC3", "UVIS", [1, 4, 5, 6]), ("WFC3", "IR", [1, 4, 6])])
+def test_data_quality_of_hst(write, noise, instrument, detector, bad):
+    quality = np.zeros((N, N), np.int16)
+    # bad detector pixel, warm, user, cosmic ray, saturation of the converter (or first read), hot
+    for place, value in ((1, 4), (2, 64), (3, 16384), (4, 4096), (5, 2048), (6, 16)):
+        quality[place, place] = value
+    path = write(("SCI", noise, {"BUNIT": "ELECTRONS/S", "PHOTFLAM": 7e-20, "PHOTPLAM": 8045.0}), ("DQ", quality, {}),
+                 primary={"TELESCOP": "HST", "INSTRUME": instrument, "DETECTOR": detector})
+    assert np.argwhere(read_cube({"F814W": path}).mask[0])[:, 0].tolist() == bad
+    assert np.argwhere(read_cube({"F814W": path}, mask_bits=["WARM", 12]).mask[0])[:, 0].tolist() == [2, 4]
+
+
+# header values
+
+
+@pytest.mark.parametrize("kind", [fits.ImageHDU, fits.CompImageHDU])
+def test_a_cube_inherits_from_the_primary_header(write, noise, kind):
+    data = np.stack([noise, 2 * noise])
+    alone = read_cube(write((None, data, {"BANDS": "gr", "PHOTZP": 25.0})), "CFHTLS")
+    path = write(("SCI", data, {}), primary={"BANDS": "gr", "PHOTZP": 25.0}, kind=kind, name="x.fits")
+    np.testing.assert_allclose(read_cube(path, "CFHTLS").data, alone.data, atol=np.abs(alone.data).max() / 20)
+    with pytest.raises(FileFormatError, match="BANDS"):
+        read_cube(write(("SCI", data, {"INHERIT": "F"}), primary={"BANDS": "gr"}), "CFHTLS")
+
+
+def test_zero_points_of_the_planes_of_a_cube(write, noise):
+    path = write((None, np.stack([noise] * 2), {"BANDS": "g,r", "BUNIT": "adu", "MAGZP1": 25.0, "MAGZP2": 27.5}))
+    ratio = read_cube(path, "CFHTLS").data / noise
+    np.testing.assert_allclose(ratio, np.broadcast_to([[[100]], [[10]]], ratio.shape), rtol=1e-5)
+
+
+def test_a_unit_and_a_zero_point_that_contradict_each_other_are_refused(write, noise):
+    path = write((None, noise, {"BUNIT": "uJy", "MAGZERO": 25.0}))
+    with pytest.raises(FileFormatError, match="BUNIT.*MAGZERO"):
+        read_cube({"r": path}, "CFHTLS")
+    by_unit, by_zero_point = (read_cube({"r": path}, "CFHTLS", unit=unit).data for unit in ("uJy", "adu"))
+    np.testing.assert_allclose(by_unit / by_zero_point, 10**(-0.4 * (23.9 - 25)), rtol=1e-3)
+    read_cube({"r": write((None, noise, {"BUNIT": "nanomaggy", "MAGZERO": 22.5}))}, "CFHTLS")
+
+
+def test_a_zero_point_that_is_not_read_is_named(write, noise):
+    with pytest.warns(GaltransWarning, match="ABZP"):
+        read_cube({"r": write((None, noise, {"BUNIT": "adu", "ABZP": 27.0, "ZPERR": 0.1}))}, "CFHTLS")
+
+
+def test_a_warning_comes_once_for_a_file(write, noise):
+    for path in (write((None, np.stack([noise] * 3), {"BANDS": "gri"})),
+                 write(*(("SCI", noise, {"FILTER": band}) for band in "gri"), name="many.fits")):
+        with pytest.warns(GaltransWarning, match="BUNIT") as caught:
+            read_cube(path, "CFHTLS")
+        assert len(caught) == 1
+
+
+@pytest.mark.parametrize("value", ["-99.0", -99.0])
+def test_stand_ins_of_the_primary_header(write, noise, value):
+    data = np.where(np.eye(N) > 0, -99, noise).astype("f4")
+    path = write(("SCI", data, {"BUNIT": "adu"}), primary={"NODATA": value})
+    assert read_cube({"r": path}, "CFHTLS").mask.sum() == N
+
+
+@pytest.mark.parametrize(("key", "value"), [("CRVAL1", "nan"), ("CRPIX2", "middle"), ("CDELT1", "'")])
+def test_numbers_of_the_wcs_as_text(write, noise, header, key, value):
+    cards = {"BUNIT": "adu"}
+    right = read_cube({"r": write((None, noise, cards))}, "CFHTLS").wcs.pixel_to_world(3, 4)
+    text = read_cube({"r": write((None, noise, cards | {"CRVAL1": str(header()["CRVAL1"])}))}, "CFHTLS")
+    assert right.separation(text.wcs.pixel_to_world(3, 4)).arcsec < 1e-3
+    with pytest.raises(FileFormatError, match=f"file.fits.*{key}"):
+        read_cube({"r": write((None, noise, cards | {key: value}))}, "CFHTLS")
+
+
+def test_pixel_area_in_square_arcseconds(write, noise):
+    path = write((None, noise, {"BUNIT": "MJy/sr", "PIXAR_A2": 0.04, "FILTER": "r"}))
+    expected = noise * u.Quantity(1, "MJy/sr").to_value("uJy/arcsec2") * 0.04
+    np.testing.assert_allclose(read_cube(path).to_unit("uJy").data[0], expected, rtol=1e-4)
+
+
+def test_units_without_warnings_of_astropy(write, noise):
+    value = read_cube({"r": write((None, noise, {"BUNIT": "1e-29 erg/s/cm2/Hz"}))}, "CFHTLS").data
+    expected = read_cube({"r": write((None, noise, {"BUNIT": "uJy"}))}, "CFHTLS").data
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+# files and objects
+
+
+def test_viewer_cutouts_with_inverse_variance(write, noise):
+    cards = {"SURVEY": "LegacySurvey", "BANDS": "grz"}
+    data = np.stack([noise] * 3)
+    weight = np.full(data.shape, 4.0)
+    path = write((None, data, cards | {"IMAGETYP": "IMAGE"}), ("", weight, cards | {"IMAGETYP": "INVVAR"}))
+    cube = read_cube(path)
+    assert cube.survey.name == "DECaLS" and cube.unit == u.nmgy
+    assert np.all(sigma(cube) == 0.5)
+
+
+def test_files_packed_with_xz_and_text_files(write, noise, tmp_path):
+    path = write((None, noise, {"BUNIT": "adu"}))
+    (tmp_path / "file.fits.xz").write_bytes(lzma.compress(path.read_bytes()))
+    assert np.array_equal(read_cube({"r": tmp_path / "file.fits.xz"}, "CFHTLS").data[0], noise)
+    with open(path) as file, pytest.raises(TypeError, match="binary"):
+        read_cube({"r": file}, "CFHTLS")
+
+
+def test_a_band_of_a_cube_keeps_its_scale(write, noise):
+    cube = read_cube({"r": write((None, noise, {"BUNIT": "adu", "MAGZERO": 25.0}))}, "CFHTLS")
+    frames = read_frames({"r": write((None, noise, {"BUNIT": "adu", "MAGZERO": 25.0}))}, "CFHTLS")
+    for band in (cube["r"], CCDData(cube["r"], meta=dict(cube["r"].meta)), frames["r"]):
+        assert np.array_equal(read_cube({"r": band}, "CFHTLS").data, cube.data)
+    assert read_cube({"r": cube["r"]}).survey.name == "CFHTLS"
+    with pytest.raises(SurveyError, match="CFHTLS"):
+        read_cube({"r": cube["r"]}, "DES")
+
+
+def test_written_bands_keep_their_meta(noise, make_wcs, tmp_path):
+    meta = {"note": {"a": [1, 2]}, "band_meta": {"g": {"exposure": 3}, "r": {"exposure": 4}}}
+    cube = BandCube(np.stack([noise] * 2), unit="nmgy", bands="gr", survey="SDSS", wcs=make_wcs((N, N)), meta=meta)
+    files = cube.write_bands(tmp_path / "{band}.fits")
+    for band in "gr":
+        cube[band].write(tmp_path / f"ccd-{band}.fits")
+    again = read_cube(files, noise=None)
+    assert again.meta["note"] == meta["note"]
+    assert [again[band].meta["exposure"] for band in "gr"] == [3, 4]
+    # those that fit a card are in the header of a CCDData
+    ccds = read_cube({band: tmp_path / f"ccd-{band}.fits" for band in "gr"}, noise=None)
+    assert ccds.meta["note"] == meta["note"]
+    assert [ccds[band].meta["header"]["EXPOSURE"] for band in "gr"] == [3, 4]
