@@ -6,10 +6,16 @@ import pytest
 import torch
 from astropy.table import Column, Table
 from astropy.utils.masked import Masked
+from astropy.wcs import WCS
 
 from astro_galtrans.exceptions import BandMismatchError
-from astro_galtrans.gradients import radial_color_profiles, sed_gradient_arrays
+from astro_galtrans.gradients import (
+    color_gradient_profile, color_map, match_psf, radial_color_profiles, sed_gradient_arrays,
+)
+from astro_galtrans.images import BandCube, regrid
 from astro_galtrans.photoz import fit_catalog_estimator, fit_redshift_estimator
+from astro_galtrans.simulation import degrade
+from astro_galtrans.surveys import get_survey
 from astro_galtrans.training import TrainConfig, fit
 
 N = 12
@@ -103,3 +109,36 @@ def test_magnitudes_in_other_units():
             wanted.predict(given)
         with pytest.raises(ValueError, match="magnitudes"):
             fit_catalog_estimator(given, REDSHIFT, epochs=1)
+
+
+def _half_empty(filling):
+    data = np.random.default_rng(2).normal(0.5, 0.3, (2, 40, 40))
+    data[0, :, :15] = filling
+    wcs = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 20.5,
+               "CRPIX2": 20.5, "CDELT1": -0.187 / 3600, "CDELT2": 0.187 / 3600})
+    return BandCube(data, unit="adu", wcs=wcs, bands="gr", survey="CFHTLS")
+
+
+@pytest.mark.parametrize("function", [
+    lambda cube: regrid(cube, rescaled(cube.wcs), (20, 20)), lambda cube: match_psf(cube),
+    lambda cube: degrade(cube, get_survey("SDSS").select("gr"), seed=1), lambda cube: color_map(cube, significance=0),
+], ids=["regrid", "match_psf", "degrade", "color_map"])
+def test_images_with_an_area_of_zeros(function):
+    zeros, missing = function(_half_empty(0)), function(_half_empty(np.nan))
+    assert zeros.mask.any() and not zeros.mask.all()
+    assert np.array_equal(zeros.mask, missing.mask)
+    good = ~zeros.mask
+    assert np.array_equal(np.asarray(zeros.data)[good], np.asarray(missing.data)[good])
+
+
+def test_profiles_of_images_with_an_area_of_zeros():
+    zeros, missing = (color_gradient_profile(_half_empty(filling), radii=[0, 1, 3]) for filling in (0, np.nan))
+    assert np.array_equal(zeros["color"], missing["color"], equal_nan=True)
+    assert np.array_equal(zeros["area"], missing["area"])
+
+
+def rescaled(wcs):
+    wcs = wcs.deepcopy()
+    wcs.wcs.cdelt *= 2
+    wcs.wcs.crpix = [10.5, 10.5]
+    return wcs
