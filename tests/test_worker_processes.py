@@ -51,6 +51,17 @@ def test_without_the_guard_the_parent_ends_and_says_so(tmp_path):
     assert "workers=2" in done.stderr.splitlines()[-1] and "__main__" in done.stderr.splitlines()[-1]
 
 
+def test_a_call_that_every_worker_would_repeat_fails_before_any_starts(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from astro_galtrans._utils.processes import check_workers\n\ncheck_workers(2)\n")
+    done = _run(script)
+    assert done.returncode == 1 and "script.py, line 3" in done.stderr.splitlines()[-1]
+    for guarded in ("if __name__ == '__main__':\n    check_workers(2)\n", "def main():\n    check_workers(2)\n"
+                    "try:\n    main()\nfinally:\n    pass\n"):
+        script.write_text("from astro_galtrans._utils.processes import check_workers\n" + guarded)
+        assert _run(script).returncode == 0
+
+
 def test_code_from_standard_input_says_what_it_lacks():
     done = _run("-", input=CALL + "main()\n")
     assert done.returncode == 1 and "workers=2" in done.stderr and "<stdin>" in done.stderr

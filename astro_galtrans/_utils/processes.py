@@ -1,8 +1,10 @@
 """Work shared by several processes, in order, with an error instead of a hang where they cannot start."""
 
+import ast
 import multiprocessing
 import os
 import sys
+import tokenize
 import uuid
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -80,9 +82,36 @@ def check_workers(workers):
     if process.daemon:
         raise RuntimeError(f"workers must be 1 in a worker of multiprocessing.Pool, which may not start processes, got "
                            f"{workers}")
-    if getattr(main, "__spec__", None) is None and path is not None and not os.path.exists(path):
-        raise RuntimeError(f"workers={workers} needs a script that other processes can import, and {path} is not a "
-                           f"file; run a file with `{_GUARD}`, or use workers=1")
+    if getattr(main, "__spec__", None) is None and path is not None:
+        if not os.path.exists(path):
+            raise RuntimeError(f"workers={workers} needs a script that other processes can import, and {path} is not "
+                               f"a file; run a file with `{_GUARD}`, or use workers=1")
+        line = _unguarded_line(main, path)
+        if line is not None:
+            raise RuntimeError(f"{path}, line {line}: each worker imports this script and would run this line too; "
+                               f"with workers={workers} it must stand under `{_GUARD}`, workers=1 does not need that")
+
+
+def _unguarded_line(main, path):
+    """Line of the script from which this call comes, if an import of the script certainly runs it; else None.
+
+    Lines under an ``if`` or in a ``try`` are not judged: whether they run is found out when the workers start.
+    """
+    frame = sys._getframe()
+    while frame is not None and not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"
+                                     and frame.f_code.co_filename == path):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    try:
+        with tokenize.open(path) as file:
+            statements = ast.parse(file.read()).body
+    except (OSError, SyntaxError, ValueError):  # the file was changed or removed since
+        return None
+    conditional = (ast.If, ast.Try, ast.Match)
+    certain = any(one.lineno <= frame.f_lineno <= one.end_lineno and not isinstance(one, conditional)
+                  for one in statements)
+    return frame.f_lineno if certain else None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import warnings
 
 import astropy.units as u
 
-from astro_galtrans.archives._files import documented
+from astro_galtrans.archives._files import checked_bands, documented
 from astro_galtrans.archives._hips import download_hips
 from astro_galtrans.archives._legacy import download_legacy
 from astro_galtrans.archives._megapipe import download_megapipe
@@ -20,7 +20,7 @@ _ARCHIVES = {"CFHTLS": download_megapipe, "DECaLS": download_legacy, "Euclid VIS
 
 
 @documented
-def download_images(position, folder, survey, *, bands=None, size=1 * u.arcmin, mask=False, fallback=False,
+def download_images(position, folder, survey, *, bands=None, size=None, mask=False, fallback=False,
                     overwrite=False, progress=False):
     """Download images of a survey at a position: from the archive of the survey, or as a fallback from its HiPS.
 
@@ -35,7 +35,7 @@ def download_images(position, folder, survey, *, bands=None, size=1 * u.arcmin, 
     bands : str or sequence of str, optional
         The bands; all of the survey without it.
     size : `~astropy.units.Quantity`, optional
-        Side of cutouts, an angle. SDSS frames are whole.
+        Side of cutouts, an angle, 1 arcmin without it. SDSS frames are whole, so that it is for the fallback there.
     mask : bool, optional
         Whether to get the fpM files of SDSS too; only SDSS has them.
     fallback : bool, optional
@@ -53,9 +53,12 @@ def download_images(position, folder, survey, *, bands=None, size=1 * u.arcmin, 
     survey = get_survey(survey)
     if mask and survey.name != "SDSS":
         raise ValueError(f"mask must be False for survey {survey.name}: only SDSS has files of masks")
+    if size is not None and survey.name == "SDSS" and not fallback:
+        raise ValueError(f"size has no effect on SDSS frames, which are whole, got {size}; read() of the files takes "
+                         "one")
+    size = 1 * u.arcmin if size is None else size
     # the names of bands are checked here, so that a wrong one is not taken for an archive that fails
-    bands = survey.band_names if bands is None else survey.select([bands] if bands in survey.band_names else bands
-                                                                  ).band_names
+    bands = checked_bands(bands, survey)
     options = {"bands": bands, "overwrite": overwrite, "progress": progress}
     try:
         if survey.name not in _ARCHIVES:

@@ -20,7 +20,7 @@ from astro_galtrans.images import read_cube
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["DownloadedImages", "archive_module", "checked_angle", "checked_bands", "checked_position", "documented",
-           "fetch", "place", "prepared", "whole_file", "write_whole"]
+           "fetch", "named_bands", "place", "prepared", "whole_file", "write_whole"]
 
 # Parts of docstrings that the functions of all archives share.
 _SHARED = {
@@ -120,9 +120,15 @@ def place(position):
     return f"RA {position.ra.deg:.5f}, Dec {position.dec.deg:+.5f} deg"
 
 
+def named_bands(bands, known=()):
+    """Return the names of bands; a str that is none of the known names has one letter for each band."""
+    return (bands,) if isinstance(bands, str) and bands in known else tuple(bands)
+
+
 def checked_bands(bands, survey):
     """Return names of bands, by default all of the survey."""
-    return get_survey(survey).select(bands).band_names if bands is not None else get_survey(survey).band_names
+    survey = get_survey(survey)
+    return survey.band_names if bands is None else survey.select(named_bands(bands, survey.band_names)).band_names
 
 
 def prepared(folder):

@@ -5,7 +5,8 @@ import numpy as np
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.archives._files import (
-    DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, place, prepared,
+    DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, named_bands, place,
+    prepared,
 )
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 
@@ -44,7 +45,7 @@ def download_megapipe(position, folder, *, bands="ugriz", size=1 * u.arcmin, ove
     The archive cuts circles, of which it sends the square around; the cutout of `DownloadedImages.read` is exact. A
     stack without zero point (PHOTZP) is read only with one given.
     """
-    position, bands = checked_position(position), tuple(bands)
+    position, bands = checked_position(position), named_bands(bands, _FILTERS)
     unknown = [band for band in bands if band not in _FILTERS]
     if unknown or not bands:
         raise BandMismatchError(f"bands must be of {', '.join(_FILTERS)}, got {', '.join(unknown) or 'none'}")

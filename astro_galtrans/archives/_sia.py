@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +11,8 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans.archives._files import (
-    DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, place, prepared,
+    DownloadedImages, archive_module, checked_angle, checked_position, documented, fetch, named_bands, place,
+    prepared,
 )
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.surveys import get_survey
@@ -90,7 +92,8 @@ def download_sia(position, folder, service, *, bands=None, size=1 * u.arcmin, su
         One of ``IMAGE_SERVICES``, the address of a service of the Simple Image Access protocol, version 2, or an
         `ImageService`, which also says which of its images to take.
     bands : str or sequence of str, optional
-        The bands; all that the service has there without it.
+        The bands; all that the service has there without it. A str that is no name in ``bands`` of the service has one
+        letter for each band.
     {size}
     survey : str, optional
         Name of the survey whose flux scale the images have.
@@ -117,7 +120,7 @@ def download_sia(position, folder, service, *, bands=None, size=1 * u.arcmin, su
     position, side = checked_position(position), checked_angle(size)
     name, service = _service_named(service)
     survey = None if survey is None else get_survey(survey).name
-    wanted = None if bands is None else tuple(bands)
+    wanted = None if bands is None else named_bands(bands, service.bands)
     if wanted is not None and (not wanted or (service.bands and set(wanted) - set(service.bands))):
         raise BandMismatchError(f"bands must be of {', '.join(service.bands) or 'the service'}, got {bands!r}")
     if wanted is None and service.bands:
@@ -175,7 +178,9 @@ def download_euclid(position, folder, *, bands=None, size=1 * u.arcmin, overwrit
 def _service_named(service):
     """Return the name for files, and the service, of a name, an address or an ImageService."""
     if isinstance(service, ImageService):
-        return service.collection or service.url.split("/")[2], service
+        # files of services that differ in anything must not be taken for each other
+        told = repr(service).encode()
+        return f"{service.collection or service.url.split('/')[2]}-{hashlib.sha256(told).hexdigest()[:8]}", service
     if not isinstance(service, str):
         raise TypeError(f"service must be a str or an ImageService, got {type(service).__name__}")
     for name, known in IMAGE_SERVICES.items():

@@ -27,7 +27,7 @@ def add_download(verb):
     verb.add_argument("--out", required=True, metavar="DIR",
                       help="folder for the files; what is in it already is not fetched again")
     verb.add_argument("--bands", metavar="BANDS", help="bands, as gri or YE,JE (default: all of the survey)")
-    verb.add_argument("--size", type=float, default=60, metavar="ARCSEC", help="side of cutouts (default: %(default)s)")
+    verb.add_argument("--size", type=float, metavar="ARCSEC", help="side of cutouts (default: 60)")
     verb.add_argument("--mask", action="store_true", help="the masks of the SDSS frames too (fpM)")
     verb.add_argument("--fallback", action="store_true",
                       help="where the archive fails, images of the CDS (HiPS), which are not for photometry")
@@ -47,9 +47,9 @@ def download(options):
         raise ValueError(f"RA and DEC must be a position, got {options.ra} {options.dec}")
     position = SkyCoord(*angles, unit="deg")
     bands = options.bands.split(",") if options.bands and "," in options.bands else options.bands
+    size = {} if options.size is None else {"size": options.size * u.arcsec}
     files = _chosen(options)(
-        position, options.out, bands=bands, size=options.size * u.arcsec, overwrite=options.overwrite,
-        progress=not options.quiet)
+        position, options.out, bands=bands, overwrite=options.overwrite, progress=not options.quiet, **size)
     paths = files.files()
     return Result([str(path) for path in paths], {
         "survey": files.survey, "files": paths, "images": files.images, "psf": files.psf, "mask": files.mask})

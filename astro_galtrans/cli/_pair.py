@@ -48,7 +48,7 @@ def add_pair(verb):
     verb.add_argument("--resume", action="store_true", help="go on with a set that was interrupted")
     verb.add_argument("--sheet", type=int, default=50, metavar="N",
                       help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
-    verb.add_argument("--seed", type=int, default=0, help="of that sample (default: %(default)s)")
+    verb.add_argument("--seed", type=int, help="of that sample (default: 0)")
     add_overwrite(verb)
 
 
@@ -98,6 +98,8 @@ def _sheet_path(options):
     if options.sheet < 0:
         raise ValueError(f"--sheet must not be negative, got {options.sheet}")
     if options.sheet == 0:
+        if options.seed is not None:
+            raise ValueError(f"--seed is of the contact sheet and has no effect with --sheet 0, got {options.seed}")
         return None
     from importlib.util import find_spec
 
@@ -156,7 +158,7 @@ def _write_sheet(pairs, path, options):
 
     from astro_galtrans.evaluation import contact_sheet
 
-    rows = np.sort(np.random.default_rng(options.seed).permutation(len(pairs))[:options.sheet])
+    rows = np.sort(np.random.default_rng(options.seed or 0).permutation(len(pairs))[:options.sheet])
     batch = pairs.read(rows, images=["input_flux", "target_flux"])
     surveys = (pairs.input_survey, pairs.target_survey)
     contact_sheet(list(zip(batch["input_flux"], batch["target_flux"])), path, [str(name) for name in batch["ids"]],

@@ -7,7 +7,6 @@ pixels belong to it and which to its neighbours, is not for the image under test
 import warnings
 from functools import cache
 
-import astropy.units as u
 import numpy as np
 from astropy.utils import lazyproperty
 from tqdm.auto import tqdm
@@ -17,15 +16,14 @@ from astro_galtrans.evaluation._reference import resample_input
 from astro_galtrans.evaluation._robust import median, nmad
 from astro_galtrans.evaluation._run import TARGET
 from astro_galtrans.evaluation._tables import as_table
+from astro_galtrans.images import segment_galaxy
 
-__all__ = ["MEASURES", "measure_galaxy", "measure_morphology", "morphology", "need_statmorph", "segment"]
+__all__ = ["MEASURES", "measure_galaxy", "measure_morphology", "morphology", "need_statmorph"]
 
 # name -> attribute of statmorph, and whether its error is relative
 MEASURES = {"half_light_radius": ("rhalf_circ", True), "concentration": ("concentration", False),
             "asymmetry": ("asymmetry", False), "sersic_index": ("sersic_n", True)}
 _REFERENCE, _RESAMPLED = "reference", "resampled input"
-_ISOPHOTE = 1.5  # in units of the noise of one target pixel
-_SMOOTHING = 0.4 * u.arcsec
 _INVALID = -99.0  # what statmorph gives where it has no value
 _BAD_FLAG, _BAD_FIT = 4, 2
 
@@ -60,29 +58,6 @@ def _few_measures():
     return FewMeasures
 
 
-def segment(image, sigma, pixel_scale):
-    """The galaxy in the middle of an image and its neighbours.
-
-    Parameters
-    ----------
-    image : ndarray of shape (y, x)
-    sigma : float
-        Noise of a pixel; the edge is where the smoothed image is 1.5 times as bright.
-    pixel_scale : `~astropy.units.Quantity`
-
-    Returns
-    -------
-    ndarray of int, or None
-        1 for the galaxy, 2 for all others; None where nothing in the middle is bright enough.
-    """
-    from scipy.ndimage import gaussian_filter, label
-
-    smooth = gaussian_filter(image, (_SMOOTHING / pixel_scale).to_value(u.dimensionless_unscaled))
-    labels, _ = label(smooth > _ISOPHOTE * sigma)
-    own = labels[labels.shape[0] // 2, labels.shape[1] // 2]
-    return np.where(labels == own, 1, np.where(labels > 0, 2, 0)) if own else None
-
-
 def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
     """Measures of one galaxy in one band.
 
@@ -90,7 +65,7 @@ def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
     ----------
     image : ndarray of shape (y, x)
     segmentation : ndarray of int of the same shape, or None
-        As `segment` gives.
+        As `~astro_galtrans.images.segment_galaxy` gives.
     sigma : ndarray of the same shape
         Standard deviation of the pixels; the Sersic fit is weighted by it.
     mask : ndarray of bool, optional
@@ -174,8 +149,8 @@ def _measure_images(images, weight, survey, band, noisy, rng):
     if weight is not None:
         sigma[used] = weight[used]**-0.5
     images = {name: np.where(used, image, 0) for name, image in images.items()}
-    segmentation = segment(images[_REFERENCE], sky if not used.any() else float(np.median(sigma[used])),
-                           survey.pixel_scale)
+    segmentation = segment_galaxy(images[_REFERENCE], sky if not used.any() else float(np.median(sigma[used])),
+                                  survey.pixel_scale)
     noise = np.where(used, sigma, 0) * rng.normal(size=shape)
     mask = None if used.all() else ~used
     found = {}

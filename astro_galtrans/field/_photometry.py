@@ -7,8 +7,7 @@ import astropy.units as u
 import numpy as np
 from astropy.stats import mad_std
 
-from astro_galtrans.evaluation._morphology import segment
-from astro_galtrans.images import flux_and_weight
+from astro_galtrans.images import flux_and_weight, segment_galaxy
 
 __all__ = ["MORPHOLOGY", "aperture_magnitudes", "colors_of", "column_names", "correlated_error", "shape_band",
            "shape_of"]
@@ -135,7 +134,7 @@ def shape_of(cube, band, position):
     sigma = max(mad_std(image[good]), float(np.median(weight[index][good]**-0.5)))
     if not sigma > 0:
         return Shape()
-    segments = segment(image, sigma, cube.pixel_scale)
+    segments = segment_galaxy(image, sigma, cube.pixel_scale)
     if segments is None or np.count_nonzero(segments == 1) < _MIN_PIXELS:
         return Shape()
     sky = good & (segments == 0)

@@ -12,6 +12,7 @@ from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients._flux import band_constants
 from astro_galtrans.gradients._kernel import GradientArrays, Steps, fill_gradients, tensor_gradients
 from astro_galtrans.gradients._radial import arcsec
+from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def sed_gradient_arrays(
     Returns
     -------
     GradientArrays
-        Of the floating type of ``flux``. An element is NaN where either of its two pixels is bad or not finite.
+        Of the floating type of ``flux``. An element is NaN where either of its two pixels is bad, not finite or in an
+        area of zeros (`~astro_galtrans.images.empty_pixels`).
 
     Raises
     ------
@@ -97,6 +99,8 @@ def sed_gradient_arrays(
     if out is not None or workers != 1:
         raise ValueError("out and workers are for NumPy arrays, not for tensors")
     bad = ~flux.isfinite()
+    if bool((flux == 0).any()):
+        bad = bad | bad.new_tensor(empty_pixels(flux.detach().cpu().numpy()))
     if weight is not None:
         bad = bad | ~((weight > 0) & weight.isfinite())
     variance = None
@@ -167,6 +171,8 @@ def _numpy(flux, weight, noise, steps, uncertainty, out, workers):
 def _bad_and_variance(flux, weight, sky, electron, buffer):
     """The bad pixels of a block, None if there are none, and its variance in ``buffer`` unless that is None."""
     good = np.isfinite(flux)
+    if not flux.all():
+        good &= ~empty_pixels(flux)
     if weight is not None:
         good &= weight > 0
         good &= weight < np.inf

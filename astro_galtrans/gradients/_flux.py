@@ -7,7 +7,7 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
-from astro_galtrans.images import as_band_cube
+from astro_galtrans.images import as_band_cube, empty_pixels
 
 __all__ = ["FluxArrays", "band_constants", "band_index", "effective_wavelengths", "flux_arrays", "pixel_sides"]
 
@@ -35,6 +35,8 @@ def flux_arrays(image, survey=None):
     factor = jansky[:, None, None]
     flux = cube.data * factor
     good = np.isfinite(flux)
+    if np.any(cube.data):  # an image of zeros alone is a sky without sources
+        good &= ~empty_pixels(cube.data)
     if cube.mask is not None:
         good &= ~cube.mask
     sigma = _stated_sigma(cube, factor)

@@ -9,6 +9,7 @@ import numpy as np
 
 from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def radial_color_profiles(
     Parameters
     ----------
     flux : array_like of shape (n, band, ny, nx)
-        In the survey's unit, its bands in the survey's order; NaN or masked where a pixel is missing.
+        In the survey's unit, its bands in the survey's order; NaN or masked where a pixel is missing,
+        as is an area of zeros (`~astro_galtrans.images.empty_pixels`).
     survey : Survey or str
         For the zero points; its bands are those of ``flux``.
     bands : tuple of str
@@ -150,7 +152,10 @@ def radial_color_profiles(
         raise ValueError(f"flux must have shape (n, {len(survey)}, y, x) for {survey.name}, got {flux.shape}")
     index = [_band_index(survey, name) for name in _two_bands(bands)]
     scale = survey.pixel_scale if pixel_scale is None else pixel_scale
-    sums = radial_fluxes(flux[:, index], annulus_weights(flux.shape[-2:], radii, scale))
+    flux = flux[:, index]
+    if not flux.all():
+        flux = np.where(empty_pixels(flux), flux.dtype.type(np.nan), flux)
+    sums = radial_fluxes(flux, annulus_weights(flux.shape[-2:], radii, scale))
     magnitude = np.array([survey.bands[i].zero_point for i in index])[:, None] - 2.5 * np.log10(positive(sums))
     return magnitude[:, 0] - magnitude[:, 1]
 

@@ -27,8 +27,10 @@ from astro_galtrans.surveys import get_survey
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["deblended", "detect_galaxies"]
+__all__ = ["deblended", "detect_galaxies", "segment_galaxy"]
 
+# The edge of a galaxy in units of the noise of a pixel, and how much the image is smoothed before.
+_ISOPHOTE, _SMOOTHING = 1.5, 0.4 * u.arcsec
 # Stars measured well enough to tell the size of the PSF, and how many of them it takes.
 _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
@@ -184,6 +186,31 @@ def _prepared(ccd, kernel_fwhm):
     background = Background2D(flux, box, mask=bad, filter_size=3, exclude_percentile=90)
     flux = np.where(bad, 0, flux - background.background)
     return flux, bad, ndimage.gaussian_filter(flux, kernel_fwhm / 2.3548), background.background_rms
+
+
+def segment_galaxy(image: np.ndarray, sigma: float, pixel_scale: Quantity) -> np.ndarray | None:
+    """Return the pixels of the galaxy in the middle of an image, and those of its neighbors.
+
+    Parameters
+    ----------
+    image : ndarray
+        Shape ``(y, x)``, finite, its background subtracted.
+    sigma : float
+        Noise of a pixel. The edge of a source is where the image, smoothed by a Gaussian with a standard deviation of
+        0.4 arcsec, is 1.5 times as bright.
+    pixel_scale : `~astropy.units.Quantity`
+        Side of a pixel, an angle.
+
+    Returns
+    -------
+    ndarray of int or None
+        Shape of ``image``: 1 for the galaxy, 2 for all other sources, 0 for the sky. None where nothing in the middle
+        is bright enough.
+    """
+    smooth = ndimage.gaussian_filter(image, (_SMOOTHING / pixel_scale).to_value(u.dimensionless_unscaled))
+    labels, _ = ndimage.label(smooth > _ISOPHOTE * sigma)
+    own = labels[labels.shape[0] // 2, labels.shape[1] // 2]
+    return np.where(labels == own, 1, np.where(labels > 0, 2, 0)) if own else None
 
 
 def deblended(image, segments, min_pixels):

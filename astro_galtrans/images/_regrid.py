@@ -14,6 +14,7 @@ from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
+from astro_galtrans.images._missing import empty_pixels
 from astro_galtrans.images._parts import as_float
 from astro_galtrans.images._psf import resampled_psf
 
@@ -122,7 +123,7 @@ def _in_floating_point(image):
 def _planes(image):
     """Data, variance or None, and what is bad, each of shape (plane, y, x)."""
     data = as_float(image.data if image.data.ndim == 3 else image.data[np.newaxis])
-    bad = ~np.isfinite(data)
+    bad = ~np.isfinite(data) | empty_pixels(data)
     if image.mask is not None:
         bad |= np.asarray(image.mask, dtype=bool)
     if image.uncertainty is None:

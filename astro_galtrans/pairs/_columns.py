@@ -10,11 +10,10 @@ __all__ = ["get_catalog", "get_column", "put_catalog", "put_column"]
 
 
 def put_column(group, name, values):
-    """An array of numbers as it is, of strings as the bytes of their UTF-8."""
-    encoding = "plain"
-    if values.dtype.kind == "U":
-        encoding = "utf-8"
-        encoded = np.char.encode(values, "utf-8")
+    """An array of numbers as it is, of strings as the bytes of their UTF-8, of bytes as bytes."""
+    encoding = {"U": "utf-8", "S": "bytes"}.get(values.dtype.kind, "plain")
+    if encoding != "plain":
+        encoded = values if encoding == "bytes" else np.char.encode(values, "utf-8")
         width = max(encoded.dtype.itemsize, 1)
         values = np.frombuffer(encoded.astype(f"S{width}").tobytes(), np.uint8).reshape(*values.shape, width)
     elif values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
@@ -30,10 +29,10 @@ def put_column(group, name, values):
 def get_column(group, name):
     array = group[name]
     values = np.asarray(array[...])
-    if array.attrs["encoding"] == "utf-8":
-        width = values.shape[-1]
-        values = np.char.decode(np.ascontiguousarray(values).view(f"S{width}")[..., 0], "utf-8")
-    return values
+    if array.attrs["encoding"] == "plain":
+        return values
+    values = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
+    return np.char.decode(values, "utf-8") if array.attrs["encoding"] == "utf-8" else values
 
 
 def put_catalog(group, catalog):
@@ -54,6 +53,7 @@ def put_catalog(group, catalog):
             put_column(group, f"{key}_mask", mask)
         columns.append({"name": name, "key": key, "unit": None if column.unit is None else column.unit.to_string(),
                         "description": column.description, "masked": mask is not None,
+                        "format": column.format if isinstance(column.format, str) else None,
                         "meta": writable(column.meta, f"catalog[{name!r}].meta", refuse=True)})
     return {"columns": columns, "meta": writable(catalog.meta, "catalog.meta", refuse=True)}
 
@@ -67,5 +67,6 @@ def get_catalog(group, described):
         catalog[column["name"]] = values
         catalog[column["name"]].unit = column["unit"]
         catalog[column["name"]].description = column["description"]
+        catalog[column["name"]].format = column.get("format")
         catalog[column["name"]].meta.update(decoded(column.get("meta", {})))
     return catalog

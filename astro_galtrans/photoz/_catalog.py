@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 import torch
 
@@ -49,7 +50,7 @@ def catalog_columns(magnitudes, errors, features, n=None):
     values, names = {}, {}
     for name, given in zip(PARTS, (magnitudes, errors, features)):
         if given is not None:
-            values[name], names[name] = column_values(given, n, name)
+            values[name], names[name] = column_values(given, n, name, None if name == "features" else u.mag)
             n = len(values[name])
     beyond = np.abs(np.nan_to_num(values["magnitudes"])) > _LARGEST_MAGNITUDE
     if beyond.any():

@@ -1,11 +1,12 @@
 """Catalogue columns as network inputs: standardised, with missing values told apart."""
 
+import astropy.units as u
 import numpy as np
 import torch
 from astropy.table import Table
 from torch import nn
 
-from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.torch_state import as_tensor
 
 __all__ = ["ColumnEncoder", "column_values", "same_columns"]
@@ -13,7 +14,7 @@ __all__ = ["ColumnEncoder", "column_values", "same_columns"]
 _CLIP = 8.0
 
 
-def column_values(columns, n, name):
+def column_values(columns, n, name, unit=None):
     """Columns as an array of float64 with NaN where they are masked, and their names (None for an array).
 
     Parameters
@@ -24,16 +25,18 @@ def column_values(columns, n, name):
         The number of galaxies that is expected.
     name : str
         Of the argument, for messages.
+    unit : `~astropy.units.Unit`, optional
+        What columns with a unit are converted to; AB and ST magnitudes are in mag.
     """
     names = None
     if isinstance(columns, Table):
         names = list(columns.colnames)
         values = np.empty((len(columns), len(names)))
         for i, column in enumerate(names):
-            one = floats(columns[column], f"{name}[{column!r}]", dtype=float, kinds="iufb")
+            one = _floats(columns[column], f"{name}[{column!r}]", unit)
             values[:, i] = one.reshape(len(columns))
     else:
-        values = floats(columns, name, dtype=float, kinds="iufb")
+        values = _floats(columns, name, unit)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] == 0 or (n is not None and len(values) != n):
         wanted = "n_galaxies" if n is None else n
@@ -42,6 +45,13 @@ def column_values(columns, n, name):
         raise ValueError(f"{name} must not be infinite, got {int(np.isinf(values).sum())} such values; a missing value "
                          "is NaN or masked")
     return values, names
+
+
+def _floats(column, name, unit):
+    parts = split(column, name)
+    if unit is not None and isinstance(parts.unit, u.MagUnit):
+        parts = parts._replace(unit=parts.unit.function_unit)
+    return floats(parts, name, unit=unit, dtype=float, kinds="iufb")
 
 
 def same_columns(given, trained, n_given, n_trained, name):

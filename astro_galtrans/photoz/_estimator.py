@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 import torch
+from astropy.utils.masked import Masked
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.images import empty_pixels, missing_bands
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from astro_galtrans.photoz._pdf import RedshiftPDF
 
-__all__ = ["ImageModel", "RedshiftEstimator", "check_images", "image_batch", "seen_galaxies", "split_validation"]
+__all__ = ["ImageModel", "RedshiftEstimator", "check_images", "image_batch", "plain_images", "seen_galaxies",
+           "split_validation"]
 
 
 class ImageModel(DensityModel):
@@ -45,6 +48,22 @@ class ImageModel(DensityModel):
         if self.columns is not None:
             features = torch.cat([features, self.columns(columns)], dim=1)
         return self.network(self.encoder.planes(levels), features)
+
+
+def plain_images(values, name, unit):
+    """Images without the forms of which a part keeps no mask or unit; tensors and arrays on disk stay as they are.
+
+    Parameters
+    ----------
+    values : array_like or None
+    name : str
+        Argument, for messages.
+    unit : `~astropy.units.Unit`
+        Unit of the result, to which a Quantity is converted.
+    """
+    if isinstance(values, (list, tuple, np.ma.MaskedArray, Masked, u.Quantity)):
+        return floats(values, name, unit=unit)
+    return values
 
 
 def check_images(flux, weight, n_bands=None, shape=None):
@@ -82,7 +101,8 @@ def image_batch(flux, weight, rows, device):
     if bool((images == 0).any()):
         valid &= torch.from_numpy(~empty_pixels(images.cpu().numpy())).to(device)
     if weight is not None:
-        valid &= _tensor(weight, rows, device, "weight") > 0
+        inverse_variance = _tensor(weight, rows, device, "weight")
+        valid &= (inverse_variance > 0) & torch.isfinite(inverse_variance)
     if bool(valid.all()):
         return images, None
     return torch.where(valid, images, torch.zeros_like(images)), valid
@@ -159,11 +179,12 @@ class RedshiftEstimator(StoredEstimator):
 
         Parameters
         ----------
-        flux : array_like or `torch.Tensor`
-            Images in the survey's unit, shape ``(n_galaxies, n_bands, y, x)``; read batch by batch.
-        weight : array_like or `torch.Tensor`, optional
-            Inverse variance of the shape of ``flux``; pixels with weight 0, like those that are not finite, count as
-            masked.
+        flux : array_like, `~astropy.units.Quantity` or `torch.Tensor`
+            Images, shape ``(n_galaxies, n_bands, y, x)``; bare numbers are in the survey's unit. Arrays on disk are
+            read batch by batch.
+        weight : array_like, `~astropy.units.Quantity` or `torch.Tensor`, optional
+            Inverse variance of the shape of ``flux``; pixels of which it is 0 or not finite, like those of which the
+            flux is not finite or in an area of zeros, count as masked.
         features : array_like, `torch.Tensor` or `~astropy.table.Table`, optional
             The catalogue columns of the training, shape ``(n_galaxies, n_columns)``, needed if there were any.
         batch_size : int, optional
@@ -183,6 +204,8 @@ class RedshiftEstimator(StoredEstimator):
         ValueError
             If flux has other bands or another size than the training images, or features other columns.
         """
+        unit = u.Unit(self.unit)
+        flux, weight = plain_images(flux, "flux", unit), plain_images(weight, "weight", unit**-2)
         check_images(flux, weight, len(self.bands), self.image_shape)
         values = self._column_tensor(features, len(flux))
         is_tensor = isinstance(flux, torch.Tensor)

@@ -13,7 +13,7 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._columns import column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._estimator import (
-    ImageModel, RedshiftEstimator, check_images, image_batch, seen_galaxies, split_validation,
+    ImageModel, RedshiftEstimator, check_images, image_batch, plain_images, seen_galaxies, split_validation,
 )
 from astro_galtrans.photoz._members import fit_members
 from astro_galtrans.photoz._targets import Targets, default_grid, redshift_array
@@ -66,12 +66,15 @@ def _usable(flux, weight, name, pixel_scale):
     return np.flatnonzero(seen)
 
 
-def _divided(given, names, validation, config, pixel_scale):
+def _divided(given, names, validation, config, survey):
     """Flux, redshift, weight, columns and rows of the training and of the validation galaxies."""
     flux, redshift, weight, columns = given
+    pixel_scale = survey.pixel_scale.to_value("arcsec")
     rows = _usable(flux, weight, "training", pixel_scale)
     if validation is not None:
         held_flux, held_redshift, held_weight, held_columns = split_validation(validation)
+        held_flux = plain_images(held_flux, "validation flux", survey.unit)
+        held_weight = plain_images(held_weight, "validation weight", survey.unit**-2)
         check_images(held_flux, held_weight, flux.shape[1], flux.shape[2:])
         held_redshift = redshift_array(held_redshift, len(held_flux), "validation redshift")
         held_rows = _usable(held_flux, held_weight, "validation", pixel_scale)
@@ -103,14 +106,15 @@ def fit_redshift_estimator(
 
     Parameters
     ----------
-    flux : array_like or `torch.Tensor`
-        Images in the survey's unit, shape ``(n_galaxies, n_bands, y, x)``.
+    flux : array_like, `~astropy.units.Quantity` or `torch.Tensor`
+        Images, bare numbers in the survey's unit, shape ``(n_galaxies, n_bands, y, x)``.
     redshift : array_like
         True redshifts, shape ``(n_galaxies,)``.
     survey : Survey or str
         Survey of the images, `~astro_galtrans.surveys.Survey.select`-ed to their bands.
-    weight : array_like or `torch.Tensor`, optional
-        Inverse variance of the shape of ``flux``; 0, like a flux that is not finite, masks a pixel.
+    weight : array_like, `~astropy.units.Quantity` or `torch.Tensor`, optional
+        Inverse variance of the shape of ``flux``; a pixel of which it is 0 or not finite is masked, as is one of which
+        the flux is not finite or in an area of zeros.
     features : array_like, `torch.Tensor` or `~astropy.table.Table`, optional
         Catalogue columns such as E(B-V), shape ``(n_galaxies, n_columns)``, which the network gets beside the images,
         standardised. NaN or masked is missing: the network is told so. A column that has all values in training must
@@ -152,13 +156,12 @@ def fit_redshift_estimator(
         raise TypeError(f"config must be an EstimatorConfig, got {type(config).__name__}")
     config = (config or EstimatorConfig()).changed(**overrides)
     survey = get_survey(survey)
-    flux = flux if hasattr(flux, "shape") else np.asarray(flux)
+    flux, weight = plain_images(flux, "flux", survey.unit), plain_images(weight, "weight", survey.unit**-2)
     check_images(flux, weight, len(survey))
     redshift = redshift_array(redshift, len(flux), "redshift")
     columns, names = (None, None) if features is None else column_values(features, len(flux), "features")
     grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
-    train, held = _divided((flux, redshift, weight, columns), names, validation, config,
-                           survey.pixel_scale.to_value("arcsec"))
+    train, held = _divided((flux, redshift, weight, columns), names, validation, config, survey)
     device = torch.device("cpu" if device is None else device)
     geometry = _geometry(flux, survey, columns, names)
     with torch.random.fork_rng(devices=[]):

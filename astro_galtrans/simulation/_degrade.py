@@ -13,7 +13,7 @@ from scipy import ndimage
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.exceptions import BandMismatchError
-from astro_galtrans.images import BandCube, as_band_cube, like_input
+from astro_galtrans.images import BandCube, as_band_cube, empty_pixels, like_input
 from astro_galtrans.simulation._degrade_grid import Sampler, grid_shape, plain_wcs, scaled_wcs
 from astro_galtrans.simulation._degrade_psf import MATCHINGS, match, psf_models
 from astro_galtrans.surveys import get_survey
@@ -211,11 +211,13 @@ class Degrader:
             raise ValueError(f"image is in {cube.unit} without a zero point; give it in meta['zero_point'] or with a "
                              "survey")
         flux, variances, bads = [], [], []
+        # an image of zeros alone is a sky without sources, on which noise is asked for
+        empty = empty_pixels(cube.data) if np.any(cube.data) else np.zeros(cube.shape, dtype=bool)
         known = None if cube.uncertainty is None else cube.uncertainty.represent_as(VarianceUncertainty).array
         for i, band, transform in zip(self.index, self.survey, self.transforms):
             factor = 10 ** (0.4 * (band.zero_point - zero_points[i]))
             data = np.asarray(cube.data[i], dtype=float) * factor
-            bad = ~np.isfinite(data)
+            bad = ~np.isfinite(data) | empty[i]
             if cube.mask is not None:
                 bad |= cube.mask[i]
             variance = _variance_of(cube, i, known, factor)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
-from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, flux_and_weight
+from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, empty_pixels, flux_and_weight
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._match_quality import neighbour_masks
 from astro_galtrans.pairs._psf import psf_side, psf_stamp
@@ -254,7 +254,7 @@ class _Field:
 def _prepared(cube, subtract):
     """The field in its survey's unit without background, with an uncertainty and bad pixels masked."""
     cube = cube.to_unit(cube.survey.unit)
-    bad = ~np.isfinite(cube.data)
+    bad = ~np.isfinite(cube.data) | empty_pixels(cube.data)
     if cube.mask is not None:
         bad |= cube.mask
     data = np.where(bad, 0, cube.data)

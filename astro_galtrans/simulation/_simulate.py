@@ -32,10 +32,35 @@ __doctest_requires__ = {"simulate_pairs": ["galsim"]}
 
 # A multiple of the block of galaxies that PairSet writes at a time.
 _CHUNK = 32
-_UNITS = {"r_mag": u.mag, "absolute_r_mag": u.mag, "half_light_radius": u.arcsec, "bulge_radius": u.arcsec,
-          "disc_radius": u.arcsec, "position_angle": u.rad, "x_offset": u.arcsec, "y_offset": u.arcsec,
-          "bulge_reddening": u.mag, "disc_reddening": u.mag, "input_mag": u.mag, "target_mag": u.mag,
-          "input_psf_fwhm": u.arcsec, "target_psf_fwhm": u.arcsec, "fiber_r_mag": u.mag}
+# Unit and description of each column of the catalog.
+_COLUMNS = {
+    "id": (None, "name of the galaxy: sample, seed and number"),
+    "r_mag": (u.mag, "total AB magnitude in SDSS r"),
+    "redshift": (u.one, "true redshift"),
+    "early": (None, "whether the galaxy is of early type"),
+    "bulge_type": (u.one, "spectral type of the bulge (Coleman, Wu & Weedman 1980): 0 E, 1 Sbc, 2 Scd, 3 Im"),
+    "disc_type": (u.one, "spectral type of the disk, as bulge_type"),
+    "bulge_reddening": (u.mag, "E(B-V) of dust in front of the bulge"),
+    "disc_reddening": (u.mag, "E(B-V) of dust in front of the disk"),
+    "absolute_r_mag": (u.mag, "absolute AB magnitude in SDSS r"),
+    "bulge_fraction": (u.one, "share of the bulge in the flux in SDSS r"),
+    "half_light_radius": (u.arcsec, "circularized half-light radius of bulge and disk together"),
+    "bulge_radius": (u.arcsec, "circularized half-light radius of the bulge"),
+    "disc_radius": (u.arcsec, "circularized half-light radius of the disk"),
+    "bulge_axis_ratio": (u.one, "minor over major axis of the bulge"),
+    "disc_axis_ratio": (u.one, "minor over major axis of the disk"),
+    "position_angle": (u.rad, "angle of the major axis from the x axis toward the y axis"),
+    "x_offset": (u.arcsec, "offset of the galaxy from the middle of the stamp along x"),
+    "y_offset": (u.arcsec, "offset of the galaxy from the middle of the stamp along y"),
+    "knot_fraction": (u.one, "share of knots of star formation in the flux of the disk"),
+    "n_knots": (None, "number of knots of star formation"),
+    "morphology": (None, "row of the catalog of real galaxies whose shape the disk has"),
+    "input_mag": (u.mag, "total AB magnitude in each input band"),
+    "target_mag": (u.mag, "total AB magnitude in each target band"),
+    "input_psf_fwhm": (u.arcsec, "FWHM of the PSF in each input band"),
+    "target_psf_fwhm": (u.arcsec, "FWHM of the PSF in each target band"),
+    "fiber_r_mag": (u.mag, "AB magnitude in SDSS r within the fiber of the spectrograph"),
+}
 
 
 def _check_integers(**values):
@@ -196,6 +221,6 @@ def _catalog(rows, recipe):
     catalog = Table({name: np.array([row[name] for row in rows]) for name in rows[0]})
     catalog.add_column([f"{population.name}-{seed}-{index}" for index in range(len(rows))], name="id", index=0)
     for name in catalog.colnames:
-        catalog[name].unit = _UNITS.get(name)
+        catalog[name].unit, catalog[name].description = _COLUMNS[name]
     catalog.meta["simulation"] = {"seed": seed, "population": population.to_dict()}
     return catalog

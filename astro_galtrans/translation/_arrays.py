@@ -56,6 +56,12 @@ def _tensor(array, device):
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
+def _weighted(weight, name):
+    """Where an inverse variance is that of a measurement: above 0 and finite."""
+    weight = floats(weight, name)
+    return (weight > 0) & np.isfinite(weight)
+
+
 class Translated(NamedTuple):
     """A batch of translated galaxies, as tensors."""
 
@@ -183,7 +189,7 @@ def translate(translator, flux, *, weight, condition, sampling, batch_size, devi
         rows = slice(start, min(start + batch_size, len(flux)))
         valid = np.isfinite(flux[rows]) & ~empty_pixels(flux[rows])
         if weight is not None:
-            valid &= floats(weight[rows], "weight") > 0
+            valid &= _weighted(weight[rows], "weight")
         n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
         check_missing(translator, valid, allow_missing, "flux")
         translated = forward(translator, flux[rows], valid, condition_rows(condition, rows), size, sampling,
@@ -223,20 +229,21 @@ def gradient_weights(translator, input_flux, target_flux, condition, target_weig
     elements = translator.objective.elements
     if elements != "gradients":
         raise ValueError(f"gradient weights need a translator trained on elements='gradients', got {elements!r}")
-    valid = np.isfinite(target)
+    known = np.isfinite(flux) & ~empty_pixels(flux)
+    valid = np.isfinite(target) & ~empty_pixels(target)
     if target_weight is not None:
         if np.shape(target_weight) != target.shape:
             raise ValueError(
                 f"target_weight must have the shape of target_flux, {target.shape}, got {np.shape(target_weight)}")
-        valid &= floats(target_weight, "target_weight") > 0
-    check_missing(translator, np.isfinite(flux), False, "input_flux")
+        valid &= _weighted(target_weight, "target_weight")
+    check_missing(translator, known, False, "input_flux")
     weights = []
     for row in range(len(flux)):
         one = slice(row, row + 1)
         with torch.no_grad():
-            tensor, known, _, given = _to_device(
-                translator, flux[one], np.isfinite(flux[one]), condition_rows(condition, one), size)
-            prediction = _guess(translator.network, tensor, size, given, known)
+            tensor, usable, _, given = _to_device(
+                translator, flux[one], known[one], condition_rows(condition, one), size)
+            prediction = _guess(translator.network, tensor, size, given, usable)
         images = torch.from_numpy(np.where(valid[one], target[one], 0)).to(translator.device)
         mask = None if valid[one].all() else torch.from_numpy(valid[one]).to(translator.device)
         weights.append(translator.objective.weights(translator.network, prediction, images, mask, scale).cpu().numpy())

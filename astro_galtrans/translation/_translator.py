@@ -206,7 +206,8 @@ class Translator:
             Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels and
             areas of zeros (`~astro_galtrans.images.empty_pixels`) count as masked.
         weight : array_like, optional
-            Inverse variance of the same shape; only whether it is 0 (masked) matters.
+            Inverse variance of the same shape. Only whether a pixel is masked matters: where it is 0, negative or not
+            finite.
         redshift : array_like, optional
             Shape ``(galaxy,)``; needed by, and only by, a translator conditioned on it. NaN where it is not known.
         redshift_error : float or array_like, optional

@@ -106,9 +106,14 @@ def test_any_service(sia, tmp_path):
     asked = len(sia.asked)
     again = download_sia(HERE, tmp_path, SERVICE, bands="gr", size=6 * u.arcsec)
     assert len(sia.asked) == asked and again.images == {band: files.images[band] for band in "gr"}
+    # what another service sent is not taken for what this one sends
+    deep = ImageService("https://sia.test/sia", columns={"obs_id": "deep"})
+    assert not set(download_sia(HERE, tmp_path, deep, bands="r", size=6 * u.arcsec).images.values()) & set(
+        files.images.values())
     whole = ImageService("https://sia.test/sia", bands={"red": "r"}, cutouts="none")
     sia.add("sia.test/links?ID=deep", next(answer for part, answer, _ in sia.answers if "soda" in part))
-    assert list(download_sia(HERE, tmp_path / "whole", whole).images) == ["red"]
+    one = download_sia(HERE, tmp_path, whole, bands="red", size=6 * u.arcsec)
+    assert list(one.images) == ["red"]
 
 
 def test_a_service_without_images(sia, tmp_path):
@@ -164,6 +169,8 @@ def test_surveys_by_name(legacy, irsa, tmp_path):
     assert list(download_images(HERE, tmp_path, "NISP", bands="JE", size=2 * u.arcsec).images) == ["JE"]
     with pytest.raises(ValueError, match="mask"):
         download_images(HERE, tmp_path, "DECaLS", mask=True)
+    with pytest.raises(ValueError, match="size"):
+        download_images(HERE, tmp_path, "SDSS", size=2 * u.arcmin)
 
 
 def test_progress_goes_to_standard_error(legacy, tmp_path, capsys):

@@ -37,7 +37,7 @@ def test_defaults_and_the_south(run, asked):
     assert run("download", "10.5", "-5.25", "--survey", "CFHTLS", "--out", "x", "--fallback")[0] == 0
     position, _, survey, options = asked[0]
     assert position.dec.deg == -5.25 and survey == "CFHTLS"
-    assert options["bands"] is None and options["size"] == 60 * u.arcsec and options["fallback"]
+    assert options["bands"] is None and "size" not in options and options["fallback"]
 
 
 def test_errors_are_one_line(run, monkeypatch):

@@ -324,16 +324,17 @@ def test_morphology_is_asked_for(judged, monkeypatch):
 
 def test_neighbours_are_no_part_of_a_galaxy():
     pytest.importorskip("statmorph")
-    from astro_galtrans.evaluation._morphology import measure_galaxy, segment
+    from astro_galtrans.evaluation._morphology import measure_galaxy
+    from astro_galtrans.images import segment_galaxy
 
     y, x = np.indices((101, 101)) - 50
     alone = 50 * np.exp(-np.hypot(x, y / 0.8) / 4)
     crowded = alone + 80 * np.exp(-np.hypot(x - 33, y - 30) / 2)
     sigma = np.ones(alone.shape)
-    segmentation = segment(crowded, 1, SDSS.pixel_scale)
+    segmentation = segment_galaxy(crowded, 1, SDSS.pixel_scale)
     assert set(np.unique(segmentation)) == {0, 1, 2} and segmentation[50, 50] == 1 and segmentation[80, 83] == 2
     values, center = measure_galaxy(crowded, segmentation, sigma)
-    expected, _ = measure_galaxy(alone, segment(alone, 1, SDSS.pixel_scale), sigma)
+    expected, _ = measure_galaxy(alone, segment_galaxy(alone, 1, SDSS.pixel_scale), sigma)
     assert center == pytest.approx((50, 50), abs=0.05)
     assert values == pytest.approx(expected, rel=0.03, abs=0.02)
     assert expected[0] == pytest.approx(4 * 1.678 * np.sqrt(0.8), rel=0.05)
