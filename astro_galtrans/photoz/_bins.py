@@ -17,7 +17,39 @@ if TYPE_CHECKING:
     from astropy.units import Quantity
     from numpy.typing import ArrayLike
 
-__all__ = ["binned_point_metrics"]
+__all__ = ["binned_point_metrics", "describe"]
+
+
+# dz is (z_phot - z_spec) / (1 + z_spec).
+_DESCRIPTIONS = {
+    "low": "lower edge of the bin", "high": "upper edge of the bin", "mean": "mean over the galaxies in the bin",
+    "value": "value that the galaxies in the bin share", "count": "galaxies in the bin",
+    "n": "galaxies that the metrics are of", "n_masked": "galaxies in the bin that were left out",
+    "bias_mean": "mean of dz", "bias_median": "median of dz",
+    "nmad": "1.4826 times the median of |dz - median(dz)|", "sigma_mad": "the same as nmad",
+    "sigma_iqr": "interquartile range of dz over 1.349", "rms": "root mean square of dz",
+    "outlier_005": "share of galaxies of |dz| above 0.05", "outlier_015": "share of galaxies of |dz| above 0.15",
+    "outlier_desc": "share of galaxies of |dz| above 0.06 and above 3 sigma_iqr",
+    "crps": "mean continuous ranked probability score", "cde_loss": "conditional density estimation loss",
+    "log_score": "mean of -ln(density at z_spec)", "pit_ks": "Kolmogorov-Smirnov distance of the PIT from uniform",
+    "pit_outlier_rate": "share of galaxies of PIT below 0.0001 or above 0.9999",
+    "coverage_68": "share of z_spec within the central 68 per cent of the density",
+    "coverage_95": "share of z_spec within the central 95 per cent of the density",
+    "ece": "expected calibration error of the PIT",
+    "of": "point, density or n(z)", "estimate": "point estimate of the redshift", "metric": "name of the metric",
+    "redshift": "redshift", "stacked": "mean of the densities at the redshift",
+}
+
+
+def describe(table, **others):
+    """Put a description on each column of a table of metrics and return the table."""
+    for name in table.colnames:
+        metric, _, end = name.rpartition("_")
+        told = {**_DESCRIPTIONS, **others}.get(name)
+        if told is None:
+            told = f"{'lower' if end == 'low' else 'upper'} end of the interval of {metric} by the bootstrap"
+        table[name].description = told
+    return table
 
 
 def _plain(values, name, n):
@@ -139,7 +171,7 @@ def binned_point_metrics(
     if unit is not None and "low" in columns:
         for name in columns:
             table[name].unit = unit
-    return table
+    return describe(table)
 
 
 def _seed_of(seed, index):

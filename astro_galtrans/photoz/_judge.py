@@ -10,6 +10,7 @@ from astropy.table import Table
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.optional import optional
+from astro_galtrans.photoz._bins import describe
 from astro_galtrans.photoz._judge_tables import as_numpy, bin_table, metric_table
 from astro_galtrans.photoz._judgement import RedshiftJudgement, check_folder
 from astro_galtrans.photoz._pdf import RedshiftPDF
@@ -108,7 +109,7 @@ def judge_redshifts(
         for column in ("low", "high", "mean"):
             bins[name][column].unit = _unit((by or {}).get(name))
     stack = pdf.stack()
-    nz = Table({"redshift": as_numpy(stack.grid), "stacked": as_numpy(stack.pdf(stack.grid))[0]})
+    nz = describe(Table({"redshift": as_numpy(stack.grid), "stacked": as_numpy(stack.pdf(stack.grid))[0]}))
     return RedshiftJudgement(metrics, bins, redshift, estimates[chosen], as_numpy(pdf.pit(redshift)).astype(float), nz)
 
 

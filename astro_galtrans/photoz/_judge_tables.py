@@ -10,7 +10,7 @@ from scipy import stats
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
-from astro_galtrans.photoz._bins import binned_point_metrics
+from astro_galtrans.photoz._bins import binned_point_metrics, describe
 from astro_galtrans.photoz._distribution import distribution_metrics
 from astro_galtrans.photoz._nz import nz_metrics
 from astro_galtrans.photoz._point import point_metrics
@@ -47,7 +47,8 @@ def metric_table(pdf, z_spec, estimates, options):
         if metric not in _COUNTS:
             rows.append(("n(z)", "", f"nz_{metric}", value, np.nan, np.nan, len(pdf)))
     names = ("of", "estimate", "metric", "value", "low", "high", "n")
-    return Table(rows=rows, names=names)
+    return describe(Table(rows=rows, names=names), value="value of the metric", low="lower end of its interval",
+                    high="upper end of its interval")
 
 
 def _intervals(pdf, z_spec, options):
@@ -91,4 +92,4 @@ def bin_table(pdf, z_spec, z_phot, values, edges, options):
                 columns[name][row] = found[name]
     for name, column in columns.items():
         table[name] = column
-    return table
+    return describe(table)

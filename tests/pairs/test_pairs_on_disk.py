@@ -239,3 +239,12 @@ def test_a_lost_block_of_spectra_is_seen(spectra_path):
     _blocks(spectra_path, "spectrum_weight")[0].unlink()
     with pytest.raises(FileFormatError, match="spectrum_weight has 0 of 1 blocks"):
         PairSet.open(spectra_path)
+
+
+def test_bytes_and_formats_of_columns(tmp_path):
+    catalog = Table({"name": np.array([b"ab", b"c"]), "ra": [1.0, 2.0]})
+    catalog["ra"].format = ".3f"
+    flux = np.ones((2, 5, 8, 8)), np.ones((2, 5, 18, 18))
+    PairSet.from_arrays(*flux, input_survey="SDSS", target_survey="CFHTLS", catalog=catalog).write(tmp_path / "p.zarr")
+    found = PairSet.open(tmp_path / "p.zarr").catalog
+    assert found["name"].dtype == "S2" and list(found["name"].data) == [b"ab", b"c"] and found["ra"].format == ".3f"

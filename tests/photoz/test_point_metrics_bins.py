@@ -4,7 +4,9 @@ import pytest
 import torch
 from astropy.table import MaskedColumn, Table
 
-from astro_galtrans.photoz import binned_point_metrics, paired_bootstrap, point_metrics
+from astro_galtrans.photoz import (
+    RedshiftPDF, binned_point_metrics, judge_redshifts, paired_bootstrap, point_metrics,
+)
 from astro_galtrans.photoz._point_statistics import STATISTICS, weighted_quantiles
 
 
@@ -128,3 +130,15 @@ def test_weighted_quantiles_by_hand():
         wanted = torch.from_numpy(np.quantile([1, 2, 3], [0.1, 0.5, 0.77]))
         torch.testing.assert_close(weighted_quantiles(values, [0.1, 0.5, 0.77], given)[:, 0], wanted)
     assert weighted_quantiles(values[:, :1], [0.3], weights[:, :1]).item() == 3.0
+
+
+def test_columns_of_all_tables_are_described():
+    rng = np.random.default_rng(0)
+    z = rng.uniform(0.1, 0.9, 60)
+    grid = np.linspace(0, 1, 41)
+    density = np.exp(-0.5 * ((grid - z[:, None]) / 0.05)**2)
+    pdf = RedshiftPDF(grid, density / np.trapezoid(density, grid, axis=1)[:, None])
+    found = judge_redshifts(pdf, z, by={"r_mag": 20 + z}, n_bootstrap=3)
+    for table in (found.metrics, found.nz, *found.bins.values()):
+        assert all(column.description for column in table.itercols())
+    assert "interval of nmad" in found.bins["z_spec"]["nmad_low"].description

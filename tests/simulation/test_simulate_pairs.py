@@ -180,3 +180,8 @@ def test_pairs_of_any_two_surveys(input_survey, input_bands, target_survey, targ
         assert survey.pixel_scale == get_survey(survey.name).pixel_scale and np.isfinite(flux).all()
         # the photons of the galaxy add to the noise of the survey
         assert getattr(pairs, f"{side}_weight").max() ** -0.5 == pytest.approx(survey.sky_noise[0], rel=0.5)
+
+
+def test_each_column_of_the_catalog_has_a_description():
+    catalog = simulate_pairs(2, seed=1, input_size=16, spectra=True).catalog
+    assert all(column.description for column in catalog.itercols())
