@@ -95,7 +95,7 @@ def check_workers(workers):
 def _unguarded_line(main, path):
     """Line of the script from which this call comes, if an import of the script certainly runs it; else None.
 
-    Lines under an ``if`` or in a ``try`` are not judged: whether they run is found out when the workers start.
+    Lines under an ``if`` or in a ``try`` are not checked: the start of the workers shows whether they run.
     """
     frame = sys._getframe()
     while frame is not None and not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -179,8 +180,9 @@ def _service_named(service):
     """Return the name for files, and the service, of a name, an address or an ImageService."""
     if isinstance(service, ImageService):
         # files of services that differ in anything must not be taken for each other
-        told = repr(service).encode()
-        return f"{service.collection or service.url.split('/')[2]}-{hashlib.sha256(told).hexdigest()[:8]}", service
+        parts = [service.url, service.collection, service.bands, service.columns, service.cutouts, service.choose]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return f"{service.collection or service.url.split('/')[2]}-{digest[:8]}", service
     if not isinstance(service, str):
         raise TypeError(f"service must be a str or an ImageService, got {type(service).__name__}")
     for name, known in IMAGE_SERVICES.items():

@@ -290,7 +290,7 @@ def test_half_precision_trains(pairs, config):
 
 def test_after_a_translation_in_the_same_process(pairs, config):
     first = fit(pairs, config(epochs=1)).translator
-    first.translate_array(np.zeros((1, 3, 11, 11), np.float32))
+    first.translate_array(np.ones((1, 3, 11, 11), np.float32))
     fresh = PairSet.from_arrays(np.ones((4, 3, 11, 11)), np.ones((4, 3, 25, 25)), input_survey=pairs.input_survey,
                                 target_survey=pairs.target_survey)
     assert len(fit(fresh, config(epochs=1)).history) == 1
