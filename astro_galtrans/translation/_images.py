@@ -11,7 +11,7 @@ from astropy.nddata import StdDevUncertainty
 
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
-from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input
+from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input, missing_bands
 from astro_galtrans.translation._arrays import check_allowed, check_missing, forward
 from astro_galtrans.translation._conditions import checked_condition, condition_rows, described
 from astro_galtrans.translation._sampling import checked_sampling
@@ -139,6 +139,9 @@ def translate(translator, images, condition, sampling, batch_size, separate=Fals
         fluxes = fluxes.cpu().numpy()
         for place, row in enumerate(rows):
             told = {**provenance, **described(translator.conditioning, condition, row)}
+            missing = missing_bands(arrays[row][1] > 0, translator.input_survey.pixel_scale)
+            if missing.any():
+                told["missing_bands"] = [band for band, lost in zip(cubes[row].bands, missing) if lost]
             if numbers is not None:
                 told["sampling_galaxy"] = numbers[row]
             made = []

@@ -234,7 +234,8 @@ class Translator:
         allow_missing : bool, optional
             Whether to translate galaxies of which a band, or the middle of one, has no data (see
             `~astro_galtrans.images.missing_bands`), by a translator that was trained with missing bands. The
-            uncertainty is then larger, and target bands that rest on the gap are masked. By default they are refused.
+            uncertainty is then larger, and target bands that depend on the gap are masked. By default they are
+            refused.
         progress : bool, optional
             Whether to show a progress bar.
 
@@ -287,7 +288,8 @@ class Translator:
         allow_missing : bool, optional
             Whether to translate galaxies of which a band, or the middle of one, has no data (see
             `~astro_galtrans.images.missing_bands`), by a translator that was trained with missing bands. The
-            uncertainty is then larger, and target bands that rest on the gap are masked. By default they are refused.
+            uncertainty is then larger, and target bands that depend on the gap are masked. By default they are
+            refused.
 
         Returns
         -------

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from astropy.wcs import WCS
 
 from astro_galtrans.exceptions import BandMismatchError
+from astro_galtrans.images import BandCube, read_cube
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.training import TrainConfig, fit
 from astro_galtrans.training._missing import hide_input
@@ -66,3 +68,20 @@ def test_side_is_checked(small_pairs):
 def test_input_dropout_is_checked(value):
     with pytest.raises(ValueError, match="input_dropout"):
         TrainConfig(input_dropout=value)
+
+
+def test_provenance_names_the_missing_bands(small_pairs, tmp_path):
+    translator = fit(small_pairs, TrainConfig(**SETTINGS, input_dropout=0.5)).translator
+    wcs = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 8.5,
+               "CRPIX2": 8.5, "CDELT1": -0.396 / 3600, "CDELT2": 0.396 / 3600})
+    flux = np.array(small_pairs.input_flux[0])
+    whole = BandCube(flux, wcs=wcs, bands="ugriz", survey="SDSS")
+    flux = flux.copy()
+    flux[[0, 3]] = np.nan
+    broken = BandCube(flux, wcs=wcs, bands="ugriz", survey="SDSS")
+    made = translator([whole, broken], allow_missing=True)
+    assert "missing_bands" not in made[0].meta["galtrans"]
+    assert made[1].meta["galtrans"]["missing_bands"] == ["u", "i"]
+    assert made[1].mask[[0, 3]].all() and not made[1].mask[[1, 2, 4]].any()
+    made[1].write(tmp_path / "made.fits")
+    assert read_cube(tmp_path / "made.fits").meta["galtrans"]["missing_bands"] == ["u", "i"]
