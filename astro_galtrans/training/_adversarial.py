@@ -39,7 +39,7 @@ class AdversarialModule(TranslationModule):
 
     def configure_optimizers(self):
         """An optimiser with its schedule for all but the critic, and one for the critic."""
-        critic = list(self.objective.critic.parameters())
+        critic = list(self.objective.discriminator.parameters())
         own = {id(parameter) for parameter in critic}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in own]
         critic = self.scheduled(critic)
@@ -49,15 +49,15 @@ class AdversarialModule(TranslationModule):
     def training_step(self, batch, batch_index):
         """Update the network, and the critic where it learns."""
         generator, progress, n_galaxies = self.generator(), self.progress, len(batch["input_flux"])
-        prediction, target, valid, weight = self.predict(batch, generator, training=True)
-        loss, logs = self.loss_of(prediction, target, valid, weight, generator, progress)
+        prediction, target = self.predict(batch, generator, training=True)
+        loss, logs = self.loss_of(prediction, target, generator, progress)
         self._update(0, loss)
-        if self.objective.learns(progress):
-            loss, critic_logs = self.objective.critic_loss(self.network, prediction, target, valid, generator, progress)
+        if self.objective.trains_discriminator(progress):
+            loss, critic_logs = self.objective.discriminator_loss(prediction, target, self.network.output_space)
             self._update(1, loss)
             logs |= critic_logs
         self.add("train", logs, n_galaxies)
-        if self.objective.heard(progress):
+        if self.objective.generator_uses_discriminator(progress):
             accumulate(self.watched, {name: logs[name] for name in _WATCHED if name in logs}, n_galaxies)
         self.steps_done += 1
 

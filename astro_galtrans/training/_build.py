@@ -4,8 +4,8 @@ import astropy.units as u
 import numpy as np
 import torch
 
-from astro_galtrans.backbones import TranslationNetwork, fill_invalid, log_apertures
-from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_invalid, log_apertures
+from astro_galtrans.objectives import build_objective
 from astro_galtrans.training._adversarial import AdversarialModule
 from astro_galtrans.training._module import TranslationModule
 from astro_galtrans.training._reader import fit_reader, readable_redshift
@@ -51,14 +51,13 @@ def build_module(pairs, config, n_steps, run):
         (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
         for i, band in zip(nearest, target)
     ]
-    step = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
-    network = TranslationNetwork(
-        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
-        output=objective_class(config.objective).output, residual=config.uses_residual,
-        photometry=config.uses_photometry, conditioning=config.conditioning,
+    scale_ratio = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
+    network = TranslationNetwork(NetworkConfig(
+        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest,
+        scale_ratio, **config.network_parts, conditioning=config.conditioning,
         backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
         stamp_size=pairs.input_flux.shape[-2:], takes_missing=config.input_dropout > 0,
-    )
+    ))
     if network.generative:
         _calibrate(network, pairs)
     reader = getattr(network.condition, "reader", None)
@@ -70,7 +69,7 @@ def build_module(pairs, config, n_steps, run):
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,
     )
-    kind = AdversarialModule if hasattr(objective, "critic") else TranslationModule
+    kind = AdversarialModule if objective.has_discriminator else TranslationModule
     return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
 
 

@@ -109,7 +109,7 @@ class StepBar(lightning.Callback):
         """Say how it goes; the losses wait in the module until the epoch's row is made."""
         total = module.sums.get("train_loss")
         if total:
-            self.bar.set_postfix(epoch=trainer.current_epoch + 1, loss=f"{total[0] / total[1]:.4f}")
+            self.bar.set_postfix(epoch=trainer.current_epoch + 1, loss=f"{float(total[0]) / total[1]:.4f}")
 
     def teardown(self, trainer, module, stage):
         """Close the bar."""

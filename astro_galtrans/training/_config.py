@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from astropy.utils.exceptions import AstropyDeprecationWarning
+
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class
-from astro_galtrans.backbones.contract import check_options
+from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class, check_options
 from astro_galtrans.objectives import available_objectives, objective_class
 
 __all__ = ["TrainConfig"]
 
 _PRECISIONS = ("32", "bf16", "16")
+# Parts of the network by objective, where TrainConfig leaves them open.
+_PARTS = {"output": "log", "residual": True, "photometry": False}
+_CONVENTIONAL = {"output": "sqrt", "residual": False}
+_PARTS_OF = {"gradient": {"photometry": True}, "gradient-unweighted": {"photometry": True}, "pixel": _CONVENTIONAL,
+             "adversarial": _CONVENTIONAL, "denoising": _CONVENTIONAL}
 _OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # what every objective is given
 
 
@@ -55,6 +62,9 @@ class TrainConfig:
         Share of the galaxies that lose bands, or a region of some bands, of the input in each step, so that the
         translator also takes images with missing data (``allow_missing=True``) and states the larger uncertainty. With
         0 it refuses them. Galaxies that are complete then have a smaller part in the training.
+    output : {None, "log", "sqrt"}, optional
+        Space in which the network predicts: softened log flux or square-root stretch. By default "log" for the gradient
+        objectives and your own, "sqrt" for the conventional ones.
     residual : bool, optional
         Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
         conventional "pixel" does not.
@@ -96,6 +106,7 @@ class TrainConfig:
     condition_dropout: float = 0.1
     condition_scatter: float = 0.1
     input_dropout: float = 0.0
+    output: str | None = None
     residual: bool | None = None
     photometry: bool | None = None
     augment: bool = True
@@ -113,12 +124,14 @@ class TrainConfig:
         if self.objective == "conventional":
             object.__setattr__(self, "objective", backbone_class(self.backbone).conventional)
         self._one_of("objective", available_objectives())
-        refusal = objective_class(self.objective).refusal(backbone_class(self.backbone))
-        if refusal is not None:
-            raise ValueError(f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {refusal}")
+        try:
+            objective_class(self.objective).check_compatible(backbone_class(self.backbone))
+        except ValueError as error:
+            raise ValueError(f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {error}") from error
         self._one_of("conditioning", available_conditioning())
         self._one_of("size", (None, *backbone_class(self.backbone).sizes))
         self._one_of("precision", _PRECISIONS)
+        self._one_of("output", (None, "log", "sqrt"))
         self._one_of("residual", (None, True, False))
         self._one_of("photometry", (None, True, False))
         for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1)):
@@ -153,22 +166,33 @@ class TrainConfig:
             except TypeError as error:
                 raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}") from error
         check_options(f"backbone {self.backbone!r}", backbone_class(self.backbone), self.backbone_options)
-        check_options(f"objective {self.objective!r}", objective_class(self.objective), self.objective_options,
-                      _OF_THE_NETWORK)
+        renamed = objective_class(self.objective).renamed_options
+        for old in renamed.keys() & self.objective_options.keys():
+            warnings.warn(f"option {old} of objective {self.objective!r} is deprecated since version 0.2; use "
+                          f"{renamed[old]}", AstropyDeprecationWarning, stacklevel=4)
+        check_options(f"objective {self.objective!r}", objective_class(self.objective),
+                      [renamed.get(option, option) for option in self.objective_options], _OF_THE_NETWORK)
 
     def _one_of(self, name, allowed):
         if getattr(self, name) not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
 
     @property
+    def network_parts(self) -> dict[str, Any]:
+        """Output space, residual path and photometry head, with the defaults for the objective filled in, a dict."""
+        parts = {**_PARTS, **_PARTS_OF.get(self.objective, {}), **objective_class(self.objective).network_parts}
+        own = {name: getattr(self, name) for name in _PARTS}
+        return {name: default if own[name] is None else own[name] for name, default in parts.items()}
+
+    @property
     def uses_residual(self) -> bool:
-        """Whether the network adds to the resampled input, with the objective's default filled in."""
-        return objective_class(self.objective).residual if self.residual is None else self.residual
+        """Whether the network adds to the resampled input, with the default for the objective filled in."""
+        return self.network_parts["residual"]
 
     @property
     def uses_photometry(self) -> bool:
-        """Whether the network has a photometry head, with the objective's default filled in."""
-        return objective_class(self.objective).photometry if self.photometry is None else self.photometry
+        """Whether the network has a photometry head, with the default for the objective filled in."""
+        return self.network_parts["photometry"]
 
     @property
     def all_backbone_options(self) -> dict[str, Any]:
@@ -183,4 +207,7 @@ class TrainConfig:
     @property
     def hash(self) -> str:
         """Hexadecimal SHA-256 of all fields."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        values = self.to_dict()
+        if self.output is None:  # as in version 0.1, whose checkpoints have this hash
+            del values["output"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

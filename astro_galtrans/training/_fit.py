@@ -125,7 +125,7 @@ def fit(
     with torch_defaults(), torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
         torch.default_generator.manual_seed(config.seed)
         module = build_module(pairs, config, n_steps, _run(pairs, config, validation))
-        keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).selects)
+        keeper = EpochKeeper(checkpoint, config.patience, objective_class(config.objective).monitors_validation_loss)
         callbacks = [*([StepBar(n_steps, config.objective)] if progress else []), keeper]
         trainer = _trainer(config, device, callbacks)
         with _interrupts(trainer, checkpoint):
@@ -170,7 +170,7 @@ def _check(pairs, config, validation, directory, resume):
             raise ValueError(f"{key} must hold at least one pair, got none")
     if config.patience is not None and validation is None:
         raise ValueError(f"patience={config.patience} needs validation pairs, got validation=None")
-    if config.patience is not None and not objective_class(config.objective).selects:
+    if config.patience is not None and not objective_class(config.objective).monitors_validation_loss:
         raise ValueError(f"patience={config.patience} needs an objective whose validation loss tells the better epoch, "
                          f"got objective={config.objective!r}")
     if resume and directory is None:
@@ -248,8 +248,7 @@ def _checkpoint_to_resume(checkpoint, resume, run):
 
 
 def _provenance(config, pairs, validation, device, keeper, notes):
-    decided = {"residual": config.uses_residual, "photometry": config.uses_photometry,
-               "backbone_options": config.all_backbone_options}
+    decided = {**config.network_parts, "backbone_options": config.all_backbone_options}
     return {
         "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),

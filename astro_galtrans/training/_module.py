@@ -6,7 +6,7 @@ import lightning
 import torch
 
 from astro_galtrans.backbones import fill_invalid
-from astro_galtrans.objectives import flux_error_nll
+from astro_galtrans.objectives import Target
 from astro_galtrans.training._condition import condition_of
 from astro_galtrans.training._missing import hide_input
 
@@ -19,13 +19,13 @@ def accumulate(sums, logs, n_galaxies):
     """Add what is to log of a batch to sums over galaxies, a dict of ``[total, count]`` by name."""
     for name, value in logs.items():
         total = sums.setdefault(name, [0.0, 0])
-        total[0] += value * n_galaxies
+        total[0] = total[0] + (value.double() if isinstance(value, torch.Tensor) else value) * n_galaxies
         total[1] += n_galaxies
 
 
 def take_means(sums):
     """Means over galaxies of what was accumulated, a dict of float; the sums are emptied."""
-    means = {name: total / count for name, (total, count) in sums.items()}
+    means = {name: float(total) / count for name, (total, count) in sums.items()}
     sums.clear()
     return means
 
@@ -94,7 +94,7 @@ class TranslationModule(lightning.LightningModule):
         return self.step_number / max(1, self.n_steps)
 
     def predict(self, batch, generator, training):
-        """Prediction, target, valid pixels (None if all are) and weight of the target for a batch."""
+        """Prediction and `Target` for a batch."""
         flux, observed, valid = batch["input_flux"], self.observed(batch, generator, training), None
         target = batch["target_flux"]
         weight = batch["target_weight"]
@@ -109,7 +109,7 @@ class TranslationModule(lightning.LightningModule):
         if self.network.generative:
             whole = target if valid is None else fill_invalid(target, valid)
             noisy = self.network.draw_noisy(self.network.fill(flux, observed), whole, generator)
-        return self.network(flux, target.shape[-2:], condition, noisy, observed), target, valid, weight
+        return self.network(flux, target.shape[-2:], condition, noisy, observed), Target(target, weight, valid)
 
     def observed(self, batch, generator, training):
         """Input pixels with data that the network is given, of the shape of the input; None if all are."""
@@ -124,16 +124,13 @@ class TranslationModule(lightning.LightningModule):
 
     def loss(self, batch, generator, progress, training):
         """Loss of network and objective on a batch, and what to log of it."""
-        prediction, target, valid, weight = self.predict(batch, generator, training)
-        return self.loss_of(prediction, target, valid, weight, generator, progress)
+        return self.loss_of(*self.predict(batch, generator, training), generator, progress)
 
-    def loss_of(self, prediction, target, valid, weight, generator, progress):
+    def loss_of(self, prediction, target, generator, progress):
         """The same for a prediction."""
-        with torch.autocast(target.device.type, enabled=False):
-            loss, logs = self.objective(self.network, prediction, target, valid, generator, progress)
-            error_nll = flux_error_nll(self.network, prediction, target, weight, generator)
-        logs = {"loss": float(loss.detach()), "flux_nll": float(error_nll.detach()), **logs}
-        return loss + error_nll, logs
+        further = {"progress": progress} if self.objective.uses_progress else {}
+        with torch.autocast(target.flux.device.type, enabled=False):
+            return self.objective(prediction, target, self.network.output_space, generator, **further)
 
     def training_step(self, batch, batch_index):
         """Loss of one batch."""
