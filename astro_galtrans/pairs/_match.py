@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 
+from astro_galtrans._utils.io import beside
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from astro_galtrans.images import BandCube, FrameSet
     from astro_galtrans.surveys import Survey
 
-__all__ = ["beside", "match_pairs"]
+__all__ = ["match_pairs"]
 
 _DROP = ("masked_centre", "saturated", "astrometry", "unverified", "misaligned")
 _DESCRIPTIONS = {
@@ -242,12 +242,6 @@ def _check(resample, background, neighbours, drop, path, resume, input_size, tar
             raise ValueError(f"{name} must be an integer of at least 8, got {size!r}")
     if not 0 <= min_coverage <= 1:
         raise ValueError(f"min_coverage must be from 0 to 1, got {min_coverage!r}")
-
-
-def beside(path, end):
-    """A file beside a set of pairs: ``pairs-dropped.ecsv`` for ``pairs.zarr`` and ``dropped.ecsv``."""
-    path = Path(path)
-    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
 
 
 def _counterparts(sources, target_catalog, radius):
