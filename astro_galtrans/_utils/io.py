@@ -6,7 +6,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["beside", "check_folder", "put_folder", "whole_file", "write_whole"]
+__all__ = ["check_folder", "put_folder", "whole_file", "write_whole"]
 
 
 def check_folder(path):
@@ -45,9 +45,3 @@ def put_folder(partial, path):
     os.replace(path, old)
     os.replace(partial, path)
     shutil.rmtree(old)
-
-
-def beside(path, end):
-    """Return the path of a file that belongs to a set of pairs, as ``pairs-dropped.ecsv`` for ``pairs.zarr``."""
-    path = Path(path)
-    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")

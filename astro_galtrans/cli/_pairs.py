@@ -2,7 +2,7 @@
 
 import math
 
-from astro_galtrans._utils.io import beside
+from astro_galtrans._utils.files import path_beside
 from astro_galtrans.cli._common import Result, add_overwrite, bands_of
 
 __all__ = ["add_download", "add_pair", "add_simulate", "download", "pair", "simulate"]
@@ -203,7 +203,7 @@ def pair(options):
             neighbours="mask" if options.mask_neighbours else "flag", **given)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
-    dropped, fields = (str(beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))
+    dropped, fields = (str(path_beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))
     lines = [f"{options.pairs}: {pairs}"]
     if sheet is not None:
         _write_sheet(pairs, sheet, options)
@@ -229,7 +229,7 @@ def _sheet_path(options):
     if find_spec("matplotlib") is None:
         raise ImportError('the contact sheet needs matplotlib: pip install "astro_galtrans[report]", or --sheet 0')
 
-    return beside(options.pairs, "sheet.png")
+    return path_beside(options.pairs, "sheet.png")
 
 
 def _bands(text):

@@ -9,12 +9,13 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 
-from astro_galtrans._utils.io import beside
+from astro_galtrans._utils.files import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.positions import positions_of
+from astro_galtrans._utils.tables import read_table
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
-from astro_galtrans._utils.tables import read_table
-from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources
+from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, read_sources
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
 from astro_galtrans.pairs._match_run import SIDES, Choices, Run
@@ -220,7 +221,7 @@ def match_pairs(
             sink.shorten()
             sink.finish(parts["ids"], parts["redshift"], catalog, redshift_error=parts["redshift_error"])
             for kind, table in (("dropped", lost), ("fields", fields)):
-                write_table(table, beside(path, f"{kind}.ecsv"))
+                write_table(table, path_beside(path, f"{kind}.ecsv"))
     if path is not None:
         pairs = PairSet.open(path)
     pairs.dropped, pairs.fields = lost, fields
@@ -318,7 +319,7 @@ def _dropped(sources, records):
 def _refused(sources, lost, path):
     """No pair at all: what was dropped is written, and the error says why."""
     if path is not None:
-        write_table(lost, beside(path, "dropped.ecsv"))
+        write_table(lost, path_beside(path, "dropped.ecsv"))
     reasons, first, counts = np.unique(lost["reason"], return_index=True, return_counts=True)
     told = "; ".join(f"{reason} ({count}: {lost['detail'][row]})" for reason, row, count in zip(reasons, first, counts))
     raise ValueError(f"none of the {len(sources.ids)} galaxies has a pair: {told}")
