@@ -10,13 +10,14 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from astro_galtrans._utils.io import put_folder
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs._columns import get_catalog, get_column, put_catalog, put_column
 from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._survey_json import survey_from_json, survey_to_json
 from astro_galtrans.spectra import SpectrumGrid
 
-__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "check_replaceable", "open_pairs", "put_folder"]
+__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "check_replaceable", "open_pairs"]
 
 FORMAT, VERSION = "astro_galtrans.pairs", 3
 MAX_BLOCK = 32
@@ -27,17 +28,6 @@ def _check_space(folder, needed):
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"the pairs need up to {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
-
-
-def put_folder(partial, path):
-    """Put a finished folder in the place of ``path``, and what was there out of the way until it is done."""
-    if not path.exists():
-        os.replace(partial, path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    os.replace(path, old)
-    os.replace(partial, path)
-    shutil.rmtree(old)
 
 
 def check_replaceable(path, overwrite):

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from astro_galtrans.pairs._disk import PairWriter, check_replaceable, put_folder
+from astro_galtrans._utils.io import put_folder
+from astro_galtrans.pairs._disk import PairWriter, check_replaceable
 
 __all__ = ["DiskSink", "MemorySink", "write_table"]
 

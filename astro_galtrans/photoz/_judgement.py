@@ -99,7 +99,7 @@ class RedshiftJudgement:
         `~pathlib.Path`
             The folder.
         """
-        from astro_galtrans.pairs._disk import put_folder
+        from astro_galtrans._utils.io import put_folder
         matplotlib = optional("matplotlib", "report", "figures")
         path = check_folder(out, overwrite)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
