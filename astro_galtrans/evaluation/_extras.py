@@ -1,9 +1,8 @@
 """Files that appear complete or not at all."""
 
-import os
-import tempfile
 from pathlib import Path
 
+from astro_galtrans._utils.files import atomic_file
 from astro_galtrans._utils.optional import optional  # noqa: F401, kept for modules that import it from here
 
 __all__ = ["check_folder", "optional", "write_whole"]
@@ -18,20 +17,6 @@ def check_folder(path):
 
 
 def write_whole(path, content):
-    """Write bytes to a temporary file beside ``path``, then move it there."""
-    path = check_folder(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Write bytes to a file that appears completely or not at all."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)

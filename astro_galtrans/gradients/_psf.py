@@ -11,9 +11,9 @@ from scipy.signal import fftconvolve
 from scipy.special import ive
 
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.psf import CENTER_TOLERANCE, centered_psf, psf_centers
 from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.images import BandCube, like_input
-from astro_galtrans.images._psf import CENTER_TOLERANCE, centred_psf, psf_centers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ def matched(arrays, index, to=None, method=None):
     if widths is None:
         return flux, sigma, psf, {"to": None, "method": None, "smoothed": ()}
     if psf is not None and np.abs(centers - (np.array(psf.shape[1:]) - 1) / 2).max() > CENTER_TOLERANCE:
-        psf = centred_psf(psf, psf.shape[1:])
+        psf = centered_psf(psf, psf.shape[1:])
     method = method or ("gaussian" if psf is None else "kernel")
     target = int(np.argmax(widths)) if to is None else index.index(band_index(cube, to))
     wider = [cube.bands[index[i]] for i in range(len(index)) if widths[i] > widths[target] * (1 + _SAME)]

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from scipy import ndimage
 
-from astro_galtrans.images._detection import deblended
+from astro_galtrans._utils.photometry import deblended
 
 __all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_of", "saturated"]
 

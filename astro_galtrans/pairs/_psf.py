@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.masked import floats
-from astro_galtrans.images._psf import centred_psf
+from astro_galtrans._utils.psf import centered_psf
 
 __all__ = ["checked_psf", "psf_side", "psf_stamp"]
 
@@ -22,7 +22,7 @@ def psf_stamp(psf, n_bands, side):
     """A PSF, shape ``(band, y, x)``, as float32 of ``side`` pixels a side; all 0 where it is None."""
     if psf is None:
         return np.zeros((n_bands, side, side), np.float32)
-    return centred_psf(psf, side).astype(np.float32)
+    return centered_psf(psf, side).astype(np.float32)
 
 
 def checked_psf(name, psf, n, n_bands):
