@@ -1,14 +1,10 @@
-"""Files: written completely or not at all, and the FITS files in a folder."""
+"""The FITS files in a folder or of a pattern."""
 
 import bz2
 import glob
 import gzip
-import os
-import shutil
-import uuid
 import warnings
 import zlib
-from contextlib import contextmanager
 from pathlib import Path
 
 from astropy.io import fits
@@ -16,7 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from astro_galtrans.exceptions import GaltransWarning
 
-__all__ = ["atomic_file", "atomic_folder", "check_parent", "first_image", "listed_files", "new_folder", "put_folder"]
+__all__ = ["first_image", "listed_files", "path_beside"]
 
 # The first bytes of a FITS file, and of one that gzip, bzip2, compress or zip made smaller.
 _MAGIC = (b"SIMPLE  =", b"\x1f\x8b", b"BZh", b"\x1f\x9d", b"PK\x03\x04")
@@ -24,87 +20,10 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zlib.error)
 _NAMED = 5  # files that a warning names
 
 
-def check_parent(path):
-    """Return an absolute `~pathlib.Path`, or raise an error where the folder that it is in does not exist."""
-    path = Path(os.path.abspath(path))
-    if not path.parent.is_dir():
-        kind = NotADirectoryError if path.parent.exists() else FileNotFoundError
-        reason = "is not a folder" if path.parent.exists() else "does not exist"
-        raise kind(f"cannot write {path.name}: the folder {path.parent} {reason}")
-    return path
-
-
-def _beside(path):
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial{path.suffix}")
-
-
-@contextmanager
-def atomic_file(path):
-    """Give a path beside ``path``; the file written there takes its place at the end, or is removed on an error.
-
-    Parameters
-    ----------
-    path : path-like
-        The file wanted. The permissions of a file that is replaced are kept.
-
-    Yields
-    ------
-    `~pathlib.Path`
-        With the suffix of ``path``.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError, PermissionError
-        If the file cannot be created.
-    """
-    path = check_parent(path)
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"cannot write {path.name}: the folder {path.parent} is not writable")
-    temporary = _beside(path)
-    try:
-        yield temporary
-        if path.exists():
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise type(error)(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def new_folder(path):
-    """Create a folder under a temporary name beside ``path`` and return its path."""
-    path = check_parent(path)
-    partial = _beside(path)
-    try:
-        partial.mkdir()
-    except OSError as error:
-        raise type(error)(f"cannot write in {partial.parent}: {error.strerror}") from error
-    return partial
-
-
-@contextmanager
-def atomic_folder(path):
-    """Give a new folder beside ``path``, which takes its place at the end, or is removed on an error."""
-    partial = new_folder(path)
-    try:
-        yield partial
-        put_folder(partial, check_parent(path))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def put_folder(partial, path):
-    """Move a finished folder to ``path``; a folder that was there is removed at the end."""
-    if not path.exists():
-        os.replace(partial, path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.old")
-    os.replace(path, old)
-    os.replace(partial, path)
-    shutil.rmtree(old)
+def path_beside(path, end):
+    """Return the path of a file next to a folder: ``pairs-dropped.ecsv`` for ``pairs.zarr`` and ``dropped.ecsv``."""
+    path = Path(path)
+    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
 
 
 def listed_files(where):

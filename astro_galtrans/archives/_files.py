@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from tqdm.auto import tqdm
 
-from astro_galtrans._utils.files import atomic_file
+from astro_galtrans._utils import io
 from astro_galtrans._utils.optional import optional
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import read_cube
@@ -224,7 +224,7 @@ def write_whole(path, hdus, origin):
 @contextmanager
 def whole_file(path, origin):
     """Give a path for writing a FITS file, which gets its own name when it is complete and can be read."""
-    with atomic_file(path) as temporary:
+    with io.whole_file(path) as temporary:
         yield temporary
         try:
             _check(temporary)

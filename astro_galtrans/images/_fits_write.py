@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import _uncertainty
-from astro_galtrans._utils.files import atomic_file
+from astro_galtrans._utils.io import whole_file
 from astro_galtrans._utils.meta import decoded, writable
 
 __all__ = ["LAYOUT", "common_cards", "encoded_meta", "fits_unit", "image_hdus", "is_card_value", "meta_of_table",
@@ -99,7 +99,7 @@ def _warn_of_variation(cube):
 
 def write_hdus(hdus, path):
     """Write a FITS file that appears complete or not at all."""
-    with atomic_file(path) as temporary:
+    with whole_file(path) as temporary:
         hdus.writeto(temporary, checksum=True)
 
 

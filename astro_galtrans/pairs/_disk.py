@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from astro_galtrans._utils.files import atomic_folder
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs._columns import get_catalog, get_column, put_catalog, put_column
 from astro_galtrans.pairs._lazy import LazyArray
@@ -62,7 +62,7 @@ class PairWriter:
     def __init__(self, path, n, shapes, surveys, overwrite=False):
         self.path, self.n, self.shapes, self.surveys = path, n, shapes, surveys
         check_replaceable(Path(path), overwrite)
-        self._target = atomic_folder(path)
+        self._target = whole_folder(path)
         largest = max(4 * int(np.prod(shape)) for shape in shapes.values())
         self.block = 2 ** int(np.log2(np.clip(_BLOCK_BYTES // largest, 1, MAX_BLOCK)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from astro_galtrans._utils.files import atomic_file, put_folder
+from astro_galtrans._utils.io import put_folder, whole_file
 from astro_galtrans.pairs._disk import PairWriter, check_replaceable
 
 __all__ = ["DiskSink", "MemorySink", "write_table"]
@@ -21,7 +21,7 @@ _NOTE_BLOCKS = 16
 
 def write_table(table, path):
     """Write a table as ECSV; the file appears whole."""
-    with atomic_file(path) as partial:
+    with whole_file(path) as partial:
         table.write(partial, format="ascii.ecsv")
 
 

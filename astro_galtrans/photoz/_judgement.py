@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astro_galtrans._utils.figures import STYLE
-from astro_galtrans._utils.files import atomic_folder
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans._utils.optional import optional
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class RedshiftJudgement:
         """
         matplotlib = optional("matplotlib", "report", "figures")
         path = check_folder(out, overwrite)
-        with atomic_folder(path) as partial:
+        with whole_folder(path) as partial:
             self.metrics.write(partial / METRICS_FILE, format="ascii.ecsv")
             self.nz.write(partial / "nz.ecsv", format="ascii.ecsv")
             for name, table in self.bins.items():

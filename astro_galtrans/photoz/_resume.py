@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from astro_galtrans._utils.files import atomic_file
+from astro_galtrans._utils.io import whole_file
 
 __all__ = ["StateFile", "training_key"]
 
@@ -61,7 +61,7 @@ class StateFile:
         arrays = {name: value.detach().cpu().numpy() for name, value in _tensors(trainer).items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(self.path) as temporary, open(temporary, "wb") as stream:
+        with whole_file(self.path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **arrays)
 
 

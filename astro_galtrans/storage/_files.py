@@ -10,7 +10,7 @@ from typing import Any, TYPE_CHECKING
 
 import asdf
 
-from astro_galtrans._utils.files import atomic_file
+from astro_galtrans._utils.io import whole_file
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._converters import KEYS, class_path
 from astro_galtrans.storage._plugins import use_needed_plugins
@@ -128,7 +128,7 @@ def write_tree(path, tree, *, overwrite=False):
         raise IsADirectoryError(f"{path} is a folder, not a file to write to")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; overwrite=True replaces it")
-    with atomic_file(path) as temporary:
+    with whole_file(path) as temporary:
         try:
             with asdf.config_context() as config:
                 config.default_array_save_base = False

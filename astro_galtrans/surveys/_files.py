@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from astro_galtrans._utils.files import atomic_file
+from astro_galtrans._utils.io import whole_file
 from astro_galtrans.exceptions import FileFormatError
 
 __all__ = ["is_asdf", "is_survey_file", "read_tree", "write_tree"]
@@ -38,7 +38,7 @@ def write_tree(tree, path, overwrite=False):
         raise ValueError(f"path must end in .yaml, .yml or .asdf, got {path}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
-    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         (_write_asdf if is_asdf(path) else _write_yaml)(tree, file)
 
 
