@@ -40,7 +40,7 @@ class EstimatorConfig(CheckedSettings):
     dropout : float
         Fraction of the head's units dropped in training.
     label_width : float
-        Standard deviation, in grid steps, of the Gaussian that the true redshift is smoothed with in the
+        Standard deviation, in grid steps, of the Gaussian with which the true redshift is smoothed in the
         cross-entropy.
     crps_weight : float
         Weight of the continuous ranked probability score, in grid steps, beside the cross-entropy.
@@ -50,9 +50,9 @@ class EstimatorConfig(CheckedSettings):
         Stop after so many epochs without a better validation loss. None never stops early.
     schedule : {"cosine", "plateau"}
         The learning rate after the warm-up: a half cosine down to zero over ``epochs``, or constant until the
-        validation loss has not improved for ``patience`` epochs; then training goes on from the best parameters at
+        validation loss has not improved for ``patience`` epochs; then training continues from the best parameters at
         0.3 times the rate, ``n_reductions`` times, and stops when it does not improve any more. ``epochs`` is only
-        the limit then: a warning says if it is reached first.
+        the limit then; reaching it first gives a warning.
     n_reductions : int
         How often "plateau" lowers the learning rate before it stops.
     validation_fraction : float
@@ -70,9 +70,9 @@ class EstimatorConfig(CheckedSettings):
     autocast : bool
         Compute the network in bfloat16 where that is safe; faster on processors that have it.
     output : {"bins", "density"}
-        What the network predicts: the probability of each redshift of the grid (softmax), or the conditions of a
+        Whether the network predicts the probability of each redshift of the grid (softmax), or the conditions of a
         normalizing flow in one dimension, trained by maximum likelihood and tabulated on the grid.
-        ``label_width`` and ``crps_weight`` are of "bins" alone.
+        ``label_width`` and ``crps_weight`` apply to "bins" alone.
     n_members : int
         Number of estimators with different seeds whose densities are averaged. The first is the one that
         ``n_members=1`` gives; all are trained on the same galaxies.
@@ -136,6 +136,9 @@ class CatalogConfig(CheckedSettings):
     """
 
     _least: ClassVar[dict] = {**_LEAST, "depth": 0}
+    # There are no images to rotate, and the network is small.
+    augment: ClassVar[bool] = False
+    autocast: ClassVar[bool] = False
 
     grid: tuple | None = None
     n_bins: int = 150
