@@ -1,9 +1,5 @@
 """Color images of a cube, figures with matplotlib, and the HTML that a notebook shows."""
 
-from __future__ import annotations
-
-from typing import Any, TYPE_CHECKING
-
 import astropy.units as u
 import numpy as np
 
@@ -12,20 +8,13 @@ from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.rgb import BALANCE, rgb_bands, rgb_picture, rgb_stretch
 from astro_galtrans.exceptions import BandMismatchError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from matplotlib.axes import Axes
-
-    from astro_galtrans.images._cube import BandCube
-
 __all__ = ["color_image", "cube_html", "draw"]
 
 _N_SIGMA = 2.5
 _NAMES = {"RA": "RA", "DEC": "Dec", "GLON": "Galactic l", "GLAT": "Galactic b"}
 
 
-def color_image(cube: BandCube, bands: Sequence[str], step: int = 1) -> np.ndarray:
+def color_image(cube, bands, step=1):
     """See `astro_galtrans.images.BandCube.color_image`."""
     unknown = [name for name in bands if name not in cube.bands]
     if unknown or len(bands) != 3:
@@ -48,14 +37,13 @@ def color_image(cube: BandCube, bands: Sequence[str], step: int = 1) -> np.ndarr
     return pixels
 
 
-def cube_html(cube: BandCube) -> str:
+def cube_html(cube):
     """Return the HTML that a notebook shows of a cube."""
     names = ",".join(cube.bands)
     survey = "" if cube.survey is None else f", survey {cube.survey.name}"
     scale = cube.pixel_scale
     pixels = "" if scale is None else f" of {scale.to_value(u.arcsec):.4g} arcsec"
-    rows: list[tuple[str, Any]] = [
-        ("bands", names), ("size", f"{cube.shape[1]} x {cube.shape[2]} pixels{pixels}"), ("unit", cube.unit)]
+    rows = [("bands", names), ("size", f"{cube.shape[1]} x {cube.shape[2]} pixels{pixels}"), ("unit", cube.unit)]
     if cube.wcs is not None:
         x, y = ((side - 1) / 2 for side in cube.shape[:0:-1])
         rows.append(("center", cube.wcs.pixel_to_world(x, y).to_string("hmsdms", precision=1)))
@@ -73,9 +61,7 @@ def cube_html(cube: BandCube) -> str:
         html.thumbnail(cube, title=title), html.table(rows))
 
 
-def draw(
-    cube: BandCube, bands: str | Sequence[str] | None, ax: Axes | None, colorbar: bool, options: Mapping[str, Any],
-) -> Axes:
+def draw(cube, bands, ax, colorbar, options):
     """See `astro_galtrans.images.BandCube.plot`."""
     names = _chosen(cube, bands)
     if ax is None:
