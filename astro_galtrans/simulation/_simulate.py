@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.processes import check_workers
-from astro_galtrans.pairs import PairSet
-from astro_galtrans.pairs._psf import psf_side
+from astro_galtrans.pairs import PairSet, psf_side
 from astro_galtrans.simulation._galsim import import_galsim
 from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._seds import reference_grid, sed_grid

@@ -1,7 +1,7 @@
 """Blocks of galaxies from this process or from several, in order and the same either way."""
 
 from astro_galtrans._utils.processes import ordered_results
-from astro_galtrans.pairs._psf import psf_side
+from astro_galtrans.pairs import psf_side
 from astro_galtrans.simulation._galaxy import Simulator, SurveyCamera
 from astro_galtrans.simulation._real import RealMorphologies
 from astro_galtrans.simulation._render import Renderer

@@ -6,23 +6,44 @@ import hashlib
 import json
 import warnings
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from astropy.utils.exceptions import AstropyDeprecationWarning
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.validation import check_fields, choice, flag, fraction, real_number, whole_number
 from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class, check_options
 from astro_galtrans.objectives import available_objectives, objective_class
 
 __all__ = ["TrainConfig"]
 
-_PRECISIONS = ("32", "bf16", "16")
 # Parts of the network by objective, where TrainConfig leaves them open.
 _PARTS = {"output": "log", "residual": True, "photometry": False}
 _CONVENTIONAL = {"output": "sqrt", "residual": False}
 _PARTS_OF = {"gradient": {"photometry": True}, "gradient-unweighted": {"photometry": True}, "pixel": _CONVENTIONAL,
              "adversarial": _CONVENTIONAL, "denoising": _CONVENTIONAL}
-_OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # what every objective is given
+_OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # options that every objective receives
+
+
+def _plain_options(value, name):
+    """Return a copy in the form that a file gives back, so that a configuration read from one is equal."""
+    try:
+        if isinstance(value, dict):
+            return json.loads(json.dumps(value))
+    except TypeError:
+        pass
+    raise ValueError(f"{name} must be a dict of plain values, got {value!r}")
+
+
+_CHECKS = {
+    "epochs": partial(whole_number, least=1), "batch_size": partial(whole_number, least=1), "seed": whole_number,
+    "patience": partial(whole_number, least=1), "learning_rate": real_number, "weight_decay": real_number,
+    "gradient_clip": real_number, "condition_dropout": fraction, "condition_scatter": fraction,
+    "input_dropout": fraction, "output": partial(choice, allowed=(None, "log", "sqrt")), "residual": flag, "photometry": flag, "augment": flag,
+    "precision": partial(choice, allowed=("32", "bf16", "16")), "backbone_options": _plain_options,
+    "objective_options": _plain_options,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,62 +141,34 @@ class TrainConfig:
         return changed_fields(self)
 
     def __post_init__(self) -> None:
-        self._one_of("backbone", available_backbones())
+        choice(self.backbone, "backbone", available_backbones())
+        backbone = backbone_class(self.backbone)
         if self.objective == "conventional":
-            object.__setattr__(self, "objective", backbone_class(self.backbone).conventional)
-        self._one_of("objective", available_objectives())
+            object.__setattr__(self, "objective", backbone.conventional)
+        choice(self.objective, "objective", available_objectives())
+        objective = objective_class(self.objective)
         try:
-            objective_class(self.objective).check_compatible(backbone_class(self.backbone))
+            objective.check_compatible(backbone)
         except ValueError as error:
             raise ValueError(f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {error}") from error
-        self._one_of("conditioning", available_conditioning())
-        self._one_of("size", (None, *backbone_class(self.backbone).sizes))
-        self._one_of("precision", _PRECISIONS)
-        self._one_of("output", (None, "log", "sqrt"))
-        self._one_of("residual", (None, True, False))
-        self._one_of("photometry", (None, True, False))
-        for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1)):
-            value = getattr(self, name)
-            if value is None and name == "patience":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
-        for name in ("learning_rate", "weight_decay", "gradient_clip"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
-            object.__setattr__(self, name, float(value))
-        for name in ("condition_dropout", "condition_scatter", "input_dropout"):
-            share = getattr(self, name)
-            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {share!r}")
-            object.__setattr__(self, name, float(share))
-        if self.conditioning is None:
-            for name in ("condition_dropout", "condition_scatter"):
-                if getattr(self, name) not in (0.0, 0.1):  # nothing, and the default
-                    raise ValueError(f"{name} has no effect without conditioning, got {getattr(self, name)!r}")
-        elif self.conditioning == "spectrum" and self.condition_scatter not in (0.0, 0.1):
-            raise ValueError(f"condition_scatter has no effect with conditioning='spectrum', got "
-                             f"{self.condition_scatter!r}")
-        for name in ("backbone_options", "objective_options"):
-            if not isinstance(getattr(self, name), dict):
-                raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")
-            try:
-                # A copy in the form that a file gives back, so that a reloaded configuration is equal to this one.
-                object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
-            except TypeError as error:
-                raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}") from error
-        check_options(f"backbone {self.backbone!r}", backbone_class(self.backbone), self.backbone_options)
-        renamed = objective_class(self.objective).renamed_options
-        for old in renamed.keys() & self.objective_options.keys():
+        choice(self.conditioning, "conditioning", available_conditioning())
+        choice(self.size, "size", (None, *backbone.sizes))
+        check_fields(self, _CHECKS)
+        self._check_conditioning()
+        check_options(f"backbone {self.backbone!r}", backbone, self.backbone_options)
+        for old in objective.renamed_options.keys() & self.objective_options.keys():
             warnings.warn(f"option {old} of objective {self.objective!r} is deprecated since version 0.2; use "
-                          f"{renamed[old]}", AstropyDeprecationWarning, stacklevel=4)
-        check_options(f"objective {self.objective!r}", objective_class(self.objective),
-                      [renamed.get(option, option) for option in self.objective_options], _OF_THE_NETWORK)
+                          f"{objective.renamed_options[old]}", AstropyDeprecationWarning, stacklevel=4)
+        options = [objective.renamed_options.get(option, option) for option in self.objective_options]
+        check_options(f"objective {self.objective!r}", objective, options, _OF_THE_NETWORK)
 
-    def _one_of(self, name, allowed):
-        if getattr(self, name) not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
+    def _check_conditioning(self):
+        """Raise if an option of the conditioning is set that has no effect."""
+        unused = {None: ("condition_dropout", "condition_scatter"), "spectrum": ("condition_scatter",)}
+        for name in unused.get(self.conditioning, ()):
+            if getattr(self, name) not in (0.0, getattr(type(self), name)):
+                raise ValueError(f"{name} has no effect with conditioning={self.conditioning!r}, "
+                                 f"got {getattr(self, name)!r}")
 
     @property
     def network_parts(self) -> dict[str, Any]:
