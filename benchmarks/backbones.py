@@ -79,7 +79,7 @@ def translation_rate(translator, pairs, options):
 def bare_network(network, planes, target, noisy):
     """The MONAI network within a TranslationNetwork, as a call of no arguments on tensors of the shape it gets."""
     backbone = network.backbone
-    if network.options["backbone"] == "swin":
+    if network.config.backbone == "swin":
         from monai.networks.nets.swin_unetr import SwinUNETR
 
         whole = SwinUNETR(**backbone.monai_options)

@@ -125,7 +125,7 @@ def of_translator(translator, test, name, options, rows):
     Those by halves are found among one half of the galaxies, and judged on the other; those with other shares of early
     types are found among and judged on galaxies drawn so.
     """
-    learned = hasattr(translator.objective, "scale_heads")
+    learned = translator.objective.has_gradient_weights
     kinds = (["scales", "excess"] if learned else []) + ["noise", "embedding"]
     every, half, first = np.ones(len(test), bool), np.arange(len(test)) < len(test) // 2, None
     kinds = kinds[:1] if options.scales_alone else kinds

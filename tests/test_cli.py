@@ -130,7 +130,7 @@ def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found,
                            "--epochs", 1, "--batch-size", 8, "--out", "new.asdf", "--quiet")
     assert status == 0 and all(line.startswith("galtrans: warning: ") for line in err)
     translator = load("new.asdf")
-    assert (translator.network.options["backbone"], translator.objective_name) == (backbone, found)
+    assert (translator.network.config.backbone, translator.objective_name) == (backbone, found)
     assert not translator.network.residual
     reverse = "reverse" in further
     assert translator.input_survey.name == ("CFHTLS" if reverse else "SDSS")

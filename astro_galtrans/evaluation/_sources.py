@@ -75,7 +75,7 @@ def _traits(translator):
     traits = {name: getattr(translator, name, default) for name, default in _OPTIONAL.items()}
     if isinstance(translator, Translator):
         network, objective = translator.network, translator.objective
-        traits |= {"generative": network.generative, "backbone": network.options["backbone"],
+        traits |= {"generative": network.generative, "backbone": network.config.backbone,
                    "gives_uncertainty": True, "gives_gradient_weights": isinstance(objective, GradientObjective)
                    and objective.elements == "gradients"}
     return traits
@@ -160,7 +160,7 @@ class TranslatorSource:
         return {
             "kind": "translator", "name": self.traits["name"], "backbone": self.traits["backbone"],
             "objective": self.traits["objective_name"], "parameters": parameters,
-            "residual": self.translator.network.options["residual"] if known else None,
+            "residual": self.translator.network.config.residual if known else None,
             "conditioning": self.traits["conditioning"], "samples": self.n_samples, "hash": self.traits["hash"],
             "provenance": dict(self.traits["provenance"])}
 

@@ -143,7 +143,7 @@ def _catalog(translator, pairs, size, sampling):
         catalog.remove_column("target_grid")
     if "input_grid" in catalog.colnames:
         # The middle of the image stays where it is on the sky.
-        grid, step = np.array(catalog["input_grid"], dtype=float), translator.network.step
+        grid, step = np.array(catalog["input_grid"], dtype=float), translator.network.scale_ratio
         for axis, (old, new) in enumerate(zip(pairs.input_flux.shape[:1:-1], size[::-1])):
             grid[:, axis] = (grid[:, axis] - (old - 1) / 2) / step + (new - 1) / 2
         grid[:, 2:] *= step

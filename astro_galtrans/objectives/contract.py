@@ -64,10 +64,15 @@ class Objective(nn.Module):
     """Whether a discriminator is trained beside the network."""
     has_gradient_weights = False
     """Whether ``weights`` returns the weight of each gradient element."""
+    config_class = None
+    """Dataclass of the options that the constructor takes as ``**settings``; None if it takes none so."""
     renamed_options = {}
     """Name of an option in earlier versions and their files: its present name."""
     network_parts = {}
     """Parts of the network that an objective of version 0.1 chose by class attributes; not for new objectives."""
+
+    def __init__(self):
+        super().__init__()
 
     @classmethod
     def check_compatible(cls, backbone):
