@@ -52,9 +52,9 @@ def calibrated(width, n=3000):
 
 
 @real_data
-def test_unnormalised_densities_are_counted():
+def test_unnormalized_densities_are_counted():
     with np.load(FOLDER / "qp_rail_ensemble_seed87.npz") as data:
-        with pytest.warns(GaltransWarning, match="117 of 399 .* normalised"):
+        with pytest.warns(GaltransWarning, match="117 of 399 .* normalized"):
             pdf = RedshiftPDF(data["z_grid"], data["pdf_unnormalised"])
     assert pdf.counts == {"n": 399, "n_masked": 0, "n_normalised": 117}
 
