@@ -16,7 +16,7 @@ from astro_galtrans.gradients import radial_color_profiles, radial_fluxes, sed_g
 from astro_galtrans.images import BandCube, flux_and_weight
 from astro_galtrans.pairs import PairSet, match_one_to_one
 from astro_galtrans.photoz import (
-    PITCalibration, RedshiftPDF, binned_point_metrics, combine, coverage, desc_metrics, distribution_metrics,
+    PITCalibration, RedshiftPDF, binned_point_metrics, combine, coverage, distribution_metrics,
     fit_catalog_estimator, fit_redshift_estimator, judge_redshifts, nz_metrics, pit_statistics, point_metrics,
 )
 from astro_galtrans.spectra import SpectrumGrid, to_spectrum
@@ -262,7 +262,7 @@ def test_metrics_refuse_hidden_redshifts(kind):
     for metric in (pdf.pit, pdf.crps, pdf.credible_level, pdf.density_at):
         with pytest.raises(ValueError, match="z_spec"):
             metric(z_spec)
-    for metric in (distribution_metrics, nz_metrics, desc_metrics, coverage):
+    for metric in (distribution_metrics, nz_metrics, coverage):
         with pytest.raises(ValueError, match="z_spec"):
             metric(pdf, z_spec)
     with pytest.raises(ValueError, match="z_spec"):
