@@ -57,8 +57,8 @@ def pair(options):
     sheet = _sheet_path(options)
     import astropy.units as u
 
+    from astro_galtrans._utils.files import path_beside
     from astro_galtrans.pairs import match_pairs
-    from astro_galtrans.pairs._match import beside
 
     given = {name: getattr(options, name) for name in (
         "ra", "dec", "redshift", "id", "target_catalog", "input_survey", "target_survey", "input_size", "resample",
@@ -80,7 +80,7 @@ def pair(options):
             neighbours="mask" if options.mask_neighbours else "flag", **given)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
-    dropped, fields = (str(beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))
+    dropped, fields = (str(path_beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))
     lines = [f"{options.pairs}: {pairs}"]
     if sheet is not None:
         _write_sheet(pairs, sheet, options)
@@ -105,9 +105,9 @@ def _sheet_path(options):
 
     if find_spec("matplotlib") is None:
         raise ImportError('the contact sheet needs matplotlib: pip install "astro_galtrans[report]", or --sheet 0')
-    from astro_galtrans.pairs._match import beside
+    from astro_galtrans._utils.files import path_beside
 
-    return beside(options.pairs, "sheet.png")
+    return path_beside(options.pairs, "sheet.png")
 
 
 def _bands(text):

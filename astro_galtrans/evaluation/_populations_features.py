@@ -10,8 +10,7 @@ from astro_galtrans._utils.masked import floats
 from astro_galtrans.evaluation._sources import check_conditioning, conditions
 from astro_galtrans.images import missing_bands
 from astro_galtrans.objectives import GradientObjective, UnweightedGradientObjective, gradient_residuals, pool_scales
-from astro_galtrans.pairs import PairSet
-from astro_galtrans.pairs._checks import checked_images
+from astro_galtrans.pairs import PairSet, checked_flux
 from astro_galtrans.translation._conditions import checked_condition
 
 __all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
@@ -37,7 +36,7 @@ def as_pairs(translator, pairs):
     PairSet
     """
     if not isinstance(pairs, PairSet):
-        flux, weight, _ = checked_images("input", pairs, None, None, translator.input_survey)
+        flux, weight = checked_flux(pairs, translator.input_survey, name="input_flux")
         return PairSet({"input_flux": flux, "input_weight": weight}, redshift=None, ids=np.arange(len(flux)),
                        input_survey=translator.input_survey, target_survey=translator.target_survey)
     for side in ("input", "target"):

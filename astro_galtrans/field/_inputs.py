@@ -4,12 +4,12 @@ from pathlib import Path
 
 from astropy.table import Table
 
+from astro_galtrans._utils.positions import positions_of
 from astro_galtrans._utils.tables import read_table
 from astro_galtrans._utils.files import listed_files
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._conditions import COLUMNS
 from astro_galtrans.images import BandCube, FrameSet, detect_galaxies, read_frames
-from astro_galtrans.pairs._match_catalog import positions_of
 
 __all__ = ["detected", "listed", "open_frames"]
 

@@ -1,4 +1,8 @@
-"""From what a user hands in to checked float32 arrays in the survey's unit."""
+"""Check what users give for a set of pairs, and convert it to arrays in the unit of the survey."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -8,11 +12,26 @@ from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
 
-__all__ = ["checked_ids", "checked_images", "select_bands"]
+if TYPE_CHECKING:
+    from astropy.units import Quantity
+    from numpy.typing import ArrayLike
+
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["FluxArrays", "checked_flux", "checked_ids", "checked_truth", "select_bands"]
+
+
+class FluxArrays(NamedTuple):
+    """Images of many galaxies in one survey."""
+
+    flux: np.ndarray
+    """Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey; 0 in bad pixels."""
+    weight: np.ndarray | None
+    """Inverse variance, same shape; 0 in bad pixels. None if it was not given and no pixel is bad."""
 
 
 def select_bands(survey, bands, side):
-    """The named `Survey` with the bands that the arrays hold, in the order of the survey."""
+    """Return a `Survey` with the given bands, which must be in its order."""
     survey = get_survey(survey)
     if bands is None:
         return survey
@@ -26,10 +45,10 @@ def select_bands(survey, bands, side):
 
 
 def _band_factors(name, unit, survey, power):
-    """Numbers, one a band, that turn values in ``unit**power`` into the survey's unit to the same power."""
+    """Return factors, one for each band, from ``unit**power`` to the survey's unit to the same power."""
     factors = []
     for band in survey:
-        # The zero point says what one survey unit is, also for a unit like adu that has no size of its own.
+        # The zero point defines one survey unit, also for a unit like adu that has no size of its own.
         one = survey.unit**power
         if unit == one:
             factors.append(1.0)
@@ -44,66 +63,75 @@ def _band_factors(name, unit, survey, power):
     return np.array(factors)
 
 
-def _numbers(name, values, survey, power):
-    """Plain array of ``values`` in the survey's unit, NaN where missing."""
+def _in_survey_unit(name, values, survey, power):
     parts = split(values, name)
-    unit, array = parts.unit, floats(parts, name)
-    if unit is not None and array.ndim == 4 and array.shape[1] == len(survey):  # other shapes are refused below
-        return array * _band_factors(name, unit, survey, power)[:, None, None]
+    array = floats(parts, name)
+    # Arrays of another shape are rejected by the caller.
+    if parts.unit is not None and array.ndim == 4 and array.shape[1] == len(survey):
+        return array * _band_factors(name, parts.unit, survey, power)[:, None, None]
     return array
 
 
-def _checked_shape(name, array, survey):
-    if array.ndim != 4 or 0 in array.shape[1:]:
-        raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {array.shape}")
-    if array.shape[1] != len(survey):
-        raise BandMismatchError(
-            f"{name} has {array.shape[1]} bands (shape {array.shape}), survey {survey.name} has {len(survey)}: "
-            f"{', '.join(survey.band_names)}; name the bands that are there with {name.split('_')[0]}_bands"
-        )
-
-
-def checked_images(side, flux, weight, truth, survey):
-    """Flux, weight and truth of one side as float32, with bad pixels as flux 0 and weight 0.
+def checked_flux(
+    flux: ArrayLike | Quantity, survey: Survey, weight: ArrayLike | Quantity | None = None, *, name: str = "flux",
+) -> FluxArrays:
+    """Convert images of many galaxies to float32 in the unit of a survey, with bad pixels as flux 0 and weight 0.
 
     Parameters
     ----------
-    side : str
-        ``"input"`` or ``"target"``, for the messages.
-    flux, weight, truth : array_like, `~astropy.units.Quantity` or None
-        Shape ``(galaxy, band, y, x)``. A weight Quantity is an inverse variance, in the inverse square of a flux unit.
+    flux : array_like or `~astropy.units.Quantity`
+        Shape ``(galaxy, band, y, x)``. A bare array is in the unit of the survey. A pixel that is NaN or infinite, or
+        in an area of zeros (`~astro_galtrans.images.empty_pixels`), is bad.
     survey : Survey
         With the bands of the arrays.
+    weight : array_like or `~astropy.units.Quantity`, optional
+        Inverse variance of the flux, same shape.
+    name : str, optional
+        Name of the flux argument for messages.
 
     Returns
     -------
-    flux, weight, truth : ndarray or None
+    FluxArrays
+
+    Raises
+    ------
+    ValueError
+        If shapes or weights are wrong.
+    BandMismatchError
+        If the number of bands is not that of the survey.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.pairs import checked_flux
+    >>> from astro_galtrans.surveys import get_survey
+    >>> flux = np.ones((1, 5, 8, 8))
+    >>> flux[0, 2, 4, 4] = np.nan
+    >>> int((checked_flux(flux, get_survey("SDSS")).weight == 0).sum())
+    1
     """
-    name = f"{side}_flux"
-    values = _numbers(name, flux, survey, 1)
-    _checked_shape(name, values, survey)
-    flux = np.array(values, dtype=np.float32)
-    bad = ~np.isfinite(flux) | empty_pixels(flux)
+    values = _in_survey_unit(name, flux, survey, 1)
+    if values.ndim != 4 or 0 in values.shape[1:]:
+        raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {values.shape}")
+    if values.shape[1] != len(survey):
+        raise BandMismatchError(
+            f"{name} has {values.shape[1]} bands (shape {values.shape}), survey {survey.name} has {len(survey)}: "
+            f"{', '.join(survey.band_names)}; name the given bands with {name.removesuffix('flux')}bands"
+        )
+    checked = np.array(values, dtype=np.float32)
+    bad = ~np.isfinite(checked) | empty_pixels(checked)
     if weight is not None:
-        weight = _checked_weight(f"{side}_weight", weight, survey, flux.shape)
+        weight = _checked_weight(name.removesuffix("flux") + "weight", weight, survey, checked.shape)
     elif bad.any():
-        expected = (survey.sky_noise**-2.0).astype(np.float32)[:, None, None]
-        weight = np.broadcast_to(expected, flux.shape).copy()
-    if bad.any():
-        flux[bad] = 0
+        weight = np.broadcast_to((survey.sky_noise**-2.0).astype(np.float32)[:, None, None], checked.shape).copy()
+    if weight is not None:
+        checked[bad] = 0
         weight[bad] = 0
-    if truth is not None:
-        values = _numbers(f"{side}_truth", truth, survey, 1)
-        if values.shape != flux.shape:
-            raise ValueError(f"{side}_truth must have the shape of {name}, {flux.shape}, got {values.shape}")
-        truth = np.array(values, dtype=np.float32)
-        if not np.isfinite(truth).all():
-            raise ValueError(f"{side}_truth must be finite")
-    return flux, weight, truth
+    return FluxArrays(checked, weight)
 
 
 def _checked_weight(name, weight, survey, shape):
-    values = _numbers(name, weight, survey, -2)
+    values = _in_survey_unit(name, weight, survey, -2)
     if values.shape != shape:
         raise ValueError(f"{name} must have the shape of the flux, {shape}, got {values.shape}")
     if np.any(values < 0) or np.any(np.isinf(values)):
@@ -115,8 +143,21 @@ def _checked_weight(name, weight, survey, shape):
     return weight
 
 
+def checked_truth(name, truth, survey, shape):
+    """Return noiseless flux as float32 in the unit of the survey."""
+    if truth is None:
+        return None
+    values = _in_survey_unit(name, truth, survey, 1)
+    if values.shape != shape:
+        raise ValueError(f"{name} must have the shape of {name.replace('truth', 'flux')}, {shape}, got {values.shape}")
+    truth = np.array(values, dtype=np.float32)
+    if not np.isfinite(truth).all():
+        raise ValueError(f"{name} must be finite")
+    return truth
+
+
 def checked_ids(ids, n):
-    """Galaxy names: an array of int or str of shape ``(n,)``, all different; the row numbers where None."""
+    """Return the ids of ``n`` galaxies, different int or str; the row numbers if ``ids`` is None."""
     if ids is None:
         return np.arange(n)
     ids = np.array(whole(ids, "ids"))
@@ -125,5 +166,5 @@ def checked_ids(ids, n):
     values, counts = np.unique(ids, return_counts=True)
     if np.any(counts > 1):
         repeated = values[np.argmax(counts)].item()
-        raise ValueError(f"ids must be different from each other, {repeated!r} is there {counts.max()} times")
+        raise ValueError(f"ids must be different from each other, got {repeated!r} {counts.max()} times")
     return ids

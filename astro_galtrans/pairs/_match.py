@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 
+from astro_galtrans._utils.files import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.positions import positions_of
+from astro_galtrans._utils.tables import read_table
 from astro_galtrans.pairs._checks import checked_ids
 from astro_galtrans.pairs._match_astrometry import common_band
-from astro_galtrans._utils.tables import read_table
-from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, positions_of, read_sources
+from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, read_sources
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
 from astro_galtrans.pairs._match_run import SIDES, Choices, Run
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from astro_galtrans.images import BandCube, FrameSet
     from astro_galtrans.surveys import Survey
 
-__all__ = ["beside", "match_pairs"]
+__all__ = ["match_pairs"]
 
 _DROP = ("masked_centre", "saturated", "astrometry", "unverified", "misaligned")
 _DESCRIPTIONS = {
@@ -220,7 +221,7 @@ def match_pairs(
             sink.shorten()
             sink.finish(parts["ids"], parts["redshift"], catalog, redshift_error=parts["redshift_error"])
             for kind, table in (("dropped", lost), ("fields", fields)):
-                write_table(table, beside(path, f"{kind}.ecsv"))
+                write_table(table, path_beside(path, f"{kind}.ecsv"))
     if path is not None:
         pairs = PairSet.open(path)
     pairs.dropped, pairs.fields = lost, fields
@@ -242,12 +243,6 @@ def _check(resample, background, neighbours, drop, path, resume, input_size, tar
             raise ValueError(f"{name} must be an integer of at least 8, got {size!r}")
     if not 0 <= min_coverage <= 1:
         raise ValueError(f"min_coverage must be from 0 to 1, got {min_coverage!r}")
-
-
-def beside(path, end):
-    """A file beside a set of pairs: ``pairs-dropped.ecsv`` for ``pairs.zarr`` and ``dropped.ecsv``."""
-    path = Path(path)
-    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
 
 
 def _counterparts(sources, target_catalog, radius):
@@ -324,7 +319,7 @@ def _dropped(sources, records):
 def _refused(sources, lost, path):
     """No pair at all: what was dropped is written, and the error says why."""
     if path is not None:
-        write_table(lost, beside(path, "dropped.ecsv"))
+        write_table(lost, path_beside(path, "dropped.ecsv"))
     reasons, first, counts = np.unique(lost["reason"], return_index=True, return_counts=True)
     told = "; ".join(f"{reason} ({count}: {lost['detail'][row]})" for reason, row, count in zip(reasons, first, counts))
     raise ValueError(f"none of the {len(sources.ids)} galaxies has a pair: {told}")

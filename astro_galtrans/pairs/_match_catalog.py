@@ -9,31 +9,14 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Column, MaskedColumn, Table
 
-from astro_galtrans._utils.masked import floats, split
-from astro_galtrans._utils.positions import degrees
+from astro_galtrans._utils.masked import split
+from astro_galtrans._utils.positions import find_column, positions_of, without_mask
 from astro_galtrans._utils.tables import numbers, read_table
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["Sources", "match_one_to_one", "positions_of", "read_sources"]
-
-# What columns are called, in lower case, in the order in which they are taken.
-_NAMES = {
-    "ra": ("ra", "raj2000", "_raj2000", "ra_j2000", "ra_icrs", "ra_deg", "radeg", "alpha_j2000", "alphawin_j2000",
-           "right_ascension", "ramean", "mean_ra", "target_ra", "fiber_ra", "plug_ra"),
-    "dec": ("dec", "dej2000", "decj2000", "_dej2000", "_decj2000", "dec_j2000", "de_icrs", "dec_icrs", "dec_deg",
-            "decdeg", "dedeg", "delta_j2000", "deltawin_j2000", "declination", "decmean", "mean_dec", "target_dec",
-            "fiber_dec", "plug_dec"),
-    "id": ("id", "objid", "object_id", "source_id", "targetid", "galaxy_id", "catalog_id", "specobjid", "cataid",
-           "name"),
-    "redshift": ("redshift", "z_spec", "zspec", "specz", "spec_z", "z_best", "zbest", "z_helio", "zsp", "z"),
-    "redshift_error": ("redshift_error", "redshift_err", "z_spec_err", "zspec_err", "specz_err", "z_err", "zerr",
-                       "z_error", "e_z"),
-    "ebv": ("ebv", "e_bv", "e(b-v)", "e_b_v", "ebmv", "ebv_sfd", "sfd_ebv", "mw_ebv", "e(b-v)_sfd"),
-}
-# A column "z" beside one of these is a magnitude and no redshift.
-_OTHER_BANDS = {"u", "g", "r", "i"}
+__all__ = ["Sources", "match_one_to_one", "read_sources"]
 
 
 class Sources(NamedTuple):
@@ -56,53 +39,12 @@ class Sources(NamedTuple):
     table: Table
 
 
-def _found(table, what, given, name):
-    """The column that is meant, or None."""
-    if given is not None:
-        if given not in table.colnames:
-            raise ValueError(f"{what}={given!r} is no column of {name}, which has {', '.join(table.colnames)}")
-        return given
-    lower = {}
-    for column in table.colnames:
-        lower.setdefault(column.lower(), column)
-    for candidate in _NAMES[what]:
-        if candidate in lower and not (candidate == "z" and _OTHER_BANDS & set(lower)):
-            return lower[candidate]
-    return None
-
-
 def _numbers(column, what):
     """Floats, NaN where missing."""
     values = np.array(numbers(column, f"column {what}"))
     if values.ndim != 1:
         raise ValueError(f"column {what} must hold one number a row, got shape {values.shape}")
     return values
-
-
-def positions_of(table, ra=None, dec=None, unit=None, name="catalog"):
-    """ICRS positions of a table's rows, NaN where one is missing, and the names of the columns they are from.
-
-    How numbers and text are read is in `astro_galtrans._utils.positions.degrees`.
-    """
-    units = (None, None) if unit is None else (unit, unit) if np.ndim(unit) == 0 else tuple(unit)
-    found = [_found(table, what, given, name) for what, given in (("ra", ra), ("dec", dec))]
-    if None in found:
-        for column in table.colnames:
-            if ra is None and dec is None and isinstance(table[column], SkyCoord):
-                return _unmasked(table[column].icrs), [column]
-        raise ValueError(f"{name} must have the columns ra and dec, or others under a usual name, or named with ra= "
-                         f"and dec=; it has {', '.join(table.colnames)}")
-    angles = [degrees(table[column], f"column {column} of {name}", kind, given)
-              for column, kind, given in zip(found, ("ra", "dec"), units)]
-    missing = np.isnan(angles[0]) | np.isnan(angles[1])
-    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg"), found
-
-
-def _unmasked(position):
-    """Positions with NaN where they are masked."""
-    angles = [floats(angle, name, unit=u.deg) for angle, name in ((position.ra, "ra"), (position.dec, "dec"))]
-    missing = np.isnan(angles[0]) | np.isnan(angles[1])
-    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg") if missing.any() else position
 
 
 def _ids_of(table, column):
@@ -128,8 +70,8 @@ def read_sources(catalog, *, ra=None, dec=None, unit=None, redshift=None, id=Non
     if len(table) == 0:
         raise ValueError("catalog has no row")
     position, taken = positions_of(table, ra, dec, unit)
-    names = {"redshift": _found(table, "redshift", redshift, "catalog"), "id": _found(table, "id", id, "catalog")}
-    names |= {what: _found(table, what, None, "catalog") for what in ("redshift_error", "ebv")}
+    names = {"redshift": find_column(table, "redshift", redshift), "id": find_column(table, "id", id)}
+    names |= {what: find_column(table, what) for what in ("redshift_error", "ebv")}
     if names["redshift"] is None:
         names["redshift_error"] = None
     numbers = {what: None if column is None else _numbers(table[column], column) for what, column in names.items()
@@ -189,7 +131,7 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     """
     from astropy.coordinates import match_coordinates_sky
 
-    position, other = _unmasked(position.icrs), _unmasked(other.icrs)
+    position, other = without_mask(position.icrs), without_mask(other.icrs)
     index, separation = np.full(len(position), -1), np.full(len(position), np.nan)
     rows, others = np.flatnonzero(np.isfinite(position.ra)), np.flatnonzero(np.isfinite(other.ra))
     if len(rows) and len(others):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple, Protocol, TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
 from astro_galtrans.images._detection import deblended
 
-__all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_of", "saturated"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["FLAGS", "NeighborMasks", "background_of", "flag_names", "neighbor_masks", "psf_fwhm_of", "saturated"]
 
 # Bits of the column ``flags``.
 FLAGS = {
@@ -100,6 +106,28 @@ def psf_fwhm_of(psf, matrix):
     return np.array(widths) * np.sqrt(abs(np.linalg.det(matrix)))
 
 
+class HasGrid(Protocol):
+    """A stamp with its pixel grid."""
+
+    @property
+    def flux(self) -> np.ndarray: ...
+
+    @property
+    def weight(self) -> np.ndarray: ...
+
+    @property
+    def grid(self) -> np.ndarray: ...
+
+
+class NeighborMasks(NamedTuple):
+    """Pixels of other sources in the stamps of a galaxy."""
+
+    masks: dict[str, np.ndarray | None]
+    """For each side a bool array of shape ``(y, x)``; None if there is no other source."""
+    bright: bool
+    """Whether a neighbor is at most two magnitudes fainter than the galaxy."""
+
+
 def _segments(flux, weight, fwhm):
     """Labels of the sources of one band, their total fluxes, and the label in the middle, 0 where there is none."""
     from photutils.segmentation import detect_sources
@@ -123,25 +151,28 @@ def _segments(flux, weight, fwhm):
     return labels, fluxes
 
 
-def neighbour_masks(stamps, surveys, bands):
-    """Where other sources are, and whether one of them matters.
+def neighbor_masks(
+    stamps: Mapping[str, HasGrid], surveys: Mapping[str, Survey], bands: Mapping[str, str],
+) -> NeighborMasks:
+    """Mask the other sources in the stamps of a galaxy.
 
-    Sources are taken apart in the survey with the sharper PSF. What is not the galaxy is widened by half the PSF of
-    each survey and put onto the grids of both.
+    Sources are detected and deblended in the survey with the sharper PSF. Segments that are not the galaxy are widened
+    by half the PSF of each survey, and mapped to the pixels of both.
 
     Parameters
     ----------
-    stamps : dict of str to Stamp
+    stamps : dict of str to object
+        For ``"input"`` and ``"target"`` an object with ``flux`` and ``weight``, shape ``(band, y, x)``, and ``grid``,
+        shape ``(6,)``: the pixel ``(x, y)`` of the galaxy, and the matrix from pixels to arcsec towards east and north,
+        row by row.
     surveys : dict of str to Survey
+        Surveys of the stamps.
     bands : dict of str to str
-        The band to look in.
+        Band of each survey in which sources are detected.
 
     Returns
     -------
-    masks : dict of str to ndarray of bool or None
-        Shape ``(y, x)``.
-    matters : bool
-        Whether there is a neighbour at most two magnitudes fainter than the galaxy.
+    NeighborMasks
     """
     widths = {side: survey[bands[side]].psf_fwhm.value for side, survey in surveys.items()}
     sharp = min(widths, key=widths.get)
@@ -151,12 +182,12 @@ def neighbour_masks(stamps, surveys, bands):
     scales = {side: np.sqrt(abs(np.linalg.det(one.grid[2:].reshape(2, 2)))) for side, one in stamps.items()}
     found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scales[sharp])
     if found is None:
-        return dict.fromkeys(stamps), False
+        return NeighborMasks(dict.fromkeys(stamps), False)
     labels, fluxes = found
     own = _label_at(labels, stamp.grid[:2], widths[sharp] / scales[sharp])
     others = (labels > 0) & (labels != own)
     if not others.any():
-        return dict.fromkeys(stamps), False
+        return NeighborMasks(dict.fromkeys(stamps), False)
     rivals = np.delete(fluxes[1:], own - 1) if own else fluxes[1:]
     mine = fluxes[own] if own else 0.0
     masks = {}
@@ -165,7 +196,7 @@ def neighbour_masks(stamps, surveys, bands):
         wide = ndimage.distance_transform_edt(~others) <= reach
         wide &= labels != own if own else True
         masks[side] = wide if side == sharp else _on_grid(wide, stamp.grid, stamps[other].grid, one.flux.shape[1:])
-    return masks, bool(np.any(rivals > 0.16 * mine))
+    return NeighborMasks(masks, bool(np.any(rivals > 0.16 * mine)))
 
 
 def _label_at(labels, place, reach):

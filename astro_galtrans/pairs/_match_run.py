@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from astro_galtrans.pairs._match_astrometry import NONE, FieldOffset, centroid, field_offset, offset_of_galaxies
 from astro_galtrans.pairs._match_quality import (
-    FLAGS, background_of, centre_is_bad, neighbour_masks, psf_fwhm_of, saturated,
+    FLAGS, background_of, centre_is_bad, neighbor_masks, psf_fwhm_of, saturated,
 )
 from astro_galtrans.pairs._match_stamps import cut_pair
 from astro_galtrans.pairs._psf import psf_side, psf_stamp
@@ -177,7 +177,7 @@ class Run:
         flags |= self._judge(seen, offset, moved or offset.size < choices.max_residual, record)
         masks, rival = {}, False
         if choices.neighbours is not None:
-            masks, rival = neighbour_masks(stamps, self.surveys, choices.bands)
+            masks, rival = neighbor_masks(stamps, self.surveys, choices.bands)
         flags |= FLAGS["neighbour"] * rival
         images = {}
         for side, stamp in stamps.items():

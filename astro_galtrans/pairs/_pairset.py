@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_galtrans.images import missing_bands
-from astro_galtrans.pairs._checks import checked_ids, checked_images, select_bands
+from astro_galtrans.pairs._checks import checked_flux, checked_ids, checked_truth, select_bands
 from astro_galtrans.pairs._cubes import galaxy_pair
 from astro_galtrans.pairs._display import pairs_html
 from astro_galtrans.pairs._lazy import LazyArray
@@ -190,10 +190,12 @@ class PairSet:
         given = {"input": (input_flux, input_weight, input_truth), "target": (target_flux, target_weight, target_truth)}
         images = {}
         for side, survey in surveys.items():
-            checked = checked_images(side, *given[side], survey)
-            images.update(zip((f"{side}_flux", f"{side}_weight", f"{side}_truth"), checked))
+            flux, weight, truth = given[side]
+            flux, weight = checked_flux(flux, survey, weight, name=f"{side}_flux")
             psf = {"input": input_psf, "target": target_psf}[side]
-            images[f"{side}_psf"] = checked_psf(f"{side}_psf", psf, len(checked[0]), len(survey))
+            images |= {f"{side}_flux": flux, f"{side}_weight": weight,
+                       f"{side}_truth": checked_truth(f"{side}_truth", truth, survey, flux.shape),
+                       f"{side}_psf": checked_psf(f"{side}_psf", psf, len(flux), len(survey))}
         n = len(images["input_flux"])
         if len(images["target_flux"]) != n:
             raise ValueError(f"input_flux has {n} galaxies, target_flux has {len(images['target_flux'])}")

@@ -9,8 +9,8 @@ from astropy import units
 from astropy.table import Table
 
 from astro_galtrans._utils.masked import floats, is_tensor, split, whole
-from astro_galtrans.photoz._point import check_bootstrap, point_metrics
-from astro_galtrans.photoz._point_statistics import STATISTICS, NoGalaxiesError
+from astro_galtrans._utils.statistics import check_bootstrap
+from astro_galtrans.photoz._point import STATISTICS, NoGalaxiesError, point_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +97,7 @@ def _numeric_bins(values, edges):
 def binned_point_metrics(
     z_phot: ArrayLike | torch.Tensor, z_spec: ArrayLike | torch.Tensor, by: ArrayLike | Quantity | torch.Tensor,
     edges: ArrayLike = 10, *, binning: Literal["width", "count"] = "width", weights: ArrayLike | None = None,
-    n_bootstrap: int = 0, seed: int = 0, confidence: float = 0.68, on_invalid: Literal["raise", "drop"] = "raise",
+    n_bootstrap: int = 0, seed: int = 0, confidence: float = 0.68, on_invalid: Literal["raise", "mask"] = "raise",
 ) -> Table:
     """`point_metrics` in bins of magnitude, redshift or any other quantity.
 

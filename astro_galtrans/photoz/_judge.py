@@ -10,11 +10,11 @@ from astropy.table import Table
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.optional import optional
+from astro_galtrans._utils.statistics import check_bootstrap
 from astro_galtrans.photoz._bins import describe
 from astro_galtrans.photoz._judge_tables import as_numpy, bin_table, metric_table
 from astro_galtrans.photoz._judgement import RedshiftJudgement, check_folder
 from astro_galtrans.photoz._pdf import RedshiftPDF
-from astro_galtrans.photoz._point import check_bootstrap
 from astro_galtrans.photoz._tables import read_pdf_table
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import torch
 from astropy.table import Table
 from scipy import stats
 
+from astro_galtrans._utils.statistics import interval, resampled_rows
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
@@ -56,13 +57,9 @@ def _intervals(pdf, z_spec, options):
     if not options["n_bootstrap"]:
         return {}
     values = _each(pdf, z_spec)
-    rng = np.random.default_rng(options["seed"])
-    draws = np.empty((options["n_bootstrap"], values.shape[1]))
-    for draw in draws:
-        draw[:] = np.bincount(rng.integers(len(values), size=len(values)), minlength=len(values)) @ values
-    tail = 50 * (1 - options["confidence"])
-    low, high = np.percentile(draws / len(values), [tail, 100 - tail], axis=0)
-    return dict(zip(_MEANS, zip(low, high)))
+    draws = [np.bincount(rows, minlength=len(values)) @ values / len(values)
+             for block in resampled_rows(len(values), options["n_bootstrap"], options["seed"]) for rows in block]
+    return {name: interval(draw, options["confidence"]) for name, draw in zip(_MEANS, np.transpose(draws))}
 
 
 def _each(pdf, z_spec):

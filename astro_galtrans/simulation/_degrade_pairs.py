@@ -15,9 +15,7 @@ from tqdm import tqdm
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, empty_pixels, flux_and_weight
-from astro_galtrans.pairs import PairSet
-from astro_galtrans.pairs._match_quality import neighbour_masks
-from astro_galtrans.pairs._psf import psf_side, psf_stamp
+from astro_galtrans.pairs import PairSet, neighbor_masks, psf_side, psf_stamp
 from astro_galtrans.simulation._degrade import Degrader, placed
 from astro_galtrans.simulation._degrade_grid import scaled_wcs
 from astro_galtrans.surveys import get_survey, matching_size
@@ -245,8 +243,8 @@ class _Field:
             flux, weight = images[f"{side}_flux"], images[f"{side}_weight"]
             place = (flux.shape[-1] - 1) / 2 + away / step
             stamps[side] = _Stamp(flux, weight, np.array([*place, scale * step, 0, 0, scale * step]))
-        masks, _ = neighbour_masks(stamps, surveys, self.masked_in)
-        for side, hidden in masks.items():
+        found = neighbor_masks(stamps, surveys, self.masked_in)
+        for side, hidden in found.masks.items():
             if hidden is not None:
                 images[f"{side}_weight"][:, hidden] = 0
 

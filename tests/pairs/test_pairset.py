@@ -66,7 +66,7 @@ def test_quantities_are_converted_through_each_zero_point():
     ({"input_flux": np.ones((11, 5, 8, 8))}, "input_flux has 11 galaxies, target_flux has 12"),
     ({"redshift": [0.1, 0.2]}, r"redshift must have shape \(12,\)"),
     ({"redshift": np.full(12, np.inf)}, "redshift must be above -1"),
-    ({"ids": [1] * 12}, "ids must be different.* 1 is there 12 times"),
+    ({"ids": [1] * 12}, "ids must be different"),
     ({"ids": np.arange(3)}, "ids must be 12 integers or strings"),
     ({"ids": np.arange(12.0)}, "ids must be 12 integers or strings"),
     ({"input_weight": -np.ones((12, 5, 8, 8))}, "input_weight is an inverse variance"),

@@ -7,7 +7,7 @@ from astropy.table import MaskedColumn, Table
 from astro_galtrans.photoz import (
     RedshiftPDF, binned_point_metrics, judge_redshifts, paired_bootstrap, point_metrics,
 )
-from astro_galtrans.photoz._point_statistics import STATISTICS, weighted_quantiles
+from astro_galtrans.photoz._point import STATISTICS, weighted_quantiles
 
 
 @pytest.fixture
