@@ -1,22 +1,20 @@
 """A set of pairs as a Zarr v3 group: written whole or not at all, read a block of galaxies at a time."""
 
-import os
 import shutil
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs._columns import get_catalog, get_column, put_catalog, put_column
 from astro_galtrans.pairs._lazy import LazyArray
 from astro_galtrans.pairs._survey_json import survey_from_json, survey_to_json
 from astro_galtrans.spectra import SpectrumGrid
 
-__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "check_replaceable", "open_pairs", "put_folder"]
+__all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "PairWriter", "check_replaceable", "open_pairs"]
 
 FORMAT, VERSION = "astro_galtrans.pairs", 3
 MAX_BLOCK = 32
@@ -27,17 +25,6 @@ def _check_space(folder, needed):
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"the pairs need up to {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
-
-
-def put_folder(partial, path):
-    """Put a finished folder in the place of ``path``, and what was there out of the way until it is done."""
-    if not path.exists():
-        os.replace(partial, path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    os.replace(path, old)
-    os.replace(partial, path)
-    shutil.rmtree(old)
 
 
 def check_replaceable(path, overwrite):
@@ -51,20 +38,6 @@ def check_replaceable(path, overwrite):
             raise FileExistsError(f"{path} is not a set of pairs, it is not overwritten") from error
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist")
-
-
-@contextmanager
-def _whole(path, overwrite):
-    """A new folder beside ``path`` that takes its place at the end, or is removed on an error."""
-    path = Path(os.path.abspath(path))
-    check_replaceable(path, overwrite)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        put_folder(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 class PairWriter:
@@ -88,7 +61,8 @@ class PairWriter:
 
     def __init__(self, path, n, shapes, surveys, overwrite=False):
         self.path, self.n, self.shapes, self.surveys = path, n, shapes, surveys
-        self._target = _whole(path, overwrite)
+        check_replaceable(Path(path), overwrite)
+        self._target = whole_folder(path)
         largest = max(4 * int(np.prod(shape)) for shape in shapes.values())
         self.block = 2 ** int(np.log2(np.clip(_BLOCK_BYTES // largest, 1, MAX_BLOCK)))
 
