@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
@@ -84,11 +84,6 @@ class SemiRealConfig(DegradeConfig):
         if twice:
             raise ValueError(f"detection must not repeat arguments of their own, got {', '.join(sorted(twice))}")
 
-    def degradation(self, psf):
-        """Return the `DegradeConfig` of a field with a PSF."""
-        values = {field.name: getattr(self, field.name) for field in fields(DegradeConfig)}
-        return DegradeConfig(**{**values, "psf": psf})
-
 
 @deprecated_renamed_argument("neighbours", "neighbors", since="0.2", arg_in_kwargs=True)
 @numpy_defaults()
@@ -156,7 +151,7 @@ def semi_real_pairs(
         raise ValueError("images must have at least one field")
     psfs = config.psf if isinstance(config.psf, list) and len(config.psf) == len(cubes) else [config.psf] * len(cubes)
     survey = get_survey(survey)
-    deep = [_Field(number, cube, survey, config.degradation(psf), input_size, config)
+    deep = [_Field(number, cube, survey, input_size, replace(config, psf=psf))
             for number, (cube, psf) in enumerate(zip(cubes, psfs))]
     if len({field.cube.survey.band_names for field in deep}) > 1:
         raise ValueError("images must have the same bands in every field")
@@ -184,11 +179,11 @@ class _Stamp(NamedTuple):
 class _Field:
     """A deep image, its galaxies, and the degrader of their inputs."""
 
-    def __init__(self, number, image, survey, degradation, input_size, config):
+    def __init__(self, number, image, survey, input_size, config):
         cube = as_band_cube(image)
         if cube.survey is None:
             raise ValueError("images must have a survey, which becomes the target survey of the pairs")
-        cube = with_wcs(cube, degradation.pixel_scale if cube.wcs is None else None)
+        cube = with_wcs(cube, config.pixel_scale if cube.wcs is None else None)
         self.number, self.config = number, config
         self.cube = _prepared(cube, config.subtract_background)
         own = self.cube.survey.pixel_scale
@@ -196,12 +191,12 @@ class _Field:
             raise ValueError(f"images must have the pixel scale of their survey, {own}, got {self.cube.pixel_scale}")
         self.target_size = config.target_size or matching_size(input_size, survey.pixel_scale, own)
         middle = self._middle()
-        self.noise_left = _remaining_noise(Degrader(middle, survey, degradation)(middle))
-        first = Degrader(self.cube, survey, degradation, shape=(1, 1), size=(16, 16))
+        self.noise_left = _remaining_noise(Degrader(middle, survey, config)(middle))
+        first = Degrader(self.cube, survey, config, shape=(1, 1), size=(16, 16))
         reach = int(np.ceil(first.scale_ratio * input_size / 2 + 2 * max(first.fwhm_after)))
         self.size = 2 * reach + self.target_size % 2
         self.margin = (self.size - self.target_size) // 2
-        self.degrader = Degrader(self.cube, survey, degradation, shape=(input_size,) * 2, size=(self.size,) * 2)
+        self.degrader = Degrader(self.cube, survey, config, shape=(input_size,) * 2, size=(self.size,) * 2)
         self.psfs = {f"{side}_psf": psf_stamp(psf, len(of), psf_side(of)) for side, psf, of in (
             ("input", self.degrader.psf, self.degrader.survey), ("target", self.cube.psf, self.cube.survey))}
 

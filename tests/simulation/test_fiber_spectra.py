@@ -52,7 +52,8 @@ def test_galaxy_depends_on_seed_and_index_only(tmp_path, with_spectra):
 
 def test_photometry_of_the_spectrum_is_that_of_the_light_in_the_fiber():
     fiber = Fiber()
-    simulator = Simulator(Recipe(5, get_population("bright"), {"input": get_survey("SDSS")}, {"input": 16}, spectra=True))
+    recipe = Recipe(5, get_population("bright"), {"input": get_survey("SDSS")}, {"input": 16}, spectra=True)
+    simulator = Simulator(recipe)
     camera = simulator.cameras["input"]
     for index in range(12):
         galaxy, _ = simulator.simulate(index)
