@@ -17,7 +17,7 @@ from astro_galtrans.images import BandCube, flux_and_weight
 from astro_galtrans.pairs import PairSet, match_one_to_one
 from astro_galtrans.photoz import (
     PITCalibration, RedshiftPDF, binned_point_metrics, combine, coverage, distribution_metrics,
-    fit_catalog_estimator, fit_redshift_estimator, judge_redshifts, nz_metrics, pit_statistics, point_metrics,
+    fit_catalog_estimator, fit_redshift_estimator, evaluate_redshifts, nz_metrics, pit_statistics, point_metrics,
 )
 from astro_galtrans.spectra import SpectrumGrid, to_spectrum
 from astro_galtrans.surveys import band_flux_density, get_survey, synthetic_magnitude
@@ -269,8 +269,8 @@ def test_metrics_refuse_hidden_redshifts(kind):
         point_metrics(Z, z_spec)
     assert point_metrics(Z, z_spec, on_invalid="mask")["n_masked"] == 2
     assert point_metrics(z_spec, Z, on_invalid="mask")["n_masked"] == 2
-    judged = judge_redshifts(pdf, z_spec, n_bootstrap=0)
-    assert judged.metrics.meta["n_without_z_spec"] == 2
+    evaluation = evaluate_redshifts(pdf, z_spec, n_bootstrap=0)
+    assert evaluation.metrics.meta["n_without_z_spec"] == 2
     table = binned_point_metrics(Z, Z, z_spec, [0, 1])
     assert table["count"][0] == 48 and table.meta["n_outside"] == 2
     assert PITCalibration.fit(pdf, z_spec).n_left_out == 2

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +13,7 @@ from astropy.table import Table
 from scipy import stats
 
 from astro_galtrans._utils.figures import STYLE
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.statistics import check_bootstrap, interval, resampled_rows
@@ -120,12 +119,9 @@ class RedshiftEvaluation:
         `~pathlib.Path`
             The folder.
         """
-        from astro_galtrans.pairs._disk import put_folder
         matplotlib = optional("matplotlib", "report", "figures")
         path = _check_folder(out, overwrite)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-        try:
-            partial.mkdir()
+        with whole_folder(path) as partial:
             self.metrics.write(partial / _METRICS_FILE, format="ascii.ecsv")
             self.nz.write(partial / "nz.ecsv", format="ascii.ecsv")
             for name, table in self.bins.items():
@@ -133,9 +129,6 @@ class RedshiftEvaluation:
             with matplotlib.rc_context(STYLE):
                 for name, figure in self.figures().items():
                     figure.savefig(partial / f"{_file_name(name)}.png", dpi=150, metadata={"Software": None})
-            put_folder(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return path
 
 

@@ -103,8 +103,8 @@ def _pit(evaluation):
     axis.grid(False)
     _note(axis, f"KS {evaluation['pit_ks']:.4f}, by chance with p = {evaluation['pit_ks_p_value']:.2g}\n"
           f"outside 0.0001 to 0.9999: {100 * evaluation['pit_outlier_rate']:.2f} %\n"
-          f"in the central 68 %: {100 * evaluation['coverage_68']:.1f} %, 95 %: {100 * evaluation['coverage_95']:.1f} %",
-          x=0.03)
+          f"in the central 68 %: {100 * evaluation['coverage_68']:.1f} %, "
+          f"95 %: {100 * evaluation['coverage_95']:.1f} %", x=0.03)
     axis.legend(loc="upper right", fontsize=9)
     return figure
 

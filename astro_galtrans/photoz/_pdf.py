@@ -107,8 +107,8 @@ class RedshiftPDF:
         if refused and on_invalid == "raise":
             rows = torch.nonzero(~good)[:5, 0].tolist()
             raise ValueError(
-                f"{refused} of {len(values)} rows of density are not finite, negative or zero everywhere "
-                f'(first rows: {rows}); on_invalid="mask" keeps them as masked rows')
+                f"density must be finite, not negative and not zero everywhere; {refused} of {len(values)} densities are "
+                f'not (first rows: {rows}); on_invalid="mask" keeps them as masked rows')
         newly_masked = 0
         if refused:
             newly_masked = refused - int(torch.isnan(values[~good]).all(dim=1).sum())
@@ -808,7 +808,7 @@ class RedshiftPDF:
 
     def _repr_html_(self):
         """Return a table of the first galaxies: median, interval and mode."""
-        from astro_galtrans.images import _html
+        from astro_galtrans._utils import html
 
         first = self.select(slice(0, _N_SHOWN))
         quantiles, mode = as_numpy(first.quantile([0.16, 0.5, 0.84])), as_numpy(first.mode())
@@ -818,7 +818,7 @@ class RedshiftPDF:
         grid = self._grid.tolist()
         text = f"{len(self)} galaxies, {len(grid)} redshifts from {grid[0]:.4g} to {grid[-1]:.4g}"
         text += f", {self.n_masked} masked" if self.n_masked else ""
-        return _html.heading("RedshiftPDF", text) + _html.table(
+        return html.heading("RedshiftPDF", text) + html.table(
             rows + more, ("galaxy", "median", "16 %", "84 %", "mode"))
 
     def plot(
