@@ -107,8 +107,8 @@ class RedshiftPDF:
         if refused and on_invalid == "raise":
             rows = torch.nonzero(~good)[:5, 0].tolist()
             raise ValueError(
-                f"density must be finite, not negative and not zero everywhere; {refused} of {len(values)} densities are "
-                f'not (first rows: {rows}); on_invalid="mask" keeps them as masked rows')
+                f"density must be finite, not negative and not zero everywhere; {refused} of {len(values)} densities "
+                f'are not (first rows: {rows}); on_invalid="mask" keeps them as masked rows')
         newly_masked = 0
         if refused:
             newly_masked = refused - int(torch.isnan(values[~good]).all(dim=1).sum())
