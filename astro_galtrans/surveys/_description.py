@@ -20,7 +20,8 @@ KEYWORDS = ("zero_point", "flux_zero_point", "gain")
 
 _YAML, _ASDF = (".yaml", ".yml"), ".asdf"
 _REQUIRED = ("name", "pixel_scale", "unit", "bands")
-_SURVEY_KEYS = (*_REQUIRED, "description", "zero_point", "psf_fwhm", "gain", "depth_sigma", "depth_aperture", "keywords")
+_SURVEY_KEYS = (*_REQUIRED, "description", "zero_point", "psf_fwhm", "gain", "depth_sigma", "depth_aperture",
+                "keywords")
 _REQUIRED_OF_BAND = ("name", "curve")
 _BAND_KEYS = (*_REQUIRED_OF_BAND, "zero_point", "psf_fwhm", "sky_noise", "depth", "gain")
 _SHARED = ("zero_point", "psf_fwhm", "gain")  # of a band or, for all bands, of the survey

@@ -25,8 +25,8 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
 
     .. math:: f_\\nu = \\int f_\\lambda R \\lambda d\\lambda / \\int R c / \\lambda d\\lambda
 
-    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). If a spectrum ends a little inside the band, both integrals are over
-    the part that it covers: SDSS spectra begin at 3800 Angstrom and miss a thousandth of the g band.
+    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). If a spectrum ends a little inside the band, both integrals are
+    over the part that it covers: SDSS spectra begin at 3800 Angstrom and miss a thousandth of the g band.
 
     Parameters
     ----------

@@ -169,8 +169,8 @@ def test_all_missing_keys_in_one_message(folder):
         Survey.read(written(folder, text))
     message = str(caught.value)
     assert "mine.yaml" in message and "pixel_scale (an angle, as 0.2 arcsec)" in message
-    for key in ("bands[0] (g): zero_point", "bands[0] (g): psf_fwhm", "bands[0] (g): sky_noise or depth", "bands[1]: name",
-                "bands[1]: curve"):
+    for key in ("bands[0] (g): zero_point", "bands[0] (g): psf_fwhm", "bands[0] (g): sky_noise or depth",
+                "bands[1]: name", "bands[1]: curve"):
         assert key in message
     assert "gain" not in message
     with pytest.raises(FileFormatError, match="mine.yaml.*mapping"):
