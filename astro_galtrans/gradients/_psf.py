@@ -13,9 +13,9 @@ from scipy.signal import fftconvolve
 from scipy.special import ive
 
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.psf import CENTER_TOLERANCE, centered_psf, psf_centers
 from astro_galtrans.gradients._flux import band_index, flux_arrays, pixel_sides
 from astro_galtrans.images import BandCube, like_input
-from astro_galtrans.images._psf import CENTER_TOLERANCE, centred_psf, psf_centers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,7 +132,7 @@ def matched(arrays, index, to=None, method=None):
         raise ValueError(f"to must be the band of the broadest PSF, got {to!r}, and {', '.join(wider)} is broader")
     if psf is not None:
         own, centers = psf, psf_centers(psf)
-        psf = centred_psf(psf, psf.shape[1:]) if _off_center(psf, centers) else psf.copy()
+        psf = centered_psf(psf, psf.shape[1:]) if _off_center(psf, centers) else psf.copy()
     smoothed = [i for i, width in enumerate(widths) if width < widths[target] * (1 - _TOLERANCE)]
     for i in smoothed:
         if method == "kernel":

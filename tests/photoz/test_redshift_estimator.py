@@ -223,12 +223,12 @@ def test_bad_images_to_predict(estimator, galaxies):
 
 
 @pytest.mark.parametrize("settings, error, message", [
-    ({"epochs": 0}, ValueError, "epochs must be at least 1"), ({"epochs": 1.5}, TypeError, "epochs must be an int"),
-    ({"learning_rate": 0}, ValueError, "above 0"), ({"dropout": 1.0}, ValueError, "below 1"),
-    ({"ema_decay": np.nan}, ValueError, "ema_decay"), ({"augment": 1}, TypeError, "augment must be a bool"),
-    ({"grid": [0.3] * 9}, ValueError, "increasing"), ({"patience": 0}, ValueError, "patience"),
+    ({"epochs": 0}, ValueError, "epochs"), ({"epochs": 1.5}, TypeError, "epochs"),
+    ({"learning_rate": 0}, ValueError, "learning_rate"), ({"dropout": 1.0}, ValueError, "dropout"),
+    ({"ema_decay": np.nan}, ValueError, "ema_decay"), ({"augment": 1}, TypeError, "augment"),
+    ({"grid": [0.3] * 9}, ValueError, "grid"), ({"patience": 0}, ValueError, "patience"),
     ({"n_bin": 3}, TypeError, "n_bin"), ({"architecture": 3}, TypeError, "architecture"),
-    ({"label_width": "wide"}, TypeError, "label_width must be a number"),
+    ({"label_width": "wide"}, TypeError, "label_width"),
 ])
 def test_bad_settings(settings, error, message):
     with pytest.raises(error, match=message):
