@@ -90,7 +90,7 @@ def test_the_network_sees_what_is_missing_and_not_what_is_under_it():
 def test_options_of_older_networks_stay_as_they_are():
     assert "takes_missing" not in _network(takes_missing=False).options
     with torch.random.fork_rng(devices=[]):
-        assert TranslationNetwork(**_network().options).takes_missing
+        assert TranslationNetwork(NetworkConfig.from_dict(_network().options)).takes_missing
 
 
 def test_missing_apertures_are_replaced_by_their_expectation():
