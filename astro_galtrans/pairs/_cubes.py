@@ -11,7 +11,7 @@ from astropy.nddata import InverseVariance
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.images import BandCube
 from astro_galtrans.pairs._display import pair_html, plot_pair
-from astro_galtrans.pairs._match_grid import grid_wcs
+from astro_galtrans.pairs._match_stamps import grid_wcs
 from astro_galtrans.spectra import to_spectrum
 
 if TYPE_CHECKING:
