@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from astro_galtrans._utils.io import put_folder
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.evaluation import evaluate
 from astro_galtrans.pairs import PairSet
-from astro_galtrans.pairs._disk import put_folder
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import save
 from astro_galtrans.training import TrainConfig, fit

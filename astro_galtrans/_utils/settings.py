@@ -1,35 +1,35 @@
-"""Settings of a public function: a frozen dataclass, keywords that replace its fields, or both."""
+"""Options of a function that travel together in a frozen dataclass."""
 
 from dataclasses import fields, replace
 
-__all__ = ["merge_settings"]
+__all__ = ["configured"]
 
 
-def merge_settings(cls, config, settings, function, name="config"):
-    """Return ``config``, by default ``cls()``, with the fields in ``settings`` replaced.
+def configured(kind, config, settings, name="config"):
+    """Return a configuration in which the fields in ``settings`` replace those of ``config``.
 
     Parameters
     ----------
-    cls : type
-        Frozen dataclass, all fields of which have defaults.
-    config : object or None
-        Instance of ``cls``.
+    kind : type
+        Dataclass of the configuration.
+    config : dataclass or None
+        Instance of ``kind``, by default ``kind()``.
     settings : dict
-        Keywords of the public function.
-    function, name : str
-        Names of the function and of its argument ``config`` for messages.
+        Keywords that a function received beside its own.
+    name : str, optional
+        Argument ``config`` of the function, for messages.
 
     Raises
     ------
     TypeError
-        If ``config`` has another type, or a setting is not a field of ``cls``.
+        If ``config`` is of another type, or a keyword is not a field of ``kind``.
     """
-    config = cls() if config is None else config
-    if not isinstance(config, cls):
-        raise TypeError(f"{name} must be a {cls.__name__}, got {type(config).__name__}")
-    known = [field.name for field in fields(cls)]
+    config = kind() if config is None else config
+    if not isinstance(config, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(config).__name__}")
+    known = [field.name for field in fields(kind)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise TypeError(f"{function}() got the unknown keyword {', '.join(unknown)}; "
-                        f"the fields of {cls.__name__} are {', '.join(known)}")
-    return replace(config, **settings) if settings else config
+        raise TypeError(f"{', '.join(unknown)} is not a keyword argument; the fields of {kind.__name__} are "
+                        f"{', '.join(known)}")
+    return replace(config, **settings)

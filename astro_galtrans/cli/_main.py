@@ -8,7 +8,7 @@ import warnings
 from contextlib import contextmanager, redirect_stdout
 
 from astro_galtrans import __version__
-from astro_galtrans.cli._json import as_json
+from astro_galtrans.cli._common import as_json
 from astro_galtrans.cli._parser import make_parser
 
 __all__ = ["main"]

@@ -1,21 +1,50 @@
-"""The parser of the command line: its verbs, what they have in common, and their help."""
+"""Parser of the command line: subcommands, common options, help and completion."""
 
 import argparse
 import shutil
+import sys
 import textwrap
 
 from astro_galtrans import __version__
-from astro_galtrans.cli._completion import PrintCompletion
-from astro_galtrans.cli._download import add_download, download
-from astro_galtrans.cli._evaluate import add_evaluate, evaluate
+from astro_galtrans.cli._evaluate import add_demo, add_evaluate, add_photoz, demo, evaluate, photoz
 from astro_galtrans.cli._info import add_info, info
-from astro_galtrans.cli._pair import add_pair, pair
-from astro_galtrans.cli._photoz import add_photoz, photoz
-from astro_galtrans.cli._simulate import add_demo, add_simulate, demo, simulate
+from astro_galtrans.cli._pairs import add_download, add_pair, add_simulate, download, pair, simulate
 from astro_galtrans.cli._train import add_train, train
 from astro_galtrans.cli._translate import add_translate, translate
 
-__all__ = ["VERBS", "make_parser"]
+__all__ = ["PrintCompletion", "SHELLS", "VERBS", "make_parser"]
+
+SHELLS = ("bash", "zsh", "tcsh")
+_FILES = {"FILE", "FILE[,FILE...]", "PAIRS", "CUBE", "TABLE", "CATALOG", "PATH", "TRANSLATOR", "WHAT"}
+
+
+class PrintCompletion(argparse.Action):
+    """Print the script of a shell and exit."""
+
+    def __init__(self, option_strings, dest, **options):
+        super().__init__(option_strings, dest, choices=SHELLS, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        try:
+            import shtab
+        except ImportError:
+            parser.error('completion needs shtab: pip install "astro_galtrans[completion]"')
+        _mark_files(parser, shtab)
+        parser._print_message(shtab.complete(parser, value), sys.stdout)
+        parser.exit(0)
+
+
+def _mark_files(parser, shtab):
+    """Tell shtab which arguments are files and which folders, by the names that they have in the help."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                _mark_files(verb, shtab)
+        elif action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY
+        elif action.metavar in _FILES:
+            action.complete = shtab.FILE
+
 
 # In the order in which they are used: name, its two functions, what it does, and the arguments of an example.
 VERBS = (

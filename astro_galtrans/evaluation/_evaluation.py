@@ -7,11 +7,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TYPE_CHECKING
 
-from astro_galtrans.evaluation import _tables_physics as physics
-from astro_galtrans.evaluation._estimators import given_estimators, redshift_predictors
 from astro_galtrans.evaluation._morphology import measure_morphology, morphology, need_statmorph
-from astro_galtrans.evaluation._run import measure, samples, spread_rows
+from astro_galtrans.evaluation._run import given_estimators, measure, redshift_predictors, samples, spread_rows
 from astro_galtrans.evaluation._sources import image_sources
+from astro_galtrans.evaluation import _tables as physics
 from astro_galtrans.evaluation._tables import Tabulator
 from astro_galtrans.images import check_coverage
 from astro_galtrans.pairs import PairSet

@@ -1,11 +1,61 @@
-"""Figures that show galaxies: input, translations, truth, residuals and the weights of the gradients."""
+"""Color images of galaxies: galleries of the report and contact sheets."""
 
+from __future__ import annotations
+
+import io
+from typing import Any, TYPE_CHECKING
+
+import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.figures import new_figure
-from astro_galtrans.evaluation._rgb import rgb_image, rgb_index, rgb_stretch
+from astro_galtrans._utils.optional import optional
+from astro_galtrans._utils.rgb import BALANCE, rgb_bands, rgb_picture, rgb_stretch as stretch_of
+from astro_galtrans._utils.io import check_folder, write_whole
+from astro_galtrans.images import as_band_cube, flux_and_weight
+from astro_galtrans.surveys import get_survey
 
-__all__ = ["gallery", "weights"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["contact_sheet", "gallery", "rgb_image", "rgb_index", "rgb_stretch", "weights"]
+
+_N_SIGMA = 1.5
+
+
+def rgb_index(survey):
+    """Indices of the bands of a survey for red, green and blue."""
+    return [survey.band_names.index(name) for name in rgb_bands(survey.band_names)]
+
+
+def _planes(flux, survey):
+    """Red, green and blue as surface brightness in microjansky per square arcsecond, (3, y, x)."""
+    area = survey.pixel_scale.to_value(u.arcsec)**2
+    index = rgb_index(survey)
+    scale = [survey.bands[band].flux_per_unit().to_value(u.uJy) * balance / area
+             for band, balance in zip(index, BALANCE)]
+    return np.nan_to_num(np.asarray(flux, dtype=float)[index]) * np.reshape(scale, (3, 1, 1))
+
+
+def rgb_stretch(flux, survey):
+    """Stretch of the picture of an image, as `rgb_image` takes it."""
+    return stretch_of(_planes(flux, survey).mean(axis=0), _N_SIGMA)
+
+
+def rgb_image(flux, survey, stretch):
+    """The picture of an image, uint8 of shape ``(y, x, 3)``.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (band, y, x)
+        In the survey's unit.
+    survey : Survey
+    stretch : float
+        As of `rgb_stretch`, the same for all images of a galaxy.
+    """
+    return rgb_picture(_planes(flux, survey), stretch)
 
 
 def _bare(axis):
@@ -114,3 +164,87 @@ def weights(evaluation):
         axis.set_title(title, fontsize=9.5)
     figure.colorbar(shown, ax=axes[:, -1], shrink=min(1.0, 2.4 / len(rows)), label="weight (mean 1 per type)")
     return figure
+
+
+_STRETCH = 2.0  # small pictures of faint galaxies drown in the colours of their noise with less
+
+
+def contact_sheet(
+    images: Sequence[Any], path: str | PathLike, labels: Sequence[str] | None = None, *,
+    surveys: Sequence[Survey | str] | None = None, columns: int = 5, title: str | None = None,
+    names: Sequence[str] = ("input", "translated"),
+) -> None:
+    """Write a PNG with the colour pictures of many galaxies, each row of pictures with one stretch.
+
+    Parameters
+    ----------
+    images : sequence
+        For each galaxy a tuple of images, as ``(input, translated)``: BandCube with a survey, or ndarray
+        ``(band, y, x)`` in the unit of its survey.
+    path : str or path-like
+        Where to; the file appears whole or not at all.
+    labels : sequence of str, optional
+        One a galaxy, written above it.
+    surveys : sequence of Survey or str, optional
+        Survey of each image of a tuple; needed for arrays.
+    columns : int, optional
+        Galaxies side by side.
+    title : str, optional
+    names : sequence of str, optional
+        What the images of a tuple are.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib, which is in ``astro_galtrans[report]``.
+    """
+    optional("matplotlib")
+    check_folder(path)
+    images = [tuple(group) for group in images]
+    if not images:
+        raise ValueError("images holds no galaxy")
+    n = len(images[0])
+    if any(len(group) != n for group in images) or (labels is not None and len(labels) != len(images)):
+        raise ValueError(f"images must hold {n} images for every galaxy, and labels one for each of {len(images)}")
+    columns = max(1, min(columns, len(images)))
+    rows = -(-len(images) // columns)
+    figure = new_figure(columns * n * 1.25, rows * 1.45 + 0.6)
+    axes = figure.subplots(rows, columns * n, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, group in enumerate(images):
+        row, column = divmod(index, columns)
+        pair = [_arrays(image, None if surveys is None else surveys[i]) for i, image in enumerate(group)]
+        stretch = _STRETCH * max(rgb_stretch(_middle(flux), survey) for flux, survey in pair)
+        for offset, (flux, survey) in enumerate(pair):
+            axis = axes[row, column * n + offset]
+            axis.imshow(rgb_image(flux, survey, stretch), origin="lower", interpolation="nearest")
+            if row == 0 and column == 0 and offset < len(names):
+                axis.text(0.04, 0.04, names[offset], color="white", fontsize=7, transform=axis.transAxes)
+        if labels is not None:
+            axes[row, column * n].set_title(str(labels[index]), fontsize=7, loc="left", pad=2)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    write_whole(path, buffer.getvalue())
+
+
+def _middle(flux):
+    """The half of the image around its centre: a bright neighbour shall not set the stretch."""
+    ny, nx = flux.shape[1:]
+    return flux[:, ny // 4:ny - ny // 4, nx // 4:nx - nx // 4]
+
+
+def _arrays(image, survey):
+    if isinstance(image, np.ndarray):
+        if survey is None:
+            raise ValueError("surveys must be given for images that are plain arrays")
+        survey = get_survey(survey)
+        if image.ndim != 3 or len(image) != len(survey):
+            raise ValueError(f"image must have shape ({len(survey)}, y, x) for {survey.name}, got {image.shape}")
+        return image, survey
+    cube = as_band_cube(image, survey=survey)
+    if cube.survey is None:
+        raise ValueError("image has no survey; give surveys=")
+    return flux_and_weight(cube)[0], cube.survey

@@ -12,7 +12,7 @@ from astropy.utils import lazyproperty
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.optional import optional
-from astro_galtrans.evaluation._reference import resample_input
+from astro_galtrans.evaluation._measure import resample_input
 from astro_galtrans.evaluation._robust import median, nmad
 from astro_galtrans.evaluation._run import TARGET
 from astro_galtrans.evaluation._tables import as_table

@@ -4,8 +4,8 @@ import numpy as np
 
 from astro_galtrans._utils.figures import new_figure
 from astro_galtrans._utils.optional import optional
-from astro_galtrans.evaluation._drawing import STYLE
-from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch
+from astro_galtrans.evaluation._figures import STYLE
+from astro_galtrans.evaluation._galleries import rgb_image, rgb_stretch
 
 __all__ = ["draw"]
 

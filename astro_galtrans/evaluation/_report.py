@@ -6,8 +6,8 @@ import io
 import numpy as np
 
 from astro_galtrans._utils.optional import optional
-from astro_galtrans.evaluation._drawing import STYLE
-from astro_galtrans.evaluation._extras import check_folder, write_whole
+from astro_galtrans.evaluation._figures import STYLE
+from astro_galtrans._utils.io import check_folder, write_whole
 from astro_galtrans.evaluation._summary import differences, in_words, limits, remarks, summary
 from astro_galtrans.evaluation._texts import COLUMNS, FIGURES, SECTIONS, TABLES
 

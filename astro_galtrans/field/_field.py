@@ -11,7 +11,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from astro_galtrans.evaluation import contact_sheet
-from astro_galtrans.evaluation._extras import optional
+from astro_galtrans._utils.optional import optional
 from astro_galtrans.field._conditions import CatalogConditions
 from astro_galtrans.field._galaxies import FieldRun
 from astro_galtrans.field._inputs import detected, listed, open_frames

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astro_galtrans.pairs._disk import put_folder
+from astro_galtrans._utils.io import put_folder
 
 __all__ = ["check_space", "cube_bytes", "new_folder", "whole_folder"]
 

@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.masked import floats, split, whole
+from astro_galtrans._utils.psf import centered_psf
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectra
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FluxArrays", "Spectra", "checked_flux", "checked_ids", "checked_psf", "checked_redshift", "checked_redshift_error",
-    "checked_spectra", "checked_truth", "select_bands",
+    "checked_spectra", "checked_truth", "psf_side", "psf_stamp", "select_bands",
 ]
+
+# Within four FWHM of the center a Moffat profile of beta 3.5 has all but 4e-4 of its flux.
+_PSF_WIDTHS = 8
 
 
 class FluxArrays(NamedTuple):
@@ -195,6 +199,42 @@ def checked_psf(name, psf, n, n_bands):
     if np.any(known.any(axis=1) != known.all(axis=1)):
         raise ValueError(f"{name} must be known in all bands of a galaxy or in none")
     return (values / np.where(known, total, 1)).astype(np.float32)
+
+
+def psf_side(survey: Survey) -> int:
+    """Return the side in pixels, odd, of the PSF images of a survey: eight FWHM of its widest band.
+
+    Examples
+    --------
+    >>> from astro_galtrans.pairs import psf_side
+    >>> from astro_galtrans.surveys import get_survey
+    >>> psf_side(get_survey("SDSS"))
+    33
+    """
+    widest = max((band.psf_fwhm / survey.pixel_scale).to_value(u.one) for band in survey)
+    return 2 * int(np.ceil(_PSF_WIDTHS * widest / 2)) + 1
+
+
+def psf_stamp(psf: np.ndarray | None, n_bands: int, side: int) -> np.ndarray:
+    """Return a PSF as an image of a given size, as `PairSet` stores it.
+
+    Parameters
+    ----------
+    psf : ndarray or None
+        Shape ``(band, y, x)``; None if it is not known.
+    n_bands : int
+        Number of bands.
+    side : int
+        Side of the image in pixels, odd; see `psf_side`.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``(n_bands, side, side)``, centered, with a sum of 1 in each band; all 0 if ``psf`` is None.
+    """
+    if psf is None:
+        return np.zeros((n_bands, side, side), np.float32)
+    return centered_psf(psf, side).astype(np.float32)
 
 
 class Spectra(NamedTuple):

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 
 import astropy.units as u
@@ -12,14 +10,15 @@ import zarr
 from astropy.table import Column, Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans._utils.masked import split
+from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.exceptions import FileFormatError, SurveyError
-from astro_galtrans.images._meta import decoded, writable
 from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.surveys import Band, Survey, get_survey
 
 __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "LazyArray", "MemoryWriter", "PairWriter", "check_replaceable",
-           "open_pairs", "put_folder"]
+           "open_pairs"]
 
 FORMAT, VERSION = "astro_galtrans.pairs", 3
 MAX_BLOCK = 32
@@ -102,7 +101,8 @@ class PairWriter:
     def __init__(self, path, n, shapes, surveys, overwrite, create, folder=None, written=0):
         self.path, self.n, self.shapes, self.surveys = path, n, shapes, surveys
         self._create, self._written = create, written
-        self._folder = _new_folder(path, overwrite) if folder is None else folder
+        check_replaceable(Path(path), overwrite)
+        self._folder = whole_folder(path) if folder is None else folder
         largest = max(4 * int(np.prod(shape)) for shape in shapes.values())
         self.block = 2 ** int(np.log2(np.clip(_BLOCK_BYTES // largest, 1, MAX_BLOCK)))
 
@@ -312,31 +312,6 @@ def _check_space(folder, needed):
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"the pairs need up to {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
-
-
-def put_folder(partial, path):
-    """Put a finished folder in the place of ``path``, and what was there out of the way until it is done."""
-    if not path.exists():
-        os.replace(partial, path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    os.replace(path, old)
-    os.replace(partial, path)
-    shutil.rmtree(old)
-
-
-@contextmanager
-def _new_folder(path, overwrite):
-    """Give a new folder beside ``path`` that takes its place at the end, or is removed on an error."""
-    path = Path(os.path.abspath(path))
-    check_replaceable(path, overwrite)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        put_folder(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_column(group, name, values):

@@ -13,18 +13,18 @@ from astropy.utils.decorators import deprecated_renamed_argument
 from astro_galtrans._utils.files import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.positions import positions_of
-from astro_galtrans._utils.settings import merge_settings
+from astro_galtrans._utils.settings import configured
 from astro_galtrans._utils.tables import read_table
-from astro_galtrans.pairs._checks import checked_ids
+from astro_galtrans._utils.validation import whole_number
+from astro_galtrans.pairs._checks import checked_ids, psf_side
 from astro_galtrans.pairs._match_astrometry import common_band
-from astro_galtrans.pairs._match_catalog import Sources, match_one_to_one, read_sources
-from astro_galtrans.pairs._match_config import MatchConfig, check_size
+from astro_galtrans.pairs._match_catalog import match_one_to_one, read_sources
+from astro_galtrans.pairs._match_config import MatchConfig
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
 from astro_galtrans.pairs._match_run import SIDES, Choices, Run
 from astro_galtrans.pairs._match_sink import DiskSink, MemorySink, write_table
 from astro_galtrans.pairs._pairset import PairSet
-from astro_galtrans.pairs._psf import psf_side
 from astro_galtrans.surveys import get_survey, matching_size
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def match_pairs(
     OSError
         If files are missing or cannot be written.
     """
-    config = merge_settings(MatchConfig, config, settings, "match_pairs")
-    check_size("input_size", input_size)
+    config = configured(MatchConfig, config, settings)
+    whole_number(input_size, "input_size", 8)
     for name, value in (("resume", resume), ("overwrite", overwrite)):
         if value and path is None:
             raise ValueError(f"{name} has no effect without path, got {name}=True")
@@ -144,7 +144,7 @@ def match_pairs(
         sink = MemorySink(PairSet.writer(None, len(candidates.rows), shapes, surveys))
     else:
         plan = {**_plan(sources, candidates.rows, images, choices), "arrays": sorted(shapes)}
-        sink = DiskSink(PairSet.writer, path, len(candidates.rows), shapes, surveys, plan, overwrite, resume)
+        sink = DiskSink(path, len(candidates.rows), shapes, surveys, overwrite, PairSet, plan, resume)
     with sink:
         run.execute(sink, progress)
         kept, dropped = sink.close()

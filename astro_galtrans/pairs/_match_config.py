@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TYPE_CHECKING
 
 import astropy.units as u
-import numpy as np
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.validation import check_fields, choice, whole_number
 from astro_galtrans.pairs._match_quality import FLAGS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from astropy.units import Quantity, UnitBase
 
-__all__ = ["MatchConfig", "check_size"]
+__all__ = ["MatchConfig"]
 
 _CHOICES = {"resample": ("auto", "always", "never"), "neighbors": ("flag", "mask", None),
             "background": ("measure", "subtract", None)}
@@ -105,15 +106,12 @@ class MatchConfig:
     max_open: int = 2
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+        for name, allowed in _CHOICES.items():
+            choice(getattr(self, name), name, allowed)
         unknown = [self.drop] if isinstance(self.drop, str) else [name for name in self.drop if name not in FLAGS]
         if unknown:
             raise ValueError(f"drop must be a sequence of {', '.join(FLAGS)}, got {', '.join(map(repr, unknown))}")
-        if self.target_size is not None:
-            check_size("target_size", self.target_size)
+        check_fields(self, {"target_size": partial(whole_number, least=8), "max_open": partial(whole_number, least=1)})
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"min_coverage must be from 0 to 1, got {self.min_coverage!r}")
         for name in _ANGLES:
@@ -121,13 +119,5 @@ class MatchConfig:
                 object.__setattr__(self, name, u.Quantity(getattr(self, name)).to(u.arcsec))
         if self.target_catalog is None and self.match_radius != 1 * u.arcsec:
             raise ValueError(f"match_radius has no effect without target_catalog, got {self.match_radius}")
-        if isinstance(self.max_open, bool) or not isinstance(self.max_open, (int, np.integer)) or self.max_open < 1:
-            raise ValueError(f"max_open must be an integer of at least 1, got {self.max_open!r}")
 
     __repr__ = changed_fields
-
-
-def check_size(name, size):
-    """Raise ValueError unless ``size`` is a possible side of a stamp in pixels."""
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 8:
-        raise ValueError(f"{name} must be an integer of at least 8, got {size!r}")

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from astro_galtrans.images._detection import deblended
+from astro_galtrans._utils.photometry import deblended
 from astro_galtrans.pairs._match_stamps import matrix_of, scale_of
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import numpy as np
 from astropy.nddata import NoOverlapError
 from tqdm.auto import tqdm
 
+from astro_galtrans.pairs._checks import psf_side, psf_stamp
 from astro_galtrans.pairs._match_astrometry import NO_OFFSET, FieldOffset, centroid, field_offset, offset_of_galaxies
 from astro_galtrans.pairs._match_quality import (
     FLAGS, background_of, center_is_bad, neighbor_masks, psf_fwhm_of, saturated,
 )
 from astro_galtrans.pairs._match_stamps import TOLERANCE, cut_pair, matrix_of
-from astro_galtrans.pairs._psf import psf_side, psf_stamp
 
 __all__ = ["SIDES", "Choices", "Run"]
 

@@ -3,14 +3,14 @@
 import json
 import os
 import shutil
-import uuid
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from astro_galtrans.pairs._disk import MAX_BLOCK, PairWriter, check_replaceable, put_folder
+from astro_galtrans._utils.io import put_folder, whole_file
+from astro_galtrans.pairs._disk import PairWriter, check_replaceable
 
 __all__ = ["DiskSink", "MemorySink", "write_table"]
 
@@ -19,13 +19,8 @@ _NOTE_BLOCKS = 16  # blocks of galaxies between two notes of the progress on dis
 
 def write_table(table, path):
     """Write a table as ECSV; the file appears when it is complete."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        table.write(partial, format="ascii.ecsv")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as unfinished:
+        table.write(unfinished, format="ascii.ecsv")
 
 
 def _columns(records):

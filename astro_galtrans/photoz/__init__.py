@@ -2,8 +2,7 @@
 
 from astro_galtrans.photoz._bins import binned_point_metrics
 from astro_galtrans.photoz._calibration import PITCalibration
-from astro_galtrans.photoz._catalog import CatalogEstimator
-from astro_galtrans.photoz._catalog_fit import fit_catalog_estimator
+from astro_galtrans.photoz._catalog import CatalogEstimator, fit_catalog_estimator
 from astro_galtrans.photoz._combine import combine
 from astro_galtrans.photoz._config import CatalogConfig, EstimatorConfig
 from astro_galtrans.photoz._coverage import coverage

@@ -24,7 +24,7 @@ def _array(values):
 
 def pdf_html(pdf: Any) -> str:
     """A table of the first galaxies: median, interval and mode."""
-    from astro_galtrans.images import _html
+    from astro_galtrans._utils import html
 
     first = pdf.select(slice(0, _N_SHOWN))
     quantiles, mode = _array(first.quantile([0.16, 0.5, 0.84])), _array(first.mode())
@@ -34,7 +34,7 @@ def pdf_html(pdf: Any) -> str:
     grid = _array(pdf.grid)
     text = f"{len(pdf)} galaxies, {grid.size} redshifts from {grid[0]:.4g} to {grid[-1]:.4g}"
     text += f", {pdf.n_masked} masked" if pdf.n_masked else ""
-    return _html.heading("RedshiftPDF", text) + _html.table(
+    return html.heading("RedshiftPDF", text) + html.table(
         rows + more, ("galaxy", "median", "16 %", "84 %", "mode"))
 
 

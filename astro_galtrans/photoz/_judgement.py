@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astro_galtrans._utils.figures import STYLE
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans._utils.optional import optional
 
 if TYPE_CHECKING:
@@ -99,12 +98,9 @@ class RedshiftJudgement:
         `~pathlib.Path`
             The folder.
         """
-        from astro_galtrans.pairs._disk import put_folder
         matplotlib = optional("matplotlib", "report", "figures")
         path = check_folder(out, overwrite)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-        try:
-            partial.mkdir()
+        with whole_folder(path) as partial:
             self.metrics.write(partial / METRICS_FILE, format="ascii.ecsv")
             self.nz.write(partial / "nz.ecsv", format="ascii.ecsv")
             for name, table in self.bins.items():
@@ -112,9 +108,6 @@ class RedshiftJudgement:
             with matplotlib.rc_context(STYLE):
                 for name, figure in self.figures().items():
                     figure.savefig(partial / f"{_file_name(name)}.png", dpi=150, metadata={"Software": None})
-            put_folder(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return path
 
 

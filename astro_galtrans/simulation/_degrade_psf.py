@@ -8,8 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import gamma, j0, kv
 
 from astro_galtrans._utils.masked import floats
-from astro_galtrans.images._parts import checked_psf
-from astro_galtrans.images._psf import psf_centers
+from astro_galtrans._utils.psf import checked_psf, psf_centers
 
 __all__ = ["Kernel", "Moffat", "SampledPSF", "match", "psf_models"]
 

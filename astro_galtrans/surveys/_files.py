@@ -1,9 +1,9 @@
 """The YAML and ASDF files that hold the description of a survey, as mappings of plain values."""
 
 import os
-import tempfile
 from pathlib import Path
 
+from astro_galtrans._utils.io import whole_file
 from astro_galtrans.exceptions import FileFormatError
 
 __all__ = ["is_asdf", "is_survey_file", "read_tree", "write_tree"]
@@ -38,18 +38,8 @@ def write_tree(tree, path, overwrite=False):
         raise ValueError(f"path must end in .yaml, .yml or .asdf, got {path}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, "wb") as file:
-            (_write_asdf if is_asdf(path) else _write_yaml)(tree, file)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        (_write_asdf if is_asdf(path) else _write_yaml)(tree, file)
 
 
 def _yaml_tree(path):

@@ -11,7 +11,7 @@ import pytest
 from astropy.table import Table
 
 from astro_galtrans.cli._common import Result
-from astro_galtrans.cli._json import as_json
+from astro_galtrans.cli._common import as_json
 from astro_galtrans.cli._parser import VERBS, make_parser
 
 NAMES = [verb[0] for verb in VERBS]

@@ -1,8 +1,132 @@
-"""``galtrans pair``."""
+"""Subcommands ``download``, ``simulate`` and ``pair``: images and pairs to work with."""
 
+import math
+
+from astro_galtrans._utils.files import path_beside
 from astro_galtrans.cli._common import Result, add_overwrite, bands_of
 
-__all__ = ["add_pair", "pair"]
+__all__ = ["add_download", "add_pair", "add_simulate", "download", "pair", "simulate"]
+
+_LEGACY, _ANY = "for DECaLS alone: ", "with --service alone: "
+
+
+def add_download(verb):
+    """Add the arguments of the subcommand."""
+    verb.add_argument("ra", metavar="RA", help="right ascension, in degrees or as 15h18m34.9s")
+    verb.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
+    verb.add_argument("--survey", metavar="NAME",
+                      help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
+                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
+                      "flux scale the images have (default: SDSS, or none with --service)")
+    verb.add_argument("--service", metavar="NAME",
+                      help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
+                      "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
+    verb.add_argument("--collection", metavar="NAME", help=_ANY + "only images of this collection")
+    verb.add_argument("--layer", metavar="NAME", help=_LEGACY + "what to cut from, as ls-dr9 (default: ls-dr10)")
+    verb.add_argument("--pixel-scale", type=float, metavar="ARCSEC",
+                      help=_LEGACY + "side of the pixels to resample to (default: 0.262)")
+    verb.add_argument("--out", required=True, metavar="DIR",
+                      help="folder for the files; what is in it already is not fetched again")
+    verb.add_argument("--bands", metavar="BANDS", help="bands, as gri or YE,JE (default: all of the survey)")
+    verb.add_argument("--size", type=float, metavar="ARCSEC", help="side of cutouts (default: 60)")
+    verb.add_argument("--mask", action="store_true", help="the masks of the SDSS frames too (fpM)")
+    verb.add_argument("--fallback", action="store_true",
+                      help="where the archive fails, images of the CDS (HiPS), which are not for photometry")
+    add_overwrite(verb)
+
+
+def download(options):
+    """Run the subcommand."""
+    import astropy.units as u
+    from astropy.coordinates import SkyCoord
+
+    from astro_galtrans._utils.positions import degrees
+
+    angles = [float(degrees(text, name, kind)) for text, name, kind in (
+        (options.ra, "RA", "ra"), (options.dec, "DEC", "dec"))]
+    if any(math.isnan(angle) for angle in angles):
+        raise ValueError(f"RA and DEC must be a position, got {options.ra} {options.dec}")
+    position = SkyCoord(*angles, unit="deg")
+    bands = options.bands.split(",") if options.bands and "," in options.bands else options.bands
+    size = {} if options.size is None else {"size": options.size * u.arcsec}
+    files = _chosen(options)(
+        position, options.out, bands=bands, overwrite=options.overwrite, progress=not options.quiet, **size)
+    paths = files.files()
+    return Result([str(path) for path in paths], {
+        "survey": files.survey, "files": paths, "images": files.images, "psf": files.psf, "mask": files.mask})
+
+
+def _chosen(options):
+    """Return the function that downloads what was asked for; an option that would have no effect is an error."""
+    from functools import partial
+
+    import astropy.units as u
+
+    from astro_galtrans import archives
+    from astro_galtrans.surveys import same_name
+
+    legacy = {"layer": options.layer, "pixel_scale": None if options.pixel_scale is None else
+              options.pixel_scale * u.arcsec}
+    legacy = {name: value for name, value in legacy.items() if value is not None}
+    if options.service is None and options.collection is not None:
+        raise ValueError("--collection needs --service")
+    if legacy and (options.service is not None or not same_name(options.survey or "SDSS", "DECaLS")):
+        raise ValueError("--layer and --pixel-scale are for --survey DECaLS alone")
+    if options.service is not None:
+        if options.mask or options.fallback:
+            raise ValueError("--mask and --fallback have no effect with --service")
+        return partial(archives.download_sia, service=_service(options), survey=options.survey)
+    if legacy:
+        if options.mask or options.fallback:
+            raise ValueError("--mask and --fallback have no effect with --layer and --pixel-scale")
+        return partial(archives.download_legacy, **legacy)
+    return partial(archives.download_images, survey=options.survey or "SDSS", mask=options.mask,
+                   fallback=options.fallback)
+
+
+def _service(options):
+    from dataclasses import replace
+
+    from astro_galtrans.archives import IMAGE_SERVICES, ImageService
+
+    if options.collection is None:
+        return options.service
+    known = {name.casefold(): service for name, service in IMAGE_SERVICES.items()}.get(options.service.casefold())
+    return replace(known or ImageService(options.service), collection=options.collection)
+
+
+def add_simulate(verb):
+    """Add the arguments of the verb."""
+    verb.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
+    verb.add_argument("--n", type=int, required=True, metavar="N", help="number of galaxies")
+    verb.add_argument("--seed", type=int, required=True, metavar="N", help="galaxy i depends on the seed and on i only")
+    verb.add_argument("--sample", default="bright", choices=("bright", "faint"),
+                      help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
+    verb.add_argument("--input-survey", default="SDSS", metavar="NAME",
+                      help="survey that is translated from (default: %(default)s)")
+    verb.add_argument("--target-survey", default="CFHTLS", metavar="NAME",
+                      help="survey that is translated to (default: %(default)s)")
+    verb.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
+                      help="side of the input images (default: %(default)s); the target images cover the same sky")
+    verb.add_argument("--truth", action="store_true", help="keep the images without noise too, to be judged against")
+    verb.add_argument("--spectra", action="store_true", help="give each galaxy a spectrum, as an SDSS fibre takes it")
+    verb.add_argument("--psf", action="store_true", help="keep the image of each galaxy's point spread function")
+    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: 1); they do not change the result")
+    verb.add_argument("--morphologies", metavar="FILE", help="galsim.RealGalaxyCatalog to take shapes from")
+    add_overwrite(verb)
+
+
+def simulate(options):
+    """Run the verb."""
+    from astro_galtrans.simulation import simulate_pairs
+
+    pairs = simulate_pairs(
+        options.n, input_survey=options.input_survey, target_survey=options.target_survey, seed=options.seed,
+        sample=options.sample, input_size=options.input_size, truth=options.truth, spectra=options.spectra,
+        psf=options.psf, workers=options.workers, morphologies=options.morphologies, path=options.pairs,
+        overwrite=options.overwrite, progress=not options.quiet)
+    return Result([f"{options.pairs}: {pairs}"], {"pairs": options.pairs, "n": len(pairs), "seed": options.seed})
+
 
 _SIDES = ("input", "target")
 
@@ -57,7 +181,6 @@ def pair(options):
     sheet = _sheet_path(options)
     import astropy.units as u
 
-    from astro_galtrans._utils.files import path_beside
     from astro_galtrans.pairs import match_pairs
 
     given = {name: getattr(options, name) for name in (
@@ -105,7 +228,6 @@ def _sheet_path(options):
 
     if find_spec("matplotlib") is None:
         raise ImportError('the contact sheet needs matplotlib: pip install "astro_galtrans[report]", or --sheet 0')
-    from astro_galtrans._utils.files import path_beside
 
     return path_beside(options.pairs, "sheet.png")
 
