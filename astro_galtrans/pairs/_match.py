@@ -65,8 +65,8 @@ _FIELD_DESCRIPTIONS = {
 }
 
 
-@numpy_defaults()
 @deprecated_renamed_argument("neighbours", "neighbors", "0.2", arg_in_kwargs=True)
+@numpy_defaults()
 def match_pairs(
     catalog: Table | str | PathLike, input: Images, target: Images, *, input_survey: Survey | str | None = None,
     target_survey: Survey | str | None = None, path: str | PathLike | None = None, input_size: int = 64,
