@@ -1,4 +1,4 @@
-"""The FITS files that a folder or a pattern stands for, in folders as people have them."""
+"""The FITS files in a folder or of a pattern."""
 
 import bz2
 import glob

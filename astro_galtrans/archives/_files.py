@@ -1,7 +1,5 @@
 """Fetching files whole or not at all, and what has been fetched."""
 
-import os
-import tempfile
 import time
 import warnings
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils import io
 from astro_galtrans._utils.optional import optional
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import read_cube
@@ -225,24 +224,14 @@ def write_whole(path, hdus, origin):
 @contextmanager
 def whole_file(path, origin):
     """Give a path for writing a FITS file, which gets its own name when it is complete and can be read."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        yield Path(temporary)
+    with io.whole_file(path) as temporary:
+        yield temporary
         try:
             _check(temporary)
         except Exception as error:  # whatever a file that is no FITS file makes astropy, bz2 or gzip raise
             with open(temporary, "rb") as file:
                 start = file.read(60)
             raise FileFormatError(f"{origin} did not send a whole FITS file, but {start!r}") from error
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _check(path):

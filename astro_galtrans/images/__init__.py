@@ -7,11 +7,10 @@ from astro_galtrans.images._fits_read import split_path
 from astro_galtrans.images._frames import FrameSet
 from astro_galtrans.images._kinds import as_band_cube, like_input
 from astro_galtrans.images._missing import empty_pixels
-from astro_galtrans.images._psf import FieldPSF
+from astro_galtrans.images._psf import SDSSPSF, FieldPSF
 from astro_galtrans.images._readers import read_cube, read_frames
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._sdss_mask import read_sdss_mask
-from astro_galtrans.images._sdss_psf import SDSSPSF
 from astro_galtrans.images._sdss_stamps import read_stamps
 from astro_galtrans.images._stack import split_bands, stack_bands
 from astro_galtrans.images._weights import flux_and_weight

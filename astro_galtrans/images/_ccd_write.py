@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from os import PathLike
-from pathlib import Path
-from typing import Any
-
 from astropy.io import fits
 
 from astro_galtrans.images._fits_write import (
-    _meta_table, _write_atomically, common_cards, encoded_meta, image_hdus, is_card_value,
+    _meta_table, common_cards, encoded_meta, image_hdus, is_card_value,
 )
-from astro_galtrans.images._meta import decoded
+from astro_galtrans._utils.meta import decoded
 
-__all__ = ["BandMeta", "without_wcs", "write_bands"]
+__all__ = ["BandMeta", "band_hdus", "without_wcs"]
 
 # Keywords that say how the data are stored or where they are on the sky; astropy writes them itself.
 _STRUCTURE = re.compile(
@@ -82,47 +78,8 @@ def without_wcs(header):
     return fits.Header([card for card in header.cards if not _WCS.fullmatch(card.keyword)], copy=True)
 
 
-def write_bands(cube: Any, path: str | PathLike, overwrite: bool = False) -> dict[str, Path]:
-    """Write each band to a FITS image of its own, in the layout of `~astropy.nddata.CCDData`.
-
-    The primary HDU has the image, the extensions MASK (1 = bad), UNCERT and PSFIMAGE what the cube has of them. Each
-    has ``EXTNAME``, ``BUNIT``, ``FILTER``, ``BAND``, ``SURVEY`` and, where it is known, ``MAGZERO``, the AB magnitude
-    of one unit of flux; all but the PSF have the celestial WCS. DS9, CARTA, ginga and any reader of FITS images show
-    them, ``CCDData.read`` and ccdproc take all of it, and `read_cube` makes a cube of the files again. A translated
-    image names its translator in ``GTTRANS``, the translator's hash in ``GTHASH`` and the version of this package in
-    ``GTVERS``. The extension META holds ``meta``.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Where to, with ``{band}`` for the name of the band, as ``"galaxy-{band}.fits"``.
-    overwrite : bool, optional
-        Whether existing files may be replaced.
-
-    Returns
-    -------
-    dict of str to `~pathlib.Path`
-        Band name to file.
-
-    Raises
-    ------
-    ValueError
-        If ``path`` has no ``{band}``.
-    FileExistsError
-        If a file exists and ``overwrite`` is False; then none is written.
-    """
-    if "{band}" not in str(path):
-        raise ValueError(f"path must have {{band}} for the name of the band, as galaxy-{{band}}.fits, got {path}")
-    files = {band: Path(str(path).replace("{band}", band)) for band in cube.bands}
-    there = [str(file) for file in files.values() if file.exists()]
-    if there and not overwrite:
-        raise FileExistsError(f"{', '.join(there)} exists already; overwrite=True replaces it")
-    for band, file in files.items():
-        _write_atomically(_hdus(cube, band), file)
-    return files
-
-
-def _hdus(cube, band):
+def band_hdus(cube, band):
+    """Return the HDUs of the file of one band."""
     image = cube[band]
     hdus = image_hdus(image, common_cards(cube, [band]), "PSFIMAGE")
     hdus.append(_meta_table(dict(image.meta)))

@@ -8,8 +8,8 @@ from astro_galtrans.exceptions import BandMismatchError, FileFormatError, Survey
 from astro_galtrans.images._contents import MASKS, companion, plane_of
 from astro_galtrans.images._fits_read import Part, is_file, native, open_fits
 from astro_galtrans.images._masks import bad_pixels
+from astro_galtrans.images._psf import SDSSPSF, is_psfield
 from astro_galtrans.images._sdss_mask import is_fpm, mask_from_parts
-from astro_galtrans.images._sdss_psf import SDSSPSF, is_psfield
 
 __all__ = ["add_masks", "add_psf", "check_names"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
@@ -11,15 +12,15 @@ from astropy.io import fits, registry
 from astropy.nddata import CCDData, NDData
 
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.psf import checked_psf
+from astro_galtrans._utils.rgb import rgb_bands
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
-from astro_galtrans.images._ccd_write import BandMeta, without_wcs
-from astro_galtrans.images._ccd_write import write_bands as _write_bands
-from astro_galtrans.images._fits_write import common_cards, write_cube
+from astro_galtrans.images._ccd_write import BandMeta, band_hdus, without_wcs
+from astro_galtrans.images._display import color_image, cube_html, draw
+from astro_galtrans.images._fits_write import common_cards, write_cube, write_hdus
 from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
-from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
-from astro_galtrans.images._picture import cube_html
-from astro_galtrans.images._plot import plot_cube
+from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, parse_bands
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.surveys import get_survey
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from astropy.nddata import NDUncertainty
     from astropy.units import Quantity, UnitBase
     from astropy.wcs import WCS
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from astro_galtrans.surveys import Survey
@@ -427,6 +429,45 @@ class BandCube(NDData):
         """
         write_cube(self, path, overwrite=overwrite)
 
+    def write_bands(self, path: str | PathLike, overwrite: bool = False) -> dict[str, Path]:
+        """Write each band to a FITS image of its own, in the layout of `~astropy.nddata.CCDData`.
+
+        The primary HDU has the image, and the extensions MASK (1 = bad), UNCERT and PSFIMAGE have the mask, uncertainty
+        and PSF. Each has ``EXTNAME``, ``BUNIT``, ``FILTER``, ``BAND``, ``SURVEY`` and, where it is known, ``MAGZERO``,
+        the AB magnitude of one unit of flux; all but the PSF have the celestial WCS. DS9, CARTA, ginga and any reader
+        of FITS images show them, ``CCDData.read`` and ccdproc read all of it, and `read_cube` makes a cube of the files
+        again. A translated image names its translator in ``GTTRANS``, the translator's hash in ``GTHASH`` and the
+        version of this package in ``GTVERS``. The extension META holds ``meta``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to, with ``{band}`` for the name of the band, as ``"galaxy-{band}.fits"``.
+        overwrite : bool, optional
+            Whether existing files may be replaced.
+
+        Returns
+        -------
+        dict of str to `~pathlib.Path`
+            Band name to file.
+
+        Raises
+        ------
+        ValueError
+            If ``path`` has no ``{band}``.
+        FileExistsError
+            If a file exists and ``overwrite`` is False; then none is written.
+        """
+        if "{band}" not in str(path):
+            raise ValueError(f"path must have {{band}} for the name of the band, as galaxy-{{band}}.fits, got {path}")
+        files = {band: Path(str(path).replace("{band}", band)) for band in self.bands}
+        there = [str(file) for file in files.values() if file.exists()]
+        if there and not overwrite:
+            raise FileExistsError(f"{', '.join(there)} exists already; overwrite=True replaces it")
+        for band, file in files.items():
+            write_hdus(band_hdus(self, band), file)
+        return files
+
     def __repr__(self) -> str:
         names = "".join(self.bands) if all(len(band) == 1 for band in self.bands) else ",".join(self.bands)
         pixel_scale = self.pixel_scale
@@ -438,9 +479,64 @@ class BandCube(NDData):
                 + (f", without {', '.join(lacking)}" if lacking else "") + ">")
 
     __str__ = __repr__
-    _repr_html_ = cube_html
-    plot = plot_cube
-    write_bands = _write_bands
+
+    def _repr_html_(self) -> str:
+        return cube_html(self)
+
+    def color_image(self, bands: str | Sequence[str] | None = None, *, step: int = 1) -> np.ndarray:
+        """Return a color image with the stretch of Lupton et al. (2004, PASP 116, 133).
+
+        Parameters
+        ----------
+        bands : str or sequence of str, optional
+            Three bands for red, green and blue. By default i, r and g, or three that are spread over those of the cube.
+        step : int, optional
+            Use every ``step``-th pixel only.
+
+        Returns
+        -------
+        ndarray of uint8
+            Shape ``(y, x, 3)``; pixels without a valid value are gray.
+
+        Raises
+        ------
+        BandMismatchError
+            If the cube lacks a band, or there are not three.
+        """
+        return color_image(self, rgb_bands(self.bands) if bands is None else tuple(bands), step)
+
+    def plot(
+        self, bands: str | Sequence[str] | None = None, ax: Axes | None = None, *, colorbar: bool = True,
+        **options: Any,
+    ) -> Axes:
+        """Draw one band, or three as a color image, with celestial coordinates along the axes.
+
+        Parameters
+        ----------
+        bands : str or sequence of str, optional
+            The name of a band, or three for red, green and blue, as ``"irg"``. By default i, r and g, or three that are
+            spread over those of the cube; the first band of a cube that has fewer than three.
+        ax : `~matplotlib.axes.Axes`, optional
+            Where to draw; by default a new figure of pyplot, with a `~astropy.visualization.wcsaxes.WCSAxes` where the
+            cube has a WCS.
+        colorbar : bool, optional
+            Whether a figure of one band has a color bar.
+        **options
+            Keywords of `~matplotlib.axes.Axes.imshow`, as ``cmap``, or ``norm`` instead of the asinh stretch.
+
+        Returns
+        -------
+        `~matplotlib.axes.Axes`
+            As ``ax.figure.savefig(path)`` writes it.
+
+        Raises
+        ------
+        BandMismatchError
+            If the cube lacks a band, or their number is neither one nor three.
+        ImportError
+            Without matplotlib, which ``astro_galtrans[report]`` installs.
+        """
+        return draw(self, bands, ax, colorbar, options)
 
 
 def _psf_of(image):

@@ -10,11 +10,11 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Column, Table
-from astropy.utils import minversion
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.photometry import deblended
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
@@ -27,7 +27,7 @@ from astro_galtrans.surveys import get_survey
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["deblended", "detect_galaxies", "segment_galaxy"]
+__all__ = ["detect_galaxies", "segment_galaxy"]
 
 # The edge of a galaxy in units of the noise of a pixel, and how much the image is smoothed before.
 _ISOPHOTE, _SMOOTHING = 1.5, 0.4 * u.arcsec
@@ -211,14 +211,6 @@ def segment_galaxy(image: np.ndarray, sigma: float, pixel_scale: Quantity) -> np
     labels, _ = ndimage.label(smooth > _ISOPHOTE * sigma)
     own = labels[labels.shape[0] // 2, labels.shape[1] // 2]
     return np.where(labels == own, 1, np.where(labels > 0, 2, 0)) if own else None
-
-
-def deblended(image, segments, min_pixels):
-    """Segments of which those that hold several sources are taken apart, without a progress bar."""
-    from photutils.segmentation import deblend_sources
-
-    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
-    return deblend_sources(image, segments, min_pixels, contrast=0.005, **quiet)
 
 
 def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):

@@ -1,8 +1,6 @@
 """Writing a cube as one FITS file, whole or not at all."""
 
 import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -11,10 +9,11 @@ from astropy.io import fits
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import _uncertainty
-from astro_galtrans.images._meta import decoded, writable
+from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.meta import decoded, writable
 
 __all__ = ["LAYOUT", "common_cards", "encoded_meta", "fits_unit", "image_hdus", "is_card_value", "meta_of_table",
-           "uncertainty_kinds", "write_cube"]
+           "uncertainty_kinds", "write_cube", "write_hdus"]
 
 # Version of the layout; it stands in the header, so that a reader refuses a newer one instead of guessing.
 LAYOUT = 1
@@ -44,7 +43,7 @@ def write_cube(cube, path, overwrite=False):
     if cube.meta:
         hdus.append(_meta_table(cube.meta))
     hdus[0].header["NEXTEND"] = (len(hdus) - 1, "number of extensions")
-    _write_atomically(hdus, path)
+    write_hdus(hdus, path)
 
 
 def image_hdus(image, cards, psf_name):
@@ -98,20 +97,10 @@ def _warn_of_variation(cube):
             GaltransWarning, stacklevel=4)
 
 
-def _write_atomically(hdus, path):
-    """Write a file that appears whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".fits", dir=path.parent)
-    try:
-        # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, "wb") as file:
-            hdus.writeto(file, checksum=True)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def write_hdus(hdus, path):
+    """Write a FITS file that appears complete or not at all."""
+    with whole_file(path) as temporary:
+        hdus.writeto(temporary, checksum=True)
 
 
 def fits_unit(unit):

@@ -8,10 +8,11 @@ from typing import Any, Literal, TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
 
+from astro_galtrans._utils.numerics import as_float
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
-from astro_galtrans.images._parts import as_float, parse_bands
+from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._stack import stack_bands

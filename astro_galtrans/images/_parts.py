@@ -1,30 +1,14 @@
-"""Checks of what a cube is made from: band names, data, mask, point spread function, meta."""
+"""Checks of what a cube is made from: band names, data, mask, meta."""
 
 import astropy.units as u
 import numpy as np
 from astropy.nddata import NDData
 
-from astro_galtrans._utils.masked import floats, split, whole
+from astro_galtrans._utils.masked import split, whole
+from astro_galtrans._utils.numerics import as_float
 from astro_galtrans.exceptions import BandMismatchError
 
-__all__ = ["as_float", "band_meta", "checked_data", "checked_mask", "checked_psf", "parse_bands"]
-
-
-# Part of the sum of a PSF that its negative pixels may have: noise in the wings has less, a wrong background more.
-_MAX_NEGATIVE = 0.5
-
-
-def as_float(array):
-    """``array`` itself if it is float32 or float64 in native byte order, else a copy in the nearest such type.
-
-    Integers, booleans and half precision hold neither NaN nor the results of resampling.
-    """
-    array = np.asarray(array)
-    if array.dtype.kind == "b":
-        return array.astype(np.float32)
-    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and array.dtype.itemsize < 4):
-        return array.astype(np.result_type(array.dtype.newbyteorder("="), np.float32))
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+__all__ = ["band_meta", "checked_data", "checked_mask", "parse_bands"]
 
 
 def parse_bands(bands):
@@ -84,28 +68,6 @@ def checked_mask(mask, other, shape):
     if len(masks) == 1 and masks[0].shape == shape:
         return masks[0]
     return np.broadcast_to(np.logical_or(*masks) if len(masks) == 2 else masks[0], shape).copy()
-
-
-def checked_psf(psf, n_bands, name="psf"):
-    """The PSF of each band, shape (band, py, px), each of sum 1; None for None."""
-    if psf is None:
-        return None
-    psf = floats(psf, name)
-    if psf.ndim == 2:
-        psf = np.repeat(psf[np.newaxis], n_bands, axis=0)
-    if psf.ndim != 3 or psf.shape[0] != n_bands or 0 in psf.shape:
-        raise ValueError(f"{name} must have shape ({n_bands}, py, px) or (py, px), got {psf.shape}")
-    sums = psf.sum(axis=(1, 2), dtype=float)
-    if not np.all(np.isfinite(sums)) or np.any(sums <= 0):
-        raise ValueError(f"{name} must be finite with a positive sum in each band, got sums {sums}")
-    negative = -np.minimum(psf, 0).sum(axis=(1, 2), dtype=float)
-    if np.any(negative > _MAX_NEGATIVE * sums):
-        raise ValueError(f"{name} must be mostly positive, its negative pixels have {(negative / sums).round(3)} of "
-                         "the sum; subtract the background of the star first")
-    psf = as_float(psf)
-    if np.all(np.abs(sums - 1) < 1e-6):
-        return psf
-    return (psf / sums[:, np.newaxis, np.newaxis]).astype(psf.dtype)
 
 
 def band_meta(meta, band):

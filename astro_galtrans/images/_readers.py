@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.units import Quantity, UnitBase
 
-    from astro_galtrans.images._sdss_psf import SDSSPSF
+    from astro_galtrans.images._psf import SDSSPSF
     from astro_galtrans.surveys import Survey
 
 __all__ = ["read_cube", "read_frames"]

@@ -10,13 +10,12 @@ from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from scipy import ndimage
 
-from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.numerics import as_float, numpy_defaults
+from astro_galtrans._utils.psf import resampled_psf
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
 from astro_galtrans.images._missing import empty_pixels
-from astro_galtrans.images._parts import as_float
-from astro_galtrans.images._psf import resampled_psf
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -10,12 +10,13 @@ from astropy.io import fits
 from astropy.nddata import NDData
 
 from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.numerics import as_float
+from astro_galtrans._utils.psf import stacked_psfs
 from astro_galtrans.exceptions import SurveyError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import same_grid
-from astro_galtrans.images._parts import as_float, parse_bands
-from astro_galtrans.images._psf import stacked_psfs
+from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:

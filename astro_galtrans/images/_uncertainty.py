@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.nddata import InverseVariance, NDUncertainty, StdDevUncertainty, VarianceUncertainty
 
-from astro_galtrans.images._parts import as_float
+from astro_galtrans._utils.numerics import as_float
 
 __all__ = ["EMPTY", "POWERS", "as_kind", "checked", "inverse_variance", "like", "scaled"]
 

@@ -4,7 +4,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_galtrans._utils.masked import split
-from astro_galtrans.images._meta import decoded, writable
+from astro_galtrans._utils.meta import decoded, writable
 
 __all__ = ["get_catalog", "get_column", "put_catalog", "put_column"]
 

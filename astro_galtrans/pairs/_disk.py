@@ -1,16 +1,13 @@
 """A set of pairs as a Zarr v3 group: written whole or not at all, read a block of galaxies at a time."""
 
-import os
 import shutil
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from astro_galtrans._utils.io import put_folder
+from astro_galtrans._utils.io import whole_folder
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs._columns import get_catalog, get_column, put_catalog, put_column
 from astro_galtrans.pairs._lazy import LazyArray
@@ -43,20 +40,6 @@ def check_replaceable(path, overwrite):
         raise FileNotFoundError(f"the folder {path.parent} does not exist")
 
 
-@contextmanager
-def _whole(path, overwrite):
-    """A new folder beside ``path`` that takes its place at the end, or is removed on an error."""
-    path = Path(os.path.abspath(path))
-    check_replaceable(path, overwrite)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        put_folder(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 class PairWriter:
     """Writes pairs block by block; a context manager, at whose end the file is there.
 
@@ -78,7 +61,8 @@ class PairWriter:
 
     def __init__(self, path, n, shapes, surveys, overwrite=False):
         self.path, self.n, self.shapes, self.surveys = path, n, shapes, surveys
-        self._target = _whole(path, overwrite)
+        check_replaceable(Path(path), overwrite)
+        self._target = whole_folder(path)
         largest = max(4 * int(np.prod(shape)) for shape in shapes.values())
         self.block = 2 ** int(np.log2(np.clip(_BLOCK_BYTES // largest, 1, MAX_BLOCK)))
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astro_galtrans.images import _html
-from astro_galtrans.images._picture import thumbnail
-from astro_galtrans.images._plot import need_pyplot, plot_cube
+from astro_galtrans._utils import html
+from astro_galtrans._utils.optional import optional
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +31,8 @@ def pair_html(pair: Any) -> str:
     """What a notebook shows of one pair: both images and what is known."""
     rows = [(side, f"{survey} {','.join(cube.bands)}, {cube.shape[1]} x {cube.shape[2]} pixels, {cube.unit}")
             for side, cube, survey in _sides(pair)]
-    pictures = "".join(thumbnail(cube, title=f"{side}: {survey}") for side, cube, survey in _sides(pair))
-    return _html.heading("GalaxyPair", f"{pair.id}, {_redshift(pair)}") + _html.row(pictures, _html.table(rows))
+    pictures = "".join(html.thumbnail(cube, title=f"{side}: {survey}") for side, cube, survey in _sides(pair))
+    return html.heading("GalaxyPair", f"{pair.id}, {_redshift(pair)}") + html.row(pictures, html.table(rows))
 
 
 def plot_pair(pair: Any, bands: str | Sequence[str] | None = None, **options: Any) -> Figure:
@@ -54,10 +53,10 @@ def plot_pair(pair: Any, bands: str | Sequence[str] | None = None, **options: An
     ImportError
         Without matplotlib, which is in ``astro_galtrans[report]``.
     """
-    figure = need_pyplot().figure(figsize=(9.4, 4.4), layout="constrained")
+    figure = optional("matplotlib.pyplot", "report", "figures").figure(figsize=(9.4, 4.4), layout="constrained")
     for number, (side, cube, survey) in enumerate(_sides(pair), start=1):
         where = {} if cube.wcs is None else {"projection": cube.wcs}
-        ax = plot_cube(cube, bands, ax=figure.add_subplot(1, 2, number, **where), **options)
+        ax = cube.plot(bands, ax=figure.add_subplot(1, 2, number, **where), **options)
         ax.set_title(f"{side}: {survey} ({ax.get_title()})")
     figure.suptitle(f"{pair.id}, {_redshift(pair)}")
     return figure
@@ -78,11 +77,11 @@ def pairs_html(pairs: Any) -> str:
     shown = [pairs[row] for row in range(min(_N_SHOWN, len(pairs)))]
     pictures = "".join(f"<div>{_thumbnails(pair)}</div>" for pair in shown)
     where = "in memory" if isinstance(pairs.input_flux, np.ndarray) else "on disk"
-    return _html.heading("PairSet", f"{len(pairs)} pairs, {where}") + _html.row(pictures, _html.table(rows))
+    return html.heading("PairSet", f"{len(pairs)} pairs, {where}") + html.row(pictures, html.table(rows))
 
 
 def _thumbnails(pair):
-    return "".join(thumbnail(cube, _HEIGHT, f"{pair.id}, {side}: {survey}") for side, cube, survey in _sides(pair))
+    return "".join(html.thumbnail(cube, _HEIGHT, f"{pair.id}, {side}: {survey}") for side, cube, survey in _sides(pair))
 
 
 def _redshifts(redshift):

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from astro_galtrans.images._detection import deblended
+from astro_galtrans._utils.photometry import deblended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

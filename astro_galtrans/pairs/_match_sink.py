@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import uuid
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from astro_galtrans._utils.io import put_folder
+from astro_galtrans._utils.io import put_folder, whole_file
 from astro_galtrans.pairs._disk import PairWriter, check_replaceable
 
 __all__ = ["DiskSink", "MemorySink", "write_table"]
@@ -22,13 +21,8 @@ _NOTE_BLOCKS = 16
 
 def write_table(table, path):
     """Write a table as ECSV; the file appears whole."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with whole_file(path) as partial:
         table.write(partial, format="ascii.ecsv")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _save(file, columns):

@@ -8,7 +8,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.masked import floats
-from astro_galtrans.images._psf import centred_psf
+from astro_galtrans._utils.psf import centered_psf
 
 if TYPE_CHECKING:
     from astro_galtrans.surveys import Survey
@@ -52,7 +52,7 @@ def psf_stamp(psf: np.ndarray | None, n_bands: int, side: int) -> np.ndarray:
     """
     if psf is None:
         return np.zeros((n_bands, side, side), np.float32)
-    return centred_psf(psf, side).astype(np.float32)
+    return centered_psf(psf, side).astype(np.float32)
 
 
 def checked_psf(name, psf, n, n_bands):

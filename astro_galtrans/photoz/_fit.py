@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, TYPE_CHECKING
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from astro_galtrans._utils.settings import configured
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.photoz._columns import column_values, same_columns
 from astro_galtrans.photoz._config import EstimatorConfig
-from astro_galtrans.photoz._estimator import (
-    ImageModel, RedshiftEstimator, check_images, image_batch, plain_images, seen_galaxies, split_validation,
-)
-from astro_galtrans.photoz._members import fit_members
-from astro_galtrans.photoz._targets import Targets, default_grid, redshift_array
+from astro_galtrans.photoz._estimator import ImageModel, Images, RedshiftEstimator
+from astro_galtrans.photoz._inputs import column_values, same_columns
+from astro_galtrans.photoz._members import Targets, default_grid, fit_members, redshift_array, validation_parts
 from astro_galtrans.photoz._trainer import Sample
 from astro_galtrans.surveys import get_survey
 
@@ -31,25 +29,32 @@ if TYPE_CHECKING:
 __all__ = ["fit_redshift_estimator"]
 
 
+class _Part(NamedTuple):
+    """Galaxies of the training or of the validation; ``rows`` are those that are used."""
+
+    images: Images
+    redshift: np.ndarray
+    columns: np.ndarray | None
+    rows: np.ndarray
+
+
 def _encoded(encoder, part, grid, config, device):
-    """The galaxies of one part, encoded once; None without any."""
-    flux, redshift, weight, columns, rows = part
+    """Return the encoded galaxies of one part, None without any."""
+    rows = part.rows
     if not len(rows):
         return None
-    parts = []
     with torch.no_grad():
-        for start in range(0, len(rows), 512):
-            parts.append(encoder(*image_batch(flux, weight, rows[start:start + 512], device)))
+        parts = [encoder(*part.images.batch(rows[start:start + 512], device)) for start in range(0, len(rows), 512)]
     inputs = [torch.cat(tensors) for tensors in zip(*parts)]
-    if columns is not None:
-        inputs.append(torch.from_numpy(columns[rows]).to(device, torch.float32))
-    return Sample(tuple(inputs), Targets(redshift[rows], grid, config, device))
+    if part.columns is not None:
+        inputs.append(torch.from_numpy(part.columns[rows]).to(device, torch.float32))
+    return Sample(tuple(inputs), Targets(part.redshift[rows], grid, config, device))
 
 
-def _geometry(flux, survey, columns, names):
+def _geometry(shape, survey, columns, names):
     geometry = {
         "survey": survey.name, "bands": list(survey.band_names), "unit": survey.unit.to_string(),
-        "sky_noise": np.array(survey.sky_noise, dtype=float), "shape": [int(n) for n in flux.shape[2:]],
+        "sky_noise": np.array(survey.sky_noise, dtype=float), "shape": [int(n) for n in shape],
         "pixel_scale": float(survey.pixel_scale.to_value("arcsec")),
         "psf_fwhm": float(np.median([band.psf_fwhm.to_value("arcsec") for band in survey])),
     }
@@ -58,40 +63,33 @@ def _geometry(flux, survey, columns, names):
     return geometry
 
 
-def _usable(flux, weight, name, pixel_scale):
-    seen = seen_galaxies(flux, weight, pixel_scale)
-    if not seen.all():
-        warnings.warn(f"{int((~seen).sum())} of {len(seen)} {name} galaxies have no data around the middle "
+def _usable(images, name, survey):
+    usable = images.with_all_bands(survey.pixel_scale.to_value("arcsec"))
+    if not usable.all():
+        warnings.warn(f"{int((~usable).sum())} of {len(usable)} {name} galaxies have no data around the center "
                       "in some band and are left out", GaltransWarning, 4)
-    return np.flatnonzero(seen)
+    return np.flatnonzero(usable)
 
 
-def _divided(given, names, validation, config, survey):
-    """Flux, redshift, weight, columns and rows of the training and of the validation galaxies."""
-    flux, redshift, weight, columns = given
-    pixel_scale = survey.pixel_scale.to_value("arcsec")
-    rows = _usable(flux, weight, "training", pixel_scale)
-    if validation is not None:
-        held_flux, held_redshift, held_weight, held_columns = split_validation(validation)
-        held_flux = plain_images(held_flux, "validation flux", survey.unit)
-        held_weight = plain_images(held_weight, "validation weight", survey.unit**-2)
-        check_images(held_flux, held_weight, flux.shape[1], flux.shape[2:])
-        held_redshift = redshift_array(held_redshift, len(held_flux), "validation redshift")
-        held_rows = _usable(held_flux, held_weight, "validation", pixel_scale)
-        if (held_columns is None) != (columns is None):
-            raise ValueError("validation must have features where the training galaxies have them, and only there")
-        if columns is not None:
-            held_columns, held_names = column_values(held_columns, len(held_flux), "validation features")
-            same_columns(held_names, names, held_columns.shape[1], columns.shape[1], "validation features")
-        held = (held_flux, held_redshift, held_weight, held_columns, held_rows)
-    else:
-        rows = np.random.default_rng(config.seed).permutation(rows)
-        n_held = int(round(config.validation_fraction * len(rows)))
-        held = (*given, np.sort(rows[:n_held]))
-        rows = np.sort(rows[n_held:])
-    if len(rows) < 2:
-        raise ValueError(f"at least 2 training galaxies are needed, {len(rows)} are left")
-    return (*given, rows), held
+def _split(part, config):
+    """Return training galaxies and, set aside from them, validation galaxies."""
+    rows = np.random.default_rng(config.seed).permutation(part.rows)
+    n_held = int(round(config.validation_fraction * len(rows)))
+    return part._replace(rows=np.sort(rows[n_held:])), part._replace(rows=np.sort(rows[:n_held]))
+
+
+def _validation(validation, train, names, survey):
+    """Return the given validation galaxies."""
+    flux, redshift, weight, columns = validation_parts(validation, "flux", "weight")
+    images = Images(flux, weight, survey.unit, len(survey), train.images.shape[2:])
+    redshift = redshift_array(redshift, len(images), "validation redshift")
+    rows = _usable(images, "validation", survey)
+    if (columns is None) != (train.columns is None):
+        raise ValueError("validation must have features where the training galaxies have them, and only there")
+    if columns is not None:
+        columns, own_names = column_values(columns, len(images), "validation features")
+        same_columns(own_names, names, columns.shape[1], train.columns.shape[1], "validation features")
+    return _Part(images, redshift, columns, rows)
 
 
 @torch_defaults()
@@ -102,7 +100,7 @@ def fit_redshift_estimator(
     device: str | torch.device | None = None, progress: bool = False, checkpoint: str | PathLike | None = None,
     **overrides: Any,
 ) -> RedshiftEstimator:
-    """Train a network that reads redshift densities off multi-band images.
+    """Train a network that estimates redshift densities from multi-band images.
 
     Parameters
     ----------
@@ -116,9 +114,9 @@ def fit_redshift_estimator(
         Inverse variance of the shape of ``flux``; a pixel of which it is 0 or not finite is masked, as is one of which
         the flux is not finite or in an area of zeros.
     features : array_like, `torch.Tensor` or `~astropy.table.Table`, optional
-        Catalogue columns such as E(B-V), shape ``(n_galaxies, n_columns)``, which the network gets beside the images,
-        standardised. NaN or masked is missing: the network is told so. A column that has all values in training must
-        have them in `RedshiftEstimator.predict` too; a galaxy without is masked there.
+        Catalog columns such as E(B-V), shape ``(n_galaxies, n_columns)``, additional inputs of the network,
+        standardized. NaN or masked is missing, which is an input too. A column that has all values in training must
+        have them in `RedshiftEstimator.predict`; a galaxy without a value is masked there.
     config : EstimatorConfig, optional
         Settings.
     validation : tuple, optional
@@ -130,9 +128,9 @@ def fit_redshift_estimator(
     progress : bool, optional
         Show a progress bar.
     checkpoint : str or path-like, optional
-        Folder in which the state of each member is written after each epoch. The same call with the same folder goes
-        on where an interrupted one stopped, and on the same device gives the same estimator; for other settings or
-        galaxies the folder is refused.
+        Folder in which the state of each member is written after each epoch. The same call with the same folder
+        resumes an interrupted training, and on the same device gives the same estimator; other settings or galaxies
+        raise ValueError.
     **overrides
         Settings of `EstimatorConfig` that differ from ``config``, as ``epochs=10, seed=1``.
 
@@ -152,24 +150,27 @@ def fit_redshift_estimator(
     The state of the global random number generators of NumPy and torch is left as it was. On one device, with one
     number of threads, the same seed gives the same estimator.
     """
-    if config is not None and not isinstance(config, EstimatorConfig):
-        raise TypeError(f"config must be an EstimatorConfig, got {type(config).__name__}")
-    config = (config or EstimatorConfig()).changed(**overrides)
+    config = configured(EstimatorConfig, config, overrides)
     survey = get_survey(survey)
-    flux, weight = plain_images(flux, "flux", survey.unit), plain_images(weight, "weight", survey.unit**-2)
-    check_images(flux, weight, len(survey))
-    redshift = redshift_array(redshift, len(flux), "redshift")
-    columns, names = (None, None) if features is None else column_values(features, len(flux), "features")
+    images = Images(flux, weight, survey.unit, len(survey))
+    redshift = redshift_array(redshift, len(images), "redshift")
+    columns, names = (None, None) if features is None else column_values(features, len(images), "features")
     grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
-    train, held = _divided((flux, redshift, weight, columns), names, validation, config, survey)
+    train = _Part(images, redshift, columns, _usable(images, "training", survey))
+    if validation is None:
+        train, held = _split(train, config)
+    else:
+        held = _validation(validation, train, names, survey)
+    if len(train.rows) < 2:
+        raise ValueError(f"at least 2 training galaxies are needed, {len(train.rows)} are left")
     device = torch.device("cpu" if device is None else device)
-    geometry = _geometry(flux, survey, columns, names)
+    geometry = _geometry(images.shape[2:], survey, columns, names)
     with torch.random.fork_rng(devices=[]):
         first = ImageModel(geometry, grid, config).to(device)
     samples = tuple(_encoded(first.encoder, part, grid, config, device) for part in (train, held))
-    first.encoder.standardise(*samples[0].inputs[:2])
+    first.encoder.standardize(*samples[0].inputs[:2])
     if columns is not None:
-        first.columns.standardise(columns[train[-1]])
+        first.columns.standardize(columns[train.rows])
 
     def build():
         model = ImageModel(geometry, grid, config)

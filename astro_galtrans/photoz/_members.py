@@ -1,26 +1,91 @@
-"""Training of the members of an estimator, and their common calibration."""
+"""Training of the members of an estimator: targets, losses, and the common calibration."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.photoz._piecewise import evaluate_at
 from astro_galtrans.photoz._resume import StateFile, training_key
 from astro_galtrans.photoz._trainer import Trainer
 
-__all__ = ["fit_members", "mean_density", "member_seed"]
+__all__ = ["Targets", "default_grid", "fit_members", "mean_density", "redshift_array", "validation_parts"]
 
 _POWERS = np.geomspace(0.5, 4.0, 43).tolist()
 
 
-def member_seed(seed, index):
-    """Seed of a member: the estimator's own for the first, others derived from it."""
+def redshift_array(redshift, n, name):
+    """Return finite redshifts as an array of shape ``(n,)``."""
+    redshift = floats(redshift, name, dtype=float)
+    if redshift.shape != (n,):
+        raise ValueError(f"{name} must have the shape ({n},), got {redshift.shape}")
+    if not np.all(np.isfinite(redshift)):
+        raise ValueError(f"{name} must be finite, got {int((~np.isfinite(redshift)).sum())} values that are not")
+    return redshift
+
+
+def validation_parts(validation, inputs, errors):
+    """Return the four entries of ``(inputs, redshift[, errors[, features]])``, None where not given."""
+    if not isinstance(validation, (tuple, list)) or not 2 <= len(validation) <= 4:
+        raise ValueError(f"validation must be ({inputs}, redshift), ({inputs}, redshift, {errors}) or "
+                         f"({inputs}, redshift, {errors}, features)")
+    return (*validation, None, None)[:4]
+
+
+def default_grid(redshift, n_bins):
+    """Return evenly spaced redshifts, 5 % wider on both sides than the given ones, but not below 0."""
+    low, high = redshift.min(), redshift.max()
+    if not high > low:
+        raise ValueError(f"redshift must have a range to learn, all are {low}")
+    margin = 0.05 * (high - low)
+    return np.linspace(max(0.0, low - margin) if low >= 0 else low - margin, high + margin, n_bins)
+
+
+def _soft_labels(grid, redshift, label_width):
+    """Return the probability of each grid point: a Gaussian around the redshift, of a width in local grid steps."""
+    step = np.interp(redshift, 0.5 * (grid[1:] + grid[:-1]), np.diff(grid))
+    distance = (grid - redshift[:, None]) / (label_width * step[:, None])
+    logarithm = -0.5 * distance**2 + np.log(np.gradient(grid))
+    weights = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+    return torch.from_numpy((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+class Targets:
+    """The true redshifts of some galaxies, and the loss of a model's outputs for them."""
+
+    def __init__(self, redshift, grid, config, device):
+        self.redshift = torch.tensor(redshift, dtype=torch.float32, device=device)
+        self.crps_weight, self.bins = config.crps_weight, config.output == "bins"
+        if self.bins:
+            steps = np.gradient(grid)
+            self.steps = torch.tensor(steps / steps.mean(), dtype=torch.float32, device=device)
+            self.labels = _soft_labels(grid, redshift, config.label_width).to(device)
+            self.beyond = torch.from_numpy((grid >= redshift[:, None]).astype(np.float32)).to(device)
+
+    def loss(self, model, outputs, chosen):
+        """Return the mean loss of the chosen galaxies, which have these outputs."""
+        if self.bins:
+            return self._bins_loss(outputs.float(), self.labels[chosen], self.beyond[chosen])
+        return -model.flow.log_prob(model.standardized(self.redshift[chosen])[:, None], outputs).mean()
+
+    def _bins_loss(self, logits, labels, beyond):
+        """Return the cross-entropy with smoothed labels plus the ranked probability score in mean grid steps."""
+        entropy = -(labels * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
+        if not self.crps_weight:
+            return entropy
+        below = torch.softmax(logits, dim=1).cumsum(dim=1)
+        return entropy + self.crps_weight * ((below - beyond) ** 2 * self.steps).sum(dim=1).mean()
+
+
+def _member_seed(seed, index):
+    """Return the seed of a member: that of the estimator for the first, others derived from it."""
     return seed if index == 0 else int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def mean_density(models, outputs):
-    """Arithmetic mean of the members' densities, of each member's logits."""
+    """Return the arithmetic mean of the densities of the members, from their logits."""
     densities = [model.density(logits) for model, logits in zip(models, outputs)]
     return densities[0] if len(densities) == 1 else torch.stack(densities).mean(dim=0)
 
@@ -31,15 +96,15 @@ def fit_members(build, samples, grid, config, progress, checkpoint):
     Parameters
     ----------
     build : callable
-        Makes an untrained model on the device of the samples.
+        Returns an untrained model on the device of the samples.
     samples : tuple of Sample
-        Of training and, or None, of validation.
+        Training galaxies, and validation galaxies or None.
     grid : ndarray
         Redshifts of the densities.
     config : EstimatorConfig or CatalogConfig
     progress : bool
     checkpoint : path-like or None
-        Folder of the states.
+        Folder for the state of each member.
 
     Returns
     -------
@@ -52,7 +117,7 @@ def fit_members(build, samples, grid, config, progress, checkpoint):
     key = None if checkpoint is None else training_key(config, grid, samples)
     models, history = [], {}
     for index in range(config.n_members):
-        seed = member_seed(config.seed, index)
+        seed = _member_seed(config.seed, index)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             trainer = Trainer(build(), *samples, config, seed + 1)
@@ -71,7 +136,7 @@ def fit_members(build, samples, grid, config, progress, checkpoint):
 
 @torch.inference_mode()
 def _calibrate(models, validation, grid):
-    """Raise all members' densities to the power that gives their mean the best log score of the validation galaxies."""
+    """Set the one power of all densities with which their mean has the best log score of the validation galaxies."""
     outputs = [torch.cat([model.logits(model(*validation.at(chosen))) for chosen in validation.batches(512)])
                for model in models]
     column = validation.targets.redshift[:, None]

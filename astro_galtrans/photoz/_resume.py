@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from astro_galtrans._utils.io import whole_file
 
 __all__ = ["StateFile", "training_key"]
 
@@ -61,14 +61,8 @@ class StateFile:
         arrays = {name: value.detach().cpu().numpy() for name, value in _tensors(trainer).items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **arrays)
-            os.replace(temporary, self.path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        with whole_file(self.path) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, **arrays)
 
 
 def _tensors(trainer):

@@ -166,18 +166,16 @@ class SDSSPSFConverter(_OwnConverter):
     """`astro_galtrans.images.SDSSPSF`: eigen-images, the coefficients of their weights, and the header."""
 
     name, key = "sdss_psf", "sdss_psf"
-    path = "astro_galtrans.images._sdss_psf.SDSSPSF"
+    path = "astro_galtrans.images._psf.SDSSPSF"
 
     def to_yaml_tree(self, obj, tag, ctx):
         bases = [{"band": band, "images": basis.images, "coefficients": basis.coefficients}
-                 for band, basis in obj._bases.items()]
-        return {"bases": bases, "header": _store_headers(obj._header)}
+                 for band, basis in obj.bases.items()]
+        return {"bases": bases, "header": _store_headers(obj.header)}
 
     def from_yaml_tree(self, node, tag, ctx):
-        from astro_galtrans.images._sdss_psf import _Basis
-
         node = plain(node)
-        bases = {basis["band"]: _Basis(basis["images"], basis["coefficients"]) for basis in node["bases"]}
+        bases = {basis["band"]: (basis["images"], basis["coefficients"]) for basis in node["bases"]}
         return self.create(bases, _restore_headers(node["header"]))
 
 
@@ -189,7 +187,7 @@ class FieldPSFConverter(_OwnConverter):
 
     def to_yaml_tree(self, obj, tag, ctx):
         # A mapping would come back sorted by name.
-        return {"bands": list(obj.bands), "wcs": [obj._wcs[band] for band in obj.bands], "model": obj._model}
+        return {"bands": list(obj.bands), "wcs": [obj.wcs[band] for band in obj.bands], "model": obj.model}
 
     def from_yaml_tree(self, node, tag, ctx):
         node = plain(node)
@@ -207,7 +205,7 @@ class BandCubeConverter(_OwnConverter):
     path = "astro_galtrans.images._cube.BandCube"
 
     def to_yaml_tree(self, obj, tag, ctx):
-        from astro_galtrans.images._meta import writable
+        from astro_galtrans._utils.meta import writable
 
         node = {
             "data": np.asarray(obj.data), "unit": None if obj.unit is None else obj.unit.to_string(),
@@ -224,7 +222,7 @@ class BandCubeConverter(_OwnConverter):
         return node
 
     def from_yaml_tree(self, node, tag, ctx):
-        from astro_galtrans.images._meta import decoded
+        from astro_galtrans._utils.meta import decoded
 
         if node["survey"] is not None:
             _require(node, "survey", "Survey")
@@ -242,7 +240,7 @@ def _stored_psf(cube):
     if field is not None:
         import asdf
 
-        if asdf.AsdfFile().extension_manager.handles_type(type(field._model)):
+        if asdf.AsdfFile().extension_manager.handles_type(type(field.model)):
             return field
         variation = field.variation(cube.wcs, cube.shape[1:])
         if variation > _PSF_VARIATION:
@@ -250,7 +248,7 @@ def _stored_psf(cube):
 
             warnings.warn(
                 f"the PSF varies over the image by {variation:.0%} of its peak, and ASDF cannot store its model, a "
-                f"{type(field._model).__name__}; the file holds that of the middle only", GaltransWarning, stacklevel=2)
+                f"{type(field.model).__name__}; the file holds that of the middle only", GaltransWarning, stacklevel=2)
     return None if cube.psf is None else np.asarray(cube.psf)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TYPE_CHECKING
 
 import asdf
 
+from astro_galtrans._utils.io import whole_file
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._converters import KEYS, class_path
 from astro_galtrans.storage._plugins import use_needed_plugins
@@ -128,7 +128,7 @@ def write_tree(path, tree, *, overwrite=False):
         raise IsADirectoryError(f"{path} is a folder, not a file to write to")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; overwrite=True replaces it")
-    with _temporary_beside(path) as temporary:
+    with whole_file(path) as temporary:
         try:
             with asdf.config_context() as config:
                 config.default_array_save_base = False
@@ -137,40 +137,6 @@ def write_tree(path, tree, *, overwrite=False):
             raise TypeError(f"{path} was not written, for part of it has no place in ASDF: {error}") from error
         except asdf.exceptions.ValidationError as error:
             raise ValueError(f"{path} was not written: {str(error).splitlines()[0]}") from error
-        os.replace(temporary, path)
-
-
-@contextmanager
-def _temporary_beside(path):
-    """Name of a file in the folder of ``path`` that is gone afterwards unless it was renamed."""
-    folder = path.parent
-    if not folder.is_dir():
-        kind = NotADirectoryError if folder.exists() else FileNotFoundError
-        raise kind(f"cannot write {path.name}: {folder} {'is not a folder' if folder.exists() else 'does not exist'}")
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
-    except PermissionError as error:
-        raise PermissionError(f"cannot write {path.name}: folder {folder} is not writeable") from error
-    try:
-        os.close(handle)
-        os.chmod(temporary, _default_mode(path))
-        yield temporary
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise type(error)(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
-        raise
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _default_mode(path):
-    """Permissions of the file that is replaced, or those that a new file would get."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 @contextmanager

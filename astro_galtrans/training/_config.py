@@ -5,17 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.validation import check_fields, choice, flag, fraction, real_number, whole_number
 from astro_galtrans.backbones import available_backbones, available_conditioning, backbone_class
 from astro_galtrans.backbones.contract import check_options
 from astro_galtrans.objectives import available_objectives, objective_class
 
 __all__ = ["TrainConfig"]
 
-_PRECISIONS = ("32", "bf16", "16")
-_OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # what every objective is given
+_OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # options that every objective receives
+
+
+def _plain_options(value, name):
+    """Return a copy in the form that a file gives back, so that a configuration read from one is equal."""
+    try:
+        if isinstance(value, dict):
+            return json.loads(json.dumps(value))
+    except TypeError:
+        pass
+    raise ValueError(f"{name} must be a dict of plain values, got {value!r}")
+
+
+_CHECKS = {
+    "epochs": partial(whole_number, least=1), "batch_size": partial(whole_number, least=1), "seed": whole_number,
+    "patience": partial(whole_number, least=1), "learning_rate": real_number, "weight_decay": real_number,
+    "gradient_clip": real_number, "condition_dropout": fraction, "condition_scatter": fraction,
+    "input_dropout": fraction, "residual": flag, "photometry": flag, "augment": flag,
+    "precision": partial(choice, allowed=("32", "bf16", "16")), "backbone_options": _plain_options,
+    "objective_options": _plain_options,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,56 +130,29 @@ class TrainConfig:
         return changed_fields(self)
 
     def __post_init__(self) -> None:
-        self._one_of("backbone", available_backbones())
+        choice(self.backbone, "backbone", available_backbones())
+        backbone = backbone_class(self.backbone)
         if self.objective == "conventional":
-            object.__setattr__(self, "objective", backbone_class(self.backbone).conventional)
-        self._one_of("objective", available_objectives())
-        refusal = objective_class(self.objective).refusal(backbone_class(self.backbone))
+            object.__setattr__(self, "objective", backbone.conventional)
+        choice(self.objective, "objective", available_objectives())
+        refusal = objective_class(self.objective).refusal(backbone)
         if refusal is not None:
             raise ValueError(f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {refusal}")
-        self._one_of("conditioning", available_conditioning())
-        self._one_of("size", (None, *backbone_class(self.backbone).sizes))
-        self._one_of("precision", _PRECISIONS)
-        self._one_of("residual", (None, True, False))
-        self._one_of("photometry", (None, True, False))
-        for name, low in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("patience", 1)):
-            value = getattr(self, name)
-            if value is None and name == "patience":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
-        for name in ("learning_rate", "weight_decay", "gradient_clip"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
-            object.__setattr__(self, name, float(value))
-        for name in ("condition_dropout", "condition_scatter", "input_dropout"):
-            share = getattr(self, name)
-            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {share!r}")
-            object.__setattr__(self, name, float(share))
-        if self.conditioning is None:
-            for name in ("condition_dropout", "condition_scatter"):
-                if getattr(self, name) not in (0.0, 0.1):  # nothing, and the default
-                    raise ValueError(f"{name} has no effect without conditioning, got {getattr(self, name)!r}")
-        elif self.conditioning == "spectrum" and self.condition_scatter not in (0.0, 0.1):
-            raise ValueError(f"condition_scatter has no effect with conditioning='spectrum', got "
-                             f"{self.condition_scatter!r}")
-        for name in ("backbone_options", "objective_options"):
-            if not isinstance(getattr(self, name), dict):
-                raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}")
-            try:
-                # A copy in the form that a file gives back, so that a reloaded configuration is equal to this one.
-                object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
-            except TypeError as error:
-                raise ValueError(f"{name} must be a dict of plain values, got {getattr(self, name)!r}") from error
-        check_options(f"backbone {self.backbone!r}", backbone_class(self.backbone), self.backbone_options)
+        choice(self.conditioning, "conditioning", available_conditioning())
+        choice(self.size, "size", (None, *backbone.sizes))
+        check_fields(self, _CHECKS)
+        self._check_conditioning()
+        check_options(f"backbone {self.backbone!r}", backbone, self.backbone_options)
         check_options(f"objective {self.objective!r}", objective_class(self.objective), self.objective_options,
                       _OF_THE_NETWORK)
 
-    def _one_of(self, name, allowed):
-        if getattr(self, name) not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
+    def _check_conditioning(self):
+        """Raise if an option of the conditioning is set that has no effect."""
+        unused = {None: ("condition_dropout", "condition_scatter"), "spectrum": ("condition_scatter",)}
+        for name in unused.get(self.conditioning, ()):
+            if getattr(self, name) not in (0.0, getattr(type(self), name)):
+                raise ValueError(f"{name} has no effect with conditioning={self.conditioning!r}, "
+                                 f"got {getattr(self, name)!r}")
 
     @property
     def uses_residual(self) -> bool:

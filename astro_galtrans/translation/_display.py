@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from astro_galtrans.images import _html
+from astro_galtrans._utils import html
 
 __all__ = ["translator_html"]
 
@@ -28,5 +28,5 @@ def translator_html(translator: Any) -> str:
         rows.append(("trained on", f"{told['n_pairs']:,} pairs, {epochs} epochs, seed {told.get('seed')}"))
     rows.append(("hash", translator.hash[:16]))
     card = "" if translator.card is None else translator.card.strip()
-    text = _html.details(card.splitlines()[0], card) if card else ""
-    return _html.heading("Translator", translator.name) + _html.table(rows) + text
+    text = html.details(card.splitlines()[0], card) if card else ""
+    return html.heading("Translator", translator.name) + html.table(rows) + text

@@ -14,7 +14,7 @@ from astropy.table import Table
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.images._meta import decoded, writable
+from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.objectives import build_objective
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import Survey, matching_size

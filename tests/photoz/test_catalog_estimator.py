@@ -17,8 +17,8 @@ BANDS = ("g", "r", "i")
 QUICK = {"epochs": 3, "width": 16, "depth": 1, "n_bins": 20, "n_members": 2}
 
 
-def catalogue(n, seed):
-    """Magnitudes with errors whose colours depend on the redshift, and a table of them."""
+def catalog(n, seed):
+    """Magnitudes with errors whose colors depend on the redshift, and a table of them."""
     rng = np.random.default_rng(seed)
     z = rng.uniform(0.02, 0.3, n)
     errors = rng.uniform(0.01, 0.2, (n, 3))
@@ -28,7 +28,7 @@ def catalogue(n, seed):
 
 @pytest.fixture(scope="module")
 def galaxies():
-    return catalogue(120, 1)
+    return catalog(120, 1)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def estimator(galaxies):
 
 @pytest.mark.parametrize("output", ["bins", "density"])
 def test_learns_redshift_and_how_well_it_is_known(output):
-    magnitudes, z, errors = catalogue(1100, 2)
+    magnitudes, z, errors = catalog(1100, 2)
     train, test = slice(None, 800), slice(800, None)
     estimator = fit_catalog_estimator(magnitudes[train], z[train], errors=errors[train], epochs=25, width=32, depth=1,
                                       batch_size=64, n_members=1, output=output)
@@ -81,7 +81,7 @@ def test_names_are_kept_and_compared(galaxies):
 
 
 def test_missing_values():
-    magnitudes, z, _ = catalogue(300, 5)
+    magnitudes, z, _ = catalog(300, 5)
     magnitudes[:60, 2] = np.nan
     estimator = fit_catalog_estimator(magnitudes, z, **QUICK)
     assert estimator.predict(magnitudes).n_masked == 0
@@ -127,7 +127,7 @@ def test_damaged_trees(estimator):
 
 def test_validation_galaxies_and_checkpoints(tmp_path, galaxies):
     magnitudes, z, errors = galaxies
-    held = catalogue(50, 9)
+    held = catalog(50, 9)
     arguments = {"errors": errors, "validation": held, "patience": 1, "schedule": "plateau", "n_reductions": 0,
                  **{**QUICK, "epochs": 99}, "learning_rate": 0.03}
     wanted = fit_catalog_estimator(magnitudes, z, **arguments)

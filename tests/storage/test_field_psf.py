@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import SDSSPSF, BandCube, FieldPSF
-from astro_galtrans.images._sdss_psf import _Basis
 from astro_galtrans.storage import load, save
 
 
@@ -36,7 +35,7 @@ def make_model():
     coefficients[:, 0, :2] = [1, 0], [0, 4]
     header = fits.Header([("RUN", 3918), ("CAMCOL", 3), ("FIELD", 213, "field number")])
     # r comes before g to see that the order is kept
-    return SDSSPSF({band: _Basis(basis * factor, coefficients) for band, factor in (("r", 1.0), ("g", 1.0))}, header)
+    return SDSSPSF({band: (basis * factor, coefficients) for band, factor in (("r", 1.0), ("g", 1.0))}, header)
 
 
 class Widening:
