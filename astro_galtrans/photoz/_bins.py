@@ -155,7 +155,7 @@ def binned_point_metrics(
     keywords = {"n_bootstrap": n_bootstrap, "confidence": confidence, "on_invalid": on_invalid}
     rows = [_row(columns, np.flatnonzero(place == i), _seed_of(seed, i), keywords) for i in range(n_bins)]
     table = Table(bins, meta={"n_outside": int((place < 0).sum()), "n_bootstrap": int(n_bootstrap),
-                                 "confidence": confidence if n_bootstrap else None})
+                              "confidence": confidence if n_bootstrap else None})
     names = ["count", "n", "n_masked", *STATISTICS]
     if n_bootstrap:
         names += [f"{name}_{end}" for name in STATISTICS for end in ("low", "high")]
