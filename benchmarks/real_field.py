@@ -86,8 +86,8 @@ def quantities(magnitude, bands):
 def compare(table, simulated, bands):
     """A row for each magnitude and colour in each aperture."""
     clean = (table["status"] == "translated") & (table["coverage"] == 1)
-    if "neighbour" in table.colnames:
-        clean &= ~table["neighbour"] & ~table["edge"]
+    if "neighbor" in table.colnames:
+        clean &= ~table["neighbor"] & ~table["edge"]
     table = table[clean]
     given, made = (field_magnitudes(table, prefix, bands) for prefix in ("input", "translated"))
     error = np.stack([[table[f"input_{band}_{radius:g}arcsec_error"] for radius in RADII] for band in bands])

@@ -103,7 +103,7 @@ def read_field(data):
     wcs.wcs.cdelt = [-SCALE.to_value(u.deg), SCALE.to_value(u.deg)]
     cube = BandCube(np.stack(planes), unit="nmgy", bands=tuple(FILTERS), wcs=wcs)
     sources = detect_galaxies(cube, "r", kernel_fwhm=2.4)
-    stars = sources[~sources["extended"] & ~sources["edge"] & ~sources["neighbour"]
+    stars = sources[~sources["extended"] & ~sources["edge"] & ~sources["neighbor"]
                     & (sources["magnitude"] > 16.5) & (sources["magnitude"] < 20)]
     psf, n = star_stack(cube, stars)
     widths = [fwhm_of(image, SCALE.value) for image in psf]
