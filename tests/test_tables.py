@@ -277,7 +277,7 @@ def test_densities_in_numeric_order(tmp_path, kind):
     else:
         source = written(tmp_path, kind, table)
     for one in (source, table):
-        with pytest.warns(UserWarning, match="normalised"):
+        with pytest.warns(UserWarning, match="normalized"):
             pdf, others = read_pdf_table(one, pdf="p_*", grid="0:1.2:13", columns=["z_spec"])
         np.testing.assert_allclose(pdf.density, expected.density, rtol=1e-6)
         np.testing.assert_allclose(others["z_spec"], z)
