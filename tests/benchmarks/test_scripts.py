@@ -1,4 +1,4 @@
-"""The scripts of ``benchmarks`` and ``examples``: public names only, which exist, and each benchmark can be imported."""
+"""Scripts of ``benchmarks`` and ``examples``: public names only, which exist, and each benchmark can be imported."""
 
 import ast
 import importlib
