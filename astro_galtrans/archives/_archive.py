@@ -22,6 +22,8 @@ from astro_galtrans.images import read_cube
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from astro_galtrans.images import BandCube
 
 __all__ = ["Archive", "DownloadedImages", "archive_module", "checked_angle", "checked_bands", "checked_position",
@@ -40,8 +42,8 @@ _SHARED = {
     "options": """overwrite : bool, optional
         Whether existing files are fetched again and replaced.
     progress : bool, optional
-        Whether to show a progress bar for each file.
-    timeout : float, optional
+        Whether to show a progress bar for each file.""",
+    "timeout": """timeout : float, optional
         Seconds without an answer after which to give up.""",
     "errors": """ImportError
         Without the extra ``archives``; the message names it.
@@ -109,14 +111,14 @@ class Archive:
     """Images of bands at one position. A subclass names the file of a band and fetches those that are missing."""
 
     position: SkyCoord
-    folder: Path
+    folder: str | PathLike
     overwrite: bool
     progress: bool
     timeout: float
     survey: str | None = None
 
     def __post_init__(self):
-        self.position, self.folder = checked_position(self.position), Path(self.folder)
+        self.position = checked_position(self.position)
 
     def file_name(self, band):
         """Return the name of the file of a band."""
@@ -133,11 +135,11 @@ class Archive:
 
     def path(self, band):
         """Return the path of the file of a band."""
-        return self.folder / self.file_name(band)
+        return Path(self.folder, self.file_name(band))
 
     def download(self, bands):
         """Fetch the files that are not there yet and return all as `DownloadedImages`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
         missing = [band for band in bands if self.overwrite or not self.path(band).is_file()]
         if missing:
             self.fetch_bands(missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
@@ -51,8 +52,7 @@ def find_sdss_field(
         Largest distance of the nearest object.
     data_release : int, optional
         Data release; the images are the same from DR13 on.
-    timeout : float, optional
-        Seconds without an answer after which to give up.
+    {timeout}
 
     Returns
     -------
@@ -92,6 +92,7 @@ def download_sdss(
     psf, mask : bool, optional
         Whether to download the psField file, and the fpM file of each band.
     {options}
+    {timeout}
     data_release : int, optional
         Data release.
 
@@ -149,4 +150,4 @@ class _SDSS(Archive):
         release = self.data_release
         project = "boss" if release <= 12 else "eboss" if release <= 17 else "prior-surveys/sdss4-dr17-eboss"
         url = (folder + name).format(base=self.base, release=release, project=project, **self.field._asdict())
-        return self.fetch(url, self.folder / url.rsplit("/", 1)[1])
+        return self.fetch(url, Path(self.folder, url.rsplit("/", 1)[1]))

@@ -112,6 +112,7 @@ def download_sia(
     survey : str, optional
         Name of the survey whose flux scale the images have.
     {options}
+    {timeout}
 
     Returns
     -------
@@ -156,6 +157,7 @@ def download_euclid(
         Bands of IE (VIS), YE, JE and HE (NISP), by default all.
     {size}
     {options}
+    {timeout}
 
     Returns
     -------
@@ -208,15 +210,16 @@ class _SIA(Archive):
     def fetch_bands(self, bands):
         missing = [band for band in bands if band not in self.images]
         if missing:
-            raise SurveyError(f"{self._no_image} in {', '.join(missing)} at {place(self.position)}; its bands there are "
-                              f"{', '.join(sorted(self.images))}")
+            raise SurveyError(f"{self._no_image} in {', '.join(missing)} at {place(self.position)}; its bands there "
+                              f"are {', '.join(sorted(self.images))}")
         get = None if self.service.session is None else self.service.session.get
         for band in bands:
             self.fetch(self._address(self.images[band]), self.path(band), get)
 
     @property
     def _no_image(self):
-        return f"{self.service.url} has no image" + (f" of {self.service.collection}" if self.service.collection else "")
+        collection = self.service.collection
+        return f"{self.service.url} has no image" + (f" of {collection}" if collection else "")
 
     @cached_property
     def images(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -59,6 +60,7 @@ def download_megapipe(
         Bands of u, g, r, i, z, and i2 for the second i filter, i.MP9702.
     {size}
     {options}
+    {timeout}
 
     Returns
     -------
@@ -155,6 +157,7 @@ def download_legacy(
         Side of a pixel, an angle; by default 0.262 arcsec, as in the coadds. The server resamples its images to these
         pixels.
     {options}
+    {timeout}
 
     Returns
     -------
@@ -207,7 +210,7 @@ class _Legacy(Archive):
         query = {"ra": f"{self.position.ra.deg:.7f}", "dec": f"{self.position.dec.deg:.7f}", "layer": self.layer,
                  "size": self.pixels, "pixscale": f"{self.scale:g}", "bands": "".join(bands)}
         url = f"{_VIEWER}?{urlencode(query)}&invvar"
-        together = self.folder / f".{self.file_name(''.join(bands))}"
+        together = Path(self.folder, f".{self.file_name(''.join(bands))}")
         together.unlink(missing_ok=True)
         try:
             self.fetch(url, together)
@@ -272,6 +275,7 @@ def download_hips(
         Identifier of the HiPS, with ``{{band}}`` in place of the band, for a survey other than SDSS, CFHTLS, DES,
         Pan-STARRS, HSC and Euclid VIS, or for another HiPS.
     {options}
+    {timeout}
 
     Returns
     -------
@@ -365,10 +369,7 @@ def download_images(
     fallback : bool, optional
         Whether to take images from a HiPS, which are not for photometry, if the archive of the survey fails or is not
         known here.
-    overwrite : bool, optional
-        Whether existing files are fetched again and replaced.
-    progress : bool, optional
-        Whether to show a progress bar for each file.
+    {options}
 
     Returns
     -------
