@@ -200,8 +200,7 @@ class PITCalibration:
                                      torch.nan_to_num(part))
             result[rows] = torch.where(torch.isnan(part), part, calibrated).to(result.dtype)
         return RedshiftPDF(pdf.grid, result if isinstance(pdf.density, torch.Tensor) else result.numpy(),
-                           on_invalid="mask", tolerance=np.inf,
-                           interpolation="linear" if pdf.interpolation == "linear" else "constant")
+                           on_invalid="mask", tolerance=np.inf, interpolation=pdf.interpolation)
 
     def pit_density(
         self, pit: ArrayLike, features: Features | None = None,
