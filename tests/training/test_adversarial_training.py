@@ -12,7 +12,7 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.objectives import Critic
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
-from astro_galtrans.training._adversarial import AdversarialModule
+from astro_galtrans.training._module import AdversarialModule
 
 SMALL = {"n_blocks": 1, "n_channels": 6, "n_features": 4}
 CRITIC = {"critic_widths": [4, 6], "warm_up": 0.5}
