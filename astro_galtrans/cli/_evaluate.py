@@ -76,7 +76,7 @@ def add_photoz(verb):
     verb.add_argument("--out", required=True, metavar="DIR", help="folder to make, with tables and figures")
     _add_reading(verb.add_argument_group("the table"))
     verb.add_argument("--bins", action="append", default=[], metavar="NAME[=N|=EDGE,EDGE,...]",
-                      help="judge in bins of a column too: N equally full ones (default: 5), or with these edges; "
+                      help="evaluate in bins of a column too: N equally full ones (default: 5), or with these edges; "
                       "may be given several times")
     verb.add_argument("--n-bootstrap", type=int, default=200, metavar="N",
                       help="resamples of the galaxies for the intervals, 0 for none (default: %(default)s)")
@@ -103,16 +103,16 @@ def _add_reading(group):
 def photoz(options):
     """Run the verb."""
     by = dict(_bins(text) for text in options.bins)
-    from astro_galtrans.photoz import judge_table
+    from astro_galtrans.photoz import evaluate_table
 
-    judgement = judge_table(
+    evaluation = evaluate_table(
         options.table, options.out, z_spec=options.z_spec, z_phot=options.z_phot, pdf=options.pdf, grid=options.grid,
         table=options.part, format=options.format, by=by, n_bootstrap=options.n_bootstrap, seed=options.seed,
         device=device_named(options.device), overwrite=options.overwrite)
-    return Result([f"{options.out}: {judgement.summary()}"], {
-        "folder": options.out, "counts": {name: value for name, value in judgement.metrics.meta.items()
+    return Result([f"{options.out}: {evaluation.summary()}"], {
+        "folder": options.out, "counts": {name: value for name, value in evaluation.metrics.meta.items()
                                           if name.startswith("n_")},
-        "metrics": judgement.metrics, "bins": judgement.bins})
+        "metrics": evaluation.metrics, "bins": evaluation.bins})
 
 
 def _bins(text):

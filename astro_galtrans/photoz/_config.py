@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.settings import configured
 from astro_galtrans._utils.validation import check_fields, choice, flag, fraction, real_number, text, whole_number
 
 __all__ = ["CatalogConfig", "EstimatorConfig"]
@@ -58,12 +59,7 @@ class _Settings:
         object
             Of the same class.
         """
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(overrides) - known)
-        if unknown:
-            raise TypeError(
-                f"unknown settings of an estimator: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        return replace(self, **overrides)
+        return configured(type(self), self, overrides)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dict of plain Python values."""

@@ -19,49 +19,49 @@ _ACCELERATOR_BLOCK = 2**23
 
 
 def blocks(n_rows, n_columns, device):
-    """Slices of the rows of an array that together are all of them, small enough for quick work on the device."""
+    """Yield slices that divide the rows of an array into blocks of a size that the device computes fast."""
     step = max(1, _BLOCK.get(torch.device(device).type, _ACCELERATOR_BLOCK) // max(1, n_columns))
     for start in range(0, max(n_rows, 1), step):
         yield slice(start, min(start + step, n_rows))
 
 
 def trapezoid_weights(grid):
-    """Weights that turn values at the grid points into the integral of the line through them."""
+    """Return weights that turn values at the grid points into the integral of the line through them."""
     half = 0.5 * torch.diff(grid)
     zero = torch.zeros(1, dtype=grid.dtype, device=grid.device)
     return torch.cat([half, zero]) + torch.cat([zero, half])
 
 
 def measure_of(grid, n_columns):
-    """Weights that turn the columns of a density into its integral: trapezoid weights or the widths of the cells."""
+    """Return weights that turn the columns of a density into its integral: trapezoid weights or cell widths."""
     return trapezoid_weights(grid) if n_columns == grid.numel() else torch.diff(grid)
 
 
 def ends_of(grid, density):
-    """Density at the lower and at the upper end of each cell, each of shape ``(n_galaxies, n_grid - 1)``."""
+    """Return the density at the lower and at the upper end of each cell, each of shape ``(n_galaxies, n_grid - 1)``."""
     return (density[:, :-1], density[:, 1:]) if density.shape[1] == grid.numel() else (density, density)
 
 
 def mass_of(grid, density):
-    """Probability of each cell, shape ``(n_galaxies, n_grid - 1)``."""
+    """Return the probability of each cell, shape ``(n_galaxies, n_grid - 1)``."""
     left, right = ends_of(grid, density)
     return torch.add(left, right).mul_(0.5 * torch.diff(grid))
 
 
 def _summed(cells):
-    """Sums of the cells before each grid point."""
+    """Return the sums of the cells before each grid point."""
     total = cells.new_zeros(cells.shape[0], cells.shape[1] + 1)
     torch.cumsum(cells, dim=1, out=total[:, 1:])
     return total
 
 
 def cumulative_of(grid, density):
-    """Integral of the density from the first grid point to each grid point."""
+    """Return the integral of the density from the first grid point to each grid point."""
     return _summed(mass_of(grid, density))
 
 
 def second_cumulative_of(grid, density, cumulative):
-    """Integral of the cumulative probability from the first grid point to each grid point."""
+    """Return the integral of the cumulative probability from the first grid point to each grid point."""
     left, right = ends_of(grid, density)
     width = torch.diff(grid)
     mean = 0.5 * (cumulative[:, 1:] + cumulative[:, :-1])
@@ -69,12 +69,12 @@ def second_cumulative_of(grid, density, cumulative):
 
 
 def cell_of(grid, redshift):
-    """Index of the lower grid point of the cell of each redshift, the outermost cells for those outside."""
+    """Return the index of the lower grid point of the cell of each redshift, an outermost cell for those outside."""
     return (torch.searchsorted(grid, redshift.contiguous(), right=True) - 1).clamp(0, grid.numel() - 2)
 
 
 def line_in_cell(grid, density, cell):
-    """Lower grid point, density there and slope of the density in the cells, each of the shape of ``cell``."""
+    """Return the lower grid point, the density there and its slope in the cells, each of the shape of ``cell``."""
     left = density.gather(1, cell)
     if density.shape[1] < grid.numel():
         return grid[cell], left, torch.zeros_like(left)
@@ -83,14 +83,14 @@ def line_in_cell(grid, density, cell):
 
 
 def evaluate_at(grid, density, redshift):
-    """Density at redshifts of shape ``(n_galaxies, m)``."""
+    """Return the density at redshifts of shape ``(n_galaxies, m)``."""
     start, left, slope = line_in_cell(grid, density, cell_of(grid, redshift))
     value = left + slope * (redshift - start)
     return torch.where((redshift < grid[0]) | (redshift > grid[-1]), torch.zeros_like(value), value)
 
 
 def probability_below(grid, density, cumulative, redshift):
-    """Cumulative probability at redshifts of shape ``(n_galaxies, m)``: a parabola in each cell."""
+    """Return the cumulative probability at redshifts of shape ``(n_galaxies, m)``: a parabola in each cell."""
     inside = redshift.clamp(grid[0], grid[-1])
     cell = cell_of(grid, inside)
     start, left, slope = line_in_cell(grid, density, cell)
@@ -99,7 +99,7 @@ def probability_below(grid, density, cumulative, redshift):
 
 
 def quantile_of(grid, density, cumulative, probability):
-    """Lowest redshift with at least the cumulative probability, which has the shape ``(n_galaxies, m)``."""
+    """Return the lowest redshift with at least the cumulative probability, of shape ``(n_galaxies, m)``."""
     wanted = probability * cumulative[:, -1:]
     cell = (torch.searchsorted(cumulative.contiguous(), wanted.contiguous()) - 1).clamp(0, grid.numel() - 2)
     start, left, slope = line_in_cell(grid, density, cell)
@@ -112,34 +112,34 @@ def quantile_of(grid, density, cumulative, probability):
 
 
 def mean_of(grid, density):
-    """Mean redshift: the integral of redshift times density, cell by cell."""
+    """Return the mean redshift: the integral of redshift times density, cell by cell."""
     low, high = grid[:-1], grid[1:]
     left, right = ends_of(grid, density)
     return ((high - low) / 6 * (low * (2 * left + right) + high * (left + 2 * right))).sum(dim=1)
 
 
 def variance_of(grid, density):
-    """Variance of the redshift: a cubic in each cell, for which two Gauss-Legendre nodes are exact."""
+    """Return the variance of the redshift: a cubic in each cell, for which two Gauss-Legendre nodes are exact."""
     left, right = ends_of(grid, density)
-    width, centre = torch.diff(grid), 0.5 * (grid[1:] + grid[:-1])
+    width, center = torch.diff(grid), 0.5 * (grid[1:] + grid[:-1])
     mean = mean_of(grid, density)[:, None]
     total = torch.zeros_like(mean[:, 0])
     for node in (-(3**-0.5), 3**-0.5):
         part = 0.5 * (1 + node)
         value = left + part * (right - left)
-        total = total + (0.5 * width * value * (centre + 0.5 * node * width - mean) ** 2).sum(dim=1)
+        total = total + (0.5 * width * value * (center + 0.5 * node * width - mean) ** 2).sum(dim=1)
     return total
 
 
 def entropy_of(grid, density):
-    """Differential entropy in nats: the integral of -p ln p, cell by cell in closed form."""
+    """Return the differential entropy in nats: the integral of -p ln p, cell by cell in closed form."""
     left, right = ends_of(grid, density)
     middle, half = 0.5 * (left + right), 0.5 * (right - left)
 
     def primitive(value):
         return value * (torch.xlogy(value, value) / 2 - value / 4)
 
-    # Where the ends are nearly equal their difference has no digits left; the series of the mean about the middle has.
+    # The difference of nearly equal ends has no digits left; the series of the mean about the middle has.
     tiny = torch.finfo(density.dtype).tiny
     ratio = half / middle.clamp(min=tiny)
     flat = ratio.abs() < 0.02
@@ -149,7 +149,7 @@ def entropy_of(grid, density):
 
 
 def probability_above(grid, density, threshold):
-    """Probability of the redshifts whose density is at least the threshold of each galaxy.
+    """Return the probability of the redshifts whose density is at least the threshold of each galaxy.
 
     In a cell with the density l and r at its ends, and l' and r' the larger of these and the threshold, it is the
     width times (r'^2 - l'^2) / (2 (r - l)).
@@ -165,7 +165,7 @@ def probability_above(grid, density, threshold):
 
 
 def refined_mode(grid, density, refine):
-    """Grid point of the largest density, or the vertex of the parabola through it and its two neighbours."""
+    """Return the grid point of the largest density, or the vertex of the parabola through it and its neighbors."""
     top = density.argmax(dim=1, keepdim=True)
     peak = grid[top[:, 0]]
     if not refine or grid.numel() < 3:
@@ -182,7 +182,7 @@ def refined_mode(grid, density, refine):
 
 
 def integral_of_square(grid, density):
-    """Integral of the squared density, exact: a quadratic form of the values at the grid points.
+    """Return the integral of the squared density, exact: a quadratic form of the values at the grid points.
 
     In a cell of width h with the density l and r at its ends it is h (l^2 + l r + r^2) / 3.
     """
@@ -193,7 +193,7 @@ def integral_of_square(grid, density):
 
 
 def _integral_of_squared_cumulative(grid, density, cumulative):
-    """Integral of the squared cumulative probability F over the grid, by the corrected trapezoid rule.
+    """Return the integral of the squared cumulative probability F over the grid, by the corrected trapezoid rule.
 
     In a cell of width h with the density l and r at its ends it is exactly
     h (F0^2 + F1^2) / 2 - h^2 (F1 r - F0 l) / 6 + h^3 (r - l)^2 / 120.
@@ -207,16 +207,16 @@ def _integral_of_squared_cumulative(grid, density, cumulative):
 
 
 def _step_of_square(width):
-    """h^2 of the cell below each grid point less that of the cell above it; 0 at both ends of the grid."""
+    """Return h^2 of the cell below each grid point minus that of the cell above it; 0 at both ends of the grid."""
     zero = torch.zeros_like(width[:1])
     square = width**2
     return torch.cat([zero, square]) - torch.cat([square, zero])
 
 
 def _integral_of_cumulative_above(grid, density, cumulative, redshift):
-    """Integral of the cumulative probability from redshifts in the grid to its end.
+    """Return the integral of the cumulative probability from redshifts in the grid to its end.
 
-    Up to each grid point it is the trapezoid rule less h^2 (r - l) / 12 in each cell, summed by parts.
+    Up to each grid point it is the trapezoid rule minus h^2 (r - l) / 12 in each cell, summed by parts.
     """
     width = torch.diff(grid)
     linear = density.shape[1] == grid.numel()
@@ -233,10 +233,10 @@ def _integral_of_cumulative_above(grid, density, cumulative, redshift):
 
 
 def crps_of(grid, density, cumulative, redshift):
-    """Continuous ranked probability score of each galaxy for one redshift each, shape ``(n_galaxies,)``.
+    """Return the continuous ranked probability score of each galaxy for one redshift each, shape ``(n_galaxies,)``.
 
-    The integral of (F - [x >= z])^2 is that of F^2, less twice that of F above z, plus the length above z; what lies
-    outside of the grid adds its distance.
+    The integral of (F - [x >= z])^2 is that of F^2, minus twice that of F above z, plus the length above z. Outside of
+    the grid the distance is added.
     """
     inside = redshift.clamp(grid[0], grid[-1])
     square = _integral_of_squared_cumulative(grid, density, cumulative)

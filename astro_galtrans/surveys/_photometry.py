@@ -21,17 +21,17 @@ _MISSING, _MASKED = 0.005, 0.05
 
 
 def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) -> Quantity:
-    """Band-averaged flux density per unit frequency, as a photon-counting detector on the AB system sees it.
+    """Return the band-averaged flux density per unit frequency, of a photon-counting detector on the AB system.
 
     .. math:: f_\\nu = \\int f_\\lambda R \\lambda d\\lambda / \\int R c / \\lambda d\\lambda
 
-    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). Where a spectrum ends a little inside the band both integrals are
-    over what it covers: SDSS spectra begin at 3800 Angstrom, where a thousandth of the g band is missing.
+    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). If a spectrum ends a little inside the band, both integrals are
+    over the part that it covers: SDSS spectra begin at 3800 Angstrom and miss a thousandth of the g band.
 
     Parameters
     ----------
     wavelength : `~astropy.units.Quantity`
-        Increasing wavelengths in the observer's frame, shape ``(n_wavelength,)``.
+        Increasing observed wavelengths, shape ``(n_wavelength,)``.
     flux_density : `~astropy.units.Quantity`
         Flux per unit wavelength or frequency, shape ``(..., n_wavelength)``. Pixels that are masked or not finite
         are interpolated between their neighbors.
@@ -46,8 +46,8 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     Raises
     ------
     ValueError
-        If more than 0.5 per cent of the band, as the integral of R / wavelength, is outside the spectrum, or more
-        than 5 per cent on pixels that are missing.
+        If more than 0.5 percent of the band, as the integral of R / wavelength, is outside the spectrum, or more than
+        5 percent on pixels that are missing.
     """
     if not isinstance(band, Band):
         raise TypeError(f"band must be a Band, got {type(band).__name__}")
@@ -63,7 +63,7 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
 
 
 def _average(wavelength, f_lambda, good, band):
-    """Band average of one spectrum in erg / (s cm2 Hz), from its good pixels."""
+    """Return the band average of one spectrum in erg / (s cm2 Hz), from its good pixels."""
     if not good.any():
         raise ValueError("flux_density must have good pixels, all are masked or not finite")
     bad = np.where(good, 0.0, 1.0)
@@ -77,25 +77,24 @@ def _average(wavelength, f_lambda, good, band):
     if np.trapezoid(covered / grid, grid) < (1 - _MISSING) * whole:
         used = curve[band.response > 1e-3 * band.response.max()]
         raise ValueError(
-            f"the spectrum covers {span[0]:.0f} to {span[1]:.0f} Angstrom, "
+            f"wavelength covers {span[0]:.0f} to {span[1]:.0f} Angstrom, "
             f"band {band.name} needs {used[0]:.0f} to {used[-1]:.0f}"
         )
     lost = np.trapezoid(covered * np.interp(grid, wavelength, bad) / grid, grid) / whole
     if lost > _MASKED:
-        raise ValueError(f"{100 * lost:.0f} per cent of band {band.name} is on pixels of the spectrum that are masked "
-                         "or not finite")
+        raise ValueError(f"flux_density is masked or not finite on {100 * lost:.0f} percent of band {band.name}")
     sampled = np.interp(grid, wavelength[good], f_lambda[good], left=0.0, right=0.0)
     light_speed = 2.99792458e18  # Angstrom per second, exact (SI)
     return np.trapezoid(sampled * covered * grid, grid) / np.trapezoid(covered * light_speed / grid, grid)
 
 
 def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
-    """AB magnitude of a spectrum through a band.
+    """Return the AB magnitude of a spectrum through a band.
 
     Parameters
     ----------
     spectrum : `specutils.Spectrum`
-        With a flux density per unit wavelength or frequency; it must cover the band. Its masked pixels are
+        Spectrum of a flux density per unit wavelength or frequency, which must cover the band. Masked pixels are
         interpolated.
     band : Band
         The passband, as ``get_survey("SDSS")["r"]``.
@@ -117,12 +116,13 @@ def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
     >>> print(f"{abs(synthetic_magnitude(flat, get_survey('SDSS')['r']).value):.3f}")
     0.000
     """
-    for name in ("spectral_axis", "flux"):
-        if not hasattr(spectrum, name):
-            raise TypeError(f"spectrum must be a specutils.Spectrum, got {type(spectrum).__name__}")
+    from specutils import Spectrum
+
+    if not isinstance(spectrum, Spectrum):
+        raise TypeError(f"spectrum must be a specutils.Spectrum, got {type(spectrum).__name__}")
     wavelength = spectrum.spectral_axis.to(u.AA, u.spectral())
     flux = floats(spectrum.flux, "flux")
-    if getattr(spectrum, "mask", None) is not None:
+    if spectrum.mask is not None:
         flux = np.where(spectrum.mask, np.nan, flux)
     flux = u.Quantity(flux, spectrum.flux.unit)
     order = np.argsort(wavelength.value)

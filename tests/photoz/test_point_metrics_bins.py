@@ -5,7 +5,7 @@ import torch
 from astropy.table import MaskedColumn, Table
 
 from astro_galtrans.photoz import (
-    RedshiftPDF, binned_point_metrics, judge_redshifts, paired_bootstrap, point_metrics,
+    RedshiftPDF, binned_point_metrics, evaluate_redshifts, paired_bootstrap, point_metrics,
 )
 from astro_galtrans.photoz._point import STATISTICS, weighted_quantiles
 
@@ -138,7 +138,7 @@ def test_columns_of_all_tables_are_described():
     grid = np.linspace(0, 1, 41)
     density = np.exp(-0.5 * ((grid - z[:, None]) / 0.05)**2)
     pdf = RedshiftPDF(grid, density / np.trapezoid(density, grid, axis=1)[:, None])
-    found = judge_redshifts(pdf, z, by={"r_mag": 20 + z}, n_bootstrap=3)
+    found = evaluate_redshifts(pdf, z, by={"r_mag": 20 + z}, n_bootstrap=3)
     for table in (found.metrics, found.nz, *found.bins.values()):
         assert all(column.description for column in table.itercols())
     assert "interval of nmad" in found.bins["z_spec"]["nmad_low"].description

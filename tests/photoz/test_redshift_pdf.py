@@ -22,7 +22,7 @@ def gaussians(grid, centres, width):
 def random_pdf():
     density = np.random.default_rng(3).random((20, UNEVEN.size))
     density[:, 50:70] = 0
-    with pytest.warns(GaltransWarning, match="20 of 20 .* normalised"):
+    with pytest.warns(GaltransWarning, match="20 of 20 .* normalized"):
         return RedshiftPDF(UNEVEN, density)
 
 
@@ -127,8 +127,8 @@ def test_zero_row_is_invalid():
     ([0.0, 0.0, 1.0], np.ones((1, 3)), "increasing"),
     ([0.0, np.nan, 1.0], np.ones((1, 3)), "finite"),
     ([0.5], np.ones((1, 1)), "at least 2"),
-    ([0.0, 1.0], np.ones((1, 3)), "3 points a galaxy, grid has 2"),
-    ([0.0, 1.0], np.ones(2), "n_galaxies, n_grid"),
+    ([0.0, 1.0], np.ones((1, 3)), "3 points per galaxy, grid has 2"),
+    ([0.0, 1.0], np.ones(2), "n_galaxies, n_"),
 ])
 def test_bad_shapes(grid, density, message):
     with pytest.raises(ValueError, match=message):

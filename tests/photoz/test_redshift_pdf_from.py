@@ -30,7 +30,7 @@ def test_histogram_that_is_none(row):
         RedshiftPDF.from_histogram(edges, counts)
     with pytest.warns(GaltransWarning, match="1 of 2"):
         assert RedshiftPDF.from_histogram(edges, counts, on_invalid="mask").valid.tolist() == [True, False]
-    with pytest.raises(ValueError, match="counts has 2 bins a galaxy, edges are those of 3"):
+    with pytest.raises(ValueError, match="counts has 2 bins per galaxy, edges are those of 3"):
         RedshiftPDF.from_histogram(edges, [[1, 1]])
 
 
@@ -87,7 +87,7 @@ def test_mixtures():
 
 
 def test_far_tails_of_a_mixture_keep_their_digits():
-    with pytest.warns(GaltransWarning, match="normalised"):
+    with pytest.warns(GaltransWarning, match="normalized"):
         bins = RedshiftPDF.from_gaussian_mixture(np.linspace(0, 1, 11), [[1.0]], [[0.05]], [[0.05]],
                                                  interpolation="constant")
     assert bins.density[0, -1] / bins.density[0, 0] == pytest.approx(
@@ -95,7 +95,7 @@ def test_far_tails_of_a_mixture_keep_their_digits():
 
 
 def test_mixtures_that_leave_the_grid_or_are_none():
-    with pytest.warns(GaltransWarning, match="1 of 2 .* were normalised"):
+    with pytest.warns(GaltransWarning, match="1 of 2 .* were normalized"):
         RedshiftPDF.from_gaussian_mixture(GRID, [[1], [1]], [[0.5], [0.98]], [[0.05], [0.05]])
     with pytest.raises(ValueError, match=r"2 of 3 .*\[1, 2\]"):
         RedshiftPDF.from_gaussian_mixture(GRID, [[1], [1], [-1]], [[0.5]] * 3, [[0.05], [0.0], [0.1]])

@@ -78,7 +78,7 @@ def test_a_peak_between_the_new_points_is_not_lost():
 def test_what_lies_outside_is_refused_or_counted():
     pdf = gaussians([0.3, 0.7], 0.05)
     for method in (pdf.rebin, pdf.regrid):
-        with pytest.raises(ValueError, match="1 of 2 densities have more than 0.1 %"):
+        with pytest.raises(ValueError, match="1 of 2 have more than 0.1 %"):
             method(np.linspace(0, 0.6, 13))
         with pytest.warns(GaltransWarning, match="1 of 2 .* lose probability"):
             rest = method(np.linspace(0, 0.6, 13), outside="drop")
@@ -88,7 +88,7 @@ def test_what_lies_outside_is_refused_or_counted():
         assert nothing.n_masked == 2
     with pytest.raises(ValueError, match="outside must be"):
         pdf.rebin([0, 1], outside="ignore")
-    with pytest.raises(ValueError, match="edges must be at least 2 increasing"):
+    with pytest.raises(ValueError, match="edges"):
         pdf.rebin([1, 0])
 
 

@@ -7,9 +7,10 @@ from scipy.special import gammainc
 
 from astro_galtrans.simulation import GalaxyPopulation
 from astro_galtrans.simulation._galaxy import SurveyCamera
-from astro_galtrans.simulation._population import draw_galaxy, get_population
+from astro_galtrans.simulation._population import (
+    component_radii, draw_galaxy, get_population, shen_half_light_radius,
+)
 from astro_galtrans.simulation._seds import reference_grid, sed_grid
-from astro_galtrans.simulation._sizes import component_radii, shen_half_light_radius
 from astro_galtrans.surveys import get_survey
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.simulation._galaxy import SurveyCamera
-from astro_galtrans.simulation._real import isolated
-from astro_galtrans.simulation._render import Renderer
+from astro_galtrans.simulation._render import Renderer, isolated
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, SEDGrid, _templates, calzetti, reference_grid, sed_grid
 from astro_galtrans.surveys import Band, Survey, band_flux_density, get_survey
 

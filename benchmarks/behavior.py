@@ -1,19 +1,19 @@
-"""What small trained networks do with flux, noise and structure: the figures of the pages on the backbones.
+"""Response of small trained networks to flux, noise and structure: the numbers of the pages on the backbones.
 
-    python benchmarks/behaviour.py norms --threads 1 --out norms.ecsv
-    python benchmarks/behaviour.py amplitude --threads 1 --out amplitude.ecsv
-    python benchmarks/behaviour.py critic --threads 1 --out critic.ecsv
-    python benchmarks/behaviour.py samples --threads 1 --out samples.ecsv
-    python benchmarks/behaviour.py memory --threads 1 --out memory.ecsv
+    python benchmarks/behavior.py norms --threads 1 --out norms.ecsv
+    python benchmarks/behavior.py amplitude --threads 1 --out amplitude.ecsv
+    python benchmarks/behavior.py critic --threads 1 --out critic.ecsv
+    python benchmarks/behavior.py samples --threads 1 --out samples.ecsv
+    python benchmarks/behavior.py memory --threads 1 --out memory.ecsv
 
 Networks of the "tiny" size are trained by `astro_galtrans.training.fit` on simulated pairs, for a few hundred steps of
-16 galaxies, and judged on other galaxies against images without noise. ``norms``: the Swin Transformer with each
-normalisation, and a U-Net. ``amplitude``: capsules and a U-Net far outside the range of their training set.
-``critic``: the generator of the SRGAN without and with its critic. ``samples``: a diffusion. "Blind" networks have the
-resampled input that each backbone is given set to 0. ``memory`` trains nothing: it adds up what a forward pass keeps
-for the way back.
+16 galaxies, and evaluated on other galaxies against noiseless images. ``norms``: the Swin Transformer with each
+normalization, and a U-Net. ``amplitude``: capsules and a U-Net far outside the range of their training set.
+``critic``: the generator of the SRGAN without and with its discriminator. ``samples``: a diffusion. In "blind" networks
+the resampled input is set to 0. ``memory`` trains nothing: it adds up the tensors that a forward pass keeps for the
+gradient.
 
-Every row is one training with one seed; another processor or version of torch gives other last digits.
+Every row is one training with one seed; another processor or version of torch changes the last digits.
 """
 
 import argparse
@@ -33,14 +33,16 @@ from astro_galtrans.backbones.unet import UNet
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.training import TrainConfig, fit
 
-log = logging.getLogger("behaviour")
-_APERTURE = 12  # target pixels, 2.2 arcsec: holds most of a galaxy and little of the sky
-_CORE = 6  # target pixels on a side
+log = logging.getLogger("behavior")
+# Target pixels, 2.2 arcsec: contains most of a galaxy and little sky.
+_APERTURE = 12
+# Side in target pixels.
+_CORE = 6
 _BATCH = 16
 
 
 def blind(name, kind):
-    """The backbone with the resampled input set to 0, registered as ``name``-blind."""
+    """Register a backbone with the resampled input set to 0 as ``name``-blind."""
 
     class Blind(kind):
         def forward(self, planes, hints, size, condition=None):
@@ -56,15 +58,15 @@ BlindUNet = blind("unet", UNet)
 
 @register_backbone("swin-blind-bare")
 class BareSwin(BlindSwin):
-    """Neither the resampled input nor the normalisation of what each stage hands on."""
+    """Swin without the resampled input and without normalization between stages."""
 
     def forward(self, planes, hints, size, condition=None):
         self.unetr.normalize = False
         return super().forward(planes, hints, size, condition)
 
 
-class Judge:
-    """Galaxies with their truth, and what is measured on a translation of them."""
+class Evaluator:
+    """Galaxies with their truth, and measurements on their translations."""
 
     def __init__(self, pairs, network):
         self.flux, self.target, self.truth, self.input_truth = (
@@ -79,12 +81,12 @@ class Judge:
         return stretch(torch.from_numpy(np.array(image, np.float32)), self.noise).numpy()
 
     def error(self, image, reference=None):
-        """Mean squared error of stretched pixels, by default against the image without noise."""
+        """Return the mean squared error of stretched pixels, by default against the noiseless image."""
         return float(np.square(self.stretched(image) - self.stretched(
             self.truth if reference is None else reference)).mean())
 
     def total(self, image, band="r"):
-        """Flux in the aperture, at least that of one sigma of a pixel, over the second last axis on."""
+        """Return the flux in the aperture, at least that of one sigma of a pixel."""
         index = self.bands.index(band)
         return np.maximum(image[..., index, :, :][..., self.aperture].sum(-1), float(self.noise[index]))
 
@@ -96,21 +98,21 @@ class Judge:
         return image[..., wanted, :, :][..., self.core].sum((-2, -1))
 
     def core_ratio(self, translator, factor):
-        """Median of translated over true core flux, of galaxies brighter by a factor in the same noise.
+        """Return the median ratio of translated to true core flux, for galaxies made brighter in the same noise.
 
-        Beside it the number of galaxies left out: pixels whose uncertainty is beyond float32 are translated to NaN.
+        Also return the number of galaxies left out: pixels whose uncertainty overflows float32 are NaN.
         """
         brighter = self.flux + (factor - 1) * self.input_truth
         ratio = self.core_flux(translator.translate_array(brighter)) / (factor * self.core_flux(self.truth))
         return float(np.nanmedian(ratio)), int(np.isnan(ratio).sum())
 
     def response(self, translator, image):
-        """Median exponent with which flux follows a doubling of all input pixels, noise included."""
+        """Return the median exponent of the flux for a doubling of all input pixels, noise included."""
         doubled = translator.translate_array(2 * self.flux)
         return float(np.median(np.log2(self.total(doubled) / self.total(image))))
 
     def structure(self, image):
-        """Rms of each stretched pixel less the mean of its four neighbours, in the middle, over the target's."""
+        """Return the rms of stretched pixels minus the mean of their four neighbors, relative to the target."""
         found = []
         for each in (image, self.target):
             x = self.stretched(each)
@@ -126,7 +128,7 @@ def scatter(values):
 
 
 def train(pairs, options, backbone, objective="pixel", seed=0, **keywords):
-    """A `FitResult` after ``options.steps`` steps, or an epoch more."""
+    """Train for ``options.steps`` steps, rounded up to whole epochs."""
     config = TrainConfig(backbone=backbone, objective=objective, residual=False, seed=seed, batch_size=_BATCH,
                          epochs=-(-options.steps * _BATCH // len(pairs)), **keywords)
     result = fit(pairs, config, device=options.device)
@@ -142,7 +144,7 @@ def simulate(n_train, n_test, size, options):
 
 
 def norms(options):
-    """Rows of the table on normalisation; windows of two patches, which suit stamps of 32 pixels."""
+    """Return the rows of the table on normalization, with windows of two patches for stamps of 32 pixels."""
     training, test = simulate(320, 128, 32, options)
     runs = [("unet", "", "given", 0)]
     runs += [("swin", norm, "given", seed) for norm in ("instance", "group") for seed in (0, 1)]
@@ -152,16 +154,16 @@ def norms(options):
     for backbone, norm, hints, seed in runs:
         more = {"size": "tiny", "backbone_options": {"norm": norm, "window": 2} if norm else {}}
         translator = train(training, options, backbone, seed=seed, **more).translator
-        judge = Judge(test, translator.network)
-        image = translator.translate_array(judge.flux)
+        evaluator = Evaluator(test, translator.network)
+        image = translator.translate_array(evaluator.flux)
         rows.append({"backbone": backbone, "norm": norm, "resampled_input": hints, "seed": seed,
-                     "error": judge.error(image), "scatter": scatter(judge.magnitude_error(image)),
-                     "response": judge.response(translator, image)})
+                     "error": evaluator.error(image), "scatter": scatter(evaluator.magnitude_error(image)),
+                     "response": evaluator.response(translator, image)})
     return rows
 
 
 def routing_share(translator, flux):
-    """Mean over children and places of the largest of the shares in which a child goes to its parents, per level."""
+    """Return the mean over children and positions of the largest routing share, per level."""
     found = []
 
     def look(module, given, _):
@@ -177,7 +179,7 @@ def routing_share(translator, flux):
 
 
 def amplitude(options):
-    """Rows of the table on amplitude and of the sentence on routing."""
+    """Return the rows of the table on amplitude and of the sentence on routing."""
     training, test = simulate(512, 128, 32, options)
     runs = [("capsule", 0, 3), ("capsule", 1, 3), ("capsule", 0, 1), ("capsule", 1, 1), ("capsule-blind", 0, 3),
             ("unet", 0, None), ("unet-blind", 0, None)]
@@ -185,11 +187,11 @@ def amplitude(options):
     for backbone, seed, iterations in runs:
         more = {} if iterations is None else {"backbone_options": {"routing_iterations": iterations}}
         translator = train(training, options, backbone, seed=seed, size="tiny", **more).translator
-        judge = Judge(test, translator.network)
-        shares = routing_share(translator, judge.flux) if iterations else []
-        cores = {factor: judge.core_ratio(translator, factor) for factor in (1, 10, 100)}
+        evaluator = Evaluator(test, translator.network)
+        shares = routing_share(translator, evaluator.flux) if iterations else []
+        cores = {factor: evaluator.core_ratio(translator, factor) for factor in (1, 10, 100)}
         rows.append({"backbone": backbone, "seed": seed, "routing_iterations": iterations or 0,
-                     "error": judge.error(translator.translate_array(judge.flux)),
+                     "error": evaluator.error(translator.translate_array(evaluator.flux)),
                      **{f"core_{factor}": ratio for factor, (ratio, _) in cores.items()},
                      **{f"left_out_{factor}": number for factor, (_, number) in cores.items()},
                      **{f"share_{level}": shares[level] if shares else np.nan for level in (0, 1)}})
@@ -197,50 +199,50 @@ def amplitude(options):
 
 
 def critic(options):
-    """Rows of the table on what the critic adds, and one of the truth itself."""
+    """Return the rows of the table on the discriminator, and one of the truth."""
     training, test = simulate(512, 128, 32, options)
     warnings.filterwarnings("ignore", message="mode collapse")
     rows = []
     for objective in ("pixel", "adversarial"):
         result = train(training, options, "srgan", objective, size="tiny")
-        judge = Judge(test, result.translator.network)
-        image = result.translator.translate_array(judge.flux)
+        evaluator = Evaluator(test, result.translator.network)
+        image = result.translator.translate_array(evaluator.flux)
         last = {name: float(result.history[f"train_{name}"][-1]) if objective == "adversarial" else np.nan
                 for name in ("critic_loss", "diversity")}
         last["seconds_a_step"] = float(result.history["seconds"][-1]) / -(-len(training) // _BATCH)
-        rows.append({"images": objective, **seen(judge, image), **last})
-    return rows + [{"images": "truth", **seen(judge, judge.truth), **dict.fromkeys(last, np.nan)}]
+        rows.append({"images": objective, **seen(evaluator, image), **last})
+    return rows + [{"images": "truth", **seen(evaluator, evaluator.truth), **dict.fromkeys(last, np.nan)}]
 
 
-def seen(judge, image):
-    structure = judge.structure(image)
-    return {"error_target": judge.error(image, judge.target), "error": judge.error(image),
+def seen(evaluator, image):
+    structure = evaluator.structure(image)
+    return {"error_target": evaluator.error(image, evaluator.target), "error": evaluator.error(image),
             **{f"structure_{band}": structure[band] for band in "urz"},
-            **{f"flux_{band}": float(np.median(judge.total(image, band) / judge.total(judge.truth, band)))
+            **{f"flux_{band}": float(np.median(evaluator.total(image, band) / evaluator.total(evaluator.truth, band)))
                for band in "ur"}}
 
 
 def samples(options):
-    """Rows on a diffusion: errors of stretched pixels over the rms of the image, spreads over what they should be."""
+    """Return rows on a diffusion: errors relative to the rms of the image, spreads relative to the actual errors."""
     training, test = simulate(512, 100, 16, options)
     rows = []
     for weighting in options.weightings:
         translator = train(training, options, "diffusion", "denoising", size="tiny",
                            objective_options={"weighting": weighting}).translator
-        judge = Judge(test, translator.network)
-        drawn = translator.translate_array(judge.flux, n_samples=options.samples, seed=1, return_samples=True)
-        at_once = translator.translate_array(judge.flux, n_steps=1, n_samples=1, seed=1)
-        rms = np.sqrt(np.square(judge.stretched(judge.truth)).mean())
-        x, target = judge.stretched(drawn), judge.stretched(judge.target)
-        widen = 1 + 1 / options.samples  # of the mean of the samples, which scatters too
-        magnitude = judge.magnitude_error(drawn)
-        # Of the true magnitude about the mean of the samples, were it one more of them.
+        evaluator = Evaluator(test, translator.network)
+        drawn = translator.translate_array(evaluator.flux, n_samples=options.samples, seed=1, return_samples=True)
+        at_once = translator.translate_array(evaluator.flux, n_steps=1, n_samples=1, seed=1)
+        rms = np.sqrt(np.square(evaluator.stretched(evaluator.truth)).mean())
+        x, target = evaluator.stretched(drawn), evaluator.stretched(evaluator.target)
+        widen = 1 + 1 / options.samples  # the mean of the samples scatters too
+        magnitude = evaluator.magnitude_error(drawn)
+        # Expected scatter of the true magnitude around the mean, if it were another sample.
         spread = np.sqrt(np.median(magnitude.var(0, ddof=1)) * widen)
-        structure = list(judge.structure(drawn[0]).values())
+        structure = list(evaluator.structure(drawn[0]).values())
         rows.append({
-            "weighting": weighting, "error_sample": np.sqrt(judge.error(drawn[0])) / rms,
-            "error_mean": np.sqrt(np.square(x.mean(0) - judge.stretched(judge.truth)).mean()) / rms,
-            "error_one_step": np.sqrt(judge.error(at_once)) / rms,
+            "weighting": weighting, "error_sample": np.sqrt(evaluator.error(drawn[0])) / rms,
+            "error_mean": np.sqrt(np.square(x.mean(0) - evaluator.stretched(evaluator.truth)).mean()) / rms,
+            "error_one_step": np.sqrt(evaluator.error(at_once)) / rms,
             "spread_pixels": np.sqrt(x.var(0, ddof=1).mean() * widen / np.square(x.mean(0) - target).mean()),
             "scatter": scatter(magnitude[0]),
             "spread_magnitude": spread / scatter(magnitude.mean(0)),
@@ -249,12 +251,12 @@ def samples(options):
 
 
 def memory(options):
-    """Megabytes a galaxy that a forward pass keeps for the gradient, weights excepted, and parameters."""
+    """Return parameters and MB per galaxy that a forward pass keeps for the gradient, without the weights."""
     pairs = make_pairs(2, 64)
     rows = []
     for backbone in [name for name in available_backbones() if "-blind" not in name]:
         for size in ("tiny", "base"):
-            # The learning rate keeps the weights as they are.
+            # A learning rate of 0 keeps the weights.
             config = TrainConfig(backbone=backbone, objective="conventional", size=size, epochs=1, learning_rate=0.0)
             network = fit(pairs, config, device="cpu").translator.network.train().requires_grad_(True)
             rows.append({"backbone": backbone, "size": size,
@@ -285,7 +287,7 @@ STEPS = {"norms": 180, "amplitude": 256, "critic": 320, "samples": 512, "memory"
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=list(STEPS))
-    parser.add_argument("--steps", type=int, help="training steps; by default those of the pages")
+    parser.add_argument("--steps", type=int, help="training steps (default: those of the pages)")
     parser.add_argument("--samples", type=int, default=8, help="samples of the diffusion")
     parser.add_argument("--weightings", nargs="+", default=["velocity", "noise"], help="of the diffusion's objective")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""Images of the test galaxies to the numbers of a row."""
+"""Evaluation of images of the test galaxies: the columns of a row of results."""
 
 import time
 
@@ -10,15 +10,15 @@ from astro_galtrans.evaluation import evaluate, resample_input
 from headline.data import retrained_estimator
 from headline.results import BANDS, COLORS, column_names
 
-__all__ = ["judge_images", "judge_references", "redshift_columns", "translate_pairs"]
+__all__ = ["evaluate_images", "evaluate_references", "redshift_columns", "translate_pairs"]
 
-_BLOCK = 64  # galaxies at a time
+_BLOCK = 64
 _DRAW_SEED = 20_000
 _IMAGES = "images"
 
 
 def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=False):
-    """Translated images of all pairs, float32, and the seconds they took."""
+    """Return translated images of all pairs, float32, and the time in seconds."""
     images = np.empty(pairs.target_flux.shape, dtype=np.float32)
     generative, seconds = translator.network.generative, 0.0
     for start in tqdm(range(0, len(pairs), _BLOCK), desc="translate", unit="batch", disable=not progress):
@@ -36,7 +36,7 @@ def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=
 
 
 def _conditions(translator, batch):
-    """Keywords of what a translator is conditioned on, for the galaxies of a batch."""
+    """Return the conditioning of a batch as keywords."""
     if translator.conditioning == "redshift":
         return {"redshift": batch["redshift"], "redshift_error": batch.get("redshift_error")}
     if translator.conditioning == "spectrum":
@@ -44,17 +44,17 @@ def _conditions(translator, batch):
     return {}
 
 
-def judge_images(images, retraining, data, scale, *, n_morphology=0, device=None, progress=False):
-    """Columns of a row.
+def evaluate_images(images, retraining, data, scale, *, n_morphology=0, device=None, progress=False):
+    """Return the columns of a row of results.
 
     Parameters
     ----------
     images, retraining : ndarray
-        Translated images of the test galaxies, and of those that an estimator is trained on.
+        Translated images of the test galaxies, and of the galaxies that the retrained estimator is trained on.
     data : SampleData
     scale : BenchmarkScale
     n_morphology : int, optional
-        Test galaxies whose size and shape are measured.
+        Number of test galaxies whose size and shape are measured.
     device, progress
         As in `run_benchmark`.
 
@@ -67,7 +67,7 @@ def judge_images(images, retraining, data, scale, *, n_morphology=0, device=None
 
 
 def _evaluated(images, data, n_morphology, device, progress):
-    return evaluate({_IMAGES: images}, data.test, estimator=data.judges["judge-target"],
+    return evaluate({_IMAGES: images}, data.test, estimator=data.estimators["estimator-target"],
                     n_bootstrap=0, n_shown=1, n_morphology=n_morphology, device=device, progress=progress)
 
 
@@ -81,16 +81,16 @@ def _columns(evaluation, images, retraining, data, scale, device, progress):
             **redshift_columns(np.where(bad, np.nan, z_phot), data.test.redshift, "retrained", scale)}
 
 
-def judge_references(data, scale, *, device=None, progress=False):
-    """Columns of the rows of images that nobody translated, by their names."""
+def evaluate_references(data, scale, *, device=None, progress=False):
+    """Return the columns of the rows of untranslated images, by name."""
     resampled, retraining = (_resampled(pairs) for pairs in (data.test, data.retraining))
     evaluation = _evaluated(resampled, data, scale.n_morphology, device, progress)
     columns = {"resampled input": _columns(evaluation, resampled, retraining, data, scale, device, progress)}
     for side in ("input", "target"):
         row = columns[f"real {side}"] = _image_columns(evaluation.tables, f"real {side}")
         flux, weight = (getattr(data.test, f"{side}_{kind}") for kind in ("flux", "weight"))
-        for kind, name in (("transfer", f"judge-{side}"), ("retrained", f"retrained-{side}")):
-            z_phot = _estimates(data.judges[name], flux, weight, device)
+        for kind, name in (("transfer", f"estimator-{side}"), ("retrained", f"retrained-{side}")):
+            z_phot = _estimates(data.estimators[name], flux, weight, device)
             row |= redshift_columns(z_phot, data.test.redshift, kind, scale)
     return {name: row | {"n_morphology": scale.n_morphology} for name, row in columns.items()}
 
@@ -107,7 +107,7 @@ def _estimates(estimator, flux, weight, device):
 
 
 def redshift_columns(z_phot, redshift, kind, scale):
-    """Columns on redshifts, a dict; the draws resample the galaxies alike for all estimates of a test set."""
+    """Return the columns on redshifts; the draws use the same resampled galaxies for all estimates of a test set."""
     dz = (np.asarray(z_phot) - redshift) / (1 + redshift)
     rows = np.random.default_rng(_DRAW_SEED).integers(len(dz), size=(scale.n_draws, len(dz)))
     good = np.isfinite(dz)
@@ -126,7 +126,7 @@ def _rounded(value):
 
 
 def _image_columns(tables, image):
-    """Columns on the images themselves, NaN where a table or a line is not there."""
+    """Return the columns on the images themselves, NaN where a table or a row is missing."""
     look = _Lookup(tables, image)
     columns = {
         "relative_rmse": look.each("pixels", "band", BANDS, "relative_rmse"),
@@ -147,13 +147,13 @@ def _image_columns(tables, image):
 
 
 class _Lookup:
-    """Cells of the tables of an evaluation, of one kind of images."""
+    """Cells of the tables of an evaluation, for one kind of images."""
 
     def __init__(self, tables, image):
         self.tables, self.image = tables, image
 
     def each(self, table, key, names, value, **also):
-        """One number for each name in the column ``key``, where the columns ``also`` have their values too."""
+        """Return one number for each name in the column ``key``, of the rows where the columns ``also`` match."""
         found = self.tables.get(table)
         if found is None or not len(found) or value not in found.colnames:
             return [np.nan] * len(names)

@@ -9,7 +9,7 @@ SATURATION = 1.3
 
 
 def color_planes(flux, survey):
-    """Surface brightness in i, r and g in microjansky per square arcsecond, ndarray of shape (3, y, x)."""
+    """Return the surface brightness in i, r and g in microjansky per square arcsecond, ndarray of shape (3, y, x)."""
     area = survey.pixel_scale.to_value("arcsec")**2
     planes = [np.nan_to_num(flux[survey.band_names.index(name)]) * survey[name].flux_per_unit().to_value("uJy")
               * factor / area for name, factor in BALANCE.items()]
@@ -17,14 +17,14 @@ def color_planes(flux, survey):
 
 
 def color_stretch(flux, survey):
-    """Return the stretch that shows the faint parts of an image, for `color_picture`."""
+    """Return the stretch that shows the faint parts of an image, for `color_image`."""
     gray = color_planes(flux, survey).mean(axis=0)
     middle = np.median(gray)
     noise = 1.4826 * np.median(middle - gray[gray <= middle])
     return max(1.5 * noise, 0.05 * np.percentile(gray, 99.8))
 
 
-def color_picture(flux, survey, stretch):
+def color_image(flux, survey, stretch):
     """Return a color image, uint8 of shape (y, x, 3), of an image of shape (band, y, x) in the unit of its survey."""
     planes = color_planes(flux, survey)
     gray = planes.mean(axis=0)

@@ -6,11 +6,12 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from astropy.wcs import WCS
 
 from astro_galtrans.images import BandCube, read_cube
 from astro_galtrans.pairs import PairSet
-from astro_galtrans.simulation import semi_real_pairs, split_by_position
+from astro_galtrans.simulation import DegradeConfig, SemiRealConfig, semi_real_pairs, split_by_position
 from astro_galtrans.surveys import get_survey
 
 CFHTLS = get_survey("CFHTLS").select("gri")
@@ -103,11 +104,11 @@ def test_parts_of_the_field_share_nothing(pairs):
     half = pairs.target_flux.shape[-1] / 2
     assert first.catalog["x"].max() + half < second.catalog["x"].min() - half
     assert not set(zip(first.catalog["x"], first.catalog["y"])) & set(zip(second.catalog["x"], second.catalog["y"]))
-    with pytest.raises(ValueError, match="without galaxies"):
+    with pytest.raises(ValueError, match="fractions"):
         split_by_position(pairs, (0.99, 0.01))
-    with pytest.raises(ValueError, match="fractions must be above 0"):
+    with pytest.raises(ValueError, match="fractions"):
         split_by_position(pairs, (0.9, 0.2))
-    with pytest.raises(ValueError, match="axis must be"):
+    with pytest.raises(ValueError, match="axis"):
         split_by_position(pairs, (0.5, 0.5), axis="z")
 
 
@@ -119,7 +120,7 @@ def test_bad_pixels_edges_and_bright_sources(field):
     assert len(made) == 5 and made.catalog.meta["semi_real"]["dropped"][0]["bad pixels"] == 1
     wide = semi_real_pairs(field, "SDSS", seed=1, input_size=60, max_magnitude=20)
     assert len(wide) < 6 and wide.catalog.meta["semi_real"]["dropped"][0]["edge"] > 0
-    with pytest.raises(ValueError, match="no galaxy can be used.*'bright': 6"):
+    with pytest.raises(ValueError, match="images.*'bright': 6"):
         semi_real_pairs(field, "SDSS", seed=1, input_size=16, max_magnitude=20, min_magnitude=19)
 
 
@@ -128,7 +129,7 @@ def test_other_sources_are_masked_in_both(field):
     star = [gaussians(beside, band.psf_fwhm.value / 0.187 / 2.3548, 19) for band in CFHTLS]
     crowded = BandCube(field.data + np.array(star, dtype=np.float32), unit="adu", bands="gri", survey="CFHTLS",
                        wcs=field.wcs)
-    kept, masked = (semi_real_pairs(crowded, "SDSS", neighbours=how, seed=1, input_size=32, max_magnitude=18.5)
+    kept, masked = (semi_real_pairs(crowded, "SDSS", neighbors=how, seed=1, input_size=32, max_magnitude=18.5)
                     for how in ("keep", "mask"))
     assert masked.catalog.meta["semi_real"]["neighbours"] == "mask" and len(masked) == len(kept) == 6
     assert np.array_equal(kept.input_flux, masked.input_flux) and np.array_equal(kept.target_flux, masked.target_flux)
@@ -148,12 +149,30 @@ def test_other_sources_are_masked_in_both(field):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"seed": -1}, "seed must be"), ({"seed": 1, "neighbours": "hide"}, "neighbours must be one of"),
-    ({"seed": 1, "realizations": 0}, "realizations must be"),
+    ({"seed": -1}, "seed"), ({"seed": 1, "neighbors": "hide"}, "neighbors"),
+    ({"seed": 1, "realizations": 0}, "realizations"),
 ])
 def test_wrong_arguments(field, options, message):
     with pytest.raises(ValueError, match=message):
         semi_real_pairs(field, "SDSS", **options)
+
+
+def test_the_old_spelling_of_neighbors(field):
+    settings = {"seed": 1, "input_size": 32, "max_magnitude": 18.5}
+    with pytest.warns(AstropyDeprecationWarning, match="neighbors"):
+        old = semi_real_pairs(field, "SDSS", neighbours="drop", **settings)
+    new = semi_real_pairs(field, "SDSS", config=SemiRealConfig(neighbors="drop"), **settings)
+    assert np.array_equal(old.input_flux, new.input_flux) and list(old.ids) == list(new.ids)
+
+
+def test_settings_replace_the_configuration(field, pairs):
+    config = SemiRealConfig(realizations=3, min_magnitude=10)
+    again = semi_real_pairs(field, "SDSS", seed=1, input_size=16, max_magnitude=20, config=config, realizations=2)
+    assert np.array_equal(again.input_flux, pairs.input_flux)
+    with pytest.raises(TypeError, match="realisations.*realizations"):
+        semi_real_pairs(field, "SDSS", seed=1, realisations=2)
+    with pytest.raises(TypeError, match="config"):
+        semi_real_pairs(field, "SDSS", seed=1, config=DegradeConfig())
 
 
 @pytest.mark.skipif("GALTRANS_REAL_DATA" not in os.environ, reason="GALTRANS_REAL_DATA does not name the data folder")
