@@ -171,7 +171,9 @@ def fit_members(build, samples, grid, config, progress, checkpoint):
     models, history = [], {}
     for index in range(config.n_members):
         seed = _member_seed(config.seed, index)
-        file = None if checkpoint is None else CheckpointFile(Path(checkpoint) / f"member-{index:03d}.asdf", resume=True)
+        file = None
+        if checkpoint is not None:
+            file = CheckpointFile(Path(checkpoint) / f"member-{index:03d}.asdf", resume=True)
         count = "" if config.n_members == 1 else f" {index + 1}/{config.n_members}"
         with seeded(seed, device):
             module = MemberModule(build(), *samples, config, seed + 1, run)

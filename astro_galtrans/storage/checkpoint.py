@@ -59,8 +59,8 @@ class CheckpointFile(CheckpointIO):
             raise FileFormatError(f"{self.path} is not the checkpoint of a training")
         changed = [key for key in run if stored.get(key) != run[key]]
         if changed:
-            raise ValueError(f"{self.path} belongs to another training: its {' and '.join(changed)} differ; use another "
-                             "folder or remove the file")
+            raise ValueError(f"{self.path} belongs to another training: its {' and '.join(changed)} differ; use "
+                             "another folder or remove the file")
         return str(self.path)
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):

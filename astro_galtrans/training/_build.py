@@ -164,7 +164,8 @@ def fit_reader(reader, pairs, generator):
         with torch.no_grad():
             read = torch.cat([reader(*some)[0] for some in zip(flux.split(_MOST_READ), weight.split(_MOST_READ))])
         error = float(((read - redshift).abs() / (1 + redshift)).median())
-        log.info("redshift reader: median |dz| / (1 + z) %.5f on its %d spectra after %d steps", error, len(flux), n_steps)
+        log.info("redshift reader: median |dz| / (1 + z) %.5f on its %d spectra after %d steps", error, len(flux),
+                 n_steps)
 
 
 class _ReaderModule(TrainingModule):

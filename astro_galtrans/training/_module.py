@@ -80,8 +80,8 @@ class TranslationModule(TrainingModule):
 
     def predict(self, batch, generator, training):
         """Return prediction, target, valid pixels (None if all are) and weight of the target for a batch."""
-        observed, valid, target = self._observed(batch, generator, training), batch["target_valid"], batch["target_flux"]
-        weight = batch["target_weight"]
+        observed = self._observed(batch, generator, training)
+        target, weight, valid = batch["target_flux"], batch["target_weight"], batch["target_valid"]
         if weight is None:
             weight = self.default_weight.expand_as(target)
         flux, target = (x.contiguous(memory_format=torch.channels_last) for x in (batch["input_flux"], target))
@@ -232,8 +232,8 @@ class AdversarialModule(TranslationModule):
             self.notes["collapsed_epochs"].append(epoch)
             warnings.warn(
                 f"mode collapse in epoch {epoch + 1}: translated images differ from galaxy to galaxy {diversity:.2f} "
-                f"times as much as target images do; below {self.objective.collapse_below} is called a collapse. If more "
-                "epochs do not help, a smaller weight of the discriminator or a smaller learning_rate may",
+                f"times as much as target images do; below {self.objective.collapse_below} is called a collapse. If "
+                "more epochs do not help, a smaller weight of the discriminator or a smaller learning_rate may",
                 GaltransWarning, stacklevel=2,
             )
         if critic_loss < self.objective.lost_below:
