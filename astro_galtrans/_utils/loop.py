@@ -1,6 +1,6 @@
 """The training loop that translators, redshift estimators and redshift readers share, run by Lightning.
 
-Three parts of Lightning are replaced. ModelCheckpoint needs a folder and writes best and last weights to separate files;
+Three parts of Lightning are replaced. ModelCheckpoint needs a folder and writes best and last weights to two files;
 here one file has both, so an interruption never leaves a state that does not fit, and without a folder the best weights
 stay in memory. EarlyStopping trains on when a stopped training is resumed. The progress bars start anew in each epoch
 and write to stdout.
