@@ -19,6 +19,8 @@ _PEAK = 8  # steps on either side that belong to one peak
 class _Embedding(nn.Module):
     """Base class: a vector from two tensors per galaxy, and a learned vector for galaxies without information."""
 
+    reader = None
+
     def __init__(self, n_out):
         super().__init__()
         self.unknown = nn.Parameter(torch.zeros(n_out))
@@ -173,7 +175,8 @@ class SpectrumEmbedding(_Embedding):
     def __init__(self, n_out, grid, largest_redshift=None):
         super().__init__(n_out)
         self.layers = _SpectrumLayers(grid["n_pixels"], n_out)
-        self.reader = None if largest_redshift is None else RedshiftReader(grid, largest_redshift)
+        if largest_redshift is not None:
+            self.reader = RedshiftReader(grid, largest_redshift)
         self.redshift = None if largest_redshift is None else RedshiftEmbedding(n_out)
         if self.redshift is not None:
             self.redshift.unknown.requires_grad_(False)  # a spectrum always has a redshift

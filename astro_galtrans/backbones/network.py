@@ -94,6 +94,11 @@ class TranslationNetwork(nn.Module):
         return self.backbone.generative
 
     @property
+    def redshift_reader(self):
+        """The `RedshiftReader` of a network that is conditioned on spectra, or None."""
+        return None if self.condition is None else self.condition.reader
+
+    @property
     def base_smoothing(self):
         """Side, in target pixels, of the square over which the resampled input is averaged; an odd int."""
         return 1 if self.scale_ratio >= 1 else 2 * round((_BASE_SMOOTHING / self.scale_ratio - 1) / 2) + 1

@@ -168,7 +168,7 @@ def add_pair(verb):
     checks.add_argument("--min-coverage", type=float, default=0.9, metavar="PART",
                         help="of a stamp that must be on its image (default: %(default)s)")
     checks.add_argument("--drop", metavar="FLAG[,FLAG]", help="flags with which a pair is left out (default: "
-                        "masked_centre,saturated,astrometry,unverified,misaligned)")
+                        "masked_center,saturated,astrometry,unverified,misaligned)")
     verb.add_argument("--resume", action="store_true", help="go on with a set that was interrupted")
     verb.add_argument("--sheet", type=int, default=50, metavar="N",
                       help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
@@ -200,7 +200,7 @@ def pair(options):
             options.catalog, *(_images(getattr(options, side), side) for side in _SIDES), path=options.pairs,
             correct_astrometry=not options.no_correction, progress=not options.quiet,
             background="subtract" if options.subtract_background else "measure",
-            neighbours="mask" if options.mask_neighbours else "flag", **given)
+            neighbors="mask" if options.mask_neighbours else "flag", **given)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
     dropped, fields = (str(path_beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))

@@ -12,25 +12,21 @@ from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
+
     from astro_galtrans.surveys import Survey
 
 __all__ = [
-    "Rulers", "aperture_noise", "color_pairs", "coverage_counts", "image_measures", "magnitudes", "pixel_measures",
-    "resample_input",
+    "ApertureSet", "aperture_noise", "color_pairs", "coverage_counts", "image_measures", "magnitudes",
+    "pixel_measures", "resample_input",
 ]
 
 
-def _shared_bands(input_survey, target_survey):
-    """For each target band, its index in the input survey, or -1."""
-    names = input_survey.band_names
-    return np.array([names.index(name) if name in names else -1 for name in target_survey.band_names])
-
-
-def _weights(n_in, n_out, ratio):
-    """Linear interpolation from n_in to n_out samples about a common centre, matrix (n_out, n_in); zero outside."""
+def _interpolation(n_in, n_out, ratio):
+    """Matrix (n_out, n_in) of linear interpolation about a common center; zero outside."""
     place = (np.arange(n_out) - (n_out - 1) / 2) * ratio + (n_in - 1) / 2
-    # half a pixel beyond the outermost pixel centre still lies on the image
+    # The outermost pixels extend half a pixel beyond their centers.
     inside = (place >= -0.5) & (place <= n_in - 0.5)
     place = np.clip(place, 0, n_in - 1)
     low = np.minimum(np.floor(place).astype(int), max(n_in - 2, 0))
@@ -46,21 +42,21 @@ def resample_input(
 ) -> np.ndarray:
     """Resample input images to the target grid by bilinear interpolation, without any network.
 
-    It is the row "resampled input" in the tables of `evaluate`, and a baseline for measurements of your own.
+    It is the row "resampled input" in the tables of `evaluate`, and a baseline for your own measurements.
 
     Parameters
     ----------
     flux : array_like
         Shape ``(galaxy, band, y, x)``, in the unit of the input survey.
     input_survey, target_survey : Survey or str
-        With the bands of the images.
+        Surveys of the images.
     shape : tuple of int
         ``(Y, X)`` of the target images; input and target share their center.
 
     Returns
     -------
     ndarray
-        Shape ``(galaxy, target band, Y, X)``, float32, in the unit of the target survey; the flux per area is
+        Shape ``(galaxy, target band, Y, X)``, float32, in the unit of the target survey. The flux per area is
         conserved. Bands that the input does not have are NaN, pixels beyond the input image 0.
 
     Raises
@@ -74,46 +70,46 @@ def resample_input(
         raise ValueError(f"flux must have shape (galaxy, {len(input_survey)}, y, x) for survey {input_survey.name}, "
                          f"got {flux.shape}")
     ratio = (target_survey.pixel_scale / input_survey.pixel_scale).to_value(u.dimensionless_unscaled)
-    rows, columns = (_weights(n_in, n_out, ratio).astype(np.float32) for n_in, n_out in zip(flux.shape[-2:], shape))
-    index = _shared_bands(input_survey, target_survey)
+    rows, columns = (
+        _interpolation(n_in, n_out, ratio).astype(np.float32) for n_in, n_out in zip(flux.shape[-2:], shape))
     out = np.full((len(flux), len(target_survey), *shape), np.nan, dtype=np.float32)
-    for band, source in enumerate(index):
-        if source >= 0:
-            zero_points = target_survey.bands[band].zero_point - input_survey.bands[source].zero_point
-            scale = np.float32(10 ** (0.4 * zero_points) * ratio**2)
-            out[:, band] = scale * (rows @ flux[:, source] @ columns.T)
+    for index, band in enumerate(target_survey):
+        if band.name in input_survey.band_names:
+            source = input_survey.band_names.index(band.name)
+            scale = np.float32(10 ** (0.4 * (band.zero_point - input_survey.bands[source].zero_point)) * ratio**2)
+            out[:, index] = scale * (rows @ flux[:, source] @ columns.T)
     return out
 
 
-class Rulers:
-    """Fixed apertures and annuli on the pixel grid of one survey's stamps.
+class ApertureSet:
+    """Fixed apertures and annuli on the pixel grid of the images of one survey.
 
     Parameters
     ----------
     survey : Survey
     shape : tuple of int
-        ``(y, x)`` of the stamps.
+        ``(y, x)`` of the images.
     aperture_radii, annuli : sequence of float
         Radii of the apertures and edges of the annuli, in arcsec.
     """
 
     def __init__(self, survey, shape, aperture_radii, annuli):
-        self.survey, self.shape = survey, tuple(shape)
+        self.survey = survey
         scale = survey.pixel_scale
         self.apertures = np.stack([aperture_weights(shape, radius, scale) for radius in aperture_radii])
         self.annuli = annulus_weights(shape, annuli, scale)
-        # the peak is looked for within 2 arcsec of the centre, in means over about 0.6 arcsec
+        # The peak is the largest mean over about 0.6 arcsec within 2 arcsec of the center.
         self.central = aperture_weights(shape, 2.0, scale) > 0.5
         self.smooth = max(1, int(round(0.6 / scale.to_value(u.arcsec) / 2 - 0.5)) * 2 + 1)
 
 
 def color_pairs(survey):
-    """Neighbouring bands, as (("u", "g"), ("g", "r"), ...)."""
+    """Return pairs of neighboring bands, as (("u", "g"), ("g", "r"), ...)."""
     return tuple(zip(survey.band_names, survey.band_names[1:]))
 
 
-def image_measures(flux, rulers):
-    """Aperture, annulus and peak fluxes of many stamps.
+def image_measures(flux, apertures):
+    """Measure aperture, annulus and peak fluxes of many images.
 
     Returns
     -------
@@ -122,51 +118,42 @@ def image_measures(flux, rulers):
     """
     from scipy.ndimage import uniform_filter
 
-    rows, columns = np.flatnonzero(rulers.central.any(axis=1)), np.flatnonzero(rulers.central.any(axis=0))
-    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    size = rulers.smooth
-    # pixels beyond the window count too in the means at its edge, so that half a kernel is kept around it
-    grown = tuple(slice(max(0, part.start - size // 2), part.stop + size // 2) for part in window)
-    local = uniform_filter(flux[(..., *grown)], size=(1, 1, size, size), mode="nearest")
-    central = rulers.central[grown]
+    size, (rows, columns) = apertures.smooth, np.nonzero(apertures.central)
+    # Means at the edge of the central region include pixels beyond it, so half a kernel is kept around it.
+    window = tuple(slice(max(0, part.min() - size // 2), part.max() + 1 + size // 2) for part in (rows, columns))
+    local = uniform_filter(flux[(..., *window)], size=(1, 1, size, size), mode="nearest")
     return {
-        "aperture": radial_fluxes(flux, rulers.apertures),
-        "annulus": radial_fluxes(flux, rulers.annuli),
-        "peak": np.where(central, local, -np.inf).max(axis=(2, 3)).astype(float),
+        "aperture": radial_fluxes(flux, apertures.apertures),
+        "annulus": radial_fluxes(flux, apertures.annuli),
+        "peak": np.where(apertures.central[window], local, -np.inf).max(axis=(2, 3)).astype(float),
     }
 
 
-def aperture_noise(flux, weight, rulers):
-    """Standard deviation of aperture fluxes from the noise of their pixels.
+def aperture_noise(flux, weight, apertures):
+    """Return the standard deviation of aperture fluxes, shape (n, band, radius), from the noise of their pixels.
 
     Parameters
     ----------
     flux : ndarray of shape (n, band, y, x)
-        Whose noise it is.
     weight : ndarray or None
-        Its inverse variance; pixels of weight 0 count nowhere. None: the noise of the survey's sky.
-    rulers : Rulers
-        Of its survey.
-
-    Returns
-    -------
-    ndarray of shape (n, band, radius)
+        Inverse variance; pixels of weight 0 do not count. None stands for the noise of the survey's sky.
+    apertures : ApertureSet
     """
     if weight is None:
-        sky = rulers.survey.sky_noise[:, None] * np.sqrt((rulers.apertures**2).sum(axis=(1, 2)))
+        sky = apertures.survey.sky_noise[:, None] * np.sqrt((apertures.apertures**2).sum(axis=(1, 2)))
         return np.broadcast_to(sky, (len(flux), *sky.shape)).astype(float)
     variance = np.divide(1, weight, out=np.zeros(weight.shape, dtype=np.float32), where=weight > 0)
-    return np.sqrt(radial_fluxes(variance, rulers.apertures**2))
+    return np.sqrt(radial_fluxes(variance, apertures.apertures**2))
 
 
 def pixel_measures(flux, reference, target, weight):
-    """Pixel-by-pixel agreement of stamps with the reference and, in units of the noise, with the real target.
+    """Compare images pixel by pixel with the reference and, in units of the noise, with the real target.
 
     Parameters
     ----------
     flux, reference, target : ndarray of shape (n, band, y, x)
     weight : ndarray or None
-        Inverse variance of ``target``; pixels of weight 0 are left out everywhere.
+        Inverse variance of ``target``; pixels of weight 0 do not count.
 
     Returns
     -------
@@ -195,12 +182,11 @@ def pixel_measures(flux, reference, target, weight):
 
 
 def coverage_counts(flux, sigma, target, weight, n_samples=1):
-    """How many target pixels lie within 68 and 95 % of the prediction, for all pixels and for those with a source.
+    """Count target pixels within the 68 and 95 % intervals of the prediction, for all pixels and for source pixels.
 
-    The spread of the difference is that of the prediction and of the target's own noise. Several samples imitate
-    noise: their spread s is that of target images, and the target lies s sqrt(1 + 1/n) about the mean of n. A pixel
-    has a source where the *prediction* is above 3 sigma of the target's noise: a cut on the noisy target would select
-    its noise.
+    The variance of the difference is that of the prediction plus the target's noise. Samples include noise like that
+    of the target: with their spread s, the target scatters by s sqrt(1 + 1/n) about the mean of n samples. Source
+    pixels have a *prediction* above 3 sigma of the target's noise; a cut on the noisy target would select its noise.
 
     Returns
     -------
@@ -209,7 +195,7 @@ def coverage_counts(flux, sigma, target, weight, n_samples=1):
     """
     used = weight > 0
     variance = sigma**2 * (1 + 1 / n_samples) if n_samples > 1 else sigma**2 + 1 / np.where(used, weight, 1)
-    # samples that do not differ, as of an input without light, leave nothing to divide by
+    # Samples of an input without flux may not differ at all.
     variance = np.maximum(variance, np.finfo(np.float32).tiny)
     pull = np.where(used, flux - target, 0) / np.sqrt(variance)
     counts = []
@@ -220,13 +206,10 @@ def coverage_counts(flux, sigma, target, weight, n_samples=1):
     return np.moveaxis(np.array(counts), -1, 0)
 
 
-def magnitudes(flux, survey, axis=1):
-    """AB magnitudes of fluxes in the survey's unit along a band axis; NaN where not positive."""
-    shape = [1] * np.ndim(flux)
-    shape[axis] = len(survey)
-    zero = np.array([band.zero_point for band in survey]).reshape(shape)
-    flux = np.asarray(flux, dtype=float)
-    return zero - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+def magnitudes(flux, survey):
+    """Return AB magnitudes of fluxes (n, band, ...) in the survey's unit, NaN where not positive."""
+    zero = np.array([band.zero_point for band in survey]).reshape(1, -1, *[1] * (flux.ndim - 2))
+    return zero - 2.5 * np.log10(np.where(flux > 0, flux, np.nan).astype(float))
 
 
 def _ratio(a, b):

@@ -118,10 +118,10 @@ def test_report_states_the_run_and_escapes_what_it_is_given(evaluation, page):
 
 def test_words_follow_the_sign(evaluation):
     marks = {finding["heading"]: finding["mark"] for finding in summary(evaluation)}
-    assert marks["Redshift, transfer"] == "wins" and marks["Colours"] == "wins"
+    assert marks["Redshift, transfer"] == "wins" and marks["Colors"] == "wins"
     rows, n_same = differences(evaluation)
     assert ("spread", ["0.3", "0.01"]) in rows and n_same > 0
-    assert in_words("color scatter u-g") == "colour scatter u\u2060\u2212\u2060g"
+    assert in_words("color scatter u-g") == "color scatter u\u2060\u2212\u2060g"
 
 
 def test_finished_images_are_named_as_such(evaluation, tmp_path):

@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from astro_galtrans.exceptions import BandMismatchError
-from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs import PairExtras, PairSet
 from astro_galtrans.surveys import get_survey
 
 
@@ -81,6 +81,19 @@ def test_wrong_input_is_named(given, message):
         make_pairs(**given)
 
 
+def test_extras_and_keywords_agree():
+    flux = np.ones((12, 3, 8, 8))
+    extras = PairExtras(input_bands="gri", redshift_error=np.full(12, 0.1))
+    pairs = make_pairs(input_flux=flux, redshift=np.full(12, 0.3), extras=extras)
+    assert pairs.input_survey.band_names == ("g", "r", "i") and np.all(pairs.redshift_error == 0.1)
+    replaced = make_pairs(input_flux=flux, redshift=np.full(12, 0.3), extras=extras, redshift_error=np.full(12, 0.2))
+    assert np.all(replaced.redshift_error == 0.2)
+    with pytest.raises(TypeError, match="input_band.*input_bands"):
+        make_pairs(input_flux=flux, input_band="gri")
+    with pytest.raises(TypeError, match="extras"):
+        make_pairs(extras={"input_bands": "gri"})
+
+
 def test_bands_must_fit_the_survey():
     flux = np.ones((2, 3, 8, 8))
     with pytest.raises(BandMismatchError, match="input_flux has 3 bands"):
@@ -151,8 +164,8 @@ def test_one_pair_is_two_cubes_on_one_place():
     pairs = make_pairs(2, catalog=catalog, input_weight=weight, redshift=[0.2, np.nan])
     pair = pairs[0]
     assert pair.redshift == 0.2 and pair.id == 0 and pairs[-1].redshift is None
-    for cube, centre in ((pair.input, 3.5), (pair.target, 8.5)):
-        place = cube.wcs.pixel_to_world(centre, centre)
+    for cube, center in ((pair.input, 3.5), (pair.target, 8.5)):
+        place = cube.wcs.pixel_to_world(center, center)
         assert place.separation(SkyCoord(150, 2, unit="deg")) < 1e-6 * u.arcsec
     assert pair.input.pixel_scale.to_value("arcsec") == pytest.approx(0.396, rel=1e-6)
     assert pair.input.unit == u.Unit("nmgy") and pair.target.survey.name == "CFHTLS"
