@@ -19,10 +19,9 @@ _PEAK = 8  # steps on either side that belong to one peak
 class _Embedding(nn.Module):
     """Base class: a vector from two tensors per galaxy, and a learned vector for galaxies without information."""
 
-    reader = None
-
     def __init__(self, n_out):
         super().__init__()
+        self.reader = None
         self.unknown = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, value, error):

@@ -188,8 +188,7 @@ def _digest(pairs):
 
 
 def _provenance(config, pairs, validation, device, module):
-    decided = {"residual": config.uses_residual, "photometry": config.uses_photometry,
-               "backbone_options": config.all_backbone_options}
+    decided = {**config.network_parts, "backbone_options": config.all_backbone_options}
     return {
         "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),
