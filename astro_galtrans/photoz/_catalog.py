@@ -128,7 +128,7 @@ class CatalogEstimator(StoredEstimator):
         Returns
         -------
         RedshiftPDF
-            Densities on `grid`, as tensors where ``magnitudes`` is a tensor. A galaxy without the value of a column
+            Densities on ``grid``, as tensors where ``magnitudes`` is a tensor. A galaxy without the value of a column
             that had all values in training is masked, with a warning from `RedshiftPDF`.
 
         Raises

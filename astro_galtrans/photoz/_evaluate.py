@@ -95,7 +95,7 @@ class RedshiftEvaluation:
         -------
         dict of str to `matplotlib.figure.Figure`
             ``"z_density"``, ``"pit"``, ``"qq"``, ``"bias"``, ``"nz"``, and ``"bins_NAME"`` for each other quantity in
-            `bins`.
+            ``bins``.
 
         Raises
         ------

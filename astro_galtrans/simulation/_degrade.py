@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
@@ -14,6 +15,7 @@ from scipy import ndimage
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import check_fields, choice
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, as_band_cube, empty_pixels, like_input
 from astro_galtrans.simulation._degrade_grid import Sampler, plain_wcs, scaled_wcs
@@ -71,8 +73,7 @@ class DegradeConfig:
     pixel_scale: Quantity | None = None
 
     def __post_init__(self) -> None:
-        if self.matching not in _MATCHINGS:
-            raise ValueError(f"matching must be one of {', '.join(_MATCHINGS)}, got {self.matching!r}")
+        check_fields(self, {"matching": partial(choice, allowed=_MATCHINGS)})
 
 
 @numpy_defaults()
