@@ -69,8 +69,7 @@ def answer(tables):
              *(cell for sample in samples for cell in _ranges(best, sample, variant))]
             for variant, words in GIVEN.items() if variant in best["variant"]] if samples else []
     if rows:
-        header = ["input", *(f"{sample}: {name}" for sample in samples
-                                                    for name in ("preservation gain", "reduction"))]
+        header = ["input", *(f"{sample}: {name}" for sample in samples for name in ("preservation gain", "reduction"))]
         parts.append(csv_table(Sheet("Our best translator against the four of the literature", header, rows)))
     objective = tables["objective"]
     gains = {sample: percent_range(objective["gain"][objective["sample"] == sample])
