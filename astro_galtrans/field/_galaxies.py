@@ -3,7 +3,7 @@
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.table import Column, Table
+from astropy.table import Column
 from tqdm.auto import tqdm
 
 from astro_galtrans.exceptions import FileFormatError
@@ -154,7 +154,7 @@ def _designation(position):
 def _output_table(sources, translator, radii):
     """Return a table with the columns of the sources, and columns to fill."""
     n = len(sources)
-    table = Table({"number": Column(np.arange(1, n + 1), description="number of the source, from 1")})
+    table = type(sources)({"number": Column(np.arange(1, n + 1), description="number of the source, from 1")})
     measures = _measures(translator, radii)
     own = {"number", *(column.name for column in measures)}
     for name in ("ra", "dec", *(name for name in sources.colnames if name not in ("ra", "dec"))):

@@ -9,6 +9,7 @@ from astropy.nddata import NoOverlapError, PartialOverlapError, overlap_slices
 from astropy.wcs import WCS, DistortionLookupTable, Sip
 
 from astro_galtrans._utils.positions import parse_position
+from astro_galtrans._utils.validation import choice
 
 __all__ = ["Window", "check_celestial", "local_pixel_scale", "same_grid", "shifted_wcs"]
 
@@ -99,8 +100,7 @@ class Window:
 
         See `astro_galtrans.images.BandCube.cutout` for the arguments.
         """
-        if mode not in ("partial", "strict"):
-            raise ValueError(f"mode must be 'partial' or 'strict', got {mode!r}")
+        choice(mode, "mode", ("partial", "strict"))
         shape = _pixel_shape(size, wcs, image_shape)
         x, y = _pixel_position(position, wcs, image_shape)
         # A position on the border of two windows must not depend on rounding errors.

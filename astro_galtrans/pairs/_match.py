@@ -322,7 +322,7 @@ def _catalog(sources, kept, surveys, choices, counterparts):
         catalog[name] = Column(values, unit=unit, description=description)
     catalog.meta.update(
         flags=dict(FLAGS), compared_in=choices.bands, resample=choices.resample, background=choices.background,
-        neighbours=choices.neighbors, bands={side: list(surveys[side].band_names) for side in SIDES})
+        neighbors=choices.neighbors, bands={side: list(surveys[side].band_names) for side in SIDES})
     return catalog
 
 

@@ -189,7 +189,7 @@ class Run:
         flags |= self._check_position(seen, residual, offset, corrected or offset.size < choices.max_residual)
         if choices.neighbors is not None:
             found = neighbor_masks(stamps, self.surveys, choices.bands)
-            flags |= FLAGS["neighbour"] * found.bright
+            flags |= FLAGS["neighbor"] * found.bright
             if choices.neighbors == "mask":
                 for side, mask in found.masks.items():
                     if mask is not None:
@@ -234,7 +234,7 @@ class Run:
             if empty:
                 raise _Dropped("empty", f"every pixel of {side} band {', '.join(empty)} is bad")
             if center_is_bad(stamp):
-                flags |= self._flag("masked_centre", f"a bad pixel at the galaxy in the {side} image")
+                flags |= self._flag("masked_center", f"a bad pixel at the galaxy in the {side} image")
             if saturated(stamp, both[side]):
                 flags |= self._flag("saturated", f"a pixel at the saturation level in the {side} image")
             flags |= FLAGS["resampled"] * stamp.resampled

@@ -193,7 +193,7 @@ class RedshiftEstimator(StoredEstimator):
         Returns
         -------
         RedshiftPDF
-            Densities on `grid`, as tensors on their device where ``flux`` is a tensor. A galaxy that lacks a band
+            Densities on ``grid``, as tensors on their device where ``flux`` is a tensor. A galaxy that lacks a band
             (see `~astro_galtrans.images.missing_bands`), or the value of a column that had all values in training,
             is masked, with a warning from `RedshiftPDF`.
 

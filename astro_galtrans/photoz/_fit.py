@@ -20,6 +20,7 @@ from astro_galtrans.photoz._members import (
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from astropy.table import Table
@@ -97,7 +98,7 @@ def _validation(validation, train, names, survey):
 def fit_redshift_estimator(
     flux: ArrayLike | torch.Tensor, redshift: ArrayLike, *, survey: Survey | str,
     weight: ArrayLike | torch.Tensor | None = None, features: ArrayLike | torch.Tensor | Table | None = None,
-    config: EstimatorConfig | None = None, validation: tuple[Any, ...] | None = None,
+    config: EstimatorConfig | None = None, validation: Sequence[ArrayLike | Table | None] | None = None,
     device: str | torch.device | None = None, progress: bool = False, checkpoint: str | PathLike | None = None,
     **overrides: Any,
 ) -> RedshiftEstimator:
