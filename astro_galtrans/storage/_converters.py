@@ -134,7 +134,8 @@ class StateConverter(_OwnConverter):
         try:
             return kind.from_tree(state)
         except (ValueError, TypeError, KeyError) as error:
-            raise FileFormatError(f"the {label} cannot be built from its file by this astro_galtrans: {error}") from error
+            raise FileFormatError(
+                f"the {label} cannot be built from its file by this astro_galtrans: {error}") from error
 
 
 class SDSSPSFConverter(_OwnConverter):
@@ -223,7 +224,8 @@ def _stored_psf(cube):
 
             warnings.warn(
                 f"the PSF varies over the image by {variation:.0%} of its peak, and ASDF cannot store its model, a "
-                f"{type(field.model).__name__}; the file contains that of the middle only", GaltransWarning, stacklevel=2)
+                f"{type(field.model).__name__}; the file contains that of the middle only",
+                GaltransWarning, stacklevel=2)
     return None if cube.psf is None else np.asarray(cube.psf)
 
 

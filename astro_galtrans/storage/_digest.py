@@ -18,7 +18,7 @@ __all__ = ["digest", "plain"]
 def plain(tree):
     """Return a copy of a tree that depends on no file.
 
-    Mappings become dict, sequences list, and arrays of ASDF, which may still be in the open file, new writeable ndarrays.
+    Mappings become dict, sequences list, and arrays of ASDF, which may still be in the open file, new ndarrays.
     """
     if isinstance(tree, Mapping):
         return {key: plain(value) for key, value in tree.items()}

@@ -109,7 +109,9 @@ def shipped_translators() -> dict[str, str]:
     >>> sorted(shipped_translators())
     ['sdss-to-cfhtls']
     """
-    return {path.stem: path.with_suffix(".rst").read_text(encoding="utf-8").partition("\n")[0].strip() for path in sorted(_SHIPPED.glob("*.asdf"))}
+    cards = {path.stem: path.with_suffix(".rst").read_text(encoding="utf-8")
+             for path in sorted(_SHIPPED.glob("*.asdf"))}
+    return {name: card.partition("\n")[0].strip() for name, card in cards.items()}
 
 
 def _file_of(path):
