@@ -9,9 +9,10 @@ import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
 
 from astro_galtrans._utils.numerics import as_float
+from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _uncertainty
-from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
+from astro_galtrans.images._grid import Window, same_grid
 from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.images._psf import FieldPSF, PSFModel
 from astro_galtrans.images._regrid import regrid

@@ -159,18 +159,8 @@ def with_wcs(cube, pixel_scale):
 class Degrader:
     """Degrades images of one shape, pixel size and PSF; what does not depend on the flux is computed once.
 
-    Parameters
-    ----------
-    like : BandCube
-        An image like all others, with a WCS.
-    survey : Survey or str
-        The shallower survey.
-    config : DegradeConfig, optional
-        Bands and point spread functions.
-    shape : tuple of int, optional
-        ``(ny, nx)`` of the result.
-    size : tuple of int, optional
-        ``(ny, nx)`` of the images, if not that of ``like``.
+    All images have the properties of the cube ``like``, but may have another ``size``, ``(ny, nx)``. ``shape`` is that
+    of the results.
     """
 
     def __init__(self, like, survey, config=DegradeConfig(), *, shape=None, size=None):
