@@ -121,7 +121,8 @@ TINY = {"srgan": ("n_blocks=1", "n_channels=4", "n_features=4"),
 
 
 @pytest.mark.parametrize("backbone, objective, found, further", [
-    ("srgan", "conventional", "adversarial", ["--objective-option", "discriminator_widths=[4,4]", "--direction", "reverse"]),
+    ("srgan", "conventional", "adversarial",
+     ["--objective-option", "discriminator_widths=[4,4]", "--direction", "reverse"]),
     ("capsule", "gradient", "gradient", ["--conditioning", "spectrum", "--condition-dropout", "0.5", "--no-residual"]),
 ])
 def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found, further):

@@ -116,7 +116,8 @@ class SRGAN(Backbone):
     on the target grid cover the rest, a ratio near 1.
 
     Batch normalization makes the amplitude of an image depend on the other images of the batch, and amplitude is flux
-    here; it costs quality in natural images as well (Lim et al. 2017, arXiv:1707.02921; Wang et al. 2018, arXiv:1809.00219).
+    here. It also reduces the quality of natural images (Lim et al. 2017, arXiv:1707.02921; Wang et al. 2018,
+    arXiv:1809.00219).
 
     Parameters
     ----------

@@ -118,7 +118,7 @@ class DiffusionSchedule(nn.Module):
         return [max(round(self.n_train_steps * (left / n_steps) ** 2), left) - 1 for left in range(n_steps, 0, -1)]
 
     def sample(self, predict, noise, n_steps):
-        """Sample images from noise, without further noise on the way (DDIM, Song et al. 2021, arXiv:2010.02502, eta = 0).
+        """Sample images from noise, without further noise in between (DDIM, Song et al. 2021, arXiv:2010.02502).
 
         Parameters
         ----------

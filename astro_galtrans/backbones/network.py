@@ -42,8 +42,9 @@ class TranslationNetwork(nn.Module):
             arguments = arguments if config is None else (config, *arguments)
             config = NetworkConfig.from_arguments(arguments, settings)
         self.config = config
-        self.takes_missing, self.residual, self.conditioning = config.takes_missing, config.residual, config.conditioning
-        self.scale_ratio, self.nearest_band = config.scale_ratio, config.nearest_band
+        self.takes_missing, self.residual = config.takes_missing, config.residual
+        self.conditioning, self.nearest_band = config.conditioning, config.nearest_band
+        self.scale_ratio = config.scale_ratio
         for name in ("input_noise", "target_noise", "unit_ratio", "value_scale"):
             self.register_buffer(name, torch.tensor(getattr(config, name))[:, None, None], persistent=False)
         n_input, n_target = len(config.input_noise), len(config.nearest_band)

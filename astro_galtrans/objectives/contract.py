@@ -46,14 +46,15 @@ class Objective(nn.Module):
     - ``generator``: the `torch.Generator` of every random draw;
 
     and, if ``uses_progress``, the keyword ``progress``, the completed share of the training from 0 to 1. The objective
-    returns the whole loss, a scalar tensor, and a dict of metrics: detached 0-d tensors on the device of the loss, which
-    the trainer averages over the galaxies of an epoch. A subclass implements `image_loss` with the same arguments.
+    returns the whole loss, a scalar tensor, and a dict of metrics: detached 0-d tensors on the device of the loss,
+    which the trainer averages over the galaxies of an epoch. A subclass implements `image_loss` with the same
+    arguments.
 
     The constructor takes those of ``n_bands``, ``n_features`` and ``n_embedding`` (of the network) that it needs, and
     options of plain values. The trainer reads the class attributes below and calls `check_compatible`. An objective
-    with ``has_discriminator`` has the module ``discriminator``, ``discriminator_loss(prediction, target, space)``, which
-    returns what the objective does, and ``generator_uses_discriminator(progress)`` and
-    ``trains_discriminator(progress)``, each a bool.
+    with ``has_discriminator`` has the module ``discriminator``, a method ``discriminator_loss(prediction, target,
+    space)`` that returns its loss and metrics, and the methods ``generator_uses_discriminator(progress)`` and
+    ``trains_discriminator(progress)``, which return a bool.
     """
 
     monitors_validation_loss = True
@@ -133,8 +134,9 @@ def _adapt_old(name, cls):
 
         cls.check_compatible = staticmethod(check_compatible)
     if old:
-        warnings.warn(f"{', '.join(old)} of objective {name!r} is deprecated since version 0.2; Objective has image_loss, "
-                      "monitors_validation_loss and check_compatible, TrainConfig has output, residual and photometry", AstropyDeprecationWarning, 3)
+        warnings.warn(f"{', '.join(old)} of objective {name!r} is deprecated since version 0.2; Objective has "
+                      "image_loss, monitors_validation_loss and check_compatible, TrainConfig has output, residual and "
+                      "photometry", AstropyDeprecationWarning, 3)
 
 
 def available_objectives():

@@ -40,7 +40,8 @@ _CHECKS = {
     "epochs": partial(whole_number, least=1), "batch_size": partial(whole_number, least=1), "seed": whole_number,
     "patience": partial(whole_number, least=1), "learning_rate": real_number, "weight_decay": real_number,
     "gradient_clip": real_number, "condition_dropout": fraction, "condition_scatter": fraction,
-    "input_dropout": fraction, "output": partial(choice, allowed=(None, "log", "sqrt")), "residual": flag, "photometry": flag, "augment": flag,
+    "input_dropout": fraction, "output": partial(choice, allowed=(None, "log", "sqrt")), "residual": flag,
+    "photometry": flag, "augment": flag,
     "precision": partial(choice, allowed=("32", "bf16", "16")), "backbone_options": _plain_options,
     "objective_options": _plain_options,
 }
@@ -150,7 +151,8 @@ class TrainConfig:
         try:
             objective.check_compatible(backbone)
         except ValueError as error:
-            raise ValueError(f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {error}") from error
+            raise ValueError(
+                f"objective {self.objective!r} cannot train backbone {self.backbone!r}: {error}") from error
         choice(self.conditioning, "conditioning", available_conditioning())
         choice(self.size, "size", (None, *backbone.sizes))
         check_fields(self, _CHECKS)

@@ -11,9 +11,9 @@ PyTorch users.
 # ----------
 #
 # A `~astro_galtrans.backbones.Backbone` receives the softened log flux of the input bands (``planes``), the input
-# resampled to the target grid (``resampled_input``) and the size of that grid. It returns feature maps on the target grid and one
-# vector per galaxy. Everything else is the same for all backbones: normalization, residual path, the head that turns
-# features into flux, photometry and uncertainty.
+# resampled to the target grid (``resampled_input``) and the size of that grid. It returns feature maps on the target
+# grid and one vector per galaxy. Everything else is the same for all backbones: normalization, residual path, the head
+# that turns features into flux, photometry and uncertainty.
 
 import torch
 from torch import nn

@@ -282,8 +282,8 @@ def test_tiny_is_the_default():
 
 def test_base_is_much_larger_than_tiny():
     with seeded():
-        tiny, base = (sum(p.numel() for p in CapsuleNet(5, 5, scale_ratio=SCALE_RATIO, **CapsuleNet.sizes[size]).parameters())
-                      for size in ("tiny", "base"))
+        networks = [CapsuleNet(5, 5, scale_ratio=SCALE_RATIO, **CapsuleNet.sizes[size]) for size in ("tiny", "base")]
+    tiny, base = (sum(p.numel() for p in network.parameters()) for network in networks)
     assert base > 20 * tiny
 
 

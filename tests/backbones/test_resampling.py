@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_invalid, invalid_footprint, resample, resampling_matrix
+from astro_galtrans.backbones import (
+    NetworkConfig, TranslationNetwork, fill_invalid, invalid_footprint, resample, resampling_matrix,
+)
 
 SCALE_RATIO = 0.187 / 0.396
 

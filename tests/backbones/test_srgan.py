@@ -57,8 +57,8 @@ def test_no_chequerboard_at_the_start(randn):
 
 
 @pytest.mark.parametrize(("scale_ratio", "size", "target"), [
-    (SCALE_RATIO, (16, 16), (34, 34)), (SCALE_RATIO, (15, 15), (33, 33)), (0.21, (8, 8), (38, 38)), (1.0, (11, 11), (11, 11)),
-    (1 / SCALE_RATIO, (34, 34), (16, 16))])
+    (SCALE_RATIO, (16, 16), (34, 34)), (SCALE_RATIO, (15, 15), (33, 33)), (0.21, (8, 8), (38, 38)),
+    (1.0, (11, 11), (11, 11)), (1 / SCALE_RATIO, (34, 34), (16, 16))])
 def test_turned_and_flipped_images_give_turned_and_flipped_maps(randn, scale_ratio, size, target):
     """With kernels without a direction there is none; a grid that is off by a part of a pixel would be one."""
     net = symmetric(generator(scale_ratio))
@@ -77,7 +77,8 @@ def test_turned_and_flipped_images_give_turned_and_flipped_maps(randn, scale_rat
                 torch.testing.assert_close(other.embedding, embedding, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("scale_ratio", "size", "target"), [(SCALE_RATIO, 24, 50), (0.2, 24, 120), (1.0, 24, 24), (0.3, 25, 83)])
+@pytest.mark.parametrize(("scale_ratio", "size", "target"), [
+    (SCALE_RATIO, 24, 50), (0.2, 24, 120), (1.0, 24, 24), (0.3, 25, 83)])
 @pytest.mark.parametrize("place", [(0.0, 0.0), (1.3, -2.2)])
 def test_a_source_keeps_its_place(scale_ratio, size, target, place):
     """Through pixels that are doubled into equal quarters and resampled, the centroid on the sky is the same."""
@@ -125,7 +126,8 @@ def test_condition_acts_in_each_block(randn):
 
 def test_embedding_and_features_have_the_lengths_that_are_said(randn):
     with torch.random.fork_rng(devices=[]):
-        net = build_backbone("srgan", n_planes=2, n_resampled=3, scale_ratio=SCALE_RATIO, n_blocks=1, n_channels=7, n_features=5)
+        net = build_backbone("srgan", n_planes=2, n_resampled=3, scale_ratio=SCALE_RATIO, n_blocks=1, n_channels=7,
+                             n_features=5)
     maps, embedding = net(randn(2, 2, 8, 8), randn(2, 3, 18, 18), (18, 18))
     assert (net.n_features, net.n_embedding) == (maps.shape[1], embedding.shape[1]) == (5, 7)
 

@@ -8,6 +8,7 @@ from torch import nn
 from astro_galtrans.backbones import Backbone, stretch
 from astro_galtrans.objectives import Discriminator, Target, build_objective, diversity, objective_class
 
+
 def image_loss(objective, network, prediction, target, valid=None, generator=None, progress=1.0):
     """Loss of the images alone, and metrics."""
     further = {"progress": progress} if objective.uses_progress else {}
@@ -144,7 +145,7 @@ def test_loss_of_the_discriminator_leaves_the_network_alone(network, make_object
     assert set(logs) == {"critic_loss", "critic_real", "critic_fake"}
 
 
-def test_power_iteration_goes_on_in_the_discriminators_step_alone(network, make_objective, galaxies, predict, generator):
+def test_power_iteration_steps_with_the_discriminator_alone(network, make_objective, galaxies, predict, generator):
     objective, prediction = make_objective("adversarial").train(), predict(network, galaxies(seed=2))
     before = state(objective)
     image_loss(objective, network, prediction, galaxies(), None, generator)
@@ -154,7 +155,7 @@ def test_power_iteration_goes_on_in_the_discriminators_step_alone(network, make_
 
 
 def test_hinge_loss(network, make_objective, galaxies, predict, generator):
-    """A discriminator that gives each image the same score s: max(0, 1 - s) + max(0, 1 + s), and -s for the generator."""
+    """Of equal scores s of all images: max(0, 1 - s) + max(0, 1 + s), and -s for the generator."""
     objective, prediction = make_objective("adversarial", regularization="r1"), predict(network, galaxies(seed=2))
     last = objective.discriminator.layers[-1]
     nn.init.zeros_(last.weight)
@@ -170,7 +171,7 @@ def test_penalty_is_the_squared_gradient_at_target_images(network, make_objectiv
     losses = {}
     for penalty in (0.0, 3.0):
         objective = make_objective("adversarial", regularization="r1", penalty=penalty)
-        losses[penalty], _ = discriminator_loss(objective, network, predict(network, galaxies(seed=2)), galaxies(), None)
+        losses[penalty], _ = discriminator_loss(objective, network, predict(network, galaxies(seed=2)), galaxies())
     images = stretch(galaxies(), network.target_noise).requires_grad_()
     slope, = torch.autograd.grad(objective.discriminator(images).mean(1).sum(), images)
     expected = 1.5 * slope.square().sum((1, 2, 3)).mean()

@@ -79,7 +79,8 @@ def test_all_times_are_weighed_but_the_last(make_diffusion, galaxies, randn):
     for weighting in ("noise", "velocity", "truncated"):
         off = prediction._replace(value=network.from_flux(target) + network.value_scale)
         weights[weighting] = [
-            image_loss(objective_of(weighting=weighting), network, off._replace(signal_to_noise=snr(time[None])), target, None, None)[0].item()
+            image_loss(objective_of(weighting=weighting), network, off._replace(signal_to_noise=snr(time[None])),
+                       target)[0].item()
             for time in torch.arange(0, 1000, 37)]
         assert weights[weighting] == sorted(weights[weighting], reverse=True)
     assert weights["noise"][-1] == 0 and min(weights["velocity"]) == min(weights["truncated"]) == pytest.approx(1)

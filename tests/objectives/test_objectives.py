@@ -9,7 +9,6 @@ from astropy.utils.exceptions import AstropyDeprecationWarning
 from astro_galtrans.backbones import Backbone
 from astro_galtrans.objectives import (
     Objective, Target, available_objectives, build_objective, flux_error_nll, objective_class, register_objective,
-    student_t_nll,
 )
 
 NAMES = ["gradient", "gradient-unweighted", "pixel"]
@@ -84,7 +83,8 @@ def test_flow_and_context_get_gradients_after_the_first_step(make_network, make_
     target, flux = galaxies(size=34), 0.05 * randn(2, 3, 16, 16)
     for step in range(3):
         optimizer.zero_grad()
-        loss, _ = image_loss(objective, network, network(flux, (34, 34)), target, None, torch.Generator().manual_seed(step), 1.0)
+        generator = torch.Generator().manual_seed(step)
+        loss, _ = image_loss(objective, network, network(flux, (34, 34)), target, None, generator)
         loss.backward()
         optimizer.step()
     for key, parameter in objective.named_parameters():
@@ -241,7 +241,8 @@ def test_loss_of_a_fixed_batch_falls(name, make_network, make_objective, galaxie
     losses = []
     for step in range(25):
         optimizer.zero_grad()
-        loss, _ = image_loss(objective, network, network(flux, (34, 34)), target, None, torch.Generator().manual_seed(1), step / 25)
+        generator = torch.Generator().manual_seed(1)
+        loss, _ = image_loss(objective, network, network(flux, (34, 34)), target, None, generator, step / 25)
         losses.append(loss.item())
         loss.backward()
         optimizer.step()
@@ -303,7 +304,8 @@ def test_error_of_the_flux_learns_the_size_of_the_error(make_network, galaxies, 
 
     def nll(log_sigma, seed=0):
         images = prediction._replace(log_sigma=torch.full_like(truth, log_sigma))
-        return flux_error_nll(images, Target(target, weight), network.output_space, torch.Generator().manual_seed(seed)).item()
+        generator = torch.Generator().manual_seed(seed)
+        return flux_error_nll(images, Target(target, weight), network.output_space, generator).item()
 
     values = {
         ratio: sum(nll(math.log(ratio), seed) for seed in range(8)) for ratio in (1.0, 1.8, 2.0, 2.2, 4.0)}
@@ -356,7 +358,8 @@ def test_what_is_compared(make_network, make_objective, galaxies, predict, eleme
     network, target = make_network(), galaxies()
     objective = make_objective("gradient", elements=elements)
     with torch.no_grad():
-        scales = list(objective.scales(predict(network, target), Target(target, target), network.output_space, torch.Generator()))
+        prediction, truth = predict(network, target), Target(target, target)
+        scales = list(objective.scales(prediction, truth, network.output_space, torch.Generator()))
     lengths = {"spatial": 2 * 3, "passband": 2, "gradients": 3 * 3 - 1, "log flux": 3}
     assert {part.residual.shape[1] for _, part in scales} == {lengths[elements]}
     assert all(float(part.residual.abs().max()) == 0 for _, part in scales)
@@ -366,7 +369,8 @@ def test_gaussian_weights_are_inverse_variances(make_network, make_objective, ga
     network, target = make_network(), galaxies()
     objective = make_objective("gradient", gaussian=True)
     prediction = predict(network, galaxies(seed=2))
-    near, far = (objective.weights(prediction, Target(target + change, target), network.output_space) for change in (0.0, 3.0))
+    near, far = (objective.weights(prediction, Target(target + change, target), network.output_space)
+                 for change in (0.0, 3.0))
     torch.testing.assert_close(near, far)
     assert objective.n_flow == 0
 
