@@ -159,10 +159,11 @@ def contrast(evaluation):
     for key, label in _TRAITS.items():
         values = [value_in_words(entry.get(key)) for entry in entries.values()]
         if len(set(values)) > 1:
-            parts.append(f"{label} ({', '.join(f'{name}: {value}' for name, value in zip(entries, values))})")
+            parts.append(f"{label}: {' / '.join(values)}")
     if not parts:
         return ""
-    return f"The translators differ in the {'; '.join(parts)}. Differences between them are due to all of these."
+    return (f"The translators ({' / '.join(entries)}) differ in several parts: {'; '.join(parts)}. Their results differ "
+            "because of all of these together.")
 
 
 def differences(evaluation):
