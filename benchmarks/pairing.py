@@ -37,7 +37,7 @@ from astro_galtrans.surveys import get_survey  # noqa: E402
 log = logging.getLogger("pairing")
 CENTER = SkyCoord(150.0, 2.0, unit="deg")
 CASES = {
-    "alike": {}, "alike, no segmentation": {"neighbours": None}, "turned by 30 degrees": {},
+    "alike": {}, "alike, no segmentation": {"neighbors": None}, "turned by 30 degrees": {},
 }
 
 
@@ -111,7 +111,7 @@ def figure(path):
     given = BandCube(data, unit="nmgy", bands="gri", survey=sdss, mask=shallow.mask,
                      wcs=wcs_of(sdss.pixel_scale, 200, 30, off))
     galaxies = detect_galaxies(target, max_magnitude=22.5)
-    pairs = match_pairs(galaxies[~galaxies["edge"]], given, target, input_size=26, neighbours="mask")
+    pairs = match_pairs(galaxies[~galaxies["edge"]], given, target, input_size=26, neighbors="mask")
     log.info("%s\n%s", pairs, pairs.fields["east", "north", "error", "n"])
     log.info("%s", pairs.dropped["reason", "detail"])
     shown = np.argsort(-pairs.catalog["input_snr"])[:7]

@@ -16,6 +16,7 @@ from astro_galtrans._utils.tables import matching_columns, numbers, read_table
 from astro_galtrans.cli import main
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.field._inputs import listed
+from astro_galtrans.pairs import MatchConfig
 from astro_galtrans.pairs._match_catalog import read_sources
 from astro_galtrans.photoz import RedshiftPDF, read_pdf_table
 
@@ -189,7 +190,7 @@ def test_units_that_are_no_angles():
     table = Table({"ra": Column([150.0], unit=u.Unit("furlongs", parse_strict="silent")), "dec": [2.0]})
     with pytest.raises(ValueError, match="column ra .*furlongs.*unit="):
         read_sources(table)
-    assert read_sources(table, unit="degrees").position.ra.deg == pytest.approx([150])
+    assert read_sources(table, MatchConfig(unit="degrees")).position.ra.deg == pytest.approx([150])
     with pytest.raises(ValueError, match="mag"):
         angle_unit("mag", "ra")
 

@@ -8,7 +8,8 @@ from astropy.coordinates import Angle, SkyCoord
 
 from astro_galtrans._utils.masked import floats, is_null, split
 
-__all__ = ["angle_unit", "degrees", "find_column", "positions_of", "without_mask"]
+__all__ = ["angle_unit", "degrees", "find_column", "parse_position", "positions_of",
+           "without_mask"]
 
 # Names of columns in lower case, in the order in which they are tried.
 _COLUMNS = {
@@ -123,6 +124,31 @@ def _checked(angles, given, name, kind):
         raise ValueError(f"{name} must be {allowed}, got {given[wrong].flat[0]} for {np.count_nonzero(wrong)} of "
                          f"{angles.size} positions; a missing one is masked, empty or NaN")
     return angles
+
+
+def parse_position(text, name="position"):
+    """Return the ICRS position in a text: right ascension and declination in degrees, or hours and degrees.
+
+    Parameters
+    ----------
+    text : str
+        As ``"189.23 1.03"``, ``"12 34 56 +01 02 03"``, ``"12:34:56, +01:02:03"`` or ``"12h34m56s +1d02m03s"``.
+    name : str, optional
+        Argument, for messages.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, such as the name of an object.
+    """
+    words = text.replace(",", " ").split()
+    middle = len(words) // 2
+    parts = [" ".join(words[:middle]), " ".join(words[middle:])]
+    if len(words) % 2 or not all(re.match(r"[+-]?[\d.]", part) for part in parts):
+        raise ValueError(f"{name} must be a SkyCoord or text such as '189.23 1.03' (degrees) or '12 34 56 +01 02 03', "
+                         f"got {text!r}; SkyCoord.from_name finds the position of a named object")
+    ra, dec = (degrees(part, f"{kind} of {name}", kind) for part, kind in zip(parts, ("ra", "dec")))
+    return SkyCoord(ra, dec, unit="deg")
 
 
 def find_column(table, kind, given=None, name="catalog"):

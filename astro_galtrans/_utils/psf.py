@@ -65,7 +65,7 @@ def resampled_psf(psf, jacobian):
 
 def stacked_psfs(bands, psfs):
     """Return PSFs of different sizes as one array (band, py, px), padded with zeros around the same center."""
-    largest = tuple(np.max([psf.shape for psf in psfs], axis=0))
+    largest = tuple(max(sides) for sides in zip(*[psf.shape for psf in psfs]))
     out = np.zeros((len(psfs),) + largest, dtype=np.result_type(*psfs))
     for plane, band, psf in zip(out, bands, psfs):
         margins = [side - length for side, length in zip(largest, psf.shape)]

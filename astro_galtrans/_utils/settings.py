@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 __all__ = ["configured"]
 
 
-def configured(kind, config, settings):
+def configured(kind, config, settings, name="config"):
     """Return a configuration in which the fields in ``settings`` replace those of ``config``.
 
     Parameters
@@ -16,6 +16,8 @@ def configured(kind, config, settings):
         Instance of ``kind``, by default ``kind()``.
     settings : dict
         Keywords that a function received beside its own.
+    name : str, optional
+        Argument ``config`` of the function, for messages.
 
     Raises
     ------
@@ -24,7 +26,7 @@ def configured(kind, config, settings):
     """
     config = kind() if config is None else config
     if not isinstance(config, kind):
-        raise TypeError(f"config must be a {kind.__name__}, got {type(config).__name__}")
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(config).__name__}")
     known = [field.name for field in fields(kind)]
     unknown = sorted(set(settings) - set(known))
     if unknown:

@@ -200,7 +200,7 @@ def pair(options):
             options.catalog, *(_images(getattr(options, side), side) for side in _SIDES), path=options.pairs,
             correct_astrometry=not options.no_correction, progress=not options.quiet,
             background="subtract" if options.subtract_background else "measure",
-            neighbours="mask" if options.mask_neighbours else "flag", **given)
+            neighbors="mask" if options.mask_neighbours else "flag", **given)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command with --resume goes on") from None
     dropped, fields = (str(path_beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))

@@ -1,4 +1,4 @@
-"""Point spread functions that vary over a field: of any model, and that of SDSS in psField files.
+"""Point spread functions that vary over a field: of any model, and of SDSS in psField files.
 
 The SDSS pipeline describes the PSF of a field and band by some eigen-images (a Karhunen-Loeve basis), whose weights are
 polynomials of the position: Lupton et al. (2001, ASP Conf. 238, 269); the file is that of the SDSS data model,

@@ -8,8 +8,10 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.masked import floats, split, whole
+from astro_galtrans._utils.psf import centered_psf
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import empty_pixels
+from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectra
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
 
     from astro_galtrans.surveys import Survey
 
-__all__ = ["FluxArrays", "checked_flux", "checked_ids", "checked_truth", "select_bands"]
+__all__ = [
+    "FluxArrays", "Spectra", "checked_flux", "checked_ids", "checked_psf", "checked_redshift", "checked_redshift_error",
+    "checked_spectra", "checked_truth", "psf_side", "psf_stamp", "select_bands",
+]
+
+# Within four FWHM of the center a Moffat profile of beta 3.5 has all but 4e-4 of its flux.
+_PSF_WIDTHS = 8
 
 
 class FluxArrays(NamedTuple):
@@ -168,3 +176,141 @@ def checked_ids(ids, n):
         repeated = values[np.argmax(counts)].item()
         raise ValueError(f"ids must be different from each other, got {repeated!r} {counts.max()} times")
     return ids
+
+
+def checked_psf(name, psf, n, n_bands):
+    """Return PSFs as float32 of shape ``(galaxy, band, y, x)`` and sum 1, or 0 if unknown; None for None."""
+    if psf is None:
+        return None
+    values = floats(psf, name)
+    if values.ndim == 3:
+        values = np.broadcast_to(values, (n, *values.shape))
+    if values.ndim != 4 or values.shape[:2] != (n, n_bands) or 0 in values.shape:
+        raise ValueError(f"{name} must have shape (galaxy, band, y, x) or (band, y, x) with {n} galaxies and {n_bands} "
+                         f"bands, got {np.shape(psf)}")
+    values = values.astype(float)
+    values[np.isnan(values).all(axis=(2, 3))] = 0
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, or NaN in the whole image of an unknown PSF")
+    total = values.sum(axis=(2, 3), keepdims=True)
+    known = np.any(values != 0, axis=(2, 3), keepdims=True)
+    if np.any(known & (total <= 0)):
+        raise ValueError(f"{name} must have a sum above 0")
+    if np.any(known.any(axis=1) != known.all(axis=1)):
+        raise ValueError(f"{name} must be known in all bands of a galaxy or in none")
+    return (values / np.where(known, total, 1)).astype(np.float32)
+
+
+def psf_side(survey: Survey) -> int:
+    """Return the side in pixels, odd, of the PSF images of a survey: eight FWHM of its widest band.
+
+    Examples
+    --------
+    >>> from astro_galtrans.pairs import psf_side
+    >>> from astro_galtrans.surveys import get_survey
+    >>> psf_side(get_survey("SDSS"))
+    33
+    """
+    widest = max((band.psf_fwhm / survey.pixel_scale).to_value(u.one) for band in survey)
+    return 2 * int(np.ceil(_PSF_WIDTHS * widest / 2)) + 1
+
+
+def psf_stamp(psf: np.ndarray | None, n_bands: int, side: int) -> np.ndarray:
+    """Return a PSF as an image of a given size, as `PairSet` stores it.
+
+    Parameters
+    ----------
+    psf : ndarray or None
+        Shape ``(band, y, x)``; None if it is not known.
+    n_bands : int
+        Number of bands.
+    side : int
+        Side of the image in pixels, odd; see `psf_side`.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``(n_bands, side, side)``, centered, with a sum of 1 in each band; all 0 if ``psf`` is None.
+    """
+    if psf is None:
+        return np.zeros((n_bands, side, side), np.float32)
+    return centered_psf(psf, side).astype(np.float32)
+
+
+class Spectra(NamedTuple):
+    """Spectra of many galaxies on one grid; all None without spectra."""
+
+    flux: np.ndarray | None
+    weight: np.ndarray | None
+    grid: SpectrumGrid | None
+
+
+def _numbers_per_galaxy(name, values, n):
+    values = np.array(floats(values, name, unit=u.dimensionless_unscaled, dtype=float))
+    if values.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), got {values.shape}")
+    return values
+
+
+def checked_redshift(redshift, n):
+    """Return redshifts as float64 of shape ``(n,)``, NaN if unknown; None for None."""
+    if redshift is None:
+        return None
+    redshift = _numbers_per_galaxy("redshift", redshift, n)
+    if np.any(np.isinf(redshift)) or np.any(redshift <= -1):
+        raise ValueError("redshift must be above -1, and finite or NaN if it is unknown")
+    return redshift
+
+
+def checked_redshift_error(error, redshift, n):
+    """Return errors of redshifts as float64 of shape ``(n,)``, NaN if unknown; None for None."""
+    if error is None:
+        return None
+    if redshift is None:
+        raise ValueError("redshift_error needs redshift, which is None")
+    error = _numbers_per_galaxy("redshift_error", error, n)
+    if np.any(np.isinf(error)) or np.any(error < 0):
+        raise ValueError("redshift_error must not be negative, and finite or NaN if it is unknown")
+    return error
+
+
+def checked_spectra(spectra, grid, n):
+    """Return the `Spectra` of ``n`` galaxies on a grid, by default ``SpectrumGrid()``; all None without spectra."""
+    if grid is not None and not isinstance(grid, SpectrumGrid):
+        raise TypeError(f"spectrum_grid must be a SpectrumGrid, got {type(grid).__name__}")
+    if spectra is None:
+        if grid is not None:
+            raise ValueError("spectrum_grid needs spectra, which are None")
+        return Spectra(None, None, None)
+    grid = SpectrumGrid() if grid is None else grid
+    if isinstance(spectra, tuple) and len(spectra) == 2 and all(map(_is_table_of_pixels, spectra)):
+        return Spectra(*_spectrum_arrays(*spectra, grid, n), grid)
+    if isinstance(spectra, np.ndarray) and spectra.dtype.kind != "O":
+        raise TypeError("spectra must be a sequence of Spectrum or None, or a tuple of two arrays, flux and weight; "
+                        f"got one array of shape {spectra.shape}")
+    if hasattr(spectra, "__len__") and len(spectra) != n:
+        raise ValueError(f"spectra must have {n} entries, one for each galaxy, got {len(spectra)}")
+    return Spectra(*resample_spectra(spectra, grid), grid)
+
+
+def _is_table_of_pixels(values):
+    """Whether values are a two-dimensional array, not a Spectrum."""
+    return (isinstance(values, (list, tuple)) or hasattr(values, "__array__")) and np.ndim(values) == 2
+
+
+def _spectrum_arrays(flux, weight, grid, n):
+    """Return float32 copies, with flux 0 and weight 0 where one of them is not finite."""
+    arrays = []
+    for name, values, unit in (("flux", flux, FLUX_UNIT), ("weight", weight, FLUX_UNIT**-2)):
+        values = floats(values, f"the {name} of spectra", unit=unit)
+        if values.shape != (n, grid.n_pixels):
+            raise ValueError(f"the {name} of spectra must be real numbers of shape {(n, grid.n_pixels)}, galaxies and "
+                             f"pixels of spectrum_grid, got {values.dtype} of shape {values.shape}")
+        arrays.append(np.array(values, dtype=np.float32))
+    flux, weight = arrays
+    if np.any(weight < 0) or np.any(np.isinf(weight)):
+        raise ValueError("the weight of spectra is an inverse variance: it must be finite and not negative")
+    bad = ~np.isfinite(flux) | np.isnan(weight)
+    flux[bad] = 0
+    weight[bad] = 0
+    return flux, weight

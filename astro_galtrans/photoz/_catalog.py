@@ -90,6 +90,7 @@ class CatalogEstimator(StoredEstimator):
         Redshifts of the densities.
     """
 
+    config: CatalogConfig
     _config_class = CatalogConfig
     _description_key = "columns"
 

@@ -140,5 +140,5 @@ def combine(
         total = torch.exp(torch.where(torch.isfinite(least), least, torch.zeros_like(least)) - total)
     total[~good] = float("nan")
     total[good & (share == 0)] = 0
-    grid, density = (first._grid, total) if first._as_tensor else (first.grid, total.cpu().numpy())
+    grid, density = (first._grid, total) if first._is_tensor else (first.grid, total.cpu().numpy())
     return RedshiftPDF(grid, density, on_invalid=on_invalid, tolerance=torch.inf, interpolation=first.interpolation)

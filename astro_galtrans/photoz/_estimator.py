@@ -132,6 +132,7 @@ class RedshiftEstimator(StoredEstimator):
         Redshifts of the densities.
     """
 
+    config: EstimatorConfig
     _config_class = EstimatorConfig
     _description_key = "geometry"
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from astro_galtrans._utils.figures import STYLE
 from astro_galtrans._utils.io import whole_folder
-from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.statistics import check_bootstrap, interval, resampled_rows
 from astro_galtrans._utils.torch_state import as_tensor
@@ -221,7 +221,7 @@ def evaluate_redshifts(
         within = (_column(values, counts["n_galaxies"], name)[used], 5 if edges is None else edges)
         bins[name] = _bin_table(pdf, redshift, estimates[chosen], within, bootstrap)
         for column in ("low", "high", "mean"):
-            bins[name][column].unit = getattr(values, "unit", None)
+            bins[name][column].unit = split(values, name).unit
     stack = pdf.stack()
     nz = describe(Table({"redshift": as_numpy(stack.grid), "stacked": as_numpy(stack.pdf(stack.grid))[0]}))
     return RedshiftEvaluation(metrics, bins, redshift, estimates[chosen], as_numpy(pdf.pit(redshift)).astype(float), nz)

@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.optional import optional
+from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _construct, _piecewise
 
@@ -122,23 +123,23 @@ class RedshiftPDF:
         self._warn_of(newly_masked, "are invalid and masked")
         self._warn_of(int(rescaled.sum()), "did not integrate to one and were normalized")
 
-    def _set(self, grid, density, valid, rescaled, as_tensor, counts=None):
+    def _set(self, grid, density, valid, rescaled, is_tensor, counts=None):
         self._grid, self._density, self._valid, self._rescaled = grid, density, valid, rescaled
-        self._as_tensor, self._source_counts = as_tensor, counts
+        self._is_tensor, self._source_counts = is_tensor, counts
         return self
 
     def _like(self, density, valid, rescaled=None, grid=None, counts=None):
         """Return normalized densities of the same kind of arrays without checks."""
         grid = self._grid if grid is None else grid
         rescaled = self._rescaled if rescaled is None else rescaled
-        return object.__new__(type(self))._set(grid, density, valid, rescaled, self._as_tensor, counts)
+        return object.__new__(type(self))._set(grid, density, valid, rescaled, self._is_tensor, counts)
 
     def _warn_of(self, n, state, stacklevel=3):
         if n:
             warnings.warn(f"{n} of {len(self)} redshift densities {state}", GaltransWarning, stacklevel)
 
     def _out(self, tensor):
-        return tensor if self._as_tensor else tensor.cpu().numpy()
+        return tensor if self._is_tensor else tensor.cpu().numpy()
 
     def _in(self, value, name):
         if not isinstance(value, torch.Tensor):
@@ -205,7 +206,7 @@ class RedshiftPDF:
         return {"n": len(self), "n_masked": self.n_masked, "n_normalised": int(self._rescaled.sum())}
 
     @property
-    def interpolation(self) -> str:
+    def interpolation(self) -> Literal["linear", "constant"]:
         """``"linear"`` between the grid points, or ``"constant"`` in bins with the edges `grid`."""
         return "linear" if self._density.shape[1] == self._grid.numel() else "constant"
 
@@ -233,12 +234,13 @@ class RedshiftPDF:
         -------
         RedshiftPDF
         """
-        index = indices
-        if not isinstance(indices, slice):
-            if not isinstance(indices, torch.Tensor):
-                index = torch.from_numpy(np.array(whole(indices, "indices"), ndmin=1))
-            index = (index if index.dtype == torch.bool else index.long()).to(self.device)
+        index = indices if isinstance(indices, slice) else self._rows(indices)
         return self._like(self._density[index].clone(), self._valid[index].clone(), self._rescaled[index].clone())
+
+    def _rows(self, indices):
+        given = indices if isinstance(indices, torch.Tensor) else np.array(whole(indices, "indices"), ndmin=1)
+        index = as_tensor(given).to(self.device)
+        return index if index.dtype == torch.bool else index.long()
 
     def mode(self, refine: bool = True) -> Array:
         """Return the redshift of the largest density.
@@ -453,8 +455,8 @@ class RedshiftPDF:
         return cls._of_tensors(points, density, isinstance(counts, torch.Tensor), on_invalid, "constant")
 
     @classmethod
-    def _of_tensors(cls, grid, density, as_tensor, on_invalid, interpolation):
-        arrays = (grid, density) if as_tensor else (grid.numpy(), density.numpy())
+    def _of_tensors(cls, grid, density, is_tensor, on_invalid, interpolation):
+        arrays = (grid, density) if is_tensor else (grid.numpy(), density.numpy())
         return cls(*arrays, on_invalid=on_invalid, interpolation=interpolation)
 
     @classmethod

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["STATISTICS", "Metrics", "NoGalaxiesError", "paired_bootstrap", "point_metrics", "weighted_quantiles"]
+__all__ = [
+    "STATISTICS", "Metrics", "NoGalaxiesError", "as_columns", "paired_bootstrap", "point_metrics", "weighted_quantiles",
+]
 
 STATISTICS = ("bias_mean", "bias_median", "nmad", "sigma_mad", "sigma_iqr", "rms", "outlier_005", "outlier_015",
               "outlier_desc")
@@ -50,24 +52,30 @@ class Metrics(dict):
         self.n_bootstrap = n_bootstrap
 
 
-def _as_tensors(arrays):
-    """Return tensors in double precision (single on devices without it) on the device of the first tensor."""
+def as_columns(arrays):
+    """Return one-dimensional tensors of one length, in double precision where the device has it.
+
+    Parameters
+    ----------
+    arrays : dict of array_like
+        Arrays by the name of their argument. The result is on the device of the first tensor among them.
+    """
     device = next((value.device for value in arrays.values() if isinstance(value, torch.Tensor)), torch.device("cpu"))
     precision = torch.float32 if device.type == "mps" else torch.float64
-    converted = {}
+    columns = {}
     for name, value in arrays.items():
         if not isinstance(value, torch.Tensor):
             value = torch.from_numpy(np.array(floats(value, name, dtype=float)))
-        converted[name] = value.detach().to(device=device, dtype=precision)
-    return converted
-
-
-def _redshifts(arrays, on_invalid):
-    """Return one-dimensional arrays with the galaxies that are usable in all, and the number left out."""
-    converted = _as_tensors(arrays)
-    shapes = {name: tuple(value.shape) for name, value in converted.items()}
+        columns[name] = value.detach().to(device=device, dtype=precision)
+    shapes = {name: tuple(value.shape) for name, value in columns.items()}
     if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) != 1:
         raise ValueError(f"redshifts must be one-dimensional and of one length, got shapes {shapes}")
+    return columns
+
+
+def _usable(arrays, on_invalid):
+    """Return one-dimensional arrays with the galaxies that are usable in all, and the number left out."""
+    converted = as_columns(arrays)
     if on_invalid not in ("raise", "mask"):
         raise ValueError(f"on_invalid must be 'raise' or 'mask', got {on_invalid!r}")
     finite = {name: torch.isfinite(value) for name, value in converted.items()}
@@ -215,7 +223,7 @@ def point_metrics(
     """
     check_bootstrap(n_bootstrap, confidence)
     arrays = {"z_phot": z_phot, "z_spec": z_spec, **({} if weights is None else {"weights": weights})}
-    kept, left_out = _redshifts(arrays, on_invalid)
+    kept, left_out = _usable(arrays, on_invalid)
     dz = (kept["z_phot"] - kept["z_spec"]) / (1 + kept["z_spec"])
     weights = kept.get("weights")
 
@@ -296,7 +304,7 @@ def paired_bootstrap(
     arrays = {"z_phot_a": z_phot_a, "z_phot_b": z_phot_b, "z_spec": z_spec}
     if z_phot_real is not None:
         arrays["z_phot_real"] = z_phot_real
-    kept, left_out = _redshifts(arrays, on_invalid)
+    kept, left_out = _usable(arrays, on_invalid)
     truth = kept.pop("z_spec")
     errors = [(value - truth) / (1 + truth) for value in kept.values()]
     if statistic not in STATISTICS:

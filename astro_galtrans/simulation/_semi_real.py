@@ -209,7 +209,7 @@ class _Field:
         self.dropped = {}
         table = self._kept(table, "bright", table["magnitude"] >= brightest)
         if self.config.neighbors == "drop":
-            table = self._kept(table, "neighbour", ~table["neighbour"])
+            table = self._kept(table, "neighbour", ~table["neighbor"])
         # First pixel of the target stamp; the piece that is degraded has the same center.
         half = (self.target_size - 1) / 2
         table["x0"], table["y0"] = (np.round(np.asarray(table[name]) - half).astype(int) for name in "xy")
@@ -374,6 +374,7 @@ def _known(rows, deep, config, seed):
     names = ("field", "number", "realization") if config.realizations > 1 else ("field", "number")
     catalog.add_column(["-".join(str(row[name]) for name in names) for row in catalog], name="id", index=0)
     catalog.remove_columns(["number", "x0", "y0"])
+    catalog.rename_column("neighbor", "neighbour")  # as in the sets of earlier versions
     flux = np.array([row["flux"] for row in rows])
     zero_point = np.array([band.zero_point for band in deep[0].cube.survey])
     catalog["target_mag"] = (zero_point - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))) * u.mag

@@ -188,9 +188,9 @@ def test_any_fits_image(tmp_path, make_wcs):
     np.testing.assert_allclose(read_cube({"r": tmp_path / "one.fits"}, unit="Jy", survey="SDSS").data[0, 0, 0],
                                1 / 3.6307805e-6, rtol=1e-6)
     fits.PrimaryHDU(np.ones((20, 20)), header).writeto(tmp_path / "bare.fits")
-    with pytest.raises(ValueError, match="bare.fits tells no unit"):
+    with pytest.raises(ValueError, match="bare.fits has no unit"):
         read_cube({"r": tmp_path / "bare.fits"})
-    with pytest.raises(BandMismatchError, match="bare.fits tells no band"):
+    with pytest.raises(BandMismatchError, match="bare.fits has no band"):
         read_cube(tmp_path / "bare.fits", unit="Jy")
     fits.HDUList([fits.PrimaryHDU()]).writeto(tmp_path / "nothing.fits")
     with pytest.raises(FileFormatError, match="nothing.fits has no image"):

@@ -151,8 +151,8 @@ def test_one_pair_is_two_cubes_on_one_place():
     pairs = make_pairs(2, catalog=catalog, input_weight=weight, redshift=[0.2, np.nan])
     pair = pairs[0]
     assert pair.redshift == 0.2 and pair.id == 0 and pairs[-1].redshift is None
-    for cube, centre in ((pair.input, 3.5), (pair.target, 8.5)):
-        place = cube.wcs.pixel_to_world(centre, centre)
+    for cube, center in ((pair.input, 3.5), (pair.target, 8.5)):
+        place = cube.wcs.pixel_to_world(center, center)
         assert place.separation(SkyCoord(150, 2, unit="deg")) < 1e-6 * u.arcsec
     assert pair.input.pixel_scale.to_value("arcsec") == pytest.approx(0.396, rel=1e-6)
     assert pair.input.unit == u.Unit("nmgy") and pair.target.survey.name == "CFHTLS"

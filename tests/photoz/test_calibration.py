@@ -18,9 +18,9 @@ FIT, TEST = slice(N_FIT), slice(N_FIT, None)
 KS_LIMIT = 1.95 * np.sqrt(1 / N_TEST + 1 / N_FIT)
 
 
-def gaussians(centre, width, grid=GRID):
-    width = np.broadcast_to(width, centre.shape)[:, None]
-    return RedshiftPDF(grid, stats.norm.pdf(grid, centre[:, None], width), tolerance=np.inf)
+def gaussians(center, width, grid=GRID):
+    width = np.broadcast_to(width, center.shape)[:, None]
+    return RedshiftPDF(grid, stats.norm.pdf(grid, center[:, None], width), tolerance=np.inf)
 
 
 class Galaxies:
@@ -30,16 +30,16 @@ class Galaxies:
         rng = np.random.default_rng(seed)
         self.z_spec, self.magnitude = rng.uniform(0.3, 0.9, n), rng.uniform(18, 22, n)
         self.scatter = 0.01 + 0.01 * (self.magnitude - 18)
-        self.centre = self.z_spec + self.scatter * rng.normal(size=n)
+        self.center = self.z_spec + self.scatter * rng.normal(size=n)
 
     def ensemble(self, kind):
         return {
-            "calibrated": lambda: gaussians(self.centre, self.scatter),
-            "narrow": lambda: gaussians(self.centre, self.scatter / 2),
-            "wide": lambda: gaussians(self.centre, self.scatter * 2),
-            "biased": lambda: gaussians(self.centre + 0.7 * self.scatter, self.scatter),
+            "calibrated": lambda: gaussians(self.center, self.scatter),
+            "narrow": lambda: gaussians(self.center, self.scatter / 2),
+            "wide": lambda: gaussians(self.center, self.scatter * 2),
+            "biased": lambda: gaussians(self.center + 0.7 * self.scatter, self.scatter),
             # Right on average, too wide where galaxies are bright and too narrow where they are faint.
-            "blind": lambda: gaussians(self.centre, 0.03),
+            "blind": lambda: gaussians(self.center, 0.03),
         }[kind]()
 
 
@@ -117,7 +117,7 @@ def test_few_galaxies_do_no_harm(n):
 @pytest.mark.parametrize("step", [0.02, 0.01, 0.003])
 def test_coarse_grids_get_the_cumulative_probability_they_should(step):
     galaxies = Galaxies(seed=4, n=3000)
-    pdf = gaussians(galaxies.centre, galaxies.scatter / 2, np.arange(0, 1.2, step))
+    pdf = gaussians(galaxies.center, galaxies.scatter / 2, np.arange(0, 1.2, step))
     calibration = PITCalibration.fit(pdf, galaxies.z_spec)
     made = calibration(pdf)
     assert ks(made, galaxies.z_spec) < 0.03
@@ -134,7 +134,7 @@ def test_bins_get_the_probability_they_should(galaxies):
     assert ks(made.select(TEST), galaxies.z_spec[TEST]) < KS_LIMIT
 
 
-def test_monotone_and_normalised(galaxies):
+def test_monotone_and_normalized(galaxies):
     pdf = galaxies.ensemble("biased")
     calibration = PITCalibration.fit(pdf.select(FIT), galaxies.z_spec[FIT], galaxies.magnitude[FIT], n_neighbors=200)
     at = np.linspace(0, 1, 1001)
@@ -217,7 +217,7 @@ def test_on_a_gpu(galaxies):
     assert_allclose(made.density.cpu().numpy(), here.density, rtol=1e-6, atol=1e-9)
 
 
-def test_basis_is_normalised_and_finds_a_known_density():
+def test_basis_is_normalized_and_finds_a_known_density():
     basis = PITBasis(torch.device("cpu"), torch.float64)
     assert_allclose(basis.density(basis.uniform, torch.linspace(0, 1, 97, dtype=torch.float64)[None])[0], 1)
     assert_allclose((basis.shapes * torch.diff(basis.edges)[:, None]).sum(0), 1)
@@ -235,7 +235,7 @@ def test_basis_is_normalised_and_finds_a_known_density():
     ({"z_spec": np.ones(3)}, ValueError, r"z_spec must have the shape \(100,\), got \(3,\)"),
     ({"z_spec": np.full(100, np.nan)}, ValueError, "at least 10 galaxies .* got 0 of 100"),
     ({"features": np.ones((3, 2))}, ValueError, r"features must have the shape \(100,\)"),
-    ({"features": np.full(100, np.nan)}, ValueError, "at least 50 galaxies that have all features, got 0"),
+    ({"features": np.full(100, np.nan)}, ValueError, "features must be known for at least 50 galaxies .* got 0"),
     ({"features": np.ones(100), "n_neighbors": 100}, ValueError, "n_neighbors must be below the 100"),
     ({"n_neighbors": 30}, ValueError, "n_neighbors needs features"),
     ({"features": np.ones(100), "n_neighbors": 2.5}, ValueError, "n_neighbors must be 'auto' or a whole number"),

@@ -21,7 +21,7 @@ def test_equality_and_plain_values():
     assert grid.to_dict() == {"first": 4000.0, "last": 8000.0, "n_pixels": 10}
     assert [type(one) for one in grid.to_dict().values()] == [float, float, int]
     assert SpectrumGrid.from_dict(grid.to_dict()) == grid
-    with pytest.raises(ValueError, match="has first, last and n_pixels, got first"):
+    with pytest.raises(ValueError, match="values"):
         SpectrumGrid.from_dict({"first": 4000.0})
 
 
