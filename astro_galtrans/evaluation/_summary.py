@@ -162,8 +162,8 @@ def contrast(evaluation):
             parts.append(f"{label}: {' / '.join(values)}")
     if not parts:
         return ""
-    return (f"The translators ({' / '.join(entries)}) differ in several parts: {'; '.join(parts)}. Their results differ "
-            "because of all of these together.")
+    return (f"The translators ({' / '.join(entries)}) differ in several parts: {'; '.join(parts)}. Their results "
+            "differ because of all of these together.")
 
 
 def differences(evaluation):
