@@ -35,7 +35,7 @@ ONLY_IN = {
     "torch": {
         "_utils", "backbones", "objectives", "translation", "photoz", "storage", "training", "evaluation", "cli",
     },
-    "lightning": {"training"},
+    "lightning": {"_utils", "storage"},
     "nflows": {"objectives"},
     "monai": {"backbones"},
     "galsim": {"simulation"},

@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from astro_galtrans._utils.files import listed_files
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.field._inputs import _found
+from astro_galtrans.field._field import frame_files
 from astro_galtrans.pairs import MatchConfig
 from astro_galtrans.pairs._match_images import images_of
 
@@ -40,7 +40,7 @@ def _put(folder, name, what):
 
 
 LISTERS = {
-    "listed_files": listed_files, "frames": _found,
+    "listed_files": listed_files, "frames": frame_files,
     "tiles": lambda where: images_of(where, "input", None, MatchConfig()).tiles,
 }
 

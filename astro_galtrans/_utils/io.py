@@ -6,7 +6,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_folder", "new_folder", "put_folder", "whole_file", "whole_folder", "write_whole"]
+__all__ = ["check_folder", "check_space", "new_folder", "put_folder", "whole_file", "whole_folder", "write_whole"]
 
 
 def check_folder(path):
@@ -18,6 +18,13 @@ def check_folder(path):
         reason = "is not a folder" if folder.exists() else "does not exist"
         raise kind(f"cannot write {path.name}: the folder {folder} {reason}")
     return path
+
+
+def check_space(folder, needed):
+    """Raise OSError if the disk of a folder has less than ``needed`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"the output needs about {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
 
 
 def _beside(path):

@@ -1,4 +1,4 @@
-"""Values of ``meta`` in terms of JSON, from which they are read again with equal content."""
+"""Conversion of the values of ``meta`` to JSON and back."""
 
 import base64
 import json
@@ -18,33 +18,15 @@ from astro_galtrans.exceptions import GaltransWarning
 __all__ = ["decoded", "encoded", "writable"]
 
 _CARDS = "fits_header_cards"
-# What encoding raises for a value that has no place in a file.
+# Errors of encoding a value that a file cannot hold.
 _UNWRITABLE = (TypeError, ValueError, AttributeError, RecursionError, fits.VerifyError, yaml.YAMLError)
 
 
 def writable(meta, name="meta", *, arrays=False, refuse=False, stacklevel=2):
-    """The entries of ``meta`` that can be written and read again, encoded; a warning names each of the others.
+    """Return the entries of ``meta`` that can be written and read again, encoded; a warning names each of the others.
 
-    Parameters
-    ----------
-    meta : mapping
-    name : str, optional
-        What it is called in warnings.
-    arrays : bool, optional
-        Whether the file holds arrays and quantities by itself, as ASDF does.
-    refuse : bool, optional
-        Whether an entry that cannot be written is an error.
-    stacklevel : int, optional
-        Of the warning, from the caller of this function.
-
-    Returns
-    -------
-    dict of str
-
-    Raises
-    ------
-    TypeError
-        If ``refuse`` and an entry cannot be written.
+    With ``arrays``, arrays and quantities stay as they are, for ASDF. With ``refuse``, an entry that cannot be written
+    is a TypeError.
     """
     found = {}
     for key, value in meta.items():
@@ -64,9 +46,9 @@ def writable(meta, name="meta", *, arrays=False, refuse=False, stacklevel=2):
 
 
 def encoded(value, *, arrays=False):
-    """``value`` as what JSON has, with a tag on what it has not.
+    """Return a value in types of JSON, with a tag on other types.
 
-    With ``arrays``, plain arrays and quantities stay as they are, and what YAML alters is tagged.
+    With ``arrays``, plain arrays and quantities stay as they are, and values that YAML alters are tagged.
     """
     if value is None or isinstance(value, (bool, np.bool_)):
         return None if value is None else bool(value)
@@ -104,7 +86,7 @@ def encoded(value, *, arrays=False):
 
 
 def _encoded_plain(value, arrays):
-    """A str, int or float as Python has it."""
+    """Return a str, int or float as the type of Python."""
     if isinstance(value, float):
         return float(value)
     if isinstance(value, int):
@@ -114,7 +96,7 @@ def _encoded_plain(value, arrays):
 
 
 def _encoded_array(value, arrays):
-    """An array with whatever it has beside its numbers, or an object that astropy stores in YAML."""
+    """Return the encoding of an array of any type, or of an object that astropy stores in YAML."""
     if isinstance(value, Column):
         plain = np.asarray(value)
         if isinstance(value, MaskedColumn):
@@ -155,7 +137,7 @@ def _encoded_array(value, arrays):
 
 
 def decoded(value):
-    """The inverse of `encoded`."""
+    """Return a value from its encoding by `encoded`."""
     if isinstance(value, list):
         return [decoded(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Number types and the error state of NumPy, whatever the caller has set."""
+"""Floating point types, and the error state of NumPy."""
 
 from contextlib import contextmanager
 

@@ -37,7 +37,7 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def angle_unit(unit, name):
-    """A unit of angle from a unit or its name in any spelling, as ``"degrees"`` or ``"DEG"``; ValueError for others."""
+    """Return a unit of angle from a unit or its name in any spelling, as ``"DEG"``; ValueError for others."""
     text = str(unit).strip().strip("'\"").lower()
     if text in _SPELLINGS:
         return _SPELLINGS[text]
@@ -51,7 +51,7 @@ def angle_unit(unit, name):
 
 
 def degrees(values, name, kind, unit=None):
-    """Right ascensions or declinations in degrees.
+    """Return right ascensions or declinations in degrees.
 
     Numbers, and text of decimal numbers, are in the unit of the column, or in degrees. Text with separators, as
     ``"10:30:00"``, ``"10 30 00"`` or ``"10h30m"``, is hours, minutes and seconds of right ascension, and degrees,

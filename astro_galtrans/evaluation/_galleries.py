@@ -11,7 +11,7 @@ import numpy as np
 from astro_galtrans._utils.figures import new_figure
 from astro_galtrans._utils.io import check_folder, write_whole
 from astro_galtrans._utils.optional import optional
-from astro_galtrans._utils.rgb import BALANCE, rgb_bands, rgb_picture, rgb_stretch
+from astro_galtrans._utils.rgb import BALANCE, rgb_bands, lupton_image, rgb_stretch
 from astro_galtrans.evaluation._run import INPUT, TARGET, display_name
 from astro_galtrans.images import as_band_cube, flux_and_weight
 from astro_galtrans.surveys import get_survey
@@ -51,7 +51,7 @@ def image_stretch(flux, survey):
 
 def show_galaxy(axis, flux, survey, stretch):
     """Draw a color image of a galaxy; all images of a galaxy should have the same stretch."""
-    axis.imshow(rgb_picture(_planes(flux, survey), stretch), origin="lower", interpolation="nearest")
+    axis.imshow(lupton_image(_planes(flux, survey), stretch), origin="lower", interpolation="nearest")
 
 
 def _finished(axes, titles, last):

@@ -72,8 +72,8 @@ class _SourceTable(Table):
 
     def __getitem__(self, item):
         if isinstance(item, str) and item == "neighbour":
-            warnings.warn('the column "neighbour" is deprecated since 0.2; use "neighbor"', AstropyDeprecationWarning,
-                          stacklevel=2)
+            warnings.warn("the column ``neighbour`` is deprecated since 0.2; use ``neighbor``",
+                          AstropyDeprecationWarning, stacklevel=2)
             item = "neighbor"
         return super().__getitem__(item)
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from astro_galtrans._utils import html
 from astro_galtrans._utils.optional import optional
-from astro_galtrans._utils.rgb import BALANCE, rgb_bands, rgb_picture, rgb_stretch
+from astro_galtrans._utils.rgb import BALANCE, rgb_bands, lupton_image, rgb_stretch
 from astro_galtrans.exceptions import BandMismatchError
 
 __all__ = ["color_image", "cube_html", "draw"]
@@ -32,7 +32,7 @@ def color_image(cube, bands, step=1):
     planes = np.where(bad, 0, flux) * scale[:, np.newaxis, np.newaxis]
     without = bad.all(axis=0)
     stretch = rgb_stretch(planes.mean(axis=0)[~without], _N_SIGMA)
-    pixels = rgb_picture(planes, stretch, saturate=not is_gray)
+    pixels = lupton_image(planes, stretch, saturate=not is_gray)
     pixels[without] = 96
     return pixels
 

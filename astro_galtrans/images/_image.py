@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -95,12 +95,10 @@ class ReadConfig:
                 raise TypeError(f"{name} must be a dict of band name to file, got {type(given).__name__}")
         object.__setattr__(self, "mask_bits", checked_bits(self.mask_bits))
 
-    def weight_of(self, band: str | None) -> Any:
-        """Return the weight of a band, or None."""
+    def _weight_of(self, band):
         return None if self.weight is None else self.weight.get(band)
 
-    def hdu_of(self, band: str | None) -> Any:
-        """Return the HDU of a band, or None."""
+    def _hdu_of(self, band):
         return self.hdu.get(band) if isinstance(self.hdu, Mapping) else self.hdu
 
 
@@ -140,7 +138,7 @@ def image_of(planes, config, survey, band=None, index=None):
     psf = None if psf is None else native(plane_of(psf, band, place, f"the PSF {psf} of {file}"))
     area = _pixel_area(keys, unit)
     image = CCDData(flux, unit=unit, wcs=celestial_wcs(file, part), mask=mask, meta=meta, psf=psf)
-    weight, own = config.weight_of(band), planes.noise(band) if config.weight_of(band) is None else None
+    weight, own = config._weight_of(band), planes.noise(band) if config._weight_of(band) is None else None
     options = {"place": place, "same_unit": config.unit is not None}
     if weight is not None:
         _set_noise(image, given_uncertainty(weight, image, band, **options), keys)
@@ -172,8 +170,8 @@ def image_in_memory(ccd, config, survey, band=None):
     if ccd.mask is not None:
         mask |= np.asarray(ccd.mask, dtype=bool)
     image = CCDData(flux, unit=unit, wcs=ccd.wcs, mask=mask, meta=meta, psf=ccd.psf)
-    if config.weight_of(band) is not None:
-        _set_noise(image, given_uncertainty(config.weight_of(band), image, band), keys)
+    if config._weight_of(band) is not None:
+        _set_noise(image, given_uncertainty(config._weight_of(band), image, band), keys)
     elif ccd.uncertainty is not None:
         own = ccd.uncertainty if config.unit is None else type(ccd.uncertainty)(ccd.uncertainty.array)
         _set_noise(image, _uncertainty.checked(own, flux.shape, unit), keys)

@@ -136,15 +136,15 @@ def read_cube(
     config = configured(ReadConfig, config, settings)
     if position is None and not (size is None and mode is None):
         raise ValueError(f"{'mode' if size is None else 'size'} is that of a cutout; position must be given with it")
-    cutout = {"size": 64 if size is None else size, "mode": "partial" if mode is None else mode}
+    size, mode = 64 if size is None else size, "partial" if mode is None else mode
     if is_file(paths) and not _is_folder(paths):
         paths = open_fits(paths)
         part = cube_part(paths)
         if part is not None:
             cube = _stored_cube(paths, part, None if survey is None else get_survey(survey), bands, config)
-            return cube if position is None else cube.cutout(position, **cutout)
+            return cube if position is None else cube.cutout(position, size, mode=mode)
     frames = read_frames(paths, survey, bands=bands, config=config)
-    return frames.to_cube() if position is None else frames.cutout(position, **cutout)
+    return frames.to_cube() if position is None else frames.cutout(position, size, mode=mode)
 
 
 registry.register_reader("fits", BandCube, read_cube)  # for BandCube.read
@@ -236,7 +236,7 @@ def _with_unit_and_weight(image, band, config):
         spread = type(spread)(spread.array)
     image = CCDData(image.data, unit=image.unit if config.unit is None else config.unit, wcs=image.wcs,
                     mask=image.mask, uncertainty=spread, meta=image.meta, psf=image.psf)
-    weight = config.weight_of(band)
+    weight = config._weight_of(band)
     if weight is not None:
         image.uncertainty = given_uncertainty(weight, image, band)
     return image
@@ -311,7 +311,7 @@ def _opened_once(source, opened):
 
 def _in_memory(ccd, name, survey, config):
     """Return a CCDData with its band and survey."""
-    if config.hdu_of(name) is not None:
+    if config._hdu_of(name) is not None:
         raise ValueError("hdu is that of a file, and a CCDData is given")
     names = () if survey is None else survey.band_names
     has_header = isinstance(ccd.meta, fits.Header)
@@ -327,7 +327,7 @@ def _in_memory(ccd, name, survey, config):
 
 def _stored_bands(file, name, survey, config):
     """Return the bands of a cube that this package wrote; an empty list for other files."""
-    part, chosen = cube_part(file), config.hdu_of(name)
+    part, chosen = cube_part(file), config._hdu_of(name)
     chosen = file.selected if chosen is None else chosen
     if part is None or (chosen is not None and file.select(chosen) is not part):
         return []
@@ -343,7 +343,7 @@ def _bands_of_file(file, name, survey, wanted, config):
     """Return the images of a file, with their bands and the survey that they are known to be from."""
     names = () if survey is None else survey.band_names
     found = []
-    for planes in chosen_images(file, name, config.hdu_of(name), names, wanted):
+    for planes in chosen_images(file, name, config._hdu_of(name), names, wanted):
         data, origin = squeezed(planes.image.data), _origin(planes, survey)
         if data.ndim > 3:
             raise FileFormatError(f"{file} has an image of {data.ndim} axes in HDU {planes.image}")

@@ -202,7 +202,7 @@ def gaussians_psf(parameters, size):
     Parameters
     ----------
     parameters : sequence of 18 floats
-        Three amplitudes (the flux of each), three means (x, y) in pixels from the centre, and three (variance of x,
+        Three amplitudes (the flux of each), three means (x, y) in pixels from the center, and three (variance of x,
         variance of y, covariance) in pixels squared.
     size : int
         Side in pixels.

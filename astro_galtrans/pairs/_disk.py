@@ -1,7 +1,6 @@
 """Sets of pairs as Zarr v3 groups: written completely or not at all, read one block of galaxies at a time."""
 
 import os
-import shutil
 from pathlib import Path
 
 import astropy.units as u
@@ -10,7 +9,7 @@ import zarr
 from astropy.table import Column, Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from astro_galtrans._utils.io import whole_folder
+from astro_galtrans._utils.io import check_space, whole_folder
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.exceptions import FileFormatError, SurveyError
@@ -110,7 +109,7 @@ class PairWriter:
         folder = self._folder.__enter__()
         try:
             each = sum(4 * int(np.prod(shape)) for shape in self.shapes.values())
-            _check_space(folder, (self.n - self._written) * each)
+            check_space(folder, (self.n - self._written) * each)
             if self._written:
                 self.group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
             else:
@@ -306,12 +305,6 @@ def check_replaceable(path, overwrite):
             raise FileExistsError(f"{path} is not a set of pairs, it is not overwritten") from error
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist")
-
-
-def _check_space(folder, needed):
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(f"the pairs need up to {needed / 2**20:.0f} MiB, {folder} has {free / 2**20:.0f} MiB free")
 
 
 def _write_column(group, name, values):

@@ -277,7 +277,7 @@ class PairSet:
             If the catalog has columns of objects, or columns that are not plain.
         """
         images = self._arrays()
-        if any(isinstance(array, LazyArray) and array.is_within(path) for array in images.values()):
+        if self.is_within(path):
             raise ValueError(f"this set of pairs is read from {path}, it cannot be written over itself")
         surveys = {"input": self.input_survey, "target": self.target_survey}
         shapes = {name: array.shape[1:] for name, array in images.items()}
@@ -287,6 +287,10 @@ class PairSet:
                 writer.write_images(first, {name: array[block] for name, array in images.items()})
             writer.finish(self.ids, self.redshift, self.catalog, redshift_error=self.redshift_error,
                           spectrum_grid=self.spectrum_grid)
+
+    def is_within(self, path: str | PathLike) -> bool:
+        """Return whether images of this set are read from ``path``."""
+        return any(isinstance(array, LazyArray) and array.is_within(path) for array in self._arrays().values())
 
     @classmethod
     def writer(

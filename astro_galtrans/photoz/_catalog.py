@@ -12,10 +12,11 @@ from astro_galtrans._utils.settings import configured
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.photoz._config import CatalogConfig
 from astro_galtrans.photoz._inputs import ColumnEncoder, column_values, same_columns
-from astro_galtrans.photoz._members import Targets, default_grid, fit_members, redshift_array, validation_parts
+from astro_galtrans.photoz._members import (
+    Sample, Targets, default_grid, fit_members, redshift_array, validation_parts,
+)
 from astro_galtrans.photoz._network import ColumnNetwork, DensityModel
 from astro_galtrans.photoz._stored import StoredEstimator
-from astro_galtrans.photoz._trainer import Sample
 
 if TYPE_CHECKING:
     from os import PathLike

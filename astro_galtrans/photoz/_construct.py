@@ -11,7 +11,7 @@ from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.photoz import _piecewise
 from astro_galtrans.photoz._piecewise import blocks
 
-__all__ = ["as_grid", "as_rows", "binned", "from_mixture", "from_samples", "projected"]
+__all__ = ["as_grid", "as_rows", "binned", "from_counts", "from_mixture", "from_samples", "projected"]
 
 
 def as_grid(grid, name, like):
@@ -35,6 +35,12 @@ def as_rows(values, name):
     if values.ndim != 2:
         raise ValueError(f"{name} must have two axes, shape (n_galaxies, n_{name}), got {tuple(values.shape)}")
     return values
+
+
+def from_counts(edges, counts):
+    """Return the densities in the bins of histograms; rows without any count are zero."""
+    total = counts.sum(dim=1, keepdim=True)
+    return counts / torch.where(total > 0, total, torch.ones_like(total)) / torch.diff(edges)
 
 
 def _counts(samples, edges):
@@ -64,7 +70,7 @@ def _kernels(samples, grid, bandwidth):
 
 
 def from_samples(samples, grid, method, bandwidth):
-    """Return counts between the edges ``grid``, or kernel densities at its points, for samples of each galaxy.
+    """Return densities in the bins of the edges ``grid``, or kernel densities at its points, from samples.
 
     A row with a sample that is not finite has one NaN.
     """
@@ -73,7 +79,8 @@ def from_samples(samples, grid, method, bandwidth):
     parts = []
     for rows in blocks(len(samples), max(grid.numel(), samples.shape[1]), samples.device):
         part = filled[rows]
-        parts.append(_counts(part, grid) if method == "histogram" else _kernels(part, grid, bandwidth))
+        parts.append(from_counts(grid, _counts(part, grid)) if method == "histogram" else
+                     _kernels(part, grid, bandwidth))
     density = torch.cat(parts)
     # Rows of NaN throughout count as masked before, and give no warning.
     density[~finite, 0] = float("nan")
@@ -107,8 +114,7 @@ def from_mixture(grid, weights, means, stds, interpolation):
 
 def binned(grid, density, edges):
     """Return the mean density in bins, from their exact probabilities."""
-    below = _piecewise.probability_below(
-        grid, density, _piecewise.cumulative_of(grid, density), edges.expand(len(density), -1).contiguous())
+    below = _piecewise.probability_below(grid, density, edges.expand(len(density), -1).contiguous())
     return torch.diff(below, dim=1).clamp(min=0) / torch.diff(edges)
 
 

@@ -47,11 +47,11 @@ class _Block:
 
     @cached_property
     def pit(self):
-        return _piecewise.probability_below(self.grid, self.density, self.cumulative, self.redshift[:, None])[:, 0]
+        return _piecewise.probability_below(self.grid, self.density, self.redshift[:, None], self.cumulative)[:, 0]
 
     @cached_property
     def credible_level(self):
-        return _piecewise.probability_above(self.grid, self.density, self.at_redshift)
+        return _piecewise.credible_level_of(self.grid, self.density, self.redshift[:, None])[:, 0]
 
     @cached_property
     def bins(self):
@@ -60,12 +60,12 @@ class _Block:
             return self.grid, _piecewise.mass_of(self.grid, self.density)
         edges = self.brier_edges.to(self.grid)
         wide = edges.expand(len(self.redshift), -1).contiguous()
-        below = _piecewise.probability_below(self.grid, self.density, self.cumulative, wide)
+        below = _piecewise.probability_below(self.grid, self.density, wide, self.cumulative)
         return edges, torch.diff(below, dim=1)
 
 
 def _crps(block):
-    return _piecewise.crps_of(block.grid, block.density, block.cumulative, block.redshift)
+    return _piecewise.crps_of(block.grid, block.density, block.redshift[:, None], block.cumulative)[:, 0]
 
 
 def _cde_loss(block):

@@ -64,7 +64,7 @@ class Images:
 
     def __init__(self, flux, weight, unit, n_bands, shape=None):
         self.flux, self.weight = _without_mask(flux, "flux", unit), _without_mask(weight, "weight", unit**-2)
-        self.shape = tuple(getattr(self.flux, "shape", ()))
+        self.shape = tuple(np.shape(self.flux))
         if len(self.shape) != 4:
             raise ValueError(f"flux must have the axes (galaxy, band, y, x), got shape {self.shape}")
         if self.shape[1] != n_bands:

@@ -14,8 +14,9 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._estimator import ImageModel, Images, RedshiftEstimator
 from astro_galtrans.photoz._inputs import column_values, same_columns
-from astro_galtrans.photoz._members import Targets, default_grid, fit_members, redshift_array, validation_parts
-from astro_galtrans.photoz._trainer import Sample
+from astro_galtrans.photoz._members import (
+    Sample, Targets, default_grid, fit_members, redshift_array, validation_parts,
+)
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:

@@ -1,5 +1,9 @@
 """Training of the members of an estimator: targets, losses, and the common calibration."""
 
+import hashlib
+import json
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +11,13 @@ import torch
 from torch.nn import functional
 
 from astro_galtrans._utils.masked import floats
+from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._piecewise import evaluate_at
-from astro_galtrans.photoz._resume import StateFile, training_key
-from astro_galtrans.photoz._trainer import Trainer
 
-__all__ = ["Targets", "default_grid", "fit_members", "mean_density", "redshift_array", "validation_parts"]
+__all__ = ["Sample", "Targets", "default_grid", "fit_members", "mean_density", "redshift_array", "validation_parts"]
 
 _POWERS = np.geomspace(0.5, 4.0, 43).tolist()
+_VALIDATION_BATCH = 512
 
 
 def redshift_array(redshift, n, name):
@@ -79,6 +83,49 @@ class Targets:
         return entropy + self.crps_weight * ((below - beyond) ** 2 * self.steps).sum(dim=1).mean()
 
 
+class Sample:
+    """Galaxies to train or to validate on, as the tensors that a step needs.
+
+    Parameters
+    ----------
+    inputs : tuple of torch.Tensor
+        Inputs of the model, each of length n; the first holds images where the model has any.
+    targets : Targets
+        Targets of the same galaxies.
+    """
+
+    def __init__(self, inputs, targets):
+        self.inputs, self.targets = inputs, targets
+
+    def __len__(self):
+        return len(self.inputs[0])
+
+    def at(self, chosen, generator=None):
+        """Return the inputs of some galaxies, the images in random orientations where a generator is given."""
+        first, *others = (part[chosen] for part in self.inputs)
+        return (first if generator is None else _oriented(first, generator), *others)
+
+
+def _oriented(images, generator):
+    """Return the images in one of the eight orientations of a square, another for each quarter of the batch."""
+    parts = []
+    for part in images.chunk(4):
+        turn, mirror = torch.randint(4, (2,), generator=generator).tolist()
+        part = torch.rot90(part, turn if images.shape[2] == images.shape[3] else 2 * (turn // 2), (2, 3))
+        parts.append(part.flip(3) if mirror % 2 else part)
+    return torch.cat(parts)
+
+
+def _run(config, grid, samples):
+    """Return checksums of the settings and of all data of a training."""
+    data = hashlib.sha256(np.ascontiguousarray(grid))
+    for sample in filter(None, samples):
+        for tensor in (*sample.inputs, sample.targets.redshift):
+            data.update(np.ascontiguousarray(tensor.cpu().numpy()))
+    settings = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    return {"settings": settings.hexdigest(), "galaxies": data.hexdigest()}
+
+
 def _member_seed(seed, index):
     """Return the seed of a member: that of the estimator for the first, others derived from it."""
     return seed if index == 0 else int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
@@ -111,33 +158,45 @@ def fit_members(build, samples, grid, config, progress, checkpoint):
     list of DensityModel, dict of list
         The models, on the CPU, and the history.
     """
+    # Lightning takes seconds to import, which the metrics of this subpackage should not cost.
+    from astro_galtrans._utils.loop import seeded, train
+    from astro_galtrans.photoz._trainer import MemberModule, Rows
+    from astro_galtrans.storage.checkpoint import CheckpointFile
+
     device = samples[0].inputs[0].device
     if config.schedule == "plateau" and samples[1] is None:
         raise ValueError("schedule='plateau' needs validation galaxies: give validation, or a validation_fraction")
-    key = None if checkpoint is None else training_key(config, grid, samples)
+    run = None if checkpoint is None else _run(config, grid, samples)
+    held = None if samples[1] is None else Rows(samples[1], _VALIDATION_BATCH)
     models, history = [], {}
     for index in range(config.n_members):
         seed = _member_seed(config.seed, index)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            trainer = Trainer(build(), *samples, config, seed + 1)
-            store = None if checkpoint is None else StateFile(Path(checkpoint) / f"member-{index:03d}.npz", key)
-            count = "" if config.n_members == 1 else f" {index + 1}/{config.n_members}"
-            trainer.run(progress, f"redshift estimator{count}", store)
-        models.append(trainer.model)
+        file = None
+        if checkpoint is not None:
+            file = CheckpointFile(Path(checkpoint) / f"member-{index:03d}.asdf", resume=True)
+        count = "" if config.n_members == 1 else f" {index + 1}/{config.n_members}"
+        with seeded(seed, device):
+            module = MemberModule(build(), *samples, config, seed + 1, run)
+            train(module, module.train_rows, held, n_epochs=config.epochs, device=device, checkpoint=file,
+                  label=f"redshift estimator{count}" if progress else None)
+        if config.schedule == "plateau" and not module.stopped:
+            warnings.warn(f"the estimator may still have improved after all {config.epochs} epochs", GaltransWarning, 4)
+        module.model.load_state_dict(module.best)
+        models.append(module.model.to(device).eval())
         if config.n_members > 1:
-            history.setdefault("member", []).extend([index] * len(trainer.history["epoch"]))
-        for name, column in trainer.history.items():
-            history.setdefault(name, []).extend(column)
+            history.setdefault("member", []).extend([index] * len(module.rows))
+        for name, key in (("epoch", "epoch"), ("training_loss", "train_loss"), ("validation_loss", "valid_loss")):
+            history.setdefault(name, []).extend(row.get(key, math.nan) for row in module.rows)
     if config.calibrate and samples[1] is not None:
         _calibrate(models, samples[1], grid)
-    return [model.to("cpu").eval() for model in models], history
+    return [model.to("cpu") for model in models], history
 
 
 @torch.inference_mode()
 def _calibrate(models, validation, grid):
     """Set the one power of all densities with which their mean has the best log score of the validation galaxies."""
-    outputs = [torch.cat([model.logits(model(*validation.at(chosen))) for chosen in validation.batches(512)])
+    blocks = [slice(start, start + _VALIDATION_BATCH) for start in range(0, len(validation), _VALIDATION_BATCH)]
+    outputs = [torch.cat([model.logits(model(*validation.at(block))) for block in blocks])
                for model in models]
     column = validation.targets.redshift[:, None]
     points = torch.tensor(grid, dtype=torch.float32, device=column.device)

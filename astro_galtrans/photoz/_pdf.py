@@ -16,6 +16,7 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _construct, _piecewise
 
 if TYPE_CHECKING:
+    import qp
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
@@ -104,16 +105,13 @@ class RedshiftPDF:
         integral = values @ _piecewise.measure_of(points, values.shape[1])
         # The smallest value of a row with a NaN is NaN, which is not above zero either.
         good = (values.amin(dim=1) >= 0) & (integral > 0) & torch.isfinite(integral)
-        refused = int((~good).sum())
-        if refused and on_invalid == "raise":
-            rows = torch.nonzero(~good)[:5, 0].tolist()
+        invalid = torch.nonzero(~good)[:, 0]
+        if len(invalid) and on_invalid == "raise":
             raise ValueError(
-                f"density must be finite, not negative and not zero everywhere; {refused} of {len(values)} densities "
-                f'are not (first rows: {rows}); on_invalid="mask" keeps them as masked rows')
-        newly_masked = 0
-        if refused:
-            newly_masked = refused - int(torch.isnan(values[~good]).all(dim=1).sum())
-            values[~good] = float("nan")
+                f"density must be finite, not negative and not zero everywhere; {len(invalid)} of {len(values)} "
+                f'densities are not (first rows: {invalid[:5].tolist()}); on_invalid="mask" keeps them as masked rows')
+        newly_masked = int((~torch.isnan(values[invalid]).all(dim=1)).sum())
+        values[invalid] = float("nan")
         # NaN rows are False in each comparison.
         off = good & ((integral - 1).abs() > _ROUNDING[values.dtype])
         if bool(off.any()):
@@ -173,6 +171,136 @@ class RedshiftPDF:
                 result = torch.where(valid, result, torch.full_like(result, float("nan")))
             parts.append(result)
         return torch.cat(parts)
+
+    @classmethod
+    def from_histogram(
+        cls, edges: ArrayLike, counts: ArrayLike | torch.Tensor, *, on_invalid: Literal["raise", "mask"] = "raise",
+    ) -> Self:
+        """Create densities that are constant in the bins of histograms.
+
+        Parameters
+        ----------
+        edges : array_like
+            Edges of the bins, shape ``(n_bins + 1,)``.
+        counts : array_like or `torch.Tensor`
+            Counts or probabilities of the bins, not densities, with any sum, shape ``(n_galaxies, n_bins)``.
+        on_invalid : {"raise", "mask"}, optional
+            As in `RedshiftPDF`.
+
+        Returns
+        -------
+        RedshiftPDF
+            With ``interpolation="constant"``.
+
+        Examples
+        --------
+        >>> from astro_galtrans.photoz import RedshiftPDF
+        >>> pdf = RedshiftPDF.from_histogram([0.0, 0.1, 0.4], [[1, 3]])
+        >>> pdf.density
+        array([[2.5, 2.5]])
+        """
+        numbers = _construct.as_rows(counts, "counts")
+        points = _construct.as_grid(edges, "edges", numbers)
+        if numbers.shape[1] != points.numel() - 1:
+            raise ValueError(f"counts has {numbers.shape[1]} bins per galaxy, edges are those of {points.numel() - 1}")
+        density = _construct.from_counts(points, numbers)
+        return cls._of_tensors(points, density, isinstance(counts, torch.Tensor), on_invalid, "constant")
+
+    @classmethod
+    def _of_tensors(cls, grid, density, is_tensor, on_invalid, interpolation):
+        arrays = (grid, density) if is_tensor else (grid.numpy(), density.numpy())
+        return cls(*arrays, on_invalid=on_invalid, interpolation=interpolation)
+
+    @classmethod
+    def from_samples(
+        cls, samples: ArrayLike | torch.Tensor, grid: ArrayLike, *,
+        method: Literal["histogram", "kernel"] = "histogram", bandwidth: float | None = None,
+        on_invalid: Literal["raise", "mask"] = "raise",
+    ) -> Self:
+        """Create densities from random draws of the redshift of each galaxy.
+
+        Parameters
+        ----------
+        samples : array_like or `torch.Tensor`
+            Shape ``(n_galaxies, n_samples)``. A row with a sample that is not finite is invalid.
+        grid : array_like
+            Edges of the bins, or the grid points for kernels.
+        method : {"histogram", "kernel"}, optional
+            Constant densities from the counts between the edges, or a sum of Gaussians at the samples, evaluated at
+            the grid points.
+        bandwidth : float, optional
+            Standard deviation of the Gaussians, by default that of Silverman (1986, Density Estimation for Statistics
+            and Data Analysis, eq. 3.31) for each galaxy: 0.9 min(std, IQR / 1.34) n_samples^(-1/5).
+        on_invalid : {"raise", "mask"}, optional
+            As in `RedshiftPDF`.
+
+        Returns
+        -------
+        RedshiftPDF
+            Samples outside of the edges are left out, with a warning that gives the number of their galaxies.
+
+        Examples
+        --------
+        >>> from astro_galtrans.photoz import RedshiftPDF
+        >>> RedshiftPDF.from_samples([[0.1, 0.2, 0.6, 0.7]], [0.0, 0.5, 1.0]).density
+        array([[1., 1.]])
+        """
+        if method not in ("histogram", "kernel"):
+            raise ValueError(f"method must be 'histogram' or 'kernel', got {method!r}")
+        if bandwidth is not None and not bandwidth > 0:
+            raise ValueError(f"bandwidth must be positive, got {bandwidth!r}")
+        draws = _construct.as_rows(samples, "samples")
+        points = _construct.as_grid(grid, "grid", draws)
+        density = _construct.from_samples(draws, points, method, bandwidth)
+        interpolation = "linear" if method == "kernel" else "constant"
+        outside = ((draws < points[0]) | (draws > points[-1])).any(dim=1) & torch.isfinite(draws).all(dim=1)
+        if method == "histogram" and bool(outside.any()):
+            warnings.warn(f"{int(outside.sum())} of {len(draws)} galaxies have samples outside of the grid, which are "
+                          "left out", GaltransWarning, 2)
+        return cls._of_tensors(points, density, isinstance(samples, torch.Tensor), on_invalid, interpolation)
+
+    @classmethod
+    def from_gaussian_mixture(
+        cls, grid: ArrayLike, weights: ArrayLike | torch.Tensor, means: ArrayLike | torch.Tensor,
+        stds: ArrayLike | torch.Tensor, *, interpolation: Literal["linear", "constant"] = "linear",
+        on_invalid: Literal["raise", "mask"] = "raise",
+    ) -> Self:
+        """Create densities that are sums of Gaussians.
+
+        Parameters
+        ----------
+        grid : array_like
+            Redshifts, shape ``(n_grid,)``.
+        weights, means, stds : array_like or `torch.Tensor`
+            Weight, mean and standard deviation of each Gaussian, of shapes that broadcast to ``(n_galaxies,
+            n_gaussians)``. Weights may have any sum. A row with a negative weight or a standard deviation that is not
+            positive is invalid.
+        interpolation : {"linear", "constant"}, optional
+            The values at the grid points with lines between them, or the exact probabilities of the bins between the
+            grid points.
+        on_invalid : {"raise", "mask"}, optional
+            As in `RedshiftPDF`.
+
+        Returns
+        -------
+        RedshiftPDF
+            Normalized within the grid, with the warning of `RedshiftPDF` where that changes the densities.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from astro_galtrans.photoz import RedshiftPDF
+        >>> pdf = RedshiftPDF.from_gaussian_mixture(np.linspace(0, 1, 201), [[3, 1]], [[0.3, 0.7]], [[0.03, 0.03]])
+        >>> pdf.mean().round(6)
+        array([0.4])
+        """
+        is_tensor = any(isinstance(value, torch.Tensor) for value in (weights, means, stds))
+        centers = _construct.as_rows(means, "means")
+        shares, centers, widths = torch.broadcast_tensors(
+            _construct.as_rows(weights, "weights").to(centers), centers, _construct.as_rows(stds, "stds").to(centers))
+        points = _construct.as_grid(grid, "grid", centers)
+        density = _construct.from_mixture(points, shares, centers, widths, interpolation)
+        return cls._of_tensors(points, density, is_tensor, on_invalid, interpolation)
 
     @property
     def grid(self) -> Array:
@@ -305,13 +433,14 @@ class RedshiftPDF:
         return self._out(self._at(_piecewise.quantile_of, probability))
 
     def _at(self, function, values):
-        """Return ``function(grid, density, cumulative, values)`` for values that are common to all galaxies."""
-        def rows(grid, density):
-            wide = values.reshape(1, -1).expand(len(density), -1)
-            return function(grid, density, _piecewise.cumulative_of(grid, density), wide)
-
-        result = self._rowwise(rows)
+        """Return ``function(grid, density, values)`` for values that are common to all galaxies."""
+        result = self._rowwise(lambda grid, density: function(
+            grid, density, values.reshape(1, -1).expand(len(density), -1)))
         return result[:, 0] if values.ndim == 0 else result
+
+    def _at_own(self, function, z_spec):
+        """Return ``function(grid, density, z_spec)`` for one redshift per galaxy."""
+        return self._out(self._rowwise(function, self._paired(z_spec))[:, 0])
 
     def cdf(self, z: ArrayLike) -> Array:
         """Return the cumulative probability at redshifts common to all galaxies.
@@ -330,12 +459,11 @@ class RedshiftPDF:
 
     def pdf(self, z: ArrayLike | torch.Tensor) -> Array:
         """Return the density at redshifts common to all galaxies, shaped as `cdf`; zero outside the grid."""
-        return self._out(self._at(lambda grid, density, _, wide: _piecewise.evaluate_at(grid, density, wide),
-                                  self._in(z, "z")))
+        return self._out(self._at(_piecewise.evaluate_at, self._in(z, "z")))
 
     def density_at(self, z_spec: ArrayLike | torch.Tensor) -> Array:
         """Return the density of each galaxy at its own redshift, shape ``(n_galaxies,)``."""
-        return self._out(self._rowwise(_piecewise.evaluate_at, self._paired(z_spec))[:, 0])
+        return self._at_own(_piecewise.evaluate_at, z_spec)
 
     def pit(self, z_spec: ArrayLike) -> Array:
         """Return the probability integral transform: the cumulative probability at the redshift of each galaxy.
@@ -351,9 +479,7 @@ class RedshiftPDF:
             Shape ``(n_galaxies,)``, from 0 to 1; uniform for calibrated densities (Dawid 1984, JRSS A 147, 278). NaN
             for masked rows, never 0 as in qp.
         """
-        return self._out(self._rowwise(
-            lambda grid, density, z: _piecewise.probability_below(
-                grid, density, _piecewise.cumulative_of(grid, density), z)[:, 0], self._paired(z_spec)))
+        return self._at_own(_piecewise.probability_below, z_spec)
 
     def crps(self, z_spec: ArrayLike) -> Array:
         """Return the continuous ranked probability score: the integral of (F(x) - [x >= z_spec])^2 for each galaxy.
@@ -371,9 +497,7 @@ class RedshiftPDF:
         ndarray or `torch.Tensor`
             Shape ``(n_galaxies,)``; lower is better.
         """
-        return self._out(self._rowwise(
-            lambda grid, density, z: _piecewise.crps_of(
-                grid, density, _piecewise.cumulative_of(grid, density), z[:, 0]), self._paired(z_spec)))
+        return self._at_own(_piecewise.crps_of, z_spec)
 
     def credible_level(self, z_spec: ArrayLike) -> Array:
         """Return the probability of the smallest credible region that contains the redshift of each galaxy.
@@ -391,9 +515,7 @@ class RedshiftPDF:
         ndarray or `torch.Tensor`
             Shape ``(n_galaxies,)``, from 0 at the mode to 1.
         """
-        return self._out(self._rowwise(
-            lambda grid, density, z: _piecewise.probability_above(
-                grid, density, _piecewise.evaluate_at(grid, density, z)[:, 0]), self._paired(z_spec)))
+        return self._at_own(_piecewise.credible_level_of, z_spec)
 
     def sample(self, n: int, seed: int | np.random.Generator) -> Array:
         """Draw random redshifts by exact inversion of the cumulative probability.
@@ -414,145 +536,7 @@ class RedshiftPDF:
             raise ValueError(f"n must be at least 1, got {n}")
         draws = torch.from_numpy(np.random.default_rng(seed).random((len(self), n)))
         draws = draws.to(device=self.device, dtype=self._density.dtype)
-        return self._out(self._rowwise(
-            lambda grid, density, level: _piecewise.quantile_of(
-                grid, density, _piecewise.cumulative_of(grid, density), level), draws))
-
-    @classmethod
-    def from_histogram(
-        cls, edges: ArrayLike, counts: ArrayLike | torch.Tensor, *, on_invalid: Literal["raise", "mask"] = "raise",
-    ) -> Self:
-        """Create densities that are constant in the bins of histograms.
-
-        Parameters
-        ----------
-        edges : array_like
-            Edges of the bins, shape ``(n_bins + 1,)``.
-        counts : array_like or `torch.Tensor`
-            Counts or probabilities of the bins, not densities, with any sum, shape ``(n_galaxies, n_bins)``.
-        on_invalid : {"raise", "mask"}, optional
-            As in `RedshiftPDF`.
-
-        Returns
-        -------
-        RedshiftPDF
-            With ``interpolation="constant"``.
-
-        Examples
-        --------
-        >>> from astro_galtrans.photoz import RedshiftPDF
-        >>> pdf = RedshiftPDF.from_histogram([0.0, 0.1, 0.4], [[1, 3]])
-        >>> pdf.density
-        array([[2.5, 2.5]])
-        """
-        numbers = _construct.as_rows(counts, "counts")
-        points = _construct.as_grid(edges, "edges", numbers)
-        if numbers.shape[1] != points.numel() - 1:
-            raise ValueError(f"counts has {numbers.shape[1]} bins per galaxy, edges are those of {points.numel() - 1}")
-        total = numbers.sum(dim=1, keepdim=True)
-        # Rows without any count stay as they are, for the policy on invalid rows.
-        density = numbers / torch.where(total > 0, total, torch.ones_like(total)) / torch.diff(points)
-        return cls._of_tensors(points, density, isinstance(counts, torch.Tensor), on_invalid, "constant")
-
-    @classmethod
-    def _of_tensors(cls, grid, density, is_tensor, on_invalid, interpolation):
-        arrays = (grid, density) if is_tensor else (grid.numpy(), density.numpy())
-        return cls(*arrays, on_invalid=on_invalid, interpolation=interpolation)
-
-    @classmethod
-    def from_samples(
-        cls, samples: ArrayLike | torch.Tensor, grid: ArrayLike, *,
-        method: Literal["histogram", "kernel"] = "histogram", bandwidth: float | None = None,
-        on_invalid: Literal["raise", "mask"] = "raise",
-    ) -> Self:
-        """Create densities from random draws of the redshift of each galaxy.
-
-        Parameters
-        ----------
-        samples : array_like or `torch.Tensor`
-            Shape ``(n_galaxies, n_samples)``. A row with a sample that is not finite is invalid.
-        grid : array_like
-            Edges of the bins, or the grid points for kernels.
-        method : {"histogram", "kernel"}, optional
-            Constant densities from the counts between the edges, or a sum of Gaussians at the samples, evaluated at
-            the grid points.
-        bandwidth : float, optional
-            Standard deviation of the Gaussians, by default that of Silverman (1986, Density Estimation for Statistics
-            and Data Analysis, eq. 3.31) for each galaxy: 0.9 min(std, IQR / 1.34) n_samples^(-1/5).
-        on_invalid : {"raise", "mask"}, optional
-            As in `RedshiftPDF`.
-
-        Returns
-        -------
-        RedshiftPDF
-            Samples outside of the edges are left out, with a warning that gives the number of their galaxies.
-
-        Examples
-        --------
-        >>> from astro_galtrans.photoz import RedshiftPDF
-        >>> RedshiftPDF.from_samples([[0.1, 0.2, 0.6, 0.7]], [0.0, 0.5, 1.0]).density
-        array([[1., 1.]])
-        """
-        if method not in ("histogram", "kernel"):
-            raise ValueError(f"method must be 'histogram' or 'kernel', got {method!r}")
-        if bandwidth is not None and not bandwidth > 0:
-            raise ValueError(f"bandwidth must be positive, got {bandwidth!r}")
-        draws = _construct.as_rows(samples, "samples")
-        points = _construct.as_grid(grid, "grid", draws)
-        density = _construct.from_samples(draws, points, method, bandwidth)
-        is_tensor = isinstance(samples, torch.Tensor)
-        if method == "kernel":
-            return cls._of_tensors(points, density, is_tensor, on_invalid, "linear")
-        finite = torch.isfinite(draws).all(dim=1)
-        outside = int((((draws < points[0]) | (draws > points[-1])).any(dim=1) & finite).sum())
-        if outside:
-            warnings.warn(f"{outside} of {len(draws)} galaxies have samples outside of the grid, which are left out",
-                          GaltransWarning, 2)
-        return cls.from_histogram(points if is_tensor else points.numpy(), density if is_tensor else density.numpy(),
-                                  on_invalid=on_invalid)
-
-    @classmethod
-    def from_gaussian_mixture(
-        cls, grid: ArrayLike, weights: ArrayLike | torch.Tensor, means: ArrayLike | torch.Tensor,
-        stds: ArrayLike | torch.Tensor, *, interpolation: Literal["linear", "constant"] = "linear",
-        on_invalid: Literal["raise", "mask"] = "raise",
-    ) -> Self:
-        """Create densities that are sums of Gaussians.
-
-        Parameters
-        ----------
-        grid : array_like
-            Redshifts, shape ``(n_grid,)``.
-        weights, means, stds : array_like or `torch.Tensor`
-            Weight, mean and standard deviation of each Gaussian, of shapes that broadcast to ``(n_galaxies,
-            n_gaussians)``. Weights may have any sum. A row with a negative weight or a standard deviation that is not
-            positive is invalid.
-        interpolation : {"linear", "constant"}, optional
-            The values at the grid points with lines between them, or the exact probabilities of the bins between the
-            grid points.
-        on_invalid : {"raise", "mask"}, optional
-            As in `RedshiftPDF`.
-
-        Returns
-        -------
-        RedshiftPDF
-            Normalized within the grid, with the warning of `RedshiftPDF` where that changes the densities.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from astro_galtrans.photoz import RedshiftPDF
-        >>> pdf = RedshiftPDF.from_gaussian_mixture(np.linspace(0, 1, 201), [[3, 1]], [[0.3, 0.7]], [[0.03, 0.03]])
-        >>> pdf.mean().round(6)
-        array([0.4])
-        """
-        is_tensor = any(isinstance(value, torch.Tensor) for value in (weights, means, stds))
-        centers = _construct.as_rows(means, "means")
-        shares, centers, widths = torch.broadcast_tensors(
-            _construct.as_rows(weights, "weights").to(centers), centers, _construct.as_rows(stds, "stds").to(centers))
-        points = _construct.as_grid(grid, "grid", centers)
-        density = _construct.from_mixture(points, shares, centers, widths, interpolation)
-        return cls._of_tensors(points, density, is_tensor, on_invalid, interpolation)
+        return self._out(self._rowwise(_piecewise.quantile_of, draws))
 
     def rebin(self, edges: ArrayLike, *, outside: Literal["raise", "drop"] = "raise") -> RedshiftPDF:
         """Return the densities in bins with their exact probabilities.
@@ -738,7 +722,7 @@ class RedshiftPDF:
         interpolation = table.meta.get("interpolation", "linear") if interpolation is None else interpolation
         return cls(grid, density, on_invalid=on_invalid, interpolation=interpolation)
 
-    def to_qp(self, on_masked: Literal["raise", "drop"] = "raise") -> Any:
+    def to_qp(self, on_masked: Literal["raise", "drop"] = "raise") -> qp.Ensemble:
         """Return the densities as an ensemble of qp (extra ``qp``).
 
         Lines become ``qp.interp``, constants ``qp.hist``, in float64, with the same values (``norm=False``). The
@@ -761,7 +745,7 @@ class RedshiftPDF:
         ValueError
             For masked rows under ``on_masked="raise"``.
         """
-        qp = optional("qp", "qp", "qp ensembles")
+        library = optional("qp", "qp", "qp ensembles")
         if on_masked not in ("raise", "drop"):
             raise ValueError(f"on_masked must be 'raise' or 'drop', got {on_masked!r}")
         if self.n_masked and on_masked == "raise":
@@ -769,12 +753,12 @@ class RedshiftPDF:
         grid = self._grid.cpu().numpy().astype(float)
         density = self._density[self._valid].cpu().numpy().astype(float)
         if self.interpolation == "linear":
-            return qp.Ensemble(qp.interp, data={"xvals": grid, "yvals": density, "norm": False})
-        return qp.Ensemble(qp.hist, data={"bins": grid, "pdfs": density, "norm": False})
+            return library.Ensemble(library.interp, data={"xvals": grid, "yvals": density, "norm": False})
+        return library.Ensemble(library.hist, data={"bins": grid, "pdfs": density, "norm": False})
 
     @classmethod
     def from_qp(
-        cls, ensemble: Any, grid: ArrayLike | None = None, *, on_invalid: Literal["raise", "mask"] = "raise",
+        cls, ensemble: qp.Ensemble, grid: ArrayLike | None = None, *, on_invalid: Literal["raise", "mask"] = "raise",
     ) -> Self:
         """Create densities from a qp ensemble, as NumPy arrays.
 

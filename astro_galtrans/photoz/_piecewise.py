@@ -2,14 +2,15 @@
 
 Throughout, ``grid`` has shape ``(n_grid,)``. A ``density`` of shape ``(n_galaxies, n_grid)`` is linear between the grid
 points, one of shape ``(n_galaxies, n_grid - 1)`` is constant between them; it is zero outside the grid in both cases.
-``cumulative`` is the integral of the density up to each grid point, of shape ``(n_galaxies, n_grid)``.
+``cumulative`` is the integral of the density up to each grid point, of shape ``(n_galaxies, n_grid)``; it is computed
+if it is not given.
 """
 
 import torch
 
 __all__ = [
-    "blocks", "cell_of", "crps_of", "cumulative_of", "ends_of", "entropy_of", "evaluate_at", "integral_of_square",
-    "line_in_cell", "mass_of", "mean_of", "measure_of", "probability_above", "probability_below", "quantile_of",
+    "blocks", "cell_of", "credible_level_of", "crps_of", "cumulative_of", "ends_of", "entropy_of", "evaluate_at",
+    "integral_of_square", "line_in_cell", "mass_of", "mean_of", "measure_of", "probability_below", "quantile_of",
     "refined_mode", "second_cumulative_of", "trapezoid_weights", "variance_of",
 ]
 
@@ -89,8 +90,9 @@ def evaluate_at(grid, density, redshift):
     return torch.where((redshift < grid[0]) | (redshift > grid[-1]), torch.zeros_like(value), value)
 
 
-def probability_below(grid, density, cumulative, redshift):
+def probability_below(grid, density, redshift, cumulative=None):
     """Return the cumulative probability at redshifts of shape ``(n_galaxies, m)``: a parabola in each cell."""
+    cumulative = cumulative_of(grid, density) if cumulative is None else cumulative
     inside = redshift.clamp(grid[0], grid[-1])
     cell = cell_of(grid, inside)
     start, left, slope = line_in_cell(grid, density, cell)
@@ -98,8 +100,9 @@ def probability_below(grid, density, cumulative, redshift):
     return (cumulative.gather(1, cell) + step * (left + 0.5 * slope * step)).clamp(max=1.0)
 
 
-def quantile_of(grid, density, cumulative, probability):
+def quantile_of(grid, density, probability):
     """Return the lowest redshift with at least the cumulative probability, of shape ``(n_galaxies, m)``."""
+    cumulative = cumulative_of(grid, density)
     wanted = probability * cumulative[:, -1:]
     cell = (torch.searchsorted(cumulative.contiguous(), wanted.contiguous()) - 1).clamp(0, grid.numel() - 2)
     start, left, slope = line_in_cell(grid, density, cell)
@@ -148,13 +151,13 @@ def entropy_of(grid, density):
     return -(torch.diff(grid) * torch.where(flat, series, exact)).sum(dim=1)
 
 
-def probability_above(grid, density, threshold):
-    """Return the probability of the redshifts whose density is at least the threshold of each galaxy.
+def credible_level_of(grid, density, redshift):
+    """Return the probability of all redshifts with at least the density at one redshift per galaxy.
 
     In a cell with the density l and r at its ends, and l' and r' the larger of these and the threshold, it is the
-    width times (r'^2 - l'^2) / (2 (r - l)).
+    width times (r'^2 - l'^2) / (2 (r - l)). Both have the shape ``(n_galaxies, 1)``.
     """
-    level, half = threshold[:, None], 0.5 * torch.diff(grid)
+    level, half = evaluate_at(grid, density, redshift), 0.5 * torch.diff(grid)[:, None]
     if density.shape[1] < grid.numel():
         return ((density >= level) * density) @ (2 * half)
     above = torch.maximum(density, level)
@@ -224,21 +227,22 @@ def _integral_of_cumulative_above(grid, density, cumulative, redshift):
     if linear:
         summed.addcmul_(density, _step_of_square(width), value=-1 / 12)
     torch.cumsum(summed, dim=1, out=summed)
-    cell = cell_of(grid, redshift[:, None])
+    cell = cell_of(grid, redshift)
     start, left, slope = line_in_cell(grid, density, cell)
-    step, below, h = redshift[:, None] - start, cumulative.gather(1, cell), width[cell]
+    step, below, h = redshift - start, cumulative.gather(1, cell), width[cell]
     up_to = summed.gather(1, cell) - h * (0.5 * below + linear * h * left / 12)
     up_to = up_to + step * (below + step * (left / 2 + slope * step / 6))
-    return summed[:, -1] - up_to[:, 0]
+    return summed[:, -1:] - up_to
 
 
-def crps_of(grid, density, cumulative, redshift):
-    """Return the continuous ranked probability score of each galaxy for one redshift each, shape ``(n_galaxies,)``.
+def crps_of(grid, density, redshift, cumulative=None):
+    """Return the continuous ranked probability score for one redshift per galaxy, both of shape ``(n_galaxies, 1)``.
 
     The integral of (F - [x >= z])^2 is that of F^2, minus twice that of F above z, plus the length above z. Outside of
     the grid the distance is added.
     """
+    cumulative = cumulative_of(grid, density) if cumulative is None else cumulative
     inside = redshift.clamp(grid[0], grid[-1])
-    square = _integral_of_squared_cumulative(grid, density, cumulative)
+    square = _integral_of_squared_cumulative(grid, density, cumulative)[:, None]
     above = _integral_of_cumulative_above(grid, density, cumulative, inside)
     return (square - 2 * above + (grid[-1] - inside)).clamp(min=0) + (redshift - inside).abs()

@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from astro_galtrans.exceptions import BandMismatchError
-from astro_galtrans.pairs import PairSet
+from astro_galtrans.pairs import PairExtras, PairSet
 from astro_galtrans.surveys import get_survey
 
 
@@ -79,6 +79,19 @@ def test_quantities_are_converted_through_each_zero_point():
 def test_wrong_input_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         make_pairs(**given)
+
+
+def test_extras_and_keywords_agree():
+    flux = np.ones((12, 3, 8, 8))
+    extras = PairExtras(input_bands="gri", redshift_error=np.full(12, 0.1))
+    pairs = make_pairs(input_flux=flux, redshift=np.full(12, 0.3), extras=extras)
+    assert pairs.input_survey.band_names == ("g", "r", "i") and np.all(pairs.redshift_error == 0.1)
+    replaced = make_pairs(input_flux=flux, redshift=np.full(12, 0.3), extras=extras, redshift_error=np.full(12, 0.2))
+    assert np.all(replaced.redshift_error == 0.2)
+    with pytest.raises(TypeError, match="input_band.*input_bands"):
+        make_pairs(input_flux=flux, input_band="gri")
+    with pytest.raises(TypeError, match="extras"):
+        make_pairs(extras={"input_bands": "gri"})
 
 
 def test_bands_must_fit_the_survey():

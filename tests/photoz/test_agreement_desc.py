@@ -126,13 +126,13 @@ def expected():
 def calibrated(width, n=3000):
     """Gaussian densities on a fine grid, and redshifts as if drawn from them, but evenly spread."""
     z_spec = 0.1 + 0.4 * (np.arange(n) * np.sqrt(2) % 1)
-    centres = z_spec + width * stats.norm.ppf((0.5 + np.arange(n)) * 0.6180339887 % 1)
+    centers = z_spec + width * stats.norm.ppf((0.5 + np.arange(n)) * 0.6180339887 % 1)
     grid = np.linspace(0, 0.6, 601)
     with warnings.catch_warnings():
         # The narrowest ones are a few points wide, the widest leave the grid a little.
         warnings.simplefilter("ignore", GaltransWarning)
         return RedshiftPDF.from_gaussian_mixture(
-            grid, np.ones((n, 1)), centres[:, None], np.full((n, 1), width)), z_spec
+            grid, np.ones((n, 1)), centers[:, None], np.full((n, 1), width)), z_spec
 
 
 @real_data
@@ -196,7 +196,7 @@ def test_our_anderson_darling_is_of_one_sample(fixture, expected):
     one = -n - np.mean((2 * np.arange(1, n + 1) - 1) * (np.log(pit) + np.log1p(-pit[::-1])))
     assert distribution_metrics(pdf, z_spec, ["pit_ad"])["pit_ad"] == pytest.approx(one)
     assert one == pytest.approx(100.519675, abs=1e-5)
-    # The two-sample statistic compares with as many regular values, and is standardised.
+    # The two-sample statistic compares with as many regular values, and is standardized.
     assert same(desc_metrics(pdf, z_spec)["pit_ad"], expected["pit_ad_all"])
 
 
@@ -224,8 +224,8 @@ def test_defect_1_modes_on_a_coarse_grid_inflate_the_scatter():
     assert theirs == pytest.approx(restated)
     assert theirs / ours == pytest.approx(1.05, abs=0.01)
     assert theirs / ours == pytest.approx(np.sqrt(1 + 0.01**2 / (12 * 0.009**2)), abs=0.01)
-    centres = pdf.mean()
-    assert ours == pytest.approx(point_metrics(centres, z_spec)["sigma_mad"], rel=0.005)
+    centers = pdf.mean()
+    assert ours == pytest.approx(point_metrics(centers, z_spec)["sigma_mad"], rel=0.005)
 
 
 def test_defect_2_a_brier_score_of_densities_has_no_bound():

@@ -23,9 +23,9 @@ GRID = np.linspace(0, 1, 401)
 def sample(factor, n=4000, width=0.05, seed=1):
     """Gaussian densities that are wider than their errors by a factor, and the redshifts."""
     rng = np.random.default_rng(seed)
-    centres = rng.uniform(0.4, 0.6, n)
-    pdf = RedshiftPDF.from_gaussian_mixture(GRID, np.ones((n, 1)), centres[:, None], np.full((n, 1), factor * width))
-    return pdf, centres + width * rng.normal(size=n)
+    centers = rng.uniform(0.4, 0.6, n)
+    pdf = RedshiftPDF.from_gaussian_mixture(GRID, np.ones((n, 1)), centers[:, None], np.full((n, 1), factor * width))
+    return pdf, centers + width * rng.normal(size=n)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])

@@ -14,7 +14,7 @@ from astro_galtrans.photoz import (
 )
 from astro_galtrans.photoz._inputs import ColumnEncoder, column_values
 from astro_galtrans.photoz._network import build_network
-from astro_galtrans.photoz._trainer import Trainer
+from astro_galtrans.photoz._trainer import MemberModule
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import get_survey
 
@@ -231,7 +231,12 @@ def test_trees_of_other_members_and_of_before(galaxies):
 def test_plateau_lowers_the_rate_and_stops_by_itself(monkeypatch):
     rates = []
     losses = itertools.chain([5.0, 4.0, 4.5, 4.5, 3.0], itertools.repeat(3.5))
-    monkeypatch.setattr(Trainer, "_validation_loss", lambda self: rates.append(self._learning_rate()) or next(losses))
+
+    def validation_step(self, rows, batch_index):
+        rates.append(self.learning_rate())
+        self.add("valid", {"loss": torch.tensor(next(losses))}, len(rows))
+
+    monkeypatch.setattr(MemberModule, "validation_step", validation_step)
     config = EstimatorConfig(schedule="plateau", patience=2, n_reductions=2, epochs=60, learning_rate=1e-3, width=4,
                              n_bins=16, n_apertures=3)
     fitted = fit_redshift_estimator(*galaxies_of_color(40, 3), survey="SDSS", config=config)
@@ -273,33 +278,33 @@ def test_interrupted_training_goes_on_to_the_same_estimator(tmp_path, galaxies, 
     settings = {**QUICK, "epochs": 3, "n_members": 2, "output": output}
     wanted = fit_redshift_estimator(*galaxies, **settings)
     epochs = itertools.count()
-    train = Trainer._train_epoch
+    start = MemberModule.on_train_epoch_start
 
     def interrupted(self):
         if next(epochs) == at + 1:
             raise Interrupted
-        return train(self)
+        start(self)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Trainer, "_train_epoch", interrupted)
+        patch.setattr(MemberModule, "on_train_epoch_start", interrupted)
         fit_redshift_estimator(*galaxies, checkpoint=tmp_path, **settings)
     left = itertools.count()
-    monkeypatch.setattr(Trainer, "_train_epoch", lambda self: (next(left), train(self))[1])
+    monkeypatch.setattr(MemberModule, "on_train_epoch_start", lambda self: (next(left), start(self)))
     fitted = fit_redshift_estimator(*galaxies, checkpoint=tmp_path, **settings)
     assert next(left) == 6 - (at + 1)
     assert np.array_equal(fitted.predict(galaxies[0]).density, wanted.predict(galaxies[0]).density)
     assert fitted.history["training_loss"].tolist() == wanted.history["training_loss"].tolist()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["member-000.npz", "member-001.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["member-000.asdf", "member-001.asdf"]
 
 
 def test_checkpoints_of_another_training_are_refused(tmp_path, galaxies):
     fit_redshift_estimator(*galaxies, checkpoint=tmp_path / "run", **QUICK)
-    with pytest.raises(ValueError, match="other settings or on other galaxies"):
+    with pytest.raises(ValueError, match="settings and galaxies differ"):
         fit_redshift_estimator(*galaxies, checkpoint=tmp_path / "run", seed=1, **QUICK)
-    with pytest.raises(ValueError, match="other settings or on other galaxies"):
+    with pytest.raises(ValueError, match="galaxies differ"):
         fit_redshift_estimator(galaxies[0] + 1, galaxies[1], checkpoint=tmp_path / "run", **QUICK)
-    (tmp_path / "run" / "member-000.npz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="not the state of a training"):
+    (tmp_path / "run" / "member-000.asdf").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="member-000.asdf"):
         fit_redshift_estimator(*galaxies, checkpoint=tmp_path / "run", **QUICK)
 
 

@@ -50,7 +50,7 @@ def test_learns_redshift_from_color():
     assert losses.min() < 0.7 * losses[0] and len(losses) == 15
 
 
-def test_prediction_is_normalised_and_the_same_in_any_batches(estimator, galaxies):
+def test_prediction_is_normalized_and_the_same_in_any_batches(estimator, galaxies):
     whole = estimator.predict(galaxies[0])
     np.testing.assert_allclose(np.trapezoid(whole.density, whole.grid, axis=1), 1, rtol=1e-8)
     np.testing.assert_allclose(estimator.predict(galaxies[0], batch_size=7).density, whole.density, rtol=1e-3)

@@ -12,10 +12,10 @@ from astro_galtrans.photoz import RedshiftPDF
 UNEVEN = np.concatenate([np.linspace(0, 0.3, 200), np.linspace(0.301, 1.2, 300)])
 
 
-def gaussians(grid, centres, width):
+def gaussians(grid, centers, width):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GaltransWarning)
-        return RedshiftPDF(grid, stats.norm.pdf(grid, np.asarray(centres)[:, None], width))
+        return RedshiftPDF(grid, stats.norm.pdf(grid, np.asarray(centers)[:, None], width))
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def random_pdf():
 
 @pytest.mark.parametrize("grid", [np.linspace(0, 1.2, 600), UNEVEN], ids=["even", "uneven"])
 def test_gaussian_point_estimates(grid):
-    centres = np.array([0.25, 0.4, 0.777])
-    pdf = gaussians(grid, centres, 0.03)
+    centers = np.array([0.25, 0.4, 0.777])
+    pdf = gaussians(grid, centers, 0.03)
     for name in ("mode", "mean", "median"):
-        np.testing.assert_allclose(getattr(pdf, name)(), centres, atol=2e-4, err_msg=name)
-    np.testing.assert_allclose(pdf.quantile([0.16, 0.975]) - centres[:, None],
+        np.testing.assert_allclose(getattr(pdf, name)(), centers, atol=2e-4, err_msg=name)
+    np.testing.assert_allclose(pdf.quantile([0.16, 0.975]) - centers[:, None],
                                [stats.norm.ppf([0.16, 0.975]) * 0.03] * 3, atol=2e-4)
 
 
 def test_refined_mode_beats_the_grid():
-    centres = np.linspace(0.4, 0.41, 7)
-    pdf = gaussians(np.linspace(0, 1, 101), centres, 0.03)
-    assert np.abs(pdf.mode() - centres).max() < 2e-4
-    assert np.abs(pdf.mode(refine=False) - centres).max() > 3e-3
+    centers = np.linspace(0.4, 0.41, 7)
+    pdf = gaussians(np.linspace(0, 1, 101), centers, 0.03)
+    assert np.abs(pdf.mode() - centers).max() < 2e-4
+    assert np.abs(pdf.mode(refine=False) - centers).max() > 3e-3
     edge = RedshiftPDF([0.0, 1.0, 2.0], [[1.0, 0.0, 1.0]])
     assert edge.mode() == [0.0]
 

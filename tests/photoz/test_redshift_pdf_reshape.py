@@ -13,11 +13,11 @@ from astro_galtrans.photoz import RedshiftPDF, combine
 GRID = np.linspace(0, 1, 201)
 
 
-def gaussians(centres, widths, grid=GRID, **keywords):
-    centres = np.atleast_1d(np.asarray(centres, dtype=float))
-    widths = np.broadcast_to(widths, centres.shape)
+def gaussians(centers, widths, grid=GRID, **keywords):
+    centers = np.atleast_1d(np.asarray(centers, dtype=float))
+    widths = np.broadcast_to(widths, centers.shape)
     return RedshiftPDF.from_gaussian_mixture(
-        grid, np.ones((len(centres), 1)), centres[:, None], widths[:, None], **keywords)
+        grid, np.ones((len(centers), 1)), centers[:, None], widths[:, None], **keywords)
 
 
 def random_pdf(interpolation="linear", n=5):

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey
-from astro_galtrans.training._data import PairBatches
+from astro_galtrans.training._batches import PairBatches
 
 
 @pytest.fixture(scope="module")

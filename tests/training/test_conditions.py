@@ -7,7 +7,7 @@ import torch
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._condition import condition_of
+from astro_galtrans.training._batches import draw_condition
 
 GRID = SpectrumGrid(3800.0, 9200.0, 64)
 
@@ -49,7 +49,7 @@ def batch(n=4000):
 
 def test_some_redshifts_are_hidden_and_some_scattered_by_an_error_that_is_told():
     true = batch()["redshift"]
-    redshift, error = condition_of(batch(), "redshift", (0.2, 0.25), torch.Generator().manual_seed(1))
+    redshift, error = draw_condition(batch(), "redshift", (0.2, 0.25), torch.Generator().manual_seed(1))
     known = redshift.isfinite()
     assert (~known).float().mean() == pytest.approx(0.2, abs=0.02)
     scattered = known & (error > 0)
@@ -62,22 +62,22 @@ def test_some_redshifts_are_hidden_and_some_scattered_by_an_error_that_is_told()
 
 
 def test_validation_sees_redshifts_as_they_are():
-    redshift, error = condition_of(batch(), "redshift", None, torch.Generator().manual_seed(1))
+    redshift, error = draw_condition(batch(), "redshift", None, torch.Generator().manual_seed(1))
     assert torch.equal(redshift, batch()["redshift"]) and not error.any()
 
 
 def test_the_error_of_the_pairs_is_told():
     own = {**batch(), "redshift_error": torch.full((4000,), 0.01)}
     own["redshift_error"][7] = torch.nan
-    _, error = condition_of(own, "redshift", None, torch.Generator())
+    _, error = draw_condition(own, "redshift", None, torch.Generator())
     assert error[0] == 0.01 and error[7] == 0
-    _, error = condition_of(own, "redshift", (0.0, 0.25), torch.Generator().manual_seed(1))
+    _, error = draw_condition(own, "redshift", (0.0, 0.25), torch.Generator().manual_seed(1))
     assert error.max() > 0.05 and (error[8:] >= 0.01 - 1e-9).all()
 
 
 def test_some_spectra_are_hidden():
     given = {"spectrum_flux": torch.ones(2000, 4), "spectrum_weight": torch.ones(2000, 4)}
-    _, weight = condition_of(given, "spectrum", (0.1, 0.25), torch.Generator().manual_seed(1))
+    _, weight = draw_condition(given, "spectrum", (0.1, 0.25), torch.Generator().manual_seed(1))
     assert (weight == 0).all(1).float().mean() == pytest.approx(0.1, abs=0.03)
     assert torch.equal(given["spectrum_weight"], torch.ones(2000, 4))
 
@@ -142,5 +142,5 @@ def test_shares_are_checked(name, value):
 
 
 def test_without_hiding_and_scattering_redshifts_stay_as_they_are():
-    redshift, error = condition_of(batch(), "redshift", (0.0, 0.0), torch.Generator().manual_seed(1))
+    redshift, error = draw_condition(batch(), "redshift", (0.0, 0.0), torch.Generator().manual_seed(1))
     assert torch.equal(redshift, batch()["redshift"]) and not error.any()

@@ -1,4 +1,4 @@
-"""Whole fields and files of cubes through a translator."""
+"""Translate whole fields and files of cubes."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from photutils.centroids import centroid_2dg
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
-from astro_galtrans.field import translate_field, translate_files
+from astro_galtrans.field import FieldConfig, TranslationConfig, translate_field, translate_files
 from astro_galtrans.field._photometry import correlated_error, shape_of
 from astro_galtrans.images import BandCube, read_cube, read_frames
 
@@ -66,7 +66,7 @@ def test_folder_holds_a_cube_each_the_table_and_the_sheet(field):
 
 
 def test_cubes_are_at_the_place_of_the_galaxy(field):
-    """By astropy alone: the centre of the light is at the position of the catalogue."""
+    """By astropy alone: the center of the flux is at the position of the catalog."""
     out, table = field
     for row in table[table["status"] == "translated"]:
         with fits.open(out / row["file"]) as hdus:
@@ -77,7 +77,7 @@ def test_cubes_are_at_the_place_of_the_galaxy(field):
 
 
 def test_magnitudes_of_input_and_translation(field):
-    """A translator that does little more than resample keeps magnitudes; all galaxies are of colour zero."""
+    """A translator that does little more than resample keeps magnitudes; all galaxies are of color zero."""
     table = field[1][field[1]["status"] == "translated"]
     for band in "ugriz":
         np.testing.assert_allclose(table[f"translated_{band}_4arcsec"], table[f"input_{band}_4arcsec"], atol=0.1)
@@ -194,7 +194,7 @@ def test_kinds_of_frames(small_translator, field_folder, catalog, tmp_path, kind
     assert "contact_sheet.png" not in files_in(tmp_path / "out")
 
 
-def test_catalogue_keeps_its_columns_and_all_of_its_rows(small_translator, field_folder, catalog, tmp_path):
+def test_catalog_keeps_its_columns_and_all_of_its_rows(small_translator, field_folder, catalog, tmp_path):
     catalog = catalog[[0, 1, 4]]
     catalog.add_row([10.0, 42.7, "far"])
     catalog.add_row([np.nan, 42.7, "nowhere"])
@@ -257,8 +257,8 @@ def test_unknown_redshifts(tolerant_translator, field_folder, catalog, tmp_path)
         translate_field(tolerant_translator, field_folder, tmp_path / "d", catalog=catalog, size=16)
 
 
-def test_spectra_of_a_catalogue(spectrum_translator, field_folder, catalog, make_spectrum, tmp_path):
-    """Paths begin at the folder of the catalogue; what cannot be read is a reason, and what is not there is unknown."""
+def test_spectra_of_a_catalog(spectrum_translator, field_folder, catalog, make_spectrum, tmp_path):
+    """Paths begin at the folder of the catalog; what cannot be read is a reason, and what is not there is unknown."""
     (tmp_path / "spectra").mkdir()
     make_spectrum().write(tmp_path / "spectra" / "one.fits", format="tabular-fits")
     (tmp_path / "broken.fits").write_text("broken")
@@ -309,7 +309,7 @@ def test_existing_folder(small_translator, field_folder, catalog, tmp_path):
     (tmp_path / "empty").mkdir()
     run("empty")
     before = files_in(tmp_path)
-    with pytest.raises(FileExistsError, match="empty is there already"):
+    with pytest.raises(FileExistsError, match="empty"):
         run("empty")
     run("empty", overwrite=True)
     assert files_in(tmp_path) == before
@@ -385,6 +385,28 @@ def test_bad_arguments(small_translator, field_folder, tmp_path, changes, error,
     assert files_in(tmp_path) == []
 
 
+def test_config_and_keywords_agree(small_translator, field_folder, catalog, tmp_path):
+    config = FieldConfig(radii=(3.0,), max_sheet=0)
+    table = translate_field(small_translator, field_folder, tmp_path / "a", catalog=catalog, size=16, config=config)
+    again = translate_field(small_translator, field_folder, tmp_path / "b", catalog=catalog, size=16, radii=(3.0,),
+                            max_sheet=0)
+    assert table.colnames == again.colnames and "input_r_3arcsec" in table.colnames
+    with pytest.raises(TypeError, match="radius.*radii"):
+        translate_field(small_translator, field_folder, tmp_path / "c", radius=3.0)
+    with pytest.raises(TypeError, match="config must be a FieldConfig"):
+        translate_field(small_translator, field_folder, tmp_path / "c", config=TranslationConfig())
+
+
+def test_translator_stays_on_its_device(small_translator, make_cube, tmp_path, monkeypatch):
+    moves = []
+    monkeypatch.setattr(type(small_translator), "to", lambda translator, device: moves.append(str(device)))
+    make_cube().write(tmp_path / "one.fits")
+    with pytest.raises(TypeError, match="batch"):
+        translate_files(small_translator, [tmp_path / "one.fits"], tmp_path / "out", batch=3)
+    translate_files(small_translator, [tmp_path / "one.fits"], tmp_path / "out", device="cpu:0")
+    assert moves == ["cpu:0", "cpu"]
+
+
 def test_without_matplotlib(small_translator, field_folder, catalog, tmp_path, monkeypatch):
     """It is missed before the work and not after it, and only for the sheet."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -449,7 +471,7 @@ def test_files_with_redshift(conditioned_translator, make_cube, tmp_path):
     make_cube().write(tmp_path / "a.fits")
     with pytest.raises(ValueError, match="a.fits: .*redshift"):
         translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out")
-    with pytest.raises(ValueError, match="one value for each of the 1 files, got 2"):
+    with pytest.raises(ValueError, match="redshift"):
         translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out", redshift=[0.1, 0.2])
     assert translate_files(conditioned_translator, [tmp_path / "a.fits"], tmp_path / "out", redshift=[0.1])[0].is_file()
 
@@ -467,7 +489,7 @@ def test_files_with_uncertain_and_unknown_redshifts(tolerant_translator, make_cu
     expected = tolerant_translator(make_cube(), redshift=0.1, redshift_error=0.02)
     np.testing.assert_array_equal(cubes[0], expected.data)
     assert not np.array_equal(cubes[0], cubes[1]) and not np.array_equal(cubes[0], cubes[2])
-    with pytest.raises(ValueError, match="redshift_error must have one value for each of the 3 files, got 2"):
+    with pytest.raises(ValueError, match="redshift_error"):
         translate_files(tolerant_translator, paths, tmp_path / "x", redshift=[0.1] * 3, redshift_error=[0.1, 0.1])
     with pytest.raises(ValueError, match="a.fits: redshift_error was given without the redshift"):
         translate_files(tolerant_translator, paths, tmp_path / "x", redshift_error=0.1)

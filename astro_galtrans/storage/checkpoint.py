@@ -1,23 +1,79 @@
-"""The state of an interrupted training in an ASDF file, every type restored as it was, without pickle.
+"""Checkpoints of a training as ASDF files, without pickle.
 
-ASDF turns tuples into lists and knows no bfloat16, so the tree is written with the kind of each container and array
-beside it.
+ASDF turns tuples into lists and knows no bfloat16, so the tree is written with the kind of each container and array.
 """
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import torch
+from lightning.pytorch.plugins.io import CheckpointIO
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._files import open_tree, write_tree
 
-__all__ = ["load_state", "save_state"]
+__all__ = ["CheckpointFile", "load_state", "save_state"]
 
 _FORMAT = 1
 _LITERAL = 2**52  # within it every reader of ASDF knows an int literal exactly
 _CONTAINERS = {"dict": dict, "ordered_dict": OrderedDict, "list": list, "tuple": tuple}
 _SAME_SIZE_INT = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class CheckpointFile(CheckpointIO):
+    """One checkpoint file of a training; as a plugin of Lightning it writes and reads the ASDF format.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; its folder is made if it does not exist.
+    resume : bool
+        Whether to resume the training from the file if it exists.
+    """
+
+    def __init__(self, path, resume):
+        self.path, self.resume = Path(path), resume
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def resumed(self, run):
+        """Return the path to resume from, or None if there is no file or it is not to be used.
+
+        Parameters
+        ----------
+        run : dict of str
+            Checksums that identify the training.
+
+        Raises
+        ------
+        ValueError
+            If the file belongs to another training.
+        FileFormatError
+            If it is not a checkpoint.
+        """
+        if not self.resume or not self.path.exists():
+            return None
+        state = load_state(self.path)
+        stored = state.get("run") if isinstance(state, dict) else None
+        if not isinstance(stored, dict):
+            raise FileFormatError(f"{self.path} is not the checkpoint of a training")
+        changed = [key for key in run if stored.get(key) != run[key]]
+        if changed:
+            raise ValueError(f"{self.path} belongs to another training: its {' and '.join(changed)} differ; use "
+                             "another folder or remove the file")
+        return str(self.path)
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        """Write a checkpoint; the file appears complete or not at all."""
+        save_state(path, checkpoint)
+
+    def load_checkpoint(self, path, map_location=None, weights_only=None):
+        """Read a checkpoint, tensors on the CPU."""
+        return load_state(path)
+
+    def remove_checkpoint(self, path):
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
 
 
 def save_state(path, tree, *, overwrite=True):

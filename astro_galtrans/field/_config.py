@@ -1,0 +1,115 @@
+"""Options of the functions that translate many galaxies."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astro_galtrans._utils.validation import check_fields, whole_number
+from astro_galtrans.translation import Translator
+from astro_galtrans.translation._arrays import check_allowed
+from astro_galtrans.translation._sampling import checked_sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FieldConfig", "TranslationConfig", "check_translation", "on_device", "translation_keywords"]
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """How galaxies are translated; `translate_files` and `translate_pairs` take the fields as keywords too.
+
+    Parameters
+    ----------
+    n_samples, seed, n_steps : int, optional
+        Sampling of a generative translator; see `~astro_galtrans.translation.Translator`.
+    allow_missing : bool, optional
+        Whether to translate galaxies of which a band, or its center, has no data; see
+        `~astro_galtrans.translation.Translator`.
+    device : str, optional
+        Device for the computation; by default that of the translator.
+    """
+
+    n_samples: int | None = None
+    seed: int | None = None
+    n_steps: int | None = None
+    allow_missing: bool = False
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class FieldConfig(TranslationConfig):
+    """Options of `translate_field`, which takes the fields as keywords too, and those of `TranslationConfig`.
+
+    Parameters
+    ----------
+    band : str, optional
+        Band in which sources are detected: "r", otherwise the middle one.
+    min_magnitude, max_magnitude : float or None, optional
+        Limits of the magnitudes of detected galaxies. Brighter sources are listed and not translated, because a star of
+        that magnitude is saturated, in SDSS at about r = 14.
+    extended_only : bool, optional
+        Whether to leave out stars in the detection. Saturated stars are listed and not translated.
+    radii : sequence of float, optional
+        Radii of the apertures in arcsec.
+    min_coverage : float, optional
+        Smallest fraction of good pixels of a cutout in all bands. Pixels beyond the edge of the field are bad.
+    max_sheet : int, optional
+        Largest number of galaxies on the contact sheet, which shows the first of them; 0 for no sheet.
+    """
+
+    band: str | None = None
+    min_magnitude: float | None = 14.5
+    max_magnitude: float | None = 20.5
+    extended_only: bool = True
+    radii: Sequence[float] = (2.0, 4.0)
+    min_coverage: float = 0.5
+    max_sheet: int = 100
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"max_sheet": partial(whole_number, least=0)})
+        if len(self.radii) == 0 or not all(0 < radius < np.inf for radius in self.radii):
+            raise ValueError(f"radii must be at least one positive number of arcsec, got {self.radii!r}")
+        if not 0 <= self.min_coverage <= 1:
+            raise ValueError(f"min_coverage must be between 0 and 1, got {self.min_coverage!r}")
+
+    def check_detection(self) -> None:
+        """Raise ValueError if an option of the detection is set, which a catalog replaces."""
+        default = FieldConfig()
+        for name in ("band", "min_magnitude", "max_magnitude"):
+            value = getattr(self, name)
+            if value not in (None, getattr(default, name)):
+                raise ValueError(f"{name} is an option of the detection and has no effect with a catalog, "
+                                 f"got {value!r}")
+
+
+def check_translation(translator, config):
+    """Raise an error if the translator cannot do what the configuration says."""
+    if not isinstance(translator, Translator):
+        raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
+    checked_sampling(translator, config.n_samples, config.seed, config.n_steps)
+    check_allowed(translator, config.allow_missing)
+
+
+def translation_keywords(translator, config, galaxies):
+    """Return the keywords for the translation of galaxies with the given numbers."""
+    keywords = {name: getattr(config, name) for name in ("n_samples", "seed", "n_steps", "allow_missing")}
+    return keywords | ({"galaxies": list(galaxies)} if translator.network.generative else {})
+
+
+@contextmanager
+def on_device(translator, device):
+    """Move a translator to a device, and back at the end."""
+    before = translator.device
+    if device is not None:
+        translator.to(device)
+    try:
+        yield
+    finally:
+        if device is not None:
+            translator.to(before)
