@@ -104,7 +104,7 @@ def test_simulate_train_translate_evaluate(work, run):
     assert all(line.startswith("galtrans: warning: ") for line in err)
     assert "</html>" in Path("report.html").read_text()
     refused(run("evaluate", "t.asdf", "pairs.zarr", "--out", "report.html"), "report.html", "--overwrite")
-    refused(run("simulate", "--n", 12, "--seed", 1, "pairs.zarr"), "pairs.zarr is there already; --overwrite replaces")
+    refused(run("simulate", "--n", 12, "--seed", 1, "pairs.zarr"), "pairs.zarr exists already; --overwrite replaces")
     refused(run("train", "pairs.zarr", "--out", "new.asdf"), "new.asdf exists already", "--overwrite")
     refused(run("train", "pairs.zarr", "--validation-fraction", 0.01, "--out", "x.asdf"), "too few")
     refused(run("train", "pairs.zarr", "--checkpoint", "check", "--resume", "--epochs", 2, "--out", "x.asdf"),

@@ -4,7 +4,7 @@ import argparse
 import math
 import warnings
 
-from astro_galtrans._utils.files import path_beside
+from astro_galtrans._utils.io import path_beside
 from astro_galtrans.cli._common import Result, add_overwrite, bands_of
 
 __all__ = ["add_download", "add_pair", "add_simulate", "download", "pair", "simulate"]
