@@ -190,7 +190,7 @@ def neighbor_masks(
     NeighborMasks
     """
     widths = {side: survey[bands[side]].psf_fwhm.value for side, survey in surveys.items()}
-    sharp = min(widths, key=widths.get)
+    sharp = min(widths, key=widths.__getitem__)
     stamp, band = stamps[sharp], surveys[sharp].band_names.index(bands[sharp])
     scale = scale_of(stamp.grid)
     found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scale)
