@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PairExtras", "PairSet"]
 
-IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth")
-ARRAYS = (*IMAGES, "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
+ARRAYS = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth", "input_psf",
+          "target_psf", "spectrum_flux", "spectrum_weight")
 _BLOCK = 1024  # galaxies whose weights are read at once
 _N_SHOWN, _HEIGHT = 4, 84  # pairs in a notebook, and the height of their images in pixels
 
