@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 from astropy.stats import mad_std
 
+from astro_galtrans._utils.photometry import circle_mask
 from astro_galtrans.images import flux_and_weight, segment_galaxy
 
 __all__ = ["MORPHOLOGY", "aperture_magnitudes", "colors_of", "column_names", "correlated_error", "shape_band",
@@ -32,8 +33,6 @@ def aperture_magnitudes(cube, position, radii, correlated=False):
     Radii are in arcsec. Values are NaN if a circle touches a bad pixel or reaches beyond the image, or if the flux is
     not positive. ``correlated`` assumes correlated errors of neighboring pixels, see `correlated_error`.
     """
-    from photutils.aperture import CircularAperture
-
     flux, weight = flux_and_weight(cube)
     x, y = (float(value) for value in cube.wcs.world_to_pixel(position))
     zero_point = np.array([band.zero_point for band in cube.survey])
@@ -43,7 +42,7 @@ def aperture_magnitudes(cube, position, radii, correlated=False):
         pixels = radius / cube.pixel_scale.to_value(u.arcsec)
         if not (pixels <= min(x, y) + 0.5 and x + pixels <= flux.shape[2] - 0.5 and y + pixels <= flux.shape[1] - 0.5):
             continue
-        share = CircularAperture((x, y), pixels).to_mask(method="exact").to_image(flux.shape[1:])
+        share = circle_mask(flux.shape[1:], pixels, (x, y))
         total = np.tensordot(flux, share, 2)
         good = (total > 0) & (weight[:, share > 0] > 0).all(axis=1)
         error = np.sqrt(np.tensordot(variance, share**2, 2))
@@ -132,13 +131,11 @@ def _flux_center(image, own, start):
 
 def _growth(image, good, center):
     """Return radii in steps of half a pixel and the flux within; bad pixels have the flux of the opposite ones."""
-    from photutils.aperture import CircularAperture
-
     opposite, valid = _rotated(np.where(good, image, 0), good, center)
     filled = np.where(good, image, np.where(valid, opposite, 0))
     reach = min(*center, image.shape[1] - 1 - center[0], image.shape[0] - 1 - center[1])
     radii = np.arange(0.5, max(reach, 0.5) + 0.01, 0.5)
-    sums = [CircularAperture(center, radius).do_photometry(filled, method="exact")[0][0] for radius in radii]
+    sums = [np.sum(filled * circle_mask(filled.shape, radius, center)) for radius in radii]
     return radii, np.array(sums)
 
 
