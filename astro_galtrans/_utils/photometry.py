@@ -3,31 +3,36 @@
 import numpy as np
 from astropy.utils import minversion
 
-__all__ = ["circle_masks", "deblended"]
+__all__ = ["circle_mask", "deblended"]
 
 
-def circle_masks(shape, radii, center=None):
-    """Return the exact share of each pixel that lies within circles.
+def circle_mask(shape, radius, center=None, subpixels=None):
+    """Return the share of each pixel that lies within a circle.
 
     Parameters
     ----------
     shape : tuple of int
         ``(ny, nx)``.
-    radii : sequence of float
+    radius : float
         In pixels.
     center : tuple of float, optional
         ``(x, y)``; the default is the middle of the image.
+    subpixels : int, optional
+        Sample each pixel at so many points along each side; the default is the exact overlap.
 
     Returns
     -------
     ndarray
-        Shape ``(radius, ny, nx)``.
+        Shape ``(ny, nx)``.
     """
     from photutils.aperture import CircularAperture
 
-    center = ((shape[1] - 1) / 2, (shape[0] - 1) / 2) if center is None else center
-    masks = [CircularAperture(center, radius).to_mask(method="exact").to_image(shape) for radius in radii]
-    return np.stack([np.zeros(shape) if mask is None else mask for mask in masks])
+    if radius == 0:
+        return np.zeros(shape)
+    aperture = CircularAperture(((shape[1] - 1) / 2, (shape[0] - 1) / 2) if center is None else center, radius)
+    method = {"method": "exact"} if subpixels is None else {"method": "subpixel", "subpixels": subpixels}
+    mask = aperture.to_mask(**method).to_image(shape)
+    return np.zeros(shape) if mask is None else mask
 
 
 def deblended(image, segments, min_pixels):

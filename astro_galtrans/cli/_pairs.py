@@ -174,7 +174,7 @@ def add_pair(parser):
     checks.add_argument("--min-coverage", type=float, default=0.9, metavar="PART",
                         help="of a stamp that must be on its image (default: %(default)s)")
     checks.add_argument("--drop", metavar="FLAG[,FLAG]", help="flags with which a pair is left out (default: "
-                        "masked_centre,saturated,astrometry,unverified,misaligned)")
+                        "masked_center,saturated,astrometry,unverified,misaligned)")
     parser.add_argument("--resume", action="store_true", help="resume an interrupted run")
     parser.add_argument("--sheet", type=int, default=50, metavar="N",
                       help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")

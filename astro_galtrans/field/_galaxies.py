@@ -3,7 +3,7 @@
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.table import Column, Table
+from astropy.table import Column
 from tqdm.auto import tqdm
 
 from astro_galtrans.exceptions import FileFormatError
@@ -19,21 +19,7 @@ _BATCH = 16
 
 
 class FieldRun:
-    """The translation of the sources of a field; the results of each are put into ``table``.
-
-    Parameters
-    ----------
-    translator : Translator
-    frames : FrameSet or BandCube
-    folder : path-like
-        Folder to write to.
-    sources : `~astropy.table.Table`
-        With ``ra`` and ``dec``.
-    conditions : CatalogConditions
-    size : int
-        Side of the cutouts in pixels.
-    config : FieldConfig
-    """
+    """The translation of the sources of a field to a folder; the results of each are put into ``table``."""
 
     def __init__(self, translator, frames, folder, sources, conditions, size, config):
         self.translator, self.frames, self.folder = translator, frames, folder
@@ -42,14 +28,7 @@ class FieldRun:
         self.images, self.labels = [], []  # for the contact sheet
 
     def translate_all(self, progress, excluded):
-        """Translate the sources; ValueError if none can be translated.
-
-        Parameters
-        ----------
-        progress : bool
-        excluded : sequence of str
-            For each source the reason why it is not translated, or an empty text.
-        """
+        """Translate the sources that have an empty text in ``excluded``; ValueError if none can be translated."""
         (self.folder / "cubes").mkdir()
         with tqdm(total=len(self.table), desc="translate", unit="galaxy", disable=not progress) as bar:
             for start in range(0, len(self.table), _BATCH):
@@ -154,7 +133,7 @@ def _designation(position):
 def _output_table(sources, translator, radii):
     """Return a table with the columns of the sources, and columns to fill."""
     n = len(sources)
-    table = Table({"number": Column(np.arange(1, n + 1), description="number of the source, from 1")})
+    table = type(sources)({"number": Column(np.arange(1, n + 1), description="number of the source, from 1")})
     measures = _measures(translator, radii)
     own = {"number", *(column.name for column in measures)}
     for name in ("ra", "dec", *(name for name in sources.colnames if name not in ("ra", "dec"))):

@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 from astropy.stats import mad_std
 
+from astro_galtrans._utils.photometry import circle_mask
 from astro_galtrans.images import flux_and_weight, segment_galaxy
 
 __all__ = ["MORPHOLOGY", "aperture_magnitudes", "colors_of", "column_names", "correlated_error", "shape_band",
@@ -27,27 +28,11 @@ _MIN_PIXELS = 8
 
 
 def aperture_magnitudes(cube, position, radii, correlated=False):
-    """Measure AB magnitudes within circles around a position.
+    """Measure AB magnitudes and errors, shape ``(radius, band)``, within circles around a position.
 
-    Parameters
-    ----------
-    cube : BandCube
-        With a survey and a WCS.
-    position : `~astropy.coordinates.SkyCoord`
-        Center of the circles.
-    radii : sequence of float
-        In arcsec.
-    correlated : bool, optional
-        Whether the errors of neighboring pixels are correlated, as those of a translation are; see
-        `correlated_error`.
-
-    Returns
-    -------
-    magnitude, error : ndarray of shape (radius, band)
-        NaN if a circle touches a bad pixel or reaches beyond the image, or if the flux is not positive.
+    Radii are in arcsec. Values are NaN if a circle touches a bad pixel or reaches beyond the image, or if the flux is
+    not positive. ``correlated`` assumes correlated errors of neighboring pixels, see `correlated_error`.
     """
-    from photutils.aperture import CircularAperture
-
     flux, weight = flux_and_weight(cube)
     x, y = (float(value) for value in cube.wcs.world_to_pixel(position))
     zero_point = np.array([band.zero_point for band in cube.survey])
@@ -57,7 +42,7 @@ def aperture_magnitudes(cube, position, radii, correlated=False):
         pixels = radius / cube.pixel_scale.to_value(u.arcsec)
         if not (pixels <= min(x, y) + 0.5 and x + pixels <= flux.shape[2] - 0.5 and y + pixels <= flux.shape[1] - 0.5):
             continue
-        share = CircularAperture((x, y), pixels).to_mask(method="exact").to_image(flux.shape[1:])
+        share = circle_mask(flux.shape[1:], pixels, (x, y))
         total = np.tensordot(flux, share, 2)
         good = (total > 0) & (weight[:, share > 0] > 0).all(axis=1)
         error = np.sqrt(np.tensordot(variance, share**2, 2))
@@ -73,15 +58,6 @@ def correlated_error(radius, pixel_scale, length=CORRELATION_LENGTH):
 
     With a correlation exp(-d² / L²) of pixels at distance d, the variance of a sum is that of independent pixels times
     1 + (π L² / pixel area) (1 - exp(-R² / L²)).
-
-    Parameters
-    ----------
-    radius, pixel_scale, length : `~astropy.units.Quantity`
-        R, the side of a pixel, and L.
-
-    Returns
-    -------
-    float
     """
     within = 1 - np.exp(-((radius / length).to_value(u.one))**2)
     return float(np.sqrt(1 + np.pi * (length / pixel_scale).to_value(u.one)**2 * within))
@@ -155,13 +131,11 @@ def _flux_center(image, own, start):
 
 def _growth(image, good, center):
     """Return radii in steps of half a pixel and the flux within; bad pixels have the flux of the opposite ones."""
-    from photutils.aperture import CircularAperture
-
     opposite, valid = _rotated(np.where(good, image, 0), good, center)
     filled = np.where(good, image, np.where(valid, opposite, 0))
     reach = min(*center, image.shape[1] - 1 - center[0], image.shape[0] - 1 - center[1])
     radii = np.arange(0.5, max(reach, 0.5) + 0.01, 0.5)
-    sums = [CircularAperture(center, radius).do_photometry(filled, method="exact")[0][0] for radius in radii]
+    sums = [np.sum(filled * circle_mask(filled.shape, radius, center)) for radius in radii]
     return radii, np.array(sums)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.photometry import circle_mask
 from astro_galtrans.gradients._flux import annulus_edges, arcsec, positive, two_bands
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
@@ -38,15 +39,8 @@ def aperture_weights(shape: tuple[int, ...], radius: float | Quantity, pixel_sca
     ndarray of shape (ny, nx)
         Between 0 and 1, from 10 x 10 samples per pixel.
     """
-    from photutils.aperture import CircularAperture
-
-    scale = float(arcsec("pixel_scale", pixel_scale))
-    ny, nx = shape
-    pixels = float(arcsec("radius", radius)) / scale
-    if pixels == 0:
-        return np.zeros(shape)
-    aperture = CircularAperture(((nx - 1) / 2, (ny - 1) / 2), pixels)
-    return aperture.to_mask(method="subpixel", subpixels=10).to_image(shape)
+    pixels = float(arcsec("radius", radius)) / float(arcsec("pixel_scale", pixel_scale))
+    return circle_mask(shape, pixels, subpixels=10)
 
 
 def annulus_weights(shape: tuple[int, ...], radii: ArrayLike | Quantity, pixel_scale: float | Quantity) -> np.ndarray:

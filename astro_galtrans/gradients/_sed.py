@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 from astropy.nddata import NDData, StdDevUncertainty
-from astropy.wcs import WCS, Sip
+from astropy.wcs import WCS
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.gradients._arrays import Steps, empty_gradients, fill_gradients
 from astro_galtrans.gradients._flux import band_constants, effective_wavelengths, flux_arrays, pixel_sides
@@ -212,15 +213,8 @@ def _element(values, sigma, mask, unit, wcs):
 
 
 def _shifted(wcs, axis):
-    """Return the WCS of elements half a pixel further along an array axis; None where it cannot be moved."""
-    if not isinstance(wcs, WCS):
-        return None
-    shifted = wcs.deepcopy()
-    offset = np.array([0.5, 0.0] if axis == 2 else [0.0, 0.5])
-    shifted.wcs.crpix = shifted.wcs.crpix - offset
-    if wcs.sip is not None:
-        shifted.sip = Sip(wcs.sip.a, wcs.sip.b, wcs.sip.ap, wcs.sip.bp, wcs.sip.crpix - offset)
-    return shifted
+    """Return the WCS of elements half a pixel further along an array axis; None without a WCS."""
+    return shifted_wcs(wcs, *((0.5, 0.0) if axis == 2 else (0.0, 0.5)))
 
 
 def integrate_gradients(

@@ -1,5 +1,7 @@
 """Noise, masks and point spread functions: planes of a file, and files or arrays beside the images."""
 
+from collections.abc import Mapping
+
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
@@ -12,7 +14,7 @@ from astro_galtrans.images._contents import MASKS, NOISE, companion, plane_of
 from astro_galtrans.images._fits_read import Part, is_file, native, open_fits
 from astro_galtrans.images._headers import Keywords, parse_unit
 from astro_galtrans.images._masks import bad_pixels, is_fpm, mask_from_parts
-from astro_galtrans.images._psf import SDSSPSF, is_psfield
+from astro_galtrans.images._psf import PSFModel, SDSSPSF, is_psfield
 from astro_galtrans.images._scales import is_counts
 
 __all__ = ["add_masks", "add_psf", "check_names", "given_uncertainty", "linear_flux", "plane_uncertainty"]
@@ -121,7 +123,7 @@ def add_psf(images, psf):
 
     ``psf`` is the argument of `astro_galtrans.images.read_cube`. The model has a method ``image(band, x, y)``.
     """
-    if hasattr(psf, "items"):
+    if isinstance(psf, Mapping):
         check_names("psf", psf, images)
         lacking = [band for band in images if band not in psf]
         if lacking:
@@ -135,7 +137,7 @@ def add_psf(images, psf):
             raise FileFormatError(
                 f"{psf} is not an SDSS psField file; give PSF images of other surveys as a dict of band to path")
         psf = SDSSPSF.from_parts(psf, parts)
-    if not callable(getattr(psf, "image", None)):
+    if not isinstance(psf, PSFModel):
         raise TypeError(f"psf must be a psField file, an SDSSPSF or a dict of band to image, got {type(psf).__name__}")
     if isinstance(psf, SDSSPSF):
         own = {key: getattr(psf, name) for name, key in _FIELD_KEYS.items()}

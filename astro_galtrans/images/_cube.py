@@ -14,13 +14,14 @@ from astropy.nddata import CCDData, NDData
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.psf import checked_psf
 from astro_galtrans._utils.rgb import rgb_bands
+from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._display import color_image, cube_html, draw
 from astro_galtrans.images._fits_write import (
     BandMeta, band_hdus, common_cards, without_wcs, write_cube, write_hdus,
 )
-from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
+from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale
 from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, parse_bands
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.surveys import get_survey

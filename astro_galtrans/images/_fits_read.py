@@ -56,6 +56,11 @@ class Part:
         """Whether the HDU is an image of two or more axes."""
         return isinstance(self.data, np.ndarray) and self.data.dtype.names is None and self.data.ndim >= 2
 
+    @property
+    def columns(self):
+        """Names of the columns of a table, empty for an image."""
+        return () if self.data is None else self.data.dtype.names or ()
+
 
 @dataclass(frozen=True)
 class FitsFile:

@@ -208,7 +208,7 @@ def _encoded_meta(meta, stacklevel=5):
 
 def meta_of_table(part):
     """Return the meta in a table that `_meta_table` made; None for another table."""
-    if part is None or "JSON" not in (getattr(part.data, "names", None) or ()):
+    if part is None or "JSON" not in part.columns:
         return None
     found = {}
     for row in part.data:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from copy import copy, deepcopy
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
 
 from astro_galtrans._utils.numerics import as_float
+from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _uncertainty
-from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
+from astro_galtrans.images._grid import Window, same_grid
 from astro_galtrans.images._parts import parse_bands
-from astro_galtrans.images._psf import FieldPSF
+from astro_galtrans.images._psf import FieldPSF, PSFModel
 from astro_galtrans.images._regrid import regrid
 from astro_galtrans.images._convert import stack_bands
 from astro_galtrans.surveys import get_survey
@@ -49,10 +50,9 @@ class FrameSet:
         The survey they are from; the bands are then in its order.
     reference : str, optional
         Band whose grid the others are put on; the default is "r", or the middle band where there is no r.
-    psf : object, optional
-        The point spread function where it varies over the field: a `FieldPSF`, or an object with a method
-        ``image(band, x, y)``, as `SDSSPSF`. It is used instead of those that the images have. Each cutout then has the
-        PSF of its own place.
+    psf : PSFModel or FieldPSF, optional
+        A point spread function that varies over the field: an object with a method ``image(band, x, y)``, as `SDSSPSF`.
+        It replaces those of the images, and each cutout has the PSF of its own middle.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class FrameSet:
 
     def __init__(
         self, images: Mapping[str, CCDData], survey: Survey | str | None = None, *, reference: str | None = None,
-        psf: Any = None,
+        psf: PSFModel | FieldPSF | None = None,
     ) -> None:
         bands = parse_bands(list(images))
         if survey is not None:

@@ -1,16 +1,15 @@
 """The pixel grid of an image on the sky: its scale, comparison with another grid, and windows of it."""
 
-from copy import deepcopy
-
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.nddata import NoOverlapError, PartialOverlapError, overlap_slices
-from astropy.wcs import WCS, DistortionLookupTable, Sip
+from astropy.wcs import WCS
 
 from astro_galtrans._utils.positions import parse_position
+from astro_galtrans._utils.validation import choice
 
-__all__ = ["Window", "check_celestial", "local_pixel_scale", "same_grid", "shifted_wcs"]
+__all__ = ["Window", "check_celestial", "local_pixel_scale", "same_grid"]
 
 
 def check_celestial(wcs):
@@ -57,25 +56,6 @@ def same_grid(wcs, other, shape, tolerance=0.01):
     return bool(np.all(distance < tolerance * local_pixel_scale(wcs, shape).to_value(u.rad)))
 
 
-def shifted_wcs(wcs, x0, y0, shape):
-    """Return the WCS of a window of ``shape`` with the first pixel ``(x0, y0)``, with all distortion terms shifted."""
-    if wcs is None:
-        return None
-    origin = np.array([x0, y0], dtype=float)
-    cut = deepcopy(wcs)
-    cut.wcs.crpix = cut.wcs.crpix - origin
-    cut.array_shape = shape
-    if cut.sip is not None:
-        cut.sip = Sip(cut.sip.a, cut.sip.b, cut.sip.ap, cut.sip.bp, cut.sip.crpix - origin)
-    for name in ("cpdis1", "cpdis2", "det2im1", "det2im2"):
-        table = getattr(cut, name)
-        if table is not None:
-            setattr(cut, name, DistortionLookupTable(
-                np.asarray(table.data, dtype=np.float32), tuple(table.crpix), tuple(table.crval - origin),
-                tuple(table.cdelt)))
-    return cut
-
-
 class Window:
     """A rectangle of pixels of an image, which may extend beyond the image.
 
@@ -99,8 +79,7 @@ class Window:
 
         See `astro_galtrans.images.BandCube.cutout` for the arguments.
         """
-        if mode not in ("partial", "strict"):
-            raise ValueError(f"mode must be 'partial' or 'strict', got {mode!r}")
+        choice(mode, "mode", ("partial", "strict"))
         shape = _pixel_shape(size, wcs, image_shape)
         x, y = _pixel_position(position, wcs, image_shape)
         # A position on the border of two windows must not depend on rounding errors.

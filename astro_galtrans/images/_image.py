@@ -14,6 +14,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.stats import mad_std, sigma_clip
 from astropy.utils.exceptions import AstropyUserWarning
 
+from astro_galtrans._utils.validation import choice
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._companions import given_uncertainty, linear_flux, plane_uncertainty
@@ -22,7 +23,7 @@ from astro_galtrans.images._fits_read import FitsSource, Part, celestial_wcs, fi
 from astro_galtrans.images._fits_write import BandMeta, meta_of_table
 from astro_galtrans.images._headers import Keywords, gain_of, plane_zero_point, unit_and_zero_point
 from astro_galtrans.images._masks import bad_pixels, checked_bits
-from astro_galtrans.images._psf import SDSSPSF
+from astro_galtrans.images._psf import PSFModel
 from astro_galtrans.images._scales import is_counts, scale_factors, zero_points
 from astro_galtrans.images._sdss import frame_meta, is_frame, is_whole_frame, sigma_of_frame
 from astro_galtrans.images._valid import empty_pixels
@@ -63,9 +64,9 @@ class ReadConfig:
         Bad pixels by band, in addition to those in the image files: an SDSS fpM file, of which pixels that are
         interpolated, saturated, hit by a cosmic ray or not checked are bad (`read_sdss_mask` reads others), or an image
         or array that is not 0 where a pixel is bad.
-    psf : file, `SDSSPSF`, or dict of str to file or array, optional
-        Point spread function: the psField file of an SDSS field, from which ``cube.psf`` is made for the position of
-        each cutout, or an image of the PSF for each band.
+    psf : file, PSFModel, or dict of str to file or array, optional
+        Point spread function: the psField file of an SDSS field, or another model with a PSF for the position of each
+        cutout, or an image of the PSF for each band.
     reference : str, optional
         Band whose pixel grid is used where the grids differ; the default is r.
     hdu : int, str, tuple or dict of str to such, optional
@@ -81,14 +82,13 @@ class ReadConfig:
     noise: Literal["auto"] | None = "auto"
     weight: Mapping[str, FitsSource | ArrayLike | NDUncertainty] | None = None
     mask: Mapping[str, FitsSource | ArrayLike] | None = None
-    psf: FitsSource | SDSSPSF | Mapping[str, FitsSource | ArrayLike] | None = None
+    psf: FitsSource | PSFModel | Mapping[str, FitsSource | ArrayLike] | None = None
     reference: str | None = None
     hdu: int | str | tuple[str, int] | Mapping[str, int | str | tuple[str, int]] | None = None
     mask_bits: Sequence[str | int] | str | int | None = None
 
     def __post_init__(self) -> None:
-        if self.noise not in ("auto", None):
-            raise ValueError(f"noise must be 'auto' or None, got {self.noise!r}")
+        choice(self.noise, "noise", ("auto", None))
         for name in ("weight", "mask"):
             given = getattr(self, name)
             if given is not None and not isinstance(given, Mapping):

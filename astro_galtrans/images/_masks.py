@@ -200,7 +200,7 @@ def _sdss_tables(path, parts, n_planes):
     order = list(_SDSS_ORDER)
     if len(parts) > n_planes + 1 and parts[n_planes + 1].data is not None:
         table = parts[n_planes + 1].data
-        columns = {name.upper(): name for name in table.dtype.names or ()}
+        columns = {name.upper(): name for name in parts[n_planes + 1].columns}
         if {"DEFNAME", "ATTRIBUTENAME", "VALUE"} <= set(columns):
             names = {int(row[columns["VALUE"]]): str(row[columns["ATTRIBUTENAME"]]).strip() for row in table
                      if str(row[columns["DEFNAME"]]).strip() == "S_MASKTYPE"}

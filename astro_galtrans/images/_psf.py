@@ -7,7 +7,7 @@ polynomials of the position: Lupton et al. (2001, ASP Conf. 238, 269); the file 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TYPE_CHECKING
+from typing import NamedTuple, Protocol, TYPE_CHECKING, runtime_checkable
 
 import numpy as np
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-__all__ = ["FieldPSF", "SDSSPSF", "is_psfield"]
+    from astro_galtrans.images._fits_read import Part
+
+__all__ = ["FieldPSF", "PSFModel", "SDSSPSF", "is_psfield"]
 
 _BANDS = "ugriz"
 # Positions are in thousands of pixels in the polynomials.
@@ -33,17 +35,25 @@ _COLUMNS = ("NROW_B", "NCOL_B", "C", "RNROW", "RNCOL", "RROWS")
 _FIELD_SHAPE = (1489, 2048)
 
 
+@runtime_checkable
+class PSFModel(Protocol):
+    """A model of a point spread function that varies over an image, as `SDSSPSF`."""
+
+    def image(self, band: str, x: float, y: float) -> np.ndarray:
+        """Return the PSF, shape ``(py, px)``, at a pixel of the image of a band; x is the column."""
+
+
 class FieldPSF:
     """The point spread function of a field in several bands, at any place on the sky.
 
-    A `BandCube` that is given one as ``psf`` has in ``cube.psf`` the PSF of its middle, and so has every cutout of it.
+    With such a ``psf``, ``cube.psf`` of a `BandCube`, and of every cutout, is the PSF of its own middle.
 
     Parameters
     ----------
-    model : object
-        With a method ``image(band, x, y)`` that gives the PSF at a pixel of the image of a band, as `SDSSPSF` has.
+    model : PSFModel
+        Object with a method ``image(band, x, y)`` that returns the PSF at a pixel of the image of a band, as `SDSSPSF`.
     wcs : dict of str to `~astropy.wcs.WCS`
-        Band name to the WCS of the image whose pixels the model knows.
+        Band name to the WCS of the image to whose pixels the model refers.
 
     Attributes
     ----------
@@ -53,8 +63,8 @@ class FieldPSF:
         As given.
     """
 
-    def __init__(self, model: Any, wcs: Mapping[str, WCS]) -> None:
-        if not callable(getattr(model, "image", None)):
+    def __init__(self, model: PSFModel, wcs: Mapping[str, WCS]) -> None:
+        if not isinstance(model, PSFModel):
             raise TypeError(f"model must have a method image(band, x, y), got {type(model).__name__}")
         lacking = [band for band, one in wcs.items() if one is None]
         if lacking:
@@ -212,7 +222,7 @@ class SDSSPSF:
         return cls.from_parts(path, load_parts(path))
 
     @classmethod
-    def from_parts(cls, path: str | PathLike, parts: Any) -> SDSSPSF:
+    def from_parts(cls, path: str | PathLike, parts: Sequence[Part]) -> SDSSPSF:
         """Return the PSF of a file that has been opened."""
         if not is_psfield(parts):
             raise FileFormatError(f"{path} is not an SDSS psField file: it lacks the eigen-images of five bands")
@@ -230,7 +240,7 @@ class SDSSPSF:
             Band name.
         x, y : float, optional
             Pixel of the frame, column and row, the first pixel being 0; the middle of the field without them. A place
-            beyond the field is taken for the nearest in it, where alone the polynomials hold.
+            beyond the field counts as the nearest in it, as the polynomials hold there only.
 
         Returns
         -------
@@ -253,7 +263,7 @@ class SDSSPSF:
 def is_psfield(parts):
     """Return whether the parts of a file are those of a psField file."""
     return len(parts) >= 7 and all(
-        set(_COLUMNS) <= {name.upper() for name in getattr(part.data, "names", None) or ()} for part in parts[1:6])
+        set(_COLUMNS) <= {name.upper() for name in part.columns} for part in parts[1:6])
 
 
 def _basis(path, band, table):

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from astro_galtrans._utils.numerics import as_float, numpy_defaults
 from astro_galtrans._utils.psf import resampled_psf
+from astro_galtrans._utils.validation import choice
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
@@ -89,8 +90,7 @@ def _checked(image, wcs, shape, method):
     shape = tuple(int(side) for side in shape)
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"shape must be (ny, nx), got {shape}")
-    if method is not None and method not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
+    choice(method, "method", (*_METHODS, None))
     return wcs, shape
 
 

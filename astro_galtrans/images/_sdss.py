@@ -8,6 +8,7 @@ header has the field and a PSF of three Gaussians, and its inverse variance.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
@@ -21,7 +22,7 @@ from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from astro_galtrans.images._cube import BandCube
@@ -89,7 +90,7 @@ def frame_meta(header):
 def is_whole_frame(parts):
     """Return whether a frame has its calibration vector and sky, which a cutout lacks."""
     return (len(parts) >= 3 and np.shape(parts[1].data) == np.shape(parts[0].data)[1:]
-            and {"ALLSKY", "XINTERP", "YINTERP"} <= set(getattr(parts[2].data, "names", None) or ())
+            and {"ALLSKY", "XINTERP", "YINTERP"} <= set(parts[2].columns)
             and np.size(parts[2].data["XINTERP"][0]) == np.shape(parts[0].data)[1]
             and np.size(parts[2].data["YINTERP"][0]) == np.shape(parts[0].data)[0])
 
@@ -172,7 +173,7 @@ def read_stamps(
     survey = get_survey(survey)
     if is_path(paths):
         paths = [paths]
-    named = list(paths.items()) if hasattr(paths, "items") else [(None, path) for path in paths]
+    named = list(paths.items()) if isinstance(paths, Mapping) else [(None, path) for path in paths]
     fields = {}
     for name, path in named:
         band, images = _read_band(path, int(psf_size))

@@ -10,7 +10,7 @@ import astropy.units as u
 
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans._utils.validation import check_fields, choice, whole_number
-from astro_galtrans.pairs._match_quality import FLAGS
+from astro_galtrans.pairs._match_quality import FLAGS, current_flag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ class MatchConfig:
     neighbors: Literal["flag", "mask"] | None = "flag"
     min_snr: float = 5.0
     min_coverage: float = 0.9
-    drop: Sequence[str] = ("masked_centre", "saturated", "astrometry", "unverified", "misaligned")
+    drop: Sequence[str] = ("masked_center", "saturated", "astrometry", "unverified", "misaligned")
     input_options: Mapping[str, object] | None = None
     target_options: Mapping[str, object] | None = None
     max_open: int = 2
@@ -108,9 +108,11 @@ class MatchConfig:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             choice(getattr(self, name), name, allowed)
-        unknown = [self.drop] if isinstance(self.drop, str) else [name for name in self.drop if name not in FLAGS]
+        drop = (self.drop,) if isinstance(self.drop, str) else tuple(current_flag(name) for name in self.drop)
+        unknown = [name for name in drop if name not in FLAGS or isinstance(self.drop, str)]
         if unknown:
             raise ValueError(f"drop must be a sequence of {', '.join(FLAGS)}, got {', '.join(map(repr, unknown))}")
+        object.__setattr__(self, "drop", drop)
         check_fields(self, {"target_size": partial(whole_number, least=8), "max_open": partial(whole_number, least=1)})
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"min_coverage must be from 0 to 1, got {self.min_coverage!r}")

@@ -6,6 +6,7 @@ import warnings
 from typing import NamedTuple, Protocol, TYPE_CHECKING
 
 import numpy as np
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from scipy import ndimage
 
 from astro_galtrans._utils.photometry import deblended
@@ -16,21 +17,41 @@ if TYPE_CHECKING:
 
     from astro_galtrans.surveys import Survey
 
-__all__ = ["FLAGS", "NeighborMasks", "background_of", "center_is_bad", "flag_names", "neighbor_masks", "psf_fwhm_of",
-           "saturated"]
+__all__ = ["FLAGS", "NeighborMasks", "background_of", "center_is_bad", "current_flag", "flag_names", "neighbor_masks",
+           "psf_fwhm_of", "saturated"]
+
+_OLD_FLAGS = {"masked_centre": "masked_center", "neighbour": "neighbor"}
+
+
+def current_flag(name):
+    """Return the name of a flag; warn if it is the name of an earlier version."""
+    if name not in _OLD_FLAGS:
+        return name
+    warnings.warn(f"the flag {name!r} is deprecated since 0.2; use {_OLD_FLAGS[name]!r}", AstropyDeprecationWarning, 3)
+    return _OLD_FLAGS[name]
+
+
+class _Flags(dict):
+    """Bits by name; also knows the names of earlier versions."""
+
+    def __missing__(self, name):
+        if name not in _OLD_FLAGS:
+            raise KeyError(name)
+        return self[current_flag(name)]
+
 
 # Bits of the column ``flags``.
-FLAGS = {
+FLAGS = _Flags({
     "edge": 1,  # part of a stamp is beyond the image
-    "masked_centre": 2,  # a bad pixel at the galaxy
+    "masked_center": 2,  # a bad pixel at the galaxy
     "saturated": 4,  # a pixel at the galaxy reaches 80 per cent of the saturation level of the header
     "astrometry": 8,  # the galaxy is at different positions in the two images
     "unverified": 16,  # the relative astrometry of the two images is unknown
     "low_snr": 32,  # faint in one of the images
-    "neighbour": 64,  # another source in the stamp, at most two magnitudes fainter
+    "neighbor": 64,  # another source in the stamp, at most two magnitudes fainter
     "resampled": 128,  # one of the stamps was resampled
     "misaligned": 256,  # the pixel grids differ, and resampling is disabled
-}
+})
 _BACKGROUND_PIXELS = 6000  # enough for an error of a hundredth of the noise of one pixel
 _SATURATED = 0.8
 _ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
@@ -49,23 +70,10 @@ def flag_names(flags: int) -> tuple[str, ...]:
 
 
 def background_of(opened, places, size):
-    """Measure the background and its noise in each band around a galaxy.
+    """Measure the background and its noise in each band, NaN if there are too few pixels.
 
-    The background is the mode of SExtractor (`photutils.background`) of the pixels of a square, clipped at three
-    standard deviations.
-
-    Parameters
-    ----------
-    opened : Opened
-    places : dict of str to tuple
-        Pixel ``(x, y)`` of the galaxy on the grid of each band.
-    size : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    level, noise : ndarray
-        Shape ``(band,)``, in the unit of the survey; NaN if there are too few pixels.
+    The background is the mode of SExtractor (`photutils.background`) of the pixels of a square of side ``size`` around
+    the galaxy, clipped at three standard deviations. ``places`` has the pixel ``(x, y)`` of the galaxy in each band.
     """
     from astropy.stats import SigmaClip
     from photutils.background import MADStdBackgroundRMS, SExtractorBackground
@@ -169,7 +177,7 @@ def neighbor_masks(
     NeighborMasks
     """
     widths = {side: survey[bands[side]].psf_fwhm.value for side, survey in surveys.items()}
-    sharp = min(widths, key=widths.get)
+    sharp = min(widths, key=widths.__getitem__)
     stamp, band = stamps[sharp], surveys[sharp].band_names.index(bands[sharp])
     scale = scale_of(stamp.grid)
     found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scale)

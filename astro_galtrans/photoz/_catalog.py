@@ -19,6 +19,7 @@ from astro_galtrans.photoz._network import ColumnNetwork, DensityModel
 from astro_galtrans.photoz._stored import StoredEstimator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from astropy.table import Table
@@ -128,7 +129,7 @@ class CatalogEstimator(StoredEstimator):
         Returns
         -------
         RedshiftPDF
-            Densities on `grid`, as tensors where ``magnitudes`` is a tensor. A galaxy without the value of a column
+            Densities on ``grid``, as tensors where ``magnitudes`` is a tensor. A galaxy without the value of a column
             that had all values in training is masked, with a warning from `RedshiftPDF`.
 
         Raises
@@ -184,7 +185,7 @@ def _sample(part, encoder, grid, config, device):
 def fit_catalog_estimator(
     magnitudes: ArrayLike | torch.Tensor | Table, redshift: ArrayLike, *,
     errors: ArrayLike | torch.Tensor | Table | None = None, features: ArrayLike | torch.Tensor | Table | None = None,
-    config: CatalogConfig | None = None, validation: tuple[Any, ...] | None = None,
+    config: CatalogConfig | None = None, validation: Sequence[ArrayLike | Table | None] | None = None,
     device: str | torch.device | None = None, progress: bool = False, checkpoint: str | PathLike | None = None,
     **overrides: Any,
 ) -> CatalogEstimator:

@@ -6,7 +6,7 @@ import os
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Any, Literal, TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from astropy.table import Table
@@ -29,12 +29,16 @@ from astro_galtrans.photoz._point import point_metrics
 from astro_galtrans.photoz._tables import read_pdf_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
     from astro_galtrans.photoz._pdf import RedshiftPDF
+
+    # Number of bins, their edges, or None for the default number.
+    Bins: TypeAlias = int | ArrayLike | None
 
 __all__ = ["RedshiftEvaluation", "evaluate_redshifts", "evaluate_table"]
 
@@ -95,7 +99,7 @@ class RedshiftEvaluation:
         -------
         dict of str to `matplotlib.figure.Figure`
             ``"z_density"``, ``"pit"``, ``"qq"``, ``"bias"``, ``"nz"``, and ``"bins_NAME"`` for each other quantity in
-            `bins`.
+            ``bins``.
 
         Raises
         ------
@@ -153,7 +157,8 @@ def _file_name(name):
 
 def evaluate_redshifts(
     pdf: RedshiftPDF, z_spec: ArrayLike, *, z_phot: Literal["median", "mean", "mode"] | ArrayLike = "median",
-    by: dict[str, Any] | None = None, n_bootstrap: int = 200, confidence: float = 0.68, seed: int = 0,
+    by: Mapping[str, ArrayLike | tuple[ArrayLike, Bins]] | None = None, n_bootstrap: int = 200,
+    confidence: float = 0.68, seed: int = 0,
 ) -> RedshiftEvaluation:
     """Evaluate redshift densities against true redshifts with all metrics, also in bins.
 
@@ -318,7 +323,7 @@ def _bin_table(pdf, z_spec, z_phot, within, bootstrap):
 
 def evaluate_table(
     source: str | PathLike | Table, out: str | PathLike | None = None, *, z_spec: str = "z_spec",
-    z_phot: str = "median", by: dict[str, Any] | None = None, overwrite: bool = False, n_bootstrap: int = 200,
+    z_phot: str = "median", by: Mapping[str, Bins] | None = None, overwrite: bool = False, n_bootstrap: int = 200,
     confidence: float = 0.68, seed: int = 0, **reading: Any,
 ) -> RedshiftEvaluation:
     """Evaluate a table with densities and true redshifts, and write tables and figures into a folder.

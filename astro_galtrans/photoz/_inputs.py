@@ -8,14 +8,17 @@ from torch import nn
 from torch.nn import functional
 
 from astro_galtrans._utils.masked import floats, split
+from astro_galtrans._utils.photometry import circle_mask
 from astro_galtrans._utils.torch_state import as_tensor
 
 __all__ = [
-    "ColumnEncoder", "ImageEncoder", "aperture_masks", "column_values", "default_pooling", "same_columns",
+    "ColumnEncoder", "ImageEncoder", "column_values", "default_pooling", "same_columns",
 ]
 
 # Standardized inputs are limited to this absolute value.
 _CLIP = 8.0
+# Samples along the side of a pixel for its share of an aperture.
+_SUBPIXELS = 7
 
 
 def default_pooling(pixel_scale, psf_fwhm):
@@ -30,16 +33,6 @@ def _aperture_radii(shape, pixel_scale, psf_fwhm, n_apertures):
     return np.geomspace(smallest, largest, n_apertures)
 
 
-def aperture_masks(shape, radii, oversampling=7):
-    """Return the fraction of each pixel inside central circles, shape ``(n_radii, y, x)``."""
-    offset = (np.arange(oversampling) + 0.5) / oversampling - 0.5
-    y, x = ((np.arange(n)[:, None] - 0.5 * (n - 1) + offset).ravel() for n in shape)
-    squared = y[:, None] ** 2 + x**2
-    inside = np.stack([squared <= radius**2 for radius in radii]).astype(float)
-    blocks = inside.reshape(len(radii), shape[0], oversampling, shape[1], oversampling)
-    return blocks.mean(axis=(2, 4))
-
-
 class ImageEncoder(nn.Module):
     """Softened log flux of the pooled image and its colors, and the same in annuli and apertures.
 
@@ -50,7 +43,7 @@ class ImageEncoder(nn.Module):
     def __init__(self, sky_noise, shape, pixel_scale, psf_fwhm, pooling, n_apertures):
         super().__init__()
         radii = _aperture_radii(shape, pixel_scale, psf_fwhm, n_apertures)
-        masks = aperture_masks(shape, radii)
+        masks = np.stack([circle_mask(shape, radius, subpixels=_SUBPIXELS) for radius in radii])
         annuli = np.concatenate([masks[:1], np.diff(masks, axis=0)]).reshape(len(radii), -1)
         n_bands = len(sky_noise)
         self.pooling = pooling or default_pooling(pixel_scale, psf_fwhm)

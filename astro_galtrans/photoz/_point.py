@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class Metrics(dict):
     """
 
     def __init__(
-        self, values: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]] | None = None,
+        self, values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] | None = None,
         confidence: float | None = None, n_bootstrap: int = 0,
     ) -> None:
         super().__init__(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Self, TYPE_CHECKING
 
 import numpy as np
@@ -23,14 +24,6 @@ __all__ = ["StoredEstimator"]
 _HISTORY = ("member", "epoch", "training_loss", "validation_loss")
 # Format 1 has the arrays of one member as "state"; format 2 a list of them.
 _FORMATS = (1, 2)
-
-
-def _copied(value):
-    if isinstance(value, dict):
-        return {name: _copied(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copied(part) for part in value]
-    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 class StoredEstimator:
@@ -59,8 +52,9 @@ class StoredEstimator:
     ) -> None:
         self.config = config
         self.grid = np.array(grid, dtype=float)
-        self._description = _copied(description)
-        history = history or {}  # of a file with its columns in any order
+        self._description = deepcopy(description)
+        history = history or {}
+        # Columns of a file may have any order.
         self._history = {name: list(history[name]) for name in _HISTORY if name in history}
         self._models = models or [self._build() for _ in range(config.n_members)]
         for model in self._models:
@@ -115,8 +109,8 @@ class StoredEstimator:
         states = [{name: value.detach().cpu().contiguous().numpy().copy()
                    for name, value in model.state_dict().items()} for model in self._models]
         return {"format": 1 if len(states) == 1 else 2, "config": self.config.to_dict(),
-                self._description_key: _copied(self._description), "grid": self.grid.copy(),
-                "history": _copied(self._history), "state": states[0] if len(states) == 1 else states}
+                self._description_key: deepcopy(self._description), "grid": self.grid.copy(),
+                "history": deepcopy(self._history), "state": states[0] if len(states) == 1 else states}
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
@@ -14,6 +15,7 @@ from scipy import ndimage
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import check_fields, choice
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, as_band_cube, empty_pixels, like_input
 from astro_galtrans.simulation._degrade_grid import Sampler, plain_wcs, scaled_wcs
@@ -71,8 +73,7 @@ class DegradeConfig:
     pixel_scale: Quantity | None = None
 
     def __post_init__(self) -> None:
-        if self.matching not in _MATCHINGS:
-            raise ValueError(f"matching must be one of {', '.join(_MATCHINGS)}, got {self.matching!r}")
+        check_fields(self, {"matching": partial(choice, allowed=_MATCHINGS)})
 
 
 @numpy_defaults()
@@ -158,18 +159,8 @@ def with_wcs(cube, pixel_scale):
 class Degrader:
     """Degrades images of one shape, pixel size and PSF; what does not depend on the flux is computed once.
 
-    Parameters
-    ----------
-    like : BandCube
-        An image like all others, with a WCS.
-    survey : Survey or str
-        The shallower survey.
-    config : DegradeConfig, optional
-        Bands and point spread functions.
-    shape : tuple of int, optional
-        ``(ny, nx)`` of the result.
-    size : tuple of int, optional
-        ``(ny, nx)`` of the images, if not that of ``like``.
+    All images have the properties of the cube ``like``, but may have another ``size``, ``(ny, nx)``. ``shape`` is that
+    of the results.
     """
 
     def __init__(self, like, survey, config=DegradeConfig(), *, shape=None, size=None):

@@ -62,18 +62,8 @@ class Sampler:
     """Convolves planes of one shape with a kernel and samples them exactly on larger pixels, by Fourier sums.
 
     A convolved image has no power beyond the frequencies of its own pixels, so its Fourier series is the image between
-    the pixels: no interpolation widens it. Flux is surface brightness times the area of the new pixels.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the planes.
-    new_shape : tuple of int
-        Rows and columns of the result, around the same center.
-    scale_ratio : float
-        Side of a new pixel in old ones.
-    margin : int
-        Pixels that are added around the planes, for the extent of the kernel.
+    the pixels: no interpolation widens it. Flux is surface brightness times the area of the new pixels. ``new_shape``
+    has the same center as ``shape``; ``margin`` is the number of pixels around the planes for the extent of the kernel.
     """
 
     def __init__(self, shape, new_shape, scale_ratio, margin):

@@ -57,20 +57,10 @@ class SampledPSF:
 
 
 def psf_models(name, psf, bands, scale, scale_ratio=1.0):
-    """Return a PSF model for each band.
+    """Return a PSF model for each band, of the FWHM as an angle or images ``(band, py, px)`` of the argument ``name``.
 
-    Parameters
-    ----------
-    name : str
-        Argument, for messages.
-    psf : `~astropy.units.Quantity` or array_like
-        FWHM as an angle, one or one per band; or images, shape ``(band, py, px)`` or ``(py, px)``.
-    bands : tuple of str
-        Band names.
-    scale : float
-        Side in arcsec of the pixels of the frequencies.
-    scale_ratio : float, optional
-        Side of the pixels of PSF images over that of the pixels of the frequencies.
+    ``scale`` is the side in arcsec of the pixels of the frequencies, ``scale_ratio`` that of the pixels of PSF images
+    over it.
     """
     if isinstance(psf, u.Quantity):
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,7 @@ class GalaxyPopulation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as a dict of plain Python values."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return asdict(self)
 
 
 _SAMPLES = {
@@ -160,16 +160,8 @@ def shen_half_light_radius(luminosity, early, deviate):
     """Return the circularized half-light radius in kpc of a galaxy.
 
     Shen et al. (2003, MNRAS 343, 978), eqs. 14 to 16 with the constants of their Sersic half-light radii: log-normal
-    about a median that rises with luminosity, more steeply for early types.
-
-    Parameters
-    ----------
-    luminosity : float
-        Absolute r magnitude (H0 = 70 km/s/Mpc).
-    early : bool
-        Whether the galaxy is of early type.
-    deviate : float
-        Distance from the median in standard deviations.
+    about a median that rises with luminosity, more steeply for early types. ``luminosity`` is the absolute r magnitude
+    (H0 = 70 km/s/Mpc), ``deviate`` the distance from the median in standard deviations.
     """
     if early:
         log_radius = -0.4 * 0.60 * luminosity - 4.63

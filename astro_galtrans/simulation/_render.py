@@ -27,17 +27,8 @@ class Renderer:
     """Draws galaxies on the pixel grid of one survey.
 
     A galaxy is a sum of components, each of one shape in all bands. The transform of each shape is evaluated once. The
-    transform of a band is their weighted sum times the transforms of PSF and pixel. The periodic images of the
-    transform are ``padding`` stamps apart.
-
-    Parameters
-    ----------
-    survey : Survey
-        Pixel scale and bands.
-    size : int
-        Side of the stamp in pixels.
-    padding : int, optional
-        Side of the Fourier grid in stamps.
+    transform of a band is their weighted sum times the transforms of PSF and pixel. ``size`` is the side of a stamp in
+    pixels, ``padding`` the side of the Fourier grid, and thus the period of the image, in stamps.
     """
 
     def __init__(self, survey, size, padding=2):
@@ -82,18 +73,9 @@ class Renderer:
     def draw(self, transforms, fluxes, psf_fwhm, offset, psf_profile="moffat"):
         """Return images in all bands, float32 of shape ``(band, size, size)``.
 
-        Parameters
-        ----------
-        transforms : list of ndarray
-            Components, from `transform` or `points`.
-        fluxes : ndarray
-            Shape ``(component, band)``, in the unit of the survey.
-        psf_fwhm : sequence of float
-            In arcsec, one per band.
-        offset : tuple of float
-            Position of the galaxy from the center of the stamp in x and y, arcsec.
-        psf_profile : str, optional
-            As in `GalaxyPopulation`.
+        ``transforms`` are those of the components, from `transform` or `points`. ``fluxes`` have shape ``(component,
+        band)``, in the unit of the survey, ``psf_fwhm`` is in arcsec, one per band, and ``offset`` is the position of
+        the galaxy from the center of the stamp in x and y, in arcsec.
         """
         center = (self.size - 1) / 2 * self.scale
         shift = np.outer(np.exp(-1j * self.ky * (center + offset[1])), np.exp(-1j * self.kx * (center + offset[0])))

@@ -77,14 +77,8 @@ class SEDGrid:
     def flux(self, redshift, sed_type, reddening):
         """Return the relative flux density in each band, shape ``(n_bands,)``.
 
-        Parameters
-        ----------
-        redshift : float
-            0 to 1.5.
-        sed_type : float
-            0 (E), 1 (Sbc), 2 (Scd) to 3 (Im); types between are linear mixtures of the two neighbors.
-        reddening : float
-            E(B-V) in mag, 0 to 0.6.
+        The redshift is 0 to 1.5, the type 0 (E), 1 (Sbc), 2 (Scd) to 3 (Im) with linear mixtures between, the reddening
+        E(B-V) 0 to 0.6 mag.
         """
         z, wz = _cell(redshift, self.redshifts[1], len(self.redshifts))
         e, we = _cell(reddening, REDDENINGS[1], len(REDDENINGS))
@@ -124,21 +118,10 @@ def galaxy_components(galaxy):
 
 
 def component_spectra(edges, redshift, components):
-    """Return the spectra that `SEDGrid` integrates over bands, as means over pixels.
+    """Return the spectra that `SEDGrid` integrates over bands, as means over pixels, shape ``(component, n_pixels)``.
 
-    Parameters
-    ----------
-    edges : ndarray
-        Observed wavelengths of the edges of the pixels in Angstrom, increasing, shape ``(n_pixels + 1,)``.
-    redshift : float
-        Redshift of the galaxy.
-    components : sequence of tuple of float
-        Type and reddening of each component.
-
-    Returns
-    -------
-    ndarray
-        Flux density per unit wavelength, shape ``(component, n_pixels)``; at rest it is 1 at 5500 Angstrom before dust.
+    ``edges`` are the observed wavelengths of the edges of the pixels in Angstrom, ``components`` pairs of type and
+    reddening. The flux density per unit wavelength at rest is 1 at 5500 Angstrom before dust.
     """
     rest, spectra = _templates()
     cuts = edges / (1 + redshift)

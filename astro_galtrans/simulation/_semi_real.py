@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any, Literal, NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
@@ -16,12 +18,13 @@ from tqdm import tqdm
 from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import check_fields, choice, whole_number
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, empty_pixels, flux_and_weight
 from astro_galtrans.pairs import PairSet, neighbor_masks, psf_side, psf_stamp
 from astro_galtrans.simulation._degrade import DegradeConfig, Degrader, with_wcs
 from astro_galtrans.simulation._degrade_grid import scaled_wcs
-from astro_galtrans.simulation._simulate import BLOCK, check_integer, collect_pairs
+from astro_galtrans.simulation._simulate import BLOCK, collected
 from astro_galtrans.surveys import get_survey, matching_size
 
 if TYPE_CHECKING:
@@ -77,9 +80,8 @@ class SemiRealConfig(DegradeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("realizations", self.realizations)
-        if self.neighbors not in _NEIGHBORS:
-            raise ValueError(f"neighbors must be one of {', '.join(_NEIGHBORS)}, got {self.neighbors!r}")
+        check_fields(self, {"realizations": partial(whole_number, least=1),
+                            "neighbors": partial(choice, allowed=_NEIGHBORS)})
         twice = {"band", "max_magnitude", "extended_only"} & set(self.detection or {})
         if twice:
             raise ValueError(f"detection must not repeat arguments of their own, got {', '.join(sorted(twice))}")
@@ -142,8 +144,7 @@ def semi_real_pairs(
     correlated noise; only the difference from the sky noise of the survey is added.
     """
     config = configured(SemiRealConfig, config, settings)
-    check_integer("seed", seed, 0)
-    check_integer("input_size", input_size)
+    seed, input_size = whole_number(seed, "seed"), whole_number(input_size, "input_size", 1)
     if overwrite and path is None:
         raise ValueError("overwrite has no effect without path, got overwrite=True")
     cubes = list(images) if isinstance(images, (list, tuple)) else [images]
@@ -162,10 +163,11 @@ def semi_real_pairs(
     if total == 0:
         raise ValueError(f"images must have galaxies that can be used; dropped were {[one.dropped for one in deep]}")
     surveys = {"input": deep[0].degrader.survey, "target": deep[0].cube.survey}
-    stamps = tqdm(_stamps(deep, seed, config.realizations), desc="degrade", unit="pair", total=total,
-                  disable=not progress)
-    return collect_pairs(_blocks(stamps, total, surveys["target"]), total, surveys, _shapes(deep, surveys),
-                         lambda rows: _known(rows, deep, config, seed), path, overwrite)
+    stamps = iter(tqdm(_stamps(deep, seed, config.realizations), desc="degrade", unit="pair", total=total,
+                       disable=not progress))
+    shapes = _shapes(deep, surveys)
+    writer = PairSet.writer(path, total, shapes, surveys, overwrite)
+    return collected(writer, _blocks(stamps, shapes, surveys["target"]), partial(_described, deep, config, seed))
 
 
 class _Stamp(NamedTuple):
@@ -342,18 +344,14 @@ def _stamps(deep, seed, realizations):
                 yield field.pair(row, np.random.default_rng([seed, field.number, int(row["number"]), number]))
 
 
-def _blocks(stamps, total, survey):
+def _blocks(stamps, shapes, survey):
     """Yield blocks of pairs: fractions of good pixels and aperture fluxes as rows, and stacked images."""
-    rows, block = [], []
-    for number, images in enumerate(stamps, start=1):
-        target = images["target_flux"]
-        aperture = aperture_weights(target.shape[1:], _APERTURE, survey.pixel_scale)[np.newaxis]
-        rows.append({"flux": radial_fluxes(target[np.newaxis], aperture)[0, :, 0],
-                     **{f"{side}_good": np.mean(images[f"{side}_weight"] > 0) for side in ("input", "target")}})
-        block.append(images)
-        if len(block) == BLOCK or number == total:
-            yield rows, {name: np.stack([one[name] for one in block]) for name in block[0]}
-            rows, block = [], []
+    aperture = aperture_weights(shapes["target_flux"][1:], _APERTURE, survey.pixel_scale)[np.newaxis]
+    while block := list(islice(stamps, BLOCK)):
+        rows = [{"flux": radial_fluxes(images["target_flux"][np.newaxis], aperture)[0, :, 0],
+                 **{f"{side}_good": np.mean(images[f"{side}_weight"] > 0) for side in ("input", "target")}}
+                for images in block]
+        yield rows, {name: np.stack([images[name] for images in block]) for name in shapes}
 
 
 def _shapes(deep, surveys):
@@ -367,7 +365,7 @@ def _shapes(deep, surveys):
     return shapes
 
 
-def _known(rows, deep, config, seed):
+def _described(deep, config, seed, rows):
     """Return ids and catalog of the pairs."""
     catalog = vstack([field.catalog(config.realizations) for field in deep])
     catalog["realization"] = np.tile(np.arange(config.realizations), len(catalog) // config.realizations)
@@ -381,7 +379,7 @@ def _known(rows, deep, config, seed):
     for name in ("input_good", "target_good"):
         catalog[name] = np.array([row[name] for row in rows])
     catalog.meta["semi_real"] = {
-        "seed": int(seed), "realizations": int(config.realizations), "dropped": [field.dropped for field in deep],
+        "seed": seed, "realizations": config.realizations, "dropped": [field.dropped for field in deep],
         "neighbours": config.neighbors, "bands": dict(deep[0].degrader.pairs), "matching": config.matching,
         "fwhm_arcsec": [field.degrader.fwhm_arcsec for field in deep],
         "noise_left": [[float(one) for one in field.noise_left] for field in deep]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.processes import check_workers
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import check_fields, flag, whole_number
 from astro_galtrans.pairs import PairSet, psf_side
 from astro_galtrans.simulation._galaxy import Recipe, simulated_blocks
 from astro_galtrans.simulation._population import get_population
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
     from astro_galtrans.simulation._population import GalaxyPopulation
     from astro_galtrans.surveys import Survey
 
-__all__ = ["BLOCK", "SimulationConfig", "check_integer", "collect_pairs", "simulate_pairs"]
+__all__ = ["BLOCK", "SimulationConfig", "collected", "simulate_pairs"]
 
 __doctest_requires__ = {"simulate_pairs": ["galsim"]}
 
-BLOCK = 32  # galaxies, a multiple of the block that PairSet writes at a time
+BLOCK = 32  # galaxies, a multiple of the blocks of `PairSet` on disk
 # Unit and description of each column of the catalog.
 _COLUMNS = {
     "id": (None, "name of the galaxy: sample, seed and number"),
@@ -99,18 +101,8 @@ class SimulationConfig:
     morphologies: str | PathLike | None = None
 
     def __post_init__(self) -> None:
-        check_integer("input_size", self.input_size)
-        if self.target_size is not None:
-            check_integer("target_size", self.target_size)
-        for name in ("truth", "spectra", "psf"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
-
-
-def check_integer(name, value, least=1):
-    """Raise ValueError unless a value is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        check_fields(self, {**dict.fromkeys(("input_size", "target_size"), partial(whole_number, least=1)),
+                            **dict.fromkeys(("truth", "spectra", "psf"), flag)})
 
 
 @numpy_defaults()
@@ -176,21 +168,20 @@ def simulate_pairs(
     """
     import_galsim()
     config = configured(SimulationConfig, config, settings)
-    workers = 1 if workers is None else workers
-    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("workers", workers, 1)):
-        check_integer(name, value, least)
+    n, seed = whole_number(n, "n", 1), whole_number(seed, "seed")
+    workers = 1 if workers is None else whole_number(workers, "workers", 1)
     if overwrite and path is None:
         raise ValueError("overwrite has no effect without path, got overwrite=True")
     check_workers(workers)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
     target_size = config.target_size or matching_size(
         config.input_size, surveys["input"].pixel_scale, surveys["target"].pixel_scale)
-    recipe = Recipe(int(seed), get_population(sample), surveys, {"input": config.input_size, "target": target_size},
+    recipe = Recipe(seed, get_population(sample), surveys, {"input": config.input_size, "target": target_size},
                     config.truth, config.spectra, config.psf,
                     None if config.morphologies is None else str(config.morphologies))
     chunks = [range(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
-    blocks = _counted(simulated_blocks(recipe, chunks, min(workers, len(chunks))), int(n), progress)
-    return collect_pairs(blocks, int(n), surveys, _shapes(recipe), lambda rows: _known(rows, recipe), path, overwrite)
+    blocks = _counted(simulated_blocks(recipe, chunks, min(workers, len(chunks))), n, progress)
+    return collected(PairSet.writer(path, n, _shapes(recipe), surveys, overwrite), blocks, partial(_described, recipe))
 
 
 def _counted(blocks, n, progress):
@@ -214,7 +205,7 @@ def _shapes(recipe):
     return shapes
 
 
-def _known(rows, recipe):
+def _described(recipe, rows):
     """Return ids, redshifts and catalog, with units, and the settings in its meta."""
     catalog = Table({name: np.array([row[name] for row in rows]) for name in rows[0]})
     ids = [f"{recipe.population.name}-{recipe.seed}-{index}" for index in range(len(rows))]
@@ -222,39 +213,21 @@ def _known(rows, recipe):
     for name in catalog.colnames:
         catalog[name].unit, catalog[name].description = _COLUMNS[name]
     catalog.meta["simulation"] = {"seed": recipe.seed, "population": recipe.population.to_dict()}
-    known = {"ids": np.array(catalog["id"]), "redshift": np.array(catalog["redshift"]), "catalog": catalog}
+    described = {"ids": np.array(catalog["id"]), "redshift": np.array(catalog["redshift"]), "catalog": catalog}
     if recipe.spectra:
-        known |= {"redshift_error": np.full(len(rows), REDSHIFT_ERROR), "spectrum_grid": SpectrumGrid()}
-    return known
+        described |= {"redshift_error": np.full(len(rows), REDSHIFT_ERROR), "spectrum_grid": SpectrumGrid()}
+    return described
 
 
-def collect_pairs(blocks, n, surveys, shapes, known, path, overwrite):
-    """Return the `PairSet` of blocks of pairs, in memory, or written to ``path`` while they are made.
+def collected(writer, blocks, describe):
+    """Return the `PairSet` of blocks of pairs, each a list of rows and a dict of stacked images.
 
-    Parameters
-    ----------
-    blocks : iterable of tuple
-        A list of rows, and a dict of stacked images by name, for `BLOCK` pairs each.
-    n : int
-        Number of pairs.
-    surveys, shapes
-        As of ``PairSet.writer``.
-    known : callable
-        Returns a dict of ids, redshift, catalog and so on for the list of all rows.
-    path : path-like or None
-    overwrite : bool
+    ``describe`` returns the ids, redshifts and catalog for the list of all rows, as arguments of ``writer.finish``.
     """
     rows = []
-    if path is None:
-        images = {name: np.empty((n, *shape), np.float32) for name, shape in shapes.items()}
-        for block_rows, block in blocks:
-            for name, stamps in images.items():
-                stamps[len(rows):len(rows) + len(block_rows)] = block[name]
+    with writer:
+        for block_rows, images in blocks:
+            writer.write_images(len(rows), images)
             rows += block_rows
-        return PairSet(images, input_survey=surveys["input"], target_survey=surveys["target"], **known(rows))
-    with PairSet.writer(path, n, shapes, surveys, overwrite=overwrite) as writer:
-        for block_rows, block in blocks:
-            writer.write_images(len(rows), {name: block[name] for name in shapes})
-            rows += block_rows
-        writer.finish(**known(rows))
-    return PairSet.open(path)
+        writer.finish(**describe(rows))
+    return writer.pairs()

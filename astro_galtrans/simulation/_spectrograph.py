@@ -33,18 +33,8 @@ def sersic_fraction(radius, half_light_radius, axis_ratio, index):
     """Return the fraction of the flux of an elliptical Sersic profile within a circle.
 
     The integral over radius is the curve of growth of the profile, an incomplete Gamma function (Graham & Driver 2005,
-    PASA 22, 118, eq. 2); what remains is a mean over the angles of a quadrant.
-
-    Parameters
-    ----------
-    radius : float
-        Radius of the circle.
-    half_light_radius : float
-        Circularized, in the unit of ``radius``.
-    axis_ratio : float
-        Minor over major axis, above 0.
-    index : float
-        Sersic index: 1 for an exponential disk, 4 for a de Vaucouleurs bulge.
+    PASA 22, 118, eq. 2); what remains is a mean over the angles of a quadrant. The half-light radius is circularized,
+    in the unit of ``radius``; the Sersic index is 1 for an exponential disk and 4 for a de Vaucouleurs bulge.
     """
     angle = (np.arange(_N_ANGLES) + 0.5) / _N_ANGLES * np.pi / 2
     # Elliptical radius, of the circle of equal area, over radius on the sky.
@@ -79,14 +69,8 @@ class Fiber:
     def fractions(self, galaxy, knots=None, disk=None):
         """Return the fractions of the flux of bulge, smooth disk and knots that enter the fiber, shape ``(3,)``.
 
-        Parameters
-        ----------
-        galaxy : dict
-            Row of the catalog.
-        knots : tuple of ndarray, optional
-            Positions x, y in arcsec from the center, and brightness.
-        disk : `galsim.GSObject`, optional
-            Profile in place of an exponential disk.
+        ``knots`` are positions x, y in arcsec from the center, and brightness; ``disk`` is a GalSim profile in place of
+        an exponential disk.
         """
         bulge = sersic_fraction(RADIUS, galaxy["bulge_radius"], galaxy["bulge_axis_ratio"], 4)
         if disk is None:
@@ -98,14 +82,8 @@ class Fiber:
     def spectrum(self, flux_fractions, reference, galaxy):
         """Return the flux density without noise: means over the pixels of the grid, 1e-17 erg / (s cm2 Angstrom).
 
-        Parameters
-        ----------
-        flux_fractions : ndarray
-            Shape ``(component,)``: r-band flux of each component in the fiber over that of the whole galaxy.
-        reference : SEDGrid
-            Grid of the SDSS r band.
-        galaxy : dict
-            Row of the catalog.
+        ``flux_fractions`` are the r-band fluxes of the components in the fiber over that of the whole galaxy;
+        ``reference`` is the grid of the SDSS r band.
         """
         components = galaxy_components(galaxy)
         shapes = component_spectra(self.edges, galaxy["redshift"], components)

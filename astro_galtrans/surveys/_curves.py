@@ -56,16 +56,10 @@ def top_hat(blue, red):
 
 
 def curve_of_file(path, unit=u.AA, response="photon"):
-    """Return the curve of a text file of two columns, wavelength and response.
+    """Return the curve of a text file of two columns, wavelength in ``unit`` and response.
 
-    Parameters
-    ----------
-    path : path-like
-        The file; ``#`` starts a comment, and commas or blanks separate the columns.
-    unit : `~astropy.units.Unit`, optional
-        Unit of the wavelengths.
-    response : {"photon", "energy"}, optional
-        Response in detected photons per photon, or that times the wavelength, as for integrals of the energy.
+    ``#`` starts a comment, and commas or blanks separate the columns. The response is ``"photon"``, in detected photons
+    per photon, or ``"energy"``, that times the wavelength, as for integrals of the energy.
     """
     path = Path(path)
     if not path.is_file():

@@ -144,17 +144,8 @@ def _written(quantity):
 def parsed(tree, folder):
     """Return the arguments of the survey that a mapping describes, with a dict of arguments for each band.
 
-    Parameters
-    ----------
-    tree : dict
-        The description; see "Add a survey" in the documentation.
-    folder : path-like
-        Folder of the files of its curves.
-
-    Raises
-    ------
-    ValueError
-        If the description is wrong. The message names the key, or all required keys that are missing.
+    ``folder`` is that of the files of curves. A wrong description raises a ValueError that names the key, or all
+    required keys that are missing.
     """
     _check_keys("the description", tree, _SURVEY_KEYS)
     bands = tree.get("bands", [{}])

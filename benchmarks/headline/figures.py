@@ -177,7 +177,7 @@ def gains(table):
         return None
     names = list(dict.fromkeys(table["conventional"]))
     variants = [name for name in VARIANTS[1:] if name in table["variant"]]
-    figure = _new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 1.15 * len(names))
+    figure = _new_figure(0.8 * _WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 1.15 * len(names))
     axes = figure.subplots(2, len(samples), squeeze=False, sharey=True, sharex="row")
     for column, sample in enumerate(samples):
         for axis, (stem, label) in zip(axes[:, column], (("gain", "preservation gain"), ("reduction", "reduction"))):

@@ -69,9 +69,8 @@ def answer(tables):
              *(cell for sample in samples for cell in _ranges(best, sample, variant))]
             for variant, words in GIVEN.items() if variant in best["variant"]] if samples else []
     if rows:
-        header = ["input of our best translator", *(f"{sample}: {name}" for sample in samples
-                                                    for name in ("preservation gain", "reduction"))]
-        parts.append(csv_table(Sheet("against the four conventional translators of the literature", header, rows)))
+        header = ["input", *(f"{sample}: {name}" for sample in samples for name in ("preservation gain", "reduction"))]
+        parts.append(csv_table(Sheet("Our best translator against the four of the literature", header, rows)))
     objective = tables["objective"]
     gains = {sample: percent_range(objective["gain"][objective["sample"] == sample])
              for sample in (dict.fromkeys(objective["sample"]) if len(objective) else ())}

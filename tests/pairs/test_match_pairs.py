@@ -240,7 +240,7 @@ def test_neighbors_are_masked_in_both(table):
     everything = Table({name: np.concatenate([two[name], far[name]]) for name in ("ra", "dec", "mag", "sigma")})
     given, target = sky.image(everything, "SDSS"), sky.image(everything, "CFHTLS", seed=2)
     plain = match_pairs(two[:1], given, target, input_size=40)
-    assert flag_names(plain.catalog["flags"][0]) == ("neighbour",) and np.all(plain.input_weight > 0)
+    assert flag_names(plain.catalog["flags"][0]) == ("neighbor",) and np.all(plain.input_weight > 0)
     pairs = match_pairs(two[:1], given, target, input_size=40, neighbors="mask")
     np.testing.assert_array_equal(pairs.input_flux, plain.input_flux)
     for cube in (pairs[0].input, pairs[0].target):
@@ -266,10 +266,10 @@ def test_bad_pixels_and_edges(table, images):
     broken.mask = mask
     pairs = match_pairs(table, broken, images[1], input_size=64, min_coverage=0.95)
     assert inner not in pairs.catalog["row"]
-    assert dict(zip(pairs.dropped["row"], pairs.dropped["reason"]))[inner] == "masked_centre"
+    assert dict(zip(pairs.dropped["row"], pairs.dropped["reason"]))[inner] == "masked_center"
     flagged = match_pairs(table, broken, images[1], input_size=64, min_coverage=0.5, drop=())
     names = {row: flag_names(flags) for row, flags in zip(flagged.catalog["row"], flagged.catalog["flags"])}
-    assert "masked_centre" in names[inner]
+    assert "masked_center" in names[inner]
     reaching = edge < 30
     assert reaching.any() and all("edge" in names[row] for row in np.flatnonzero(reaching))
     assert not any("edge" in names[row] for row in np.flatnonzero(edge > 34))
@@ -437,6 +437,12 @@ def test_deprecated_names(table, images):
     with pytest.warns(AstropyDeprecationWarning, match="neighbours"):
         pairs = match_pairs(table[:3], *images, input_size=16, neighbours="mask")
     same(pairs, match_pairs(table[:3], *images, input_size=16, neighbors="mask"))
+    with pytest.warns(AstropyDeprecationWarning, match="masked_center"):
+        assert MatchConfig(drop=("masked_centre",)) == MatchConfig(drop=("masked_center",))
+    with pytest.warns(AstropyDeprecationWarning, match="neighbor"):
+        assert FLAGS["neighbour"] == FLAGS["neighbor"] == 64
+    with pytest.raises(KeyError):
+        FLAGS["rain"]
 
 
 def test_wrong_images(table, images, tmp_path):

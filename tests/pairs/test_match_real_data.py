@@ -79,7 +79,7 @@ def test_neighbors_in_cfhtls():
                                  min_coverage=0.5, neighbors=neighbors, drop=()) for neighbors in ("flag", "mask"))
     assert len(masked) > 15
     np.testing.assert_array_equal(plain.catalog["flags"], masked.catalog["flags"])
-    assert 0.3 < np.mean([("neighbour" in flag_names(flags)) for flags in plain.catalog["flags"]]) <= 1
+    assert 0.3 < np.mean([("neighbor" in flag_names(flags)) for flags in plain.catalog["flags"]]) <= 1
     gone = (masked.target_weight == 0) & (plain.target_weight > 0)
     assert 0.02 < gone.mean() < 0.5
     for row in range(len(masked)):

@@ -153,7 +153,7 @@ def test_noise_is_that_of_the_survey():
     for plane, hidden, band, deviation in zip(made.data, made.mask, SDSS, made.uncertainty.array):
         assert np.std(plane[~hidden]) == pytest.approx(band.sky_noise, rel=0.02)
         assert np.median(deviation) == pytest.approx(band.sky_noise, rel=0.02)
-    # most noise is the survey's here: what is left of the image's own is told, and right
+    # most noise is the survey's here: what is left of the image's own is in meta, and right
     quiet = degrade(cube, SDSS, noise=False)
     for plane, hidden, left in zip(quiet.data, quiet.mask, quiet.meta["degrade"]["noise_left"]):
         assert np.std(plane[~hidden]) == pytest.approx(left, rel=0.04)

@@ -61,13 +61,13 @@ def test_both_sides_show_the_same_galaxy(pairs):
     magnitudes = 22.5 - 2.5 * np.log10(light[0]), 30 - 2.5 * np.log10(light[1])
     np.testing.assert_allclose(*magnitudes, atol=0.15)
     np.testing.assert_allclose(magnitudes[1], 18.15, atol=0.25)
-    # centred within half a target pixel, both at the same place
+    # centered within half a target pixel, both at the same place
     for side, scale in (("input", 0.396), ("target", 0.187)):
         flux = np.mean(getattr(pairs, f"{side}_flux"), axis=1)
         y, x = (np.indices(flux.shape[1:]) - (flux.shape[-1] - 1) / 2) * scale
         window = np.exp(-(x**2 + y**2) / 2)
-        centre = [2 * (axis * flux * window).sum(axis=(1, 2)) / (flux * window).sum(axis=(1, 2)) for axis in (x, y)]
-        assert np.abs(centre).max() < 0.25
+        center = [2 * (axis * flux * window).sum(axis=(1, 2)) / (flux * window).sum(axis=(1, 2)) for axis in (x, y)]
+        assert np.abs(center).max() < 0.25
     row = pairs[0]
     assert row.input.wcs.pixel_to_world(7.5, 7.5).separation(
         row.target.wcs.pixel_to_world(*[(pairs.target_flux.shape[-1] - 1) / 2] * 2)) < 0.01 * u.arcsec

@@ -39,7 +39,7 @@ def test_shapes_units_and_catalog(pairs):
 
 
 def test_flux_is_calibrated(pairs):
-    """The images hold the catalogue's magnitudes, less what lies beyond a stamp of 12.7 arcsec."""
+    """The images hold the catalog's magnitudes, less what lies beyond a stamp of 12.7 arcsec."""
     small = pairs.catalog["half_light_radius"] < 1.5
     assert small.sum() > 10
     for side, zero_point in (("input", 22.5), ("target", 30.0)):
@@ -50,7 +50,7 @@ def test_flux_is_calibrated(pairs):
 
 def test_both_surveys_see_the_same_galaxy(pairs):
     """Aperture magnitudes of nearly the same band agree, and so does the place on the sky."""
-    # g of SDSS at 4670 and of CFHTLS at 4830 Angstrom differ by a colour term of a known sign: the redder is brighter.
+    # g of SDSS at 4670 and of CFHTLS at 4830 Angstrom differ by a color term of a known sign: the redder is brighter.
     difference = pairs.catalog["input_mag"] - pairs.catalog["target_mag"]
     assert np.all(np.abs(difference[:, 1:]) < 0.35) and np.all(difference[:, 1] > -0.01)
     for side, scale in (("input", 0.396), ("target", 0.187)):
@@ -76,17 +76,17 @@ def test_noise_is_what_the_weight_says(pairs):
         np.testing.assert_allclose(variance[bright], expected[bright], rtol=1e-3)
 
 
-def test_centres_are_redder_than_outskirts(pairs):
-    """A colour gradient of bulge and disc survives in the images."""
+def test_centers_are_redder_than_outskirts(pairs):
+    """A color gradient of bulge and disk survives in the images."""
     galaxies = ~pairs.catalog["early"] & (pairs.catalog["bulge_fraction"] > 0.2)
     y, x = np.indices((68, 68)) - 33.5
     radius = np.hypot(x, y) * 0.187
     g, i = pairs.target_truth[galaxies, 1], pairs.target_truth[galaxies, 3]
 
-    def colour(region):
+    def color(region):
         return -2.5 * np.log10(g[:, region].sum(axis=1) / i[:, region].sum(axis=1))
 
-    assert np.median(colour(radius < 1) - colour((radius > 2) & (radius < 4))) > 0.05
+    assert np.median(color(radius < 1) - color((radius > 2) & (radius < 4))) > 0.05
 
 
 def test_seed_and_number_and_workers(pairs, with_spectra):
@@ -156,11 +156,11 @@ def test_without_galsim(monkeypatch):
         simulate_pairs(1, seed=0)
 
 
-def test_morphologies_must_be_a_catalogue(tmp_path):
+def test_morphologies_must_be_a_catalog(tmp_path):
     with pytest.raises(FileNotFoundError, match="morphologies"):
         simulate_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "none.fits")
-    (tmp_path / "text.fits").write_text("no catalogue")
-    with pytest.raises(ValueError, match="not a galsim.RealGalaxyCatalog"):
+    (tmp_path / "text.fits").write_text("no catalog")
+    with pytest.raises(ValueError, match="morphologies"):
         simulate_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "text.fits")
 
 

@@ -141,8 +141,8 @@ def test_a_gap_in_the_axis_is_not_covered():
     """As between the arms of a spectrograph."""
     wavelength = np.concatenate([np.arange(3500, 5500), np.arange(6000, 9000)]).astype(float)
     flux, weight = resample_spectrum(make(np.ones(5000), wavelength), GRID)
-    centre = GRID.wavelength.value
-    np.testing.assert_array_equal(weight > 0, (centre < 5500) | (centre > 6000))
+    center = GRID.wavelength.value
+    np.testing.assert_array_equal(weight > 0, (center < 5500) | (center > 6000))
 
 
 def test_noise_is_estimated_where_it_is_not_given():
