@@ -30,14 +30,14 @@ def demo(options):
 def add_evaluate(parser):
     """Add the arguments of the subcommand."""
     parser.add_argument("files", nargs="+", metavar="FILE",
-                      help="translators (t.asdf ...) and last the pairs to evaluate them on, which none was trained on")
+                        help="translators (t.asdf ...) and last the pairs to evaluate them on, which none was trained on")
     parser.add_argument("--out", required=True, metavar="FILE", help="report to write, as report.html")
     parser.add_argument("--training", metavar="PAIRS", help="pairs to train redshift estimators on")
     parser.add_argument("--estimator", metavar="FILE",
                         help="redshift estimator trained on real target images, as e.asdf")
     add_seed(parser, "bootstrap, estimators and samples")
     parser.add_argument("--n-samples", type=int, default=1, metavar="N", help="images that a generative translator "
-                      "draws of each galaxy, whose mean is evaluated (default: %(default)s)")
+                        "draws of each galaxy, whose mean is evaluated (default: %(default)s)")
     add_direction(parser, "evaluate")
     add_device(parser)
     add_overwrite(parser)
@@ -79,10 +79,10 @@ def add_photoz(parser):
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to make, with tables and figures")
     _add_reading(parser.add_argument_group("the table"))
     parser.add_argument("--bins", action="append", default=[], metavar="NAME[=N|=EDGE,EDGE,...]",
-                      help="evaluate in bins of a column too: N equally full ones (default: 5), or with these edges; "
-                      "may be given several times")
+                        help="evaluate in bins of a column too: N equally full ones (default: 5), or with these edges; "
+                        "may be given several times")
     parser.add_argument("--n-bootstrap", type=int, default=200, metavar="N",
-                      help="resamples of the galaxies for the intervals, 0 for none (default: %(default)s)")
+                        help="resamples of the galaxies for the intervals, 0 for none (default: %(default)s)")
     add_seed(parser, "the bootstrap")
     add_device(parser)
     add_overwrite(parser)

@@ -146,8 +146,8 @@ _FITS = (b"SIMPLE  =", b"BZh", b"\x1f\x8b")
 def add_info(parser):
     """Add the arguments of the subcommand."""
     parser.add_argument("what", nargs="*", metavar="WHAT", help="translators, cubes, pairs, redshift estimators and "
-                      "densities, files of surveys, or names of surveys or of translators that come with the package "
-                      "(default: list surveys and translators)")
+                        "densities, files of surveys, or names of surveys or of translators that come with the package "
+                        "(default: list surveys and translators)")
     add_reading(parser.add_argument_group("FITS files"))
 
 

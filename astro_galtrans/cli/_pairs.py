@@ -17,23 +17,23 @@ def add_download(parser):
     parser.add_argument("ra", metavar="RA", help="right ascension, in degrees or as 15h18m34.9s")
     parser.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
     parser.add_argument("--survey", metavar="NAME",
-                      help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
-                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
-                      "flux scale the images have (default: SDSS, or none with --service)")
+                        help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
+                        "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
+                        "flux scale the images have (default: SDSS, or none with --service)")
     parser.add_argument("--service", metavar="NAME",
-                      help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
-                      "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
+                        help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
+                        "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
     parser.add_argument("--collection", metavar="NAME", help=_ANY + "only images of this collection")
     parser.add_argument("--layer", metavar="NAME", help=_LEGACY + "what to cut from, as ls-dr9 (default: ls-dr10)")
     parser.add_argument("--pixel-scale", type=float, metavar="ARCSEC",
-                      help=_LEGACY + "side of the pixels to resample to (default: 0.262)")
+                        help=_LEGACY + "side of the pixels to resample to (default: 0.262)")
     parser.add_argument("--out", required=True, metavar="DIR",
-                      help="folder for the files; existing files are not fetched again")
+                        help="folder for the files; existing files are not fetched again")
     parser.add_argument("--bands", metavar="BANDS", help="bands, as gri or YE,JE (default: all of the survey)")
     parser.add_argument("--size", type=float, metavar="ARCSEC", help="side of cutouts (default: 60)")
     parser.add_argument("--mask", action="store_true", help="also fetch the masks of the SDSS frames (fpM)")
     parser.add_argument("--fallback", action="store_true",
-                      help="where the archive fails, fetch images of the CDS (HiPS), which are not for photometry")
+                        help="where the archive fails, fetch images of the CDS (HiPS), which are not for photometry")
     add_overwrite(parser)
 
 
@@ -104,13 +104,13 @@ def add_simulate(parser):
     parser.add_argument("--seed", type=int, required=True, metavar="N",
                         help="seed; galaxy i depends on the seed and on i only")
     parser.add_argument("--sample", default="bright", choices=("bright", "faint"),
-                      help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
+                        help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
     parser.add_argument("--input-survey", default="SDSS", metavar="NAME",
-                      help="survey that is translated from (default: %(default)s)")
+                        help="survey that is translated from (default: %(default)s)")
     parser.add_argument("--target-survey", default="CFHTLS", metavar="NAME",
-                      help="survey that is translated to (default: %(default)s)")
+                        help="survey that is translated to (default: %(default)s)")
     parser.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
-                      help="side of the input images (default: %(default)s); the target images cover the same sky")
+                        help="side of the input images (default: %(default)s); the target images cover the same sky")
     parser.add_argument("--truth", action="store_true", help="also keep the images without noise, as a reference")
     parser.add_argument("--spectra", action="store_true", help="give each galaxy a spectrum, as of an SDSS fiber")
     parser.add_argument("--psf", action="store_true", help="keep the image of each galaxy's point spread function")
@@ -138,18 +138,18 @@ _SIDES = ("input", "target")
 def add_pair(parser):
     """Add the arguments of the subcommand."""
     parser.epilog += "; many tiles: --input tiles.ecsv, or --input more than once; a file for each object: --input " \
-                   "'cutouts/{id}.fits'"
+                     "'cutouts/{id}.fits'"
     parser.add_argument("catalog", metavar="CATALOG", help="table of galaxies, with their positions")
     parser.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
     for side in _SIDES:
         parser.add_argument(f"--{side}", action="append", nargs="+", required=True, metavar="PATH",
-                          help=f"images of the {side} survey: files of one tile, each with a band, as r=tile-r.fits, a "
-                          "FITS cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may be "
-                          "given several times, each time for a tile")
+                            help=f"images of the {side} survey: files of one tile, each with a band, as r=tile-r.fits, a "
+                            "FITS cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may be "
+                            "given several times, each time for a tile")
         parser.add_argument(f"--{side}-survey", metavar="NAME", help=f"{side} survey, if the images do not name it")
         parser.add_argument(f"--{side}-bands", metavar="BANDS", help="as gri or g,r,i (default: all)")
     parser.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
-                      help="side of the input stamps (default: %(default)s); the target stamps cover the same sky")
+                        help="side of the input stamps (default: %(default)s); the target stamps cover the same sky")
     columns = parser.add_argument_group("the catalog")
     for name in ("ra", "dec", "redshift", "id"):
         columns.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {name}, if it is not found by its name")
@@ -177,7 +177,7 @@ def add_pair(parser):
                         "masked_center,saturated,astrometry,unverified,misaligned)")
     parser.add_argument("--resume", action="store_true", help="resume an interrupted run")
     parser.add_argument("--sheet", type=int, default=50, metavar="N",
-                      help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
+                        help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
     parser.add_argument("--seed", type=int, help="seed of that sample (default: 0)")
     add_overwrite(parser)
 

@@ -17,15 +17,15 @@ _OPTIONS = {"size": "input-size", "max_magnitude": "max-magnitude", "redshift_er
 def add_translate(parser):
     """Add the arguments of the subcommand."""
     parser.epilog += "\n  galtrans translate sdss-to-cfhtls galaxy1.fits galaxy2.fits --out translated\n" \
-                   "  galtrans translate t.asdf g=my-g.fits r=my-r.fits i=my-i.fits --out translated\n" \
+                     "  galtrans translate t.asdf g=my-g.fits r=my-r.fits i=my-i.fits --out translated\n" \
                    "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
     parser.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
-                      "of one that comes with the package, sdss-to-cfhtls")
+                        "of one that comes with the package, sdss-to-cfhtls")
     parser.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes of one galaxy each; the bands of one "
-                      "galaxy, as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images are "
-                      "translated")
+                        "galaxy, as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images are "
+                        "translated")
     parser.add_argument("--out", required=True, metavar="DIR",
-                      help="folder to write to; of pairs, the set to make, as translated.zarr")
+                        help="folder to write to; of pairs, the set to make, as translated.zarr")
     given = parser.add_argument_group(
         "a translator that is conditioned on more than the image", "values of each cube; for a field, give "
         "--catalog columns redshift, redshift_error or spectrum; pairs have their own")
@@ -50,7 +50,7 @@ def add_translate(parser):
     field.add_argument("--input-size", "--size", dest="size", type=int, metavar="PIXELS",
                        help="side of the input cutouts (default: 64)")
     parser.add_argument("--allow-missing", action="store_true", help="also translate galaxies of which a band has no "
-                      "data, with a translator that was trained with missing bands")
+                        "data, with a translator that was trained with missing bands")
     add_reading(parser.add_argument_group("FITS files"))
     add_device(parser)
     add_overwrite(parser)
