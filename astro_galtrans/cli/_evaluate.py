@@ -30,7 +30,7 @@ def demo(options):
 def add_evaluate(parser):
     """Add the arguments of the subcommand."""
     parser.add_argument("files", nargs="+", metavar="FILE",
-                        help="translators (t.asdf ...) and last the pairs to evaluate them on, which none was trained on")
+                        help="translators (t.asdf ...) and last the pairs to evaluate on, which none was trained on")
     parser.add_argument("--out", required=True, metavar="FILE", help="report to write, as report.html")
     parser.add_argument("--training", metavar="PAIRS", help="pairs to train redshift estimators on")
     parser.add_argument("--estimator", metavar="FILE",

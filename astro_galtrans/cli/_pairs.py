@@ -143,9 +143,9 @@ def add_pair(parser):
     parser.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
     for side in _SIDES:
         parser.add_argument(f"--{side}", action="append", nargs="+", required=True, metavar="PATH",
-                            help=f"images of the {side} survey: files of one tile, each with a band, as r=tile-r.fits, a "
-                            "FITS cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may be "
-                            "given several times, each time for a tile")
+                            help=f"images of the {side} survey: files of one tile, each with a band, as r=tile-r.fits, "
+                            "a FITS cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may "
+                            "be given several times, each time for a tile")
         parser.add_argument(f"--{side}-survey", metavar="NAME", help=f"{side} survey, if the images do not name it")
         parser.add_argument(f"--{side}-bands", metavar="BANDS", help="as gri or g,r,i (default: all)")
     parser.add_argument("--input-size", type=int, default=64, metavar="PIXELS",

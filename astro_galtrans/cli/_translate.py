@@ -18,12 +18,12 @@ def add_translate(parser):
     """Add the arguments of the subcommand."""
     parser.epilog += "\n  galtrans translate sdss-to-cfhtls galaxy1.fits galaxy2.fits --out translated\n" \
                      "  galtrans translate t.asdf g=my-g.fits r=my-r.fits i=my-i.fits --out translated\n" \
-                   "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
+                     "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
     parser.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
                         "of one that comes with the package, sdss-to-cfhtls")
     parser.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes of one galaxy each; the bands of one "
-                        "galaxy, as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images are "
-                        "translated")
+                        "galaxy, as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images "
+                        "are translated")
     parser.add_argument("--out", required=True, metavar="DIR",
                         help="folder to write to; of pairs, the set to make, as translated.zarr")
     given = parser.add_argument_group(
