@@ -10,9 +10,8 @@ from astro_galtrans.photoz._catalog import CatalogEstimator, fit_catalog_estimat
 from astro_galtrans.photoz._combine import combine
 from astro_galtrans.photoz._config import CatalogConfig, EstimatorConfig
 from astro_galtrans.photoz._distribution import DistributionAccumulator, distribution_metrics, nz_metrics
-from astro_galtrans.photoz._estimator import RedshiftEstimator
+from astro_galtrans.photoz._estimator import RedshiftEstimator, fit_redshift_estimator
 from astro_galtrans.photoz._evaluate import RedshiftEvaluation, evaluate_redshifts, evaluate_table
-from astro_galtrans.photoz._fit import fit_redshift_estimator
 from astro_galtrans.photoz._network import available_architectures
 from astro_galtrans.photoz._pdf import RedshiftPDF
 from astro_galtrans.photoz._pit import coverage, pit_statistics

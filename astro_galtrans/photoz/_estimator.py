@@ -1,8 +1,9 @@
-"""Redshift estimator on images: from images to redshift densities."""
+"""Redshift estimator on images: the network, its training, and the prediction of redshift densities."""
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+import warnings
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -10,22 +11,31 @@ import torch
 from astropy.utils.masked import Masked
 
 from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import empty_pixels, missing_bands
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._inputs import ColumnEncoder, ImageEncoder, column_values, same_columns
+from astro_galtrans.photoz._members import Sample, Targets, default_grid, fit_members, redshift_array, validation_parts
 from astro_galtrans.photoz._network import DensityModel, build_network
 from astro_galtrans.photoz._stored import StoredEstimator
+from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
     from astropy.table import Table
     from numpy.typing import ArrayLike
 
     from astro_galtrans.photoz._pdf import RedshiftPDF
+    from astro_galtrans.surveys import Survey
 
-__all__ = ["ImageModel", "Images", "RedshiftEstimator"]
+__all__ = ["RedshiftEstimator", "fit_redshift_estimator"]
 
 
-class ImageModel(DensityModel):
+class _ImageModel(DensityModel):
     """Encoders and network: from images, and catalog columns if there are any, to the outputs of a density model."""
 
     def __init__(self, geometry, grid, config):
@@ -47,7 +57,7 @@ class ImageModel(DensityModel):
         return self.network(self.encoder.planes(log_flux), features)
 
 
-class Images:
+class _Images:
     """Images of galaxies and their inverse variance, converted in batches.
 
     Parameters
@@ -145,7 +155,7 @@ class RedshiftEstimator(StoredEstimator):
         self.survey, self.bands, self.unit = geometry["survey"], tuple(geometry["bands"]), geometry["unit"]
 
     def _build(self):
-        return ImageModel(self._description, self.grid, self.config)
+        return _ImageModel(self._description, self.grid, self.config)
 
     def __repr__(self) -> str:
         members = f" x {self.config.n_members}" if self.config.n_members > 1 else ""
@@ -202,7 +212,7 @@ class RedshiftEstimator(StoredEstimator):
         ValueError
             If flux has other bands or another size than the training images, or features other columns.
         """
-        images = Images(flux, weight, u.Unit(self.unit), len(self.bands), self.image_shape)
+        images = _Images(flux, weight, u.Unit(self.unit), len(self.bands), self.image_shape)
         values = self._column_tensor(features, len(images))
         is_tensor = isinstance(images.flux, torch.Tensor)
         if device is None:
@@ -231,3 +241,157 @@ class RedshiftEstimator(StoredEstimator):
         values, names = column_values(features, n, "features")
         same_columns(names, self.column_names, values.shape[1], self.n_columns, "features")
         return torch.from_numpy(values).float()
+
+
+class _Part(NamedTuple):
+    """Galaxies of the training or of the validation; ``rows`` are those that are used."""
+
+    images: _Images
+    redshift: np.ndarray
+    columns: np.ndarray | None
+    rows: np.ndarray
+
+
+def _encoded(encoder, part, grid, config, device):
+    """Return the encoded galaxies of one part, None without any."""
+    rows = part.rows
+    if not len(rows):
+        return None
+    with torch.no_grad():
+        parts = [encoder(*part.images.batch(rows[start:start + 512], device)) for start in range(0, len(rows), 512)]
+    inputs = [torch.cat(tensors) for tensors in zip(*parts)]
+    if part.columns is not None:
+        inputs.append(torch.from_numpy(part.columns[rows]).to(device, torch.float32))
+    return Sample(tuple(inputs), Targets(part.redshift[rows], grid, config, device))
+
+
+def _geometry(shape, survey, columns, names):
+    geometry = {
+        "survey": survey.name, "bands": list(survey.band_names), "unit": survey.unit.to_string(),
+        "sky_noise": np.array(survey.sky_noise, dtype=float), "shape": [int(n) for n in shape],
+        "pixel_scale": float(survey.pixel_scale.to_value("arcsec")),
+        "psf_fwhm": float(np.median([band.psf_fwhm.to_value("arcsec") for band in survey])),
+    }
+    if columns is not None:
+        geometry.update(n_columns=columns.shape[1], column_names=names)
+    return geometry
+
+
+def _usable(images, name, survey):
+    usable = images.with_all_bands(survey.pixel_scale.to_value("arcsec"))
+    if not usable.all():
+        warnings.warn(f"{int((~usable).sum())} of {len(usable)} {name} galaxies have no data around the center "
+                      "in some band and are left out", GaltransWarning, 4)
+    return np.flatnonzero(usable)
+
+
+def _split(part, config):
+    """Return training galaxies and, set aside from them, validation galaxies."""
+    rows = np.random.default_rng(config.seed).permutation(part.rows)
+    n_held = int(round(config.validation_fraction * len(rows)))
+    return part._replace(rows=np.sort(rows[n_held:])), part._replace(rows=np.sort(rows[:n_held]))
+
+
+def _validation(validation, train, names, survey):
+    """Return the given validation galaxies."""
+    flux, redshift, weight, columns = validation_parts(validation, "flux", "weight")
+    images = _Images(flux, weight, survey.unit, len(survey), train.images.shape[2:])
+    redshift = redshift_array(redshift, len(images), "validation redshift")
+    rows = _usable(images, "validation", survey)
+    if (columns is None) != (train.columns is None):
+        raise ValueError("validation must have features where the training galaxies have them, and only there")
+    if columns is not None:
+        columns, own_names = column_values(columns, len(images), "validation features")
+        same_columns(own_names, names, columns.shape[1], train.columns.shape[1], "validation features")
+    return _Part(images, redshift, columns, rows)
+
+
+@torch_defaults()
+def fit_redshift_estimator(
+    flux: ArrayLike | torch.Tensor, redshift: ArrayLike, *, survey: Survey | str,
+    weight: ArrayLike | torch.Tensor | None = None, features: ArrayLike | torch.Tensor | Table | None = None,
+    config: EstimatorConfig | None = None, validation: Sequence[ArrayLike | Table | None] | None = None,
+    device: str | torch.device | None = None, progress: bool = False, checkpoint: str | PathLike | None = None,
+    **overrides: Any,
+) -> RedshiftEstimator:
+    """Train a network that estimates redshift densities from multi-band images.
+
+    Parameters
+    ----------
+    flux : array_like, `~astropy.units.Quantity` or `torch.Tensor`
+        Images, bare numbers in the survey's unit, shape ``(n_galaxies, n_bands, y, x)``.
+    redshift : array_like
+        True redshifts, shape ``(n_galaxies,)``.
+    survey : Survey or str
+        Survey of the images, `~astro_galtrans.surveys.Survey.select`-ed to their bands.
+    weight : array_like, `~astropy.units.Quantity` or `torch.Tensor`, optional
+        Inverse variance of the shape of ``flux``; a pixel of which it is 0 or not finite is masked, as is one of which
+        the flux is not finite or in an area of zeros.
+    features : array_like, `torch.Tensor` or `~astropy.table.Table`, optional
+        Catalog columns such as E(B-V), shape ``(n_galaxies, n_columns)``, additional inputs of the network,
+        standardized. NaN or masked is missing, which is an input too. A column that has all values in training must
+        have them in `RedshiftEstimator.predict`; a galaxy without a value is masked there.
+    config : EstimatorConfig, optional
+        Settings.
+    validation : tuple, optional
+        ``(flux, redshift)``, ``(flux, redshift, weight)`` or ``(flux, redshift, weight, features)`` of the galaxies on
+        which the best epoch is chosen; weight may be None. By default ``config.validation_fraction`` of the training
+        galaxies is set aside for it.
+    device : str or `torch.device`, optional
+        Where to train, the CPU by default.
+    progress : bool, optional
+        Show a progress bar.
+    checkpoint : str or path-like, optional
+        Folder in which the state of each member is written after each epoch. The same call with the same folder
+        resumes an interrupted training, and on the same device gives the same estimator; other settings or galaxies
+        raise ValueError.
+    **overrides
+        Settings of `EstimatorConfig` that differ from ``config``, as ``epochs=10, seed=1``.
+
+    Returns
+    -------
+    RedshiftEstimator
+
+    Raises
+    ------
+    ValueError
+        For images that do not fit the survey, redshifts that are not finite, infinite features, or too few galaxies.
+    TypeError
+        For a setting that does not exist.
+
+    Notes
+    -----
+    The state of the global random number generators of NumPy and torch is left as it was. On one device, with one
+    number of threads, the same seed gives the same estimator.
+    """
+    config = configured(EstimatorConfig, config, overrides)
+    survey = get_survey(survey)
+    images = _Images(flux, weight, survey.unit, len(survey))
+    redshift = redshift_array(redshift, len(images), "redshift")
+    columns, names = (None, None) if features is None else column_values(features, len(images), "features")
+    grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
+    train = _Part(images, redshift, columns, _usable(images, "training", survey))
+    if validation is None:
+        train, held = _split(train, config)
+    else:
+        held = _validation(validation, train, names, survey)
+    if len(train.rows) < 2:
+        raise ValueError(f"at least 2 training galaxies are needed, {len(train.rows)} are left")
+    device = torch.device("cpu" if device is None else device)
+    geometry = _geometry(images.shape[2:], survey, columns, names)
+    with torch.random.fork_rng(devices=[]):
+        first = _ImageModel(geometry, grid, config).to(device)
+    samples = tuple(_encoded(first.encoder, part, grid, config, device) for part in (train, held))
+    first.encoder.standardize(*samples[0].inputs[:2])
+    if columns is not None:
+        first.columns.standardize(columns[train.rows])
+
+    def build():
+        model = _ImageModel(geometry, grid, config)
+        model.encoder.load_state_dict(first.encoder.state_dict())
+        if model.columns is not None:
+            model.columns.load_state_dict(first.columns.state_dict())
+        return model.to(device)
+
+    models, history = fit_members(build, samples, grid, config, progress, checkpoint)
+    return RedshiftEstimator(geometry, grid, config, models, history)
