@@ -143,8 +143,8 @@ def trained(objective, training, validation, out, options):
                              backbone_options={"widths": [16, 32, 64]})
         result = fit(training, config, validation=validation, directory=out / objective, resume=True, device="cpu",
                      name=f"semi-real-{objective}")
-        log.info("%s: %d epochs of %d pairs in %.0f s, best %d", objective, options.epochs, len(training),
-                 result.seconds, result.best_epoch)
+        log.info("%s: %d epochs of %d pairs in %.0f s, best epoch %d", objective, options.epochs, len(training),
+                 result.seconds, result.best_epoch + 1)
         save(path, result.translator, overwrite=True)
     return load(path)
 

@@ -9,8 +9,9 @@ from astropy.table import Table
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
-from astro_galtrans.field._config import TranslationConfig, check_translation, on_device, translation_keywords
+from astro_galtrans.field._config import TranslationConfig, check_translation, translation_keywords
 from astro_galtrans.images import check_coverage
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import same_name
@@ -73,6 +74,8 @@ def translate_pairs(
     """
     config = configured(TranslationConfig, config, settings)
     check_translation(translator, config)
+    if config.read_config is not None:
+        raise ValueError(f"read_config has no effect on a set of pairs, got {config.read_config}")
     pairs = pairs if isinstance(pairs, PairSet) else PairSet.open(pairs)
     _check(translator, pairs, config.allow_missing)
     if pairs.is_within(path):

@@ -134,22 +134,30 @@ def sed_gradient_arrays(
     -0.250 per arcsec
     """
     survey = get_survey(survey)
-    flux = _plain("flux", flux, survey)
-    if flux.ndim != 4 or flux.shape[1] != len(survey) or min(flux.shape[2:]) < 2:
+    values = _plain("flux", flux, survey)
+    if values.ndim != 4 or values.shape[1] != len(survey) or min(values.shape[2:]) < 2:
         raise ValueError(f"flux must have shape (galaxy, {len(survey)}, y, x) of at least 2 x 2 pixels for "
-                         f"{survey.name}, got {tuple(flux.shape)}")
-    if weight is not None:
-        if not is_tensor(weight) or not is_tensor(flux):
-            weight = floats(weight, "weight", unit=survey.unit**-2, dtype=None if is_tensor(flux) else flux.dtype)
-            weight = flux.new_tensor(weight) if is_tensor(flux) else weight
-        if tuple(weight.shape) != tuple(flux.shape):
-            raise ValueError(f"weight must have the shape of flux, {tuple(flux.shape)}, got {tuple(weight.shape)}")
+                         f"{survey.name}, got {tuple(values.shape)}")
+    weights = None if weight is None else _weights(weight, values, survey)
     steps = _steps(survey, softening, pixel_scale)
     noise = survey.sky_noise**2, 1 / np.array([band.gain for band in survey])
-    if not is_tensor(flux):
-        return _numpy(flux, weight, noise, steps, uncertainty, out, workers)
+    if not is_tensor(values):
+        return _numpy(values, weights, noise, steps, uncertainty, out, workers)
     if out is not None or workers != 1:
         raise ValueError("out and workers are for NumPy arrays, not for tensors")
+    return _tensor(values, weights, noise, steps, uncertainty)
+
+
+def _weights(weight, flux, survey):
+    if not is_tensor(weight) or not is_tensor(flux):
+        weight = floats(weight, "weight", unit=survey.unit**-2, dtype=None if is_tensor(flux) else flux.dtype)
+        weight = flux.new_tensor(weight) if is_tensor(flux) else weight
+    if tuple(weight.shape) != tuple(flux.shape):
+        raise ValueError(f"weight must have the shape of flux, {tuple(flux.shape)}, got {tuple(weight.shape)}")
+    return weight
+
+
+def _tensor(flux, weight, noise, steps, uncertainty):
     bad = ~flux.isfinite()
     if bool((flux == 0).any()):
         bad = bad | bad.new_tensor(empty_pixels(flux.detach().cpu().numpy()))

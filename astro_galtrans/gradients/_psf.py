@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TYPE_CHECKING, TypeVar
+from typing import Literal, NamedTuple, TYPE_CHECKING, TypeVar, cast
 
 import astropy.units as u
 import numpy as np
@@ -103,7 +103,7 @@ def match_psf(
                       mask=None if arrays.good.all() else ~arrays.good, psf=psf,
                       uncertainty=None if sigma is None else StdDevUncertainty(sigma / factor),
                       meta={**cube.meta, "psf_match": info})
-    return like_input(result, image)
+    return cast(Image, like_input(result, image))
 
 
 def unmatched(arrays, index):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple, TYPE_CHECKING
+from typing import NamedTuple, TYPE_CHECKING, TypeAlias
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 from astropy.utils.decorators import deprecated_renamed_argument
 
-from astro_galtrans._utils.files import path_beside
+from astro_galtrans._utils.io import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.positions import positions_of
 from astro_galtrans._utils.settings import configured
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from astro_galtrans.images import BandCube, FrameSet
     from astro_galtrans.surveys import Survey
 
-    Tile = Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet
-    Images = Tile | Table | Sequence[Tile | Sequence[str | PathLike]]
+    Tile: TypeAlias = Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet
+    Images: TypeAlias = Tile | Table | Sequence[Tile | Sequence[str | PathLike]]
 
 __all__ = ["match_pairs"]
 

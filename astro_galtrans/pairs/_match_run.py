@@ -41,13 +41,16 @@ class Choices(NamedTuple):
 
 
 class _Field(NamedTuple):
-    """One tile of each survey."""
+    """One tile of each survey, and its candidates from number ``start`` on."""
 
     number: int
+    start: int
     tile: dict
     """Number of the tile by side."""
     opened: dict
     """The image by side; None for cutouts, which are opened for each galaxy."""
+    pixels: dict
+    """Pixels of the candidates in each band by side; None for cutouts."""
     offset: FieldOffset
 
 
@@ -60,21 +63,10 @@ class _Dropped(Exception):
 
 
 class Run:
-    """The candidates of a catalog, tile by tile.
-
-    Parameters
-    ----------
-    sources : Sources
-    images : dict of str to Tiles or Cutouts
-    rows : ndarray of int
-        Rows of the candidates in the catalog, those of a pair of tiles together.
-    tiles : dict of str to ndarray of int
-        Tile of each candidate.
-    surveys : dict of str to Survey
-    choices : Choices
-    """
+    """The candidates of a catalog, tile by tile."""
 
     def __init__(self, sources, images, rows, tiles, surveys, choices):
+        # Rows of the candidates in the catalog, in the order of tiles, and the tile of each by side.
         self.sources, self.images, self.rows, self.tiles = sources, images, rows, tiles
         self.surveys, self.choices = surveys, choices
         self.psf_sides = {side: psf_side(survey) for side, survey in surveys.items()}
@@ -108,15 +100,12 @@ class Run:
             offset = self._offset(opened, tile, start, stop)
             names = {side: self.images[side].name(tile[side]) for side in SIDES}
             sink.field(number, {"offset": offset._asdict(), "n_galaxies": stop - start, **names})
-        field = _Field(number, tile, opened, offset)
         positions = self.sources.position[self.rows[start:stop]]
         pixels = {side: None if one is None else one.pixels(positions) for side, one in opened.items()}
+        field = _Field(number, start, tile, opened, pixels, offset)
         for candidate in candidates:
-            here = {side: None if one is None else {
-                band: (x[candidate - start], y[candidate - start]) for band, (x, y) in one.items()}
-                for side, one in pixels.items()}
             try:
-                sink.keep(candidate, *self._pair(candidate, field, here))
+                sink.keep(candidate, *self._pair(candidate, field))
             except _Dropped as why:
                 sink.drop(candidate, self._lost(candidate, why))
             bar.update()
@@ -170,7 +159,7 @@ class Run:
             seen[side] = centroid(flux, weight, stamp.grid, self.window)
         return seen
 
-    def _pair(self, candidate, field, pixels):
+    def _pair(self, candidate, field):
         """Return the arrays and the record of one pair."""
         choices, offset, row = self.choices, field.offset, int(self.rows[candidate])
         far = offset.size > choices.max_offset
@@ -180,7 +169,7 @@ class Run:
         corrected = choices.correct_astrometry and not far and offset.is_known
         both = self._both(candidate, field.opened, field.tile)
         stamps = self._cut(candidate, both, (offset.east, offset.north) if corrected else (0.0, 0.0))
-        levels, noises = self._backgrounds(both, pixels, row)
+        levels, noises = self._backgrounds(candidate, field, both)
         stamps = {side: _weighted(stamp, noises[side], levels[side] if choices.background == "subtract" else None)
                   for side, stamp in stamps.items()}
         flags = self._defects(both, stamps)
@@ -209,17 +198,18 @@ class Run:
             raise _Dropped(name, detail)
         return FLAGS[name]
 
-    def _backgrounds(self, both, pixels, row):
+    def _backgrounds(self, candidate, field, both):
         """Return background and noise of each side, NaN if they are not needed."""
         levels, noises = {}, {}
         for side, one in both.items():
-            here = pixels[side]
-            if here is None:
-                here = {band: (x[0], y[0]) for band, (x, y) in one.pixels(self.sources.position[[row]]).items()}
             if self.choices.background is None and one.has_uncertainty:
                 levels[side], noises[side] = np.full((2, len(one.survey)), np.nan)
-            else:
-                levels[side], noises[side] = background_of(one, here, _BACKGROUND_SIDES * self.choices.sizes[side])
+                continue
+            pixels, index = field.pixels[side], candidate - field.start
+            if pixels is None:
+                pixels, index = one.pixels(self.sources.position[self.rows[[candidate]]]), 0
+            place = {band: (x[index], y[index]) for band, (x, y) in pixels.items()}
+            levels[side], noises[side] = background_of(one, place, _BACKGROUND_SIDES * self.choices.sizes[side])
         return levels, noises
 
     def _defects(self, both, stamps):

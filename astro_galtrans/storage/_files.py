@@ -34,7 +34,7 @@ def save(path: str | PathLike, obj: Any, overwrite: bool = False) -> None:
         The file to write, in a folder that exists.
     obj : Translator, RedshiftEstimator, CatalogEstimator, RedshiftPDF, PITCalibration, BandCube, FieldPSF, SDSSPSF, \
             Survey, Band, or a dict of them
-        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"catalog_estimator"``,
+        Object to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"catalog_estimator"``,
         ``"pdf"``, ``"calibration"``, ``"cube"``, ``"field_psf"``, ``"sdss_psf"``, ``"survey"`` or ``"band"``, so that
         ``asdf.open(path)["translator"]`` reads it too; the objects of a dict are stored under its own keys.
     overwrite : bool, optional

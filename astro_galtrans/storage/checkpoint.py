@@ -39,17 +39,7 @@ class CheckpointFile(CheckpointIO):
     def resumed(self, run):
         """Return the path to resume from, or None if there is no file or it is not to be used.
 
-        Parameters
-        ----------
-        run : dict of str
-            Checksums that identify the training.
-
-        Raises
-        ------
-        ValueError
-            If the file belongs to another training.
-        FileFormatError
-            If it is not a checkpoint.
+        ``run`` has checksums that identify the training; the file of another one raises a ValueError.
         """
         if not self.resume or not self.path.exists():
             return None
@@ -86,34 +76,17 @@ def save_state(path, tree, *, overwrite=True):
     tree : object
         Nested dict and OrderedDict (with keys of type str or int), list and tuple of str, bytes, bool, int, float,
         None, NumPy scalars, `numpy.ndarray` and dense `torch.Tensor`. Tensors that share memory are stored apart.
+        Something else raises a TypeError that says where it is.
     overwrite : bool, optional
         Whether an existing file is replaced.
-
-    Raises
-    ------
-    TypeError
-        If something else is in the tree; the message says where.
     """
     write_tree(path, {"checkpoint": {"format": _FORMAT, "state": _encode(tree, "state")}}, overwrite=overwrite)
 
 
 def load_state(path):
-    """Read what `save_state` wrote.
+    """Read the tree that `save_state` wrote, with all its types; tensors are on the CPU.
 
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    object
-        The tree with its types: tuples, int keys, dtypes, also of arrays without dimensions. Tensors are on the CPU.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is not a checkpoint, truncated, altered, or of a newer version than this package reads.
+    A file that is not a checkpoint, truncated, altered, or of a newer version raises a FileFormatError.
     """
     with open_tree(path) as tree:
         node = tree.get("checkpoint")

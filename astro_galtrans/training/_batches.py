@@ -98,19 +98,8 @@ def _tensors(arrays):
 def draw_condition(batch, conditioning, fractions, generator):
     """Return the condition of a batch, as `~astro_galtrans.backbones.TranslationNetwork` takes it.
 
-    Parameters
-    ----------
-    batch : dict
-        From `PairBatches`.
-    conditioning : {None, "redshift", "spectrum"}
-    fractions : tuple of float or None
-        Fractions of the galaxies whose redshift or spectrum is hidden, and whose redshift is scattered by an error that
-        the network receives; None in validation, where nothing is changed.
-    generator : torch.Generator
-
-    Returns
-    -------
-    tuple of torch.Tensor or None
+    The fractions are those of the galaxies whose redshift or spectrum is hidden, and of those whose redshift is
+    scattered by an error that the network receives; None in validation, where nothing is changed.
     """
     if conditioning is None:
         return None
@@ -141,21 +130,9 @@ def _scattered(redshift, error, fraction, generator):
 def draw_kept(shape, fraction, generator):
     """Draw which input pixels are kept when the others are hidden.
 
-    Half of the galaxies with hidden data lose bands, the others a region in some bands: a disk, everything beyond a
-    straight edge, or a trail.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the input images, ``(galaxy, band, y, x)``.
-    fraction : float
-        Fraction of the galaxies with hidden data.
-    generator : torch.Generator
-
-    Returns
-    -------
-    torch.Tensor of bool
-        Pixels that are kept. Every galaxy keeps at least one pixel in each of two bands, or in its only one.
+    A fraction of the galaxies has hidden data. Half of these lose bands, the others a region in some bands: a disk,
+    everything beyond a straight edge, or a trail. Every galaxy keeps at least one pixel in each of two bands, or in its
+    only one. The result is a bool tensor of the shape of the input images, ``(galaxy, band, y, x)``.
     """
     n_galaxies, n_bands, height, width = shape
     draws = torch.rand(8, n_galaxies, generator=generator)

@@ -145,7 +145,7 @@ def check_missing(translator, valid, allow_missing, name):
         return
     survey = translator.input_survey
     missing = missing_bands(valid, survey.pixel_scale) & valid.any((1, 2, 3))[:, None]
-    advice = "allow_missing=True (--allow-missing) translates without it" if translator.network.takes_missing else (
+    advice = "allow_missing=True translates without it" if translator.network.takes_missing else (
         f"translator {translator.name!r} was not trained with missing bands (input_dropout of TrainConfig)")
     check_coverage(missing, survey.band_names, name, advice)
 

@@ -83,7 +83,7 @@ def test_the_psf_alone_and_its_header(tmp_path):
     assert_array_equal(read["model"].image("g", 10, 20), model.image("g", 10, 20))
 
 
-def test_a_model_that_asdf_cannot_store_is_told(tmp_path):
+def test_a_model_that_asdf_cannot_store_raises_a_warning(tmp_path):
     cube = make_cube(Widening())
     with pytest.warns(GaltransWarning, match=r"varies over the image by \d+% .* a Widening; .* of the middle only"):
         save(tmp_path / "cube.asdf", cube)
@@ -97,7 +97,7 @@ def test_a_model_that_hardly_varies_is_one_array(tmp_path):
     assert load(tmp_path / "cube.asdf").psf.shape == (2, 15, 15)
 
 
-def test_a_model_with_a_converter_of_its_own_is_stored(tmp_path):
+def test_a_model_with_its_own_converter_is_stored(tmp_path):
     class WideningConverter(Converter):
         tags, types = ["asdf://example.org/tags/widening-1.0.0"], [Widening]
 

@@ -148,7 +148,7 @@ def estimator():
         epochs=1, seed=1)
 
 
-def test_estimator_predicts_the_same_to_the_bit(tmp_path, estimator):
+def test_estimator_predicts_bitwise_the_same(tmp_path, estimator):
     flux = np.random.default_rng(1).normal(size=(4, 5, 16, 16)).astype(np.float32)
     save(tmp_path / "e.asdf", estimator)
     read = load(tmp_path / "e.asdf")
@@ -181,7 +181,7 @@ def translator(request):
 FLUX = np.random.default_rng(2).normal(size=(3, 3, 32, 32)).astype(np.float32)
 
 
-def test_translator_translates_the_same_to_the_bit(tmp_path, translator):
+def test_translator_translates_bitwise_the_same(tmp_path, translator):
     save(tmp_path / "t.asdf", translator)
     with asdf.open(tmp_path / "t.asdf") as file:
         opened = file["translator"]

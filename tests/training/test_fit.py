@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage import load, save
+from astro_galtrans.storage.checkpoint import load_state, save_state
 from astro_galtrans.training import TrainConfig, fit
 from astro_galtrans.training._build import build_module
 from astro_galtrans.training._module import TranslationModule
@@ -151,6 +152,21 @@ def test_resumed_training_equals_an_unbroken_one(trained, pairs, validation, con
     for name in trained.history.colnames:
         if name != "seconds":
             assert_array_equal(result.history[name], trained.history[name], err_msg=name)
+
+
+def test_checkpoint_of_an_earlier_version_is_resumed(trained, pairs, validation, config, tmp_path, monkeypatch):
+    """It has the state of a callback and no random states."""
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 6)
+        with pytest.raises(KeyboardInterrupt):
+            fit(pairs, config(), validation=validation, directory=tmp_path)
+    state = load_state(tmp_path / "checkpoint.asdf")
+    old = state.pop("training")
+    state["callbacks"]["EpochKeeper"] = {name: old[name] for name in ("rows", "best", "best_epoch", "best_loss")}
+    del state["random"]
+    save_state(tmp_path / "checkpoint.asdf", state)
+    result = fit(pairs, config(), validation=validation, directory=tmp_path, resume=True)
+    assert_same_weights(trained.translator, result.translator)
 
 
 def test_interrupt_without_a_directory(pairs, config, monkeypatch):
