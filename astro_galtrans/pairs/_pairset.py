@@ -79,7 +79,7 @@ class _Read:
     def __get__(self, pairs: None, owner: type[PairSet]) -> Callable[[str | PathLike], PairSet]: ...
 
     @overload
-    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, np.ndarray]]: ...
+    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, np.ndarray | None]]: ...
 
     def __get__(self, pairs, owner):
         return owner.open if pairs is None else pairs.read_arrays
@@ -456,7 +456,7 @@ class PairSet:
 
     def read_arrays(
         self, indices: int | slice | ArrayLike = slice(None), *, images: Sequence[str] | None = None,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, np.ndarray | None]:
         """Return the arrays of some pairs, read from disk if necessary.
 
         Parameters
