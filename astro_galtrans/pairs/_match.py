@@ -11,7 +11,7 @@ import numpy as np
 from astropy.table import Column, Table, vstack
 from astropy.utils.decorators import deprecated_renamed_argument
 
-from astro_galtrans._utils.files import path_beside
+from astro_galtrans._utils.io import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.positions import positions_of
 from astro_galtrans._utils.settings import configured
