@@ -122,7 +122,8 @@ TINY = {"srgan": ("n_blocks=1", "n_channels=4", "n_features=4"),
 
 
 @pytest.mark.parametrize("backbone, objective, found, further", [
-    ("srgan", "conventional", "adversarial", ["--objective-option", "critic_widths=[4,4]", "--direction", "reverse"]),
+    ("srgan", "conventional", "adversarial",
+     ["--objective-option", "discriminator_widths=[4,4]", "--direction", "reverse"]),
     ("capsule", "gradient", "gradient", ["--conditioning", "spectrum", "--condition-dropout", "0.5", "--no-residual"]),
 ])
 def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found, further):
@@ -131,7 +132,7 @@ def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found,
                            "--epochs", 1, "--batch-size", 8, "--out", "new.asdf", "--quiet")
     assert status == 0 and all(line.startswith("galtrans: warning: ") for line in err)
     translator = load("new.asdf")
-    assert (translator.network.options["backbone"], translator.objective_name) == (backbone, found)
+    assert (translator.network.config.backbone, translator.objective_name) == (backbone, found)
     assert not translator.network.residual
     reverse = "reverse" in further
     assert translator.input_survey.name == ("CFHTLS" if reverse else "SDSS")

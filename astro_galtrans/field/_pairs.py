@@ -140,7 +140,7 @@ def _catalog(translator, pairs, size, config):
         catalog.remove_column("target_grid")
     if "input_grid" in catalog.colnames:
         # The center of the image keeps its position on the sky.
-        grid, ratio = np.array(catalog["input_grid"], dtype=float), translator.network.step
+        grid, ratio = np.array(catalog["input_grid"], dtype=float), translator.network.scale_ratio
         for axis, (old, new) in enumerate(zip(pairs.input_flux.shape[:1:-1], size[::-1])):
             grid[:, axis] = (grid[:, axis] - (old - 1) / 2) / ratio + (new - 1) / 2
         grid[:, 2:] *= ratio
