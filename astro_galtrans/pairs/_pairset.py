@@ -79,7 +79,7 @@ class _Read:
     def __get__(self, pairs: None, owner: type[PairSet]) -> Callable[[str | PathLike], PairSet]: ...
 
     @overload
-    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, np.ndarray]]: ...
+    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, np.ndarray | None]]: ...
 
     def __get__(self, pairs, owner):
         return owner.open if pairs is None else pairs.read_arrays
@@ -357,10 +357,18 @@ class PairSet:
     def _location(self):
         return "in memory" if isinstance(self.input_flux, np.ndarray) else "on disk"
 
-    def __getitem__(self, index: int) -> GalaxyPair:
-        if isinstance(index, (slice, list, tuple, np.ndarray)):
-            return self.select(index)
-        row = range(len(self))[index]  # negative rows, and an IndexError outside
+    @overload
+    def __getitem__(self, index: int) -> GalaxyPair: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> PairSet: ...
+
+    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> GalaxyPair | PairSet:
+        if isinstance(index, (int, np.integer)):
+            return self._pair(range(len(self))[index])  # negative rows, and an IndexError outside
+        return self.select(index)
+
+    def _pair(self, row):
         batch = self.read_arrays(row)
         surveys = {"input": self.input_survey, "target": self.target_survey}
         input_image, target_image = pair_cubes(batch, row, self.catalog, surveys)
@@ -423,12 +431,12 @@ class PairSet:
         if side not in ("input", "target"):
             raise ValueError(f"side must be 'input' or 'target', got {side!r}")
         survey = getattr(self, f"{side}_survey")
-        found, name = np.zeros((len(self), len(survey)), dtype=bool), f"{side}_weight"
-        if getattr(self, name) is None:
+        found, weight = np.zeros((len(self), len(survey)), dtype=bool), getattr(self, f"{side}_weight")
+        if weight is None:
             return found
         for first in range(0, len(self), _BLOCK):
             rows = slice(first, min(first + _BLOCK, len(self)))
-            found[rows] = missing_bands(self.read(rows, images=(name,))[name] > 0, survey.pixel_scale)
+            found[rows] = missing_bands(weight[rows] > 0, survey.pixel_scale)
         return found
 
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
@@ -456,7 +464,7 @@ class PairSet:
 
     def read_arrays(
         self, indices: int | slice | ArrayLike = slice(None), *, images: Sequence[str] | None = None,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, np.ndarray | None]:
         """Return the arrays of some pairs, read from disk if necessary.
 
         Parameters
