@@ -143,7 +143,7 @@ def test_resumed_training_equals_an_unbroken_one(trained, pairs, validation, con
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         interrupt_at(patch, step)
-        with pytest.raises(KeyboardInterrupt, match=r"epoch \d of 3; resume=True resumes it from .*checkpoint\.asdf"):
+        with pytest.raises(KeyboardInterrupt, match=r"epoch \d of 3; it can be resumed from .*checkpoint\.asdf"):
             fit(pairs, config(), validation=validation, directory=tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
     result = fit(pairs, config(), validation=validation, directory=tmp_path, resume=True)
