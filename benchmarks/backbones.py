@@ -78,7 +78,7 @@ def translation_rate(translator, pairs, options):
 def bare_network(network, planes, target, noisy):
     """Return a function that calls the MONAI network in a TranslationNetwork on tensors of the right shape."""
     backbone = network.backbone
-    if network.options["backbone"] == "swin":
+    if network.config.backbone == "swin":
         from monai.networks.nets.swin_unetr import SwinUNETR
 
         whole = SwinUNETR(**backbone.monai_options)

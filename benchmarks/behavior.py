@@ -29,7 +29,7 @@ from training_rate import machine, make_pairs
 from astro_galtrans.backbones import available_backbones, register_backbone, stretch
 from astro_galtrans.backbones.capsule import CapsuleNet, ConvolutionalCapsules, route
 from astro_galtrans.backbones.swin import Swin
-from astro_galtrans.backbones.unet import UNet
+from astro_galtrans.backbones import UNet
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.training import TrainConfig, fit
 

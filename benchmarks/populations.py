@@ -125,7 +125,7 @@ def of_translator(translator, test, name, options, rows):
     Populations "by halves" are found in one half of the galaxies and evaluated on the other; those with other fractions
     of early types are found in and evaluated on samples with that fraction.
     """
-    learned = hasattr(translator.objective, "scale_heads")
+    learned = translator.objective.has_gradient_weights
     kinds = (["scales", "excess"] if learned else []) + ["noise", "embedding"]
     every, half, first = np.ones(len(test), bool), np.arange(len(test)) < len(test) // 2, None
     kinds = kinds[:1] if options.scales_alone else kinds

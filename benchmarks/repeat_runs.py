@@ -174,7 +174,7 @@ def translated(translator, cube, shift, rng, number):
 def compared(translator, name, cubes, seed, number):
     """Return the rows of apertures and of pixels of a pair of runs, and its images."""
     lag = offset(*cubes)
-    ratio = translator.network.step
+    ratio = translator.network.scale_ratio
     runs = [translated(translator, cube, shift, np.random.default_rng([seed, cube.meta["run"]]), number)
             for cube, shift in zip(cubes, (np.zeros(2), lag / ratio))]
     shape, scale = runs[0][0].shape[-2:], translator.target_survey.pixel_scale.value

@@ -12,18 +12,12 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from astro_galtrans.exceptions import GaltransWarning
 
-__all__ = ["first_image", "listed_files", "path_beside"]
+__all__ = ["first_image", "listed_files"]
 
 # The first bytes of a FITS file, and of one that gzip, bzip2, compress or zip made smaller.
 _MAGIC = (b"SIMPLE  =", b"\x1f\x8b", b"BZh", b"\x1f\x9d", b"PK\x03\x04")
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zlib.error)
 _NAMED = 5  # files that a warning names
-
-
-def path_beside(path, end):
-    """Return the path of a file next to a folder: ``pairs-dropped.ecsv`` for ``pairs.zarr`` and ``dropped.ecsv``."""
-    path = Path(path)
-    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")
 
 
 def listed_files(where):

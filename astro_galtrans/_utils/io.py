@@ -6,7 +6,10 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_folder", "check_space", "new_folder", "put_folder", "whole_file", "whole_folder", "write_whole"]
+__all__ = [
+    "check_folder", "check_space", "new_folder", "path_beside", "put_folder", "whole_file", "whole_folder",
+    "write_whole",
+]
 
 
 def check_folder(path):
@@ -95,3 +98,9 @@ def put_folder(partial, path):
     os.replace(path, old)
     os.replace(partial, path)
     shutil.rmtree(old)
+
+
+def path_beside(path, end):
+    """Return the path of a file next to a folder: ``pairs-dropped.ecsv`` for ``pairs.zarr`` and ``dropped.ecsv``."""
+    path = Path(path)
+    return path.with_name(f"{path.name.removesuffix('.zarr')}-{end}")

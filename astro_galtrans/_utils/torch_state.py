@@ -7,7 +7,7 @@ import torch
 
 from astro_galtrans._utils.numerics import numpy_defaults
 
-__all__ = ["as_tensor", "torch_defaults"]
+__all__ = ["as_tensor", "on_device", "torch_defaults"]
 
 
 @contextmanager
@@ -27,3 +27,16 @@ def torch_defaults():
 def as_tensor(values):
     """Return a tensor as it is, and arrays on the CPU; `torch.as_tensor` would move them to the default device."""
     return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
+
+
+@contextmanager
+def on_device(translator, device):
+    """Move a translator to a device unless it is None, and back at the end."""
+    before = translator.device
+    if device is not None:
+        translator.to(device)
+    try:
+        yield
+    finally:
+        if device is not None:
+            translator.to(before)

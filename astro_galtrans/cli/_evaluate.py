@@ -9,17 +9,17 @@ from astro_galtrans.cli._common import (
 __all__ = ["add_demo", "add_evaluate", "add_photoz", "demo", "evaluate", "photoz"]
 
 
-def add_demo(verb):
-    """Add the arguments of the verb."""
-    verb.add_argument("--out", default="galtrans-demo", metavar="DIR", help="folder to make (default: %(default)s)")
-    add_seed(verb, "all that is drawn")
-    verb.add_argument("--quick", action="store_true", help="a small run that shows that all works, and no more")
-    add_device(verb)
-    add_overwrite(verb)
+def add_demo(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("--out", default="galtrans-demo", metavar="DIR", help="folder to make (default: %(default)s)")
+    add_seed(parser, "all random numbers")
+    parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
+    add_device(parser)
+    add_overwrite(parser)
 
 
 def demo(options):
-    """Run the verb."""
+    """Run the subcommand."""
     from astro_galtrans.demo import run_demo
 
     report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
@@ -27,26 +27,28 @@ def demo(options):
     return Result([str(report)], {"report": report, "folder": options.out})
 
 
-def add_evaluate(verb):
-    """Add the arguments of the verb."""
-    verb.add_argument("files", nargs="+", metavar="FILE",
-                      help="translators (t.asdf ...) and last the pairs to judge them on, which none was trained on")
-    verb.add_argument("--out", required=True, metavar="FILE", help="report to write, as report.html")
-    verb.add_argument("--training", metavar="PAIRS", help="pairs to train redshift estimators on")
-    verb.add_argument("--estimator", metavar="FILE", help="redshift estimator trained on real target images, as e.asdf")
-    add_seed(verb, "bootstrap, estimators and samples")
-    verb.add_argument("--n-samples", type=int, default=1, metavar="N", help="images that a generative translator "
-                      "draws of each galaxy, whose mean is judged (default: %(default)s)")
-    add_direction(verb, "judges")
-    add_device(verb)
-    add_overwrite(verb)
+def add_evaluate(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("files", nargs="+", metavar="FILE",
+                        help="translators (t.asdf ...) and last the pairs to evaluate on, which none was trained on")
+    parser.add_argument("--out", required=True, metavar="FILE", help="report to write, as report.html")
+    parser.add_argument("--training", metavar="PAIRS", help="pairs to train redshift estimators on")
+    parser.add_argument("--estimator", metavar="FILE",
+                        help="redshift estimator trained on real target images, as e.asdf")
+    add_seed(parser, "bootstrap, estimators and samples")
+    parser.add_argument("--n-samples", type=int, default=1, metavar="N", help="images that a generative translator "
+                        "draws of each galaxy, whose mean is evaluated (default: %(default)s)")
+    add_direction(parser, "evaluate")
+    add_device(parser)
+    add_overwrite(parser)
 
 
 def evaluate(options):
-    """Run the verb."""
+    """Run the subcommand."""
     check_output(options.out, options.overwrite)
     if len(options.files) < 2:
-        raise ValueError(f"give at least one translator and, last, the pairs to judge on; got only {options.files[0]}")
+        raise ValueError("give at least one translator and, last, the pairs to evaluate on; got only "
+                         f"{options.files[0]}")
     from astro_galtrans.evaluation import evaluate
     from astro_galtrans.pairs import PairSet
 
@@ -70,19 +72,20 @@ def evaluate(options):
         "failed": evaluation.failed, "tables": evaluation.tables})
 
 
-def add_photoz(verb):
-    """Add the arguments of the verb."""
-    verb.add_argument("table", metavar="TABLE", help="FITS, HDF5, Parquet, ECSV ... with true redshifts and densities")
-    verb.add_argument("--out", required=True, metavar="DIR", help="folder to make, with tables and figures")
-    _add_reading(verb.add_argument_group("the table"))
-    verb.add_argument("--bins", action="append", default=[], metavar="NAME[=N|=EDGE,EDGE,...]",
-                      help="evaluate in bins of a column too: N equally full ones (default: 5), or with these edges; "
-                      "may be given several times")
-    verb.add_argument("--n-bootstrap", type=int, default=200, metavar="N",
-                      help="resamples of the galaxies for the intervals, 0 for none (default: %(default)s)")
-    add_seed(verb, "the bootstrap")
-    add_device(verb)
-    add_overwrite(verb)
+def add_photoz(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("table", metavar="TABLE",
+                        help="FITS, HDF5, Parquet, ECSV ... with true redshifts and densities")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make, with tables and figures")
+    _add_reading(parser.add_argument_group("the table"))
+    parser.add_argument("--bins", action="append", default=[], metavar="NAME[=N|=EDGE,EDGE,...]",
+                        help="evaluate in bins of a column too: N equally full ones (default: 5), or with these edges; "
+                        "may be given several times")
+    parser.add_argument("--n-bootstrap", type=int, default=200, metavar="N",
+                        help="resamples of the galaxies for the intervals, 0 for none (default: %(default)s)")
+    add_seed(parser, "the bootstrap")
+    add_device(parser)
+    add_overwrite(parser)
 
 
 def _add_reading(group):
@@ -101,7 +104,7 @@ def _add_reading(group):
 
 
 def photoz(options):
-    """Run the verb."""
+    """Run the subcommand."""
     by = dict(_bins(text) for text in options.bins)
     from astro_galtrans.photoz import evaluate_table
 

@@ -3,15 +3,15 @@
 import re
 import textwrap
 
-from astro_galtrans.cli._common import Result
+from astro_galtrans.cli._common import Result, add_reading, read_config
 
-__all__ = ["add_info", "described", "info"]
+__all__ = ["add_info", "info"]
 
 _WIDTH = 90
 
 
-def described(value):
-    """A dict that tells what an object is; its first key is ``kind``."""
+def _described(value):
+    """Return a dict that describes an object; its first key is ``kind``."""
     return _KINDS.get(type(value).__name__, _other)(value)
 
 
@@ -28,9 +28,9 @@ def _survey(survey):
 
 
 def _side(survey, size=None):
-    told = {"survey": survey.name, "bands": list(survey.band_names), "unit": survey.unit,
-            "pixel_scale": survey.pixel_scale.to("arcsec")}
-    return told if size is None else {**told, "size": [int(side) for side in size]}
+    about = {"survey": survey.name, "bands": list(survey.band_names), "unit": survey.unit,
+             "pixel_scale": survey.pixel_scale.to("arcsec")}
+    return about if size is None else {**about, "size": [int(side) for side in size]}
 
 
 def _translator(translator):
@@ -38,6 +38,8 @@ def _translator(translator):
     card, options = provenance.pop("card", None), translator.network.options
     config = provenance.get("config", {})
     sizes = [provenance.get(name) for name in ("input_shape", "target_shape")]
+    best = provenance.get("best_epoch")
+    best = None if best is None else best + 1  # files count epochs from 0
     return {
         "kind": "translator", "name": translator.name, "hash": translator.hash,
         "input": _side(translator.input_survey, None if sizes[0] is None else sizes[0][-2:]),
@@ -49,14 +51,10 @@ def _translator(translator):
         "parameters": sum(weight.numel() for weight in translator.network.parameters()),
         "training": {
             "pairs": provenance.get("n_pairs"), "validation_pairs": provenance.get("n_validation"),
-            "epochs": config.get("epochs"), "best_epoch": _counted_from_one(provenance.get("best_epoch")),
+            "epochs": config.get("epochs"), "best_epoch": best,
             "seed": provenance.get("seed"), "device": provenance.get("device"), "command": provenance.get("command"),
             "versions": provenance.get("versions")},
         "card": None if card is None else _card(card)}
-
-
-def _counted_from_one(epoch):
-    return None if epoch is None else epoch + 1
 
 
 def _card(card):
@@ -102,16 +100,17 @@ def _pairs(pairs):
 
 def _cube(cube):
     import numpy as np
+    from astropy.coordinates import SkyCoord
 
-    told = {"kind": "cube", "bands": list(cube.bands), "size": list(cube.shape[1:]), "unit": cube.unit,
-            "survey": None if cube.survey is None else cube.survey.name, "pixel_scale": cube.pixel_scale}
+    about = {"kind": "cube", "bands": list(cube.bands), "size": list(cube.shape[1:]), "unit": cube.unit,
+             "survey": None if cube.survey is None else cube.survey.name, "pixel_scale": cube.pixel_scale}
     if cube.wcs is not None:
-        centre = cube.wcs.pixel_to_world(*((side - 1) / 2 for side in cube.shape[:0:-1]))
-        if hasattr(centre, "icrs"):
-            told["centre"] = {"ra": centre.icrs.ra.to("deg"), "dec": centre.icrs.dec.to("deg")}
+        center = cube.wcs.pixel_to_world(*((side - 1) / 2 for side in cube.shape[:0:-1]))
+        if isinstance(center, SkyCoord):
+            about["center"] = {"ra": center.icrs.ra.to("deg"), "dec": center.icrs.dec.to("deg")}
     good = np.isfinite(cube.data) & (True if cube.mask is None else ~cube.mask)
     return {
-        **told, "bad_pixels": f"{1 - good.mean():.2%}",
+        **about, "bad_pixels": f"{1 - good.mean():.2%}",
         "uncertainty": None if cube.uncertainty is None else cube.uncertainty.uncertainty_type,
         "psf_size": None if cube.psf is None else list(cube.psf.shape[1:]),
         "meta": [name for name in cube.meta if name != "galtrans"] or None, "translated_by": cube.meta.get("galtrans")}
@@ -126,34 +125,37 @@ def _pdf(pdf):
 
 
 def _estimator(estimator):
-    told = {name: getattr(estimator, name) for name in ("survey", "bands", "unit", "image_shape", "column_names")
-            if hasattr(estimator, name)}
-    told = {name: list(value) if isinstance(value, tuple) else getattr(value, "name", value)
-            for name, value in told.items()}
-    return {"kind": "redshift estimator", **told, "summary": repr(estimator)}
+    return {"kind": "redshift estimator", "survey": estimator.survey, "bands": list(estimator.bands),
+            "unit": estimator.unit, "image_shape": list(estimator.image_shape),
+            "column_names": estimator.column_names, "summary": repr(estimator)}
+
+
+def _catalog_estimator(estimator):
+    return {"kind": "redshift estimator", "column_names": estimator.column_names, "summary": repr(estimator)}
 
 
 _KINDS = {
     "Survey": _survey, "Translator": _translator, "PairSet": _pairs, "BandCube": _cube, "RedshiftPDF": _pdf,
-    "RedshiftEstimator": _estimator, "CatalogEstimator": _estimator,
+    "RedshiftEstimator": _estimator, "CatalogEstimator": _catalog_estimator,
 }
 
 
 _FITS = (b"SIMPLE  =", b"BZh", b"\x1f\x8b")
 
 
-def add_info(verb):
-    """Add the arguments of the verb."""
-    verb.add_argument("what", nargs="*", metavar="WHAT", help="translators, cubes, pairs, redshift estimators and "
-                      "densities, files of surveys, or names of surveys or of translators that come with the package "
-                      "(default: which of these there are)")
+def add_info(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="translators, cubes, pairs, redshift estimators and "
+                        "densities, files of surveys, or names of surveys or of translators that come with the package "
+                        "(default: list surveys and translators)")
+    add_reading(parser.add_argument_group("FITS files"))
 
 
 def info(options):
-    """Run the verb."""
+    """Run the subcommand."""
     if not options.what:
         return _registered()
-    found = [_found(name) for name in options.what]
+    found = [_found(name, read_config(options)) for name in options.what]
     lines = []
     for one in found:
         lines += ([""] if lines else []) + _lines(one)
@@ -161,7 +163,7 @@ def info(options):
 
 
 def _registered():
-    """The surveys and translators that are known by name."""
+    """Surveys and translators that are known by name."""
     from astro_galtrans.storage import shipped_translators
     from astro_galtrans.surveys import available_surveys, get_survey
 
@@ -178,35 +180,35 @@ def _registered():
         "translators": [{"name": name, "description": text} for name, text in translators.items()]})
 
 
-def _found(name):
-    """What is meant by an argument, a dict."""
+def _found(name, config):
+    """Description of a file or of a name, a dict."""
     from astro_galtrans.images import split_path
 
     path = split_path(name)[0]
     if path.is_dir():
         from astro_galtrans.pairs import PairSet
 
-        return {"path": name, **described(PairSet.open(path))}
+        return {"path": name, **_described(PairSet.open(path))}
     if not path.exists():
         return _by_name(name)
     if path.suffix.lower() in (".yaml", ".yml"):
         from astro_galtrans.surveys import get_survey
 
-        return {"path": name, **described(get_survey(path))}
+        return {"path": name, **_described(get_survey(path))}
     with open(path, "rb") as file:
         start = file.read(9)
     if start.startswith(_FITS):
         from astro_galtrans.images import read_cube
 
-        return {"path": name, **described(read_cube(name))}
+        return {"path": name, **_described(read_cube(name, config=config))}
     if not start.startswith(b"#ASDF"):
         raise ValueError(f"{name} is neither ASDF, FITS, YAML nor a set of pairs")
     from astro_galtrans.storage import load
 
     held = load(path)
     if not isinstance(held, dict):
-        return {"path": name, **described(held)}
-    return {"path": name, "kind": "several objects", **{key: described(value) for key, value in held.items()}}
+        return {"path": name, **_described(held)}
+    return {"path": name, "kind": "several objects", **{key: _described(value) for key, value in held.items()}}
 
 
 def _by_name(name):
@@ -214,15 +216,15 @@ def _by_name(name):
     from astro_galtrans.surveys import available_surveys, get_survey, same_name
 
     if name in shipped_translators():
-        return described(load(name))
+        return _described(load(name))
     if any(same_name(name, known) for known in available_surveys()):
-        return described(get_survey(name))
+        return _described(get_survey(name))
     raise FileNotFoundError(f"there is no file {name}, nor a survey or translator of this name; "
-                            f"those that there are: {', '.join([*available_surveys(), *shipped_translators()])}")
+                            f"known are {', '.join([*available_surveys(), *shipped_translators()])}")
 
 
 def _lines(data, indent=""):
-    """A description as aligned lines; what is long or nested goes below its name."""
+    """A description as aligned lines; nested values go below their name."""
     data = {key.replace("_", " "): value for key, value in data.items() if value is not None and value != ""}
     width = max((len(key) for key, value in data.items() if not isinstance(value, dict)), default=0) + 1
     lines = []
@@ -239,12 +241,14 @@ def _lines(data, indent=""):
 
 
 def _text(value):
+    from astropy.units import Quantity
+
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(item) for item in value)
-    if hasattr(value, "unit") and hasattr(value, "value"):
+    if isinstance(value, Quantity):
         return f"{value.value:.6g} {value.unit}"
     return str(value)

@@ -1,8 +1,10 @@
-"""Subcommands ``download``, ``simulate`` and ``pair``: images and pairs to work with."""
+"""Subcommands ``download``, ``simulate`` and ``pair``, which make images and pairs."""
 
+import argparse
 import math
+import warnings
 
-from astro_galtrans._utils.files import path_beside
+from astro_galtrans._utils.io import path_beside
 from astro_galtrans.cli._common import Result, add_overwrite, bands_of
 
 __all__ = ["add_download", "add_pair", "add_simulate", "download", "pair", "simulate"]
@@ -10,29 +12,29 @@ __all__ = ["add_download", "add_pair", "add_simulate", "download", "pair", "simu
 _LEGACY, _ANY = "for DECaLS alone: ", "with --service alone: "
 
 
-def add_download(verb):
+def add_download(parser):
     """Add the arguments of the subcommand."""
-    verb.add_argument("ra", metavar="RA", help="right ascension, in degrees or as 15h18m34.9s")
-    verb.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
-    verb.add_argument("--survey", metavar="NAME",
-                      help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
-                      "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
-                      "flux scale the images have (default: SDSS, or none with --service)")
-    verb.add_argument("--service", metavar="NAME",
-                      help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
-                      "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
-    verb.add_argument("--collection", metavar="NAME", help=_ANY + "only images of this collection")
-    verb.add_argument("--layer", metavar="NAME", help=_LEGACY + "what to cut from, as ls-dr9 (default: ls-dr10)")
-    verb.add_argument("--pixel-scale", type=float, metavar="ARCSEC",
-                      help=_LEGACY + "side of the pixels to resample to (default: 0.262)")
-    verb.add_argument("--out", required=True, metavar="DIR",
-                      help="folder for the files; what is in it already is not fetched again")
-    verb.add_argument("--bands", metavar="BANDS", help="bands, as gri or YE,JE (default: all of the survey)")
-    verb.add_argument("--size", type=float, metavar="ARCSEC", help="side of cutouts (default: 60)")
-    verb.add_argument("--mask", action="store_true", help="the masks of the SDSS frames too (fpM)")
-    verb.add_argument("--fallback", action="store_true",
-                      help="where the archive fails, images of the CDS (HiPS), which are not for photometry")
-    add_overwrite(verb)
+    parser.add_argument("ra", metavar="RA", help="right ascension, in degrees or as 15h18m34.9s")
+    parser.add_argument("dec", metavar="DEC", help="declination, in degrees or as +42d49m21s")
+    parser.add_argument("--survey", metavar="NAME",
+                        help="SDSS (whole frames, with PSF), CFHTLS (cutouts of MegaPipe), DECaLS (cutouts of the "
+                        "Legacy Surveys), Euclid VIS or Euclid NISP (cutouts of Q1); with --service, the survey whose "
+                        "flux scale the images have (default: SDSS, or none with --service)")
+    parser.add_argument("--service", metavar="NAME",
+                        help="instead of the archive of the survey, any that has SIA2: its address, or one of CADC, "
+                        "CADC-MegaPipe, IRSA, IRSA-Euclid-Q1, Rubin-DP1")
+    parser.add_argument("--collection", metavar="NAME", help=_ANY + "only images of this collection")
+    parser.add_argument("--layer", metavar="NAME", help=_LEGACY + "what to cut from, as ls-dr9 (default: ls-dr10)")
+    parser.add_argument("--pixel-scale", type=float, metavar="ARCSEC",
+                        help=_LEGACY + "side of the pixels to resample to (default: 0.262)")
+    parser.add_argument("--out", required=True, metavar="DIR",
+                        help="folder for the files; existing files are not fetched again")
+    parser.add_argument("--bands", metavar="BANDS", help="bands, as gri or YE,JE (default: all of the survey)")
+    parser.add_argument("--size", type=float, metavar="ARCSEC", help="side of cutouts (default: 60)")
+    parser.add_argument("--mask", action="store_true", help="also fetch the masks of the SDSS frames (fpM)")
+    parser.add_argument("--fallback", action="store_true",
+                        help="where the archive fails, fetch images of the CDS (HiPS), which are not for photometry")
+    add_overwrite(parser)
 
 
 def download(options):
@@ -57,7 +59,7 @@ def download(options):
 
 
 def _chosen(options):
-    """Return the function that downloads what was asked for; an option that would have no effect is an error."""
+    """Return the function that downloads the images; an option without effect is an error."""
     from functools import partial
 
     import astropy.units as u
@@ -95,29 +97,31 @@ def _service(options):
     return replace(known or ImageService(options.service), collection=options.collection)
 
 
-def add_simulate(verb):
-    """Add the arguments of the verb."""
-    verb.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
-    verb.add_argument("--n", type=int, required=True, metavar="N", help="number of galaxies")
-    verb.add_argument("--seed", type=int, required=True, metavar="N", help="galaxy i depends on the seed and on i only")
-    verb.add_argument("--sample", default="bright", choices=("bright", "faint"),
-                      help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
-    verb.add_argument("--input-survey", default="SDSS", metavar="NAME",
-                      help="survey that is translated from (default: %(default)s)")
-    verb.add_argument("--target-survey", default="CFHTLS", metavar="NAME",
-                      help="survey that is translated to (default: %(default)s)")
-    verb.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
-                      help="side of the input images (default: %(default)s); the target images cover the same sky")
-    verb.add_argument("--truth", action="store_true", help="keep the images without noise too, to be judged against")
-    verb.add_argument("--spectra", action="store_true", help="give each galaxy a spectrum, as an SDSS fibre takes it")
-    verb.add_argument("--psf", action="store_true", help="keep the image of each galaxy's point spread function")
-    verb.add_argument("--workers", type=int, metavar="N", help="processes (default: 1); they do not change the result")
-    verb.add_argument("--morphologies", metavar="FILE", help="galsim.RealGalaxyCatalog to take shapes from")
-    add_overwrite(verb)
+def add_simulate(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
+    parser.add_argument("--n", type=int, required=True, metavar="N", help="number of galaxies")
+    parser.add_argument("--seed", type=int, required=True, metavar="N",
+                        help="seed; galaxy i depends on the seed and on i only")
+    parser.add_argument("--sample", default="bright", choices=("bright", "faint"),
+                        help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
+    parser.add_argument("--input-survey", default="SDSS", metavar="NAME",
+                        help="survey that is translated from (default: %(default)s)")
+    parser.add_argument("--target-survey", default="CFHTLS", metavar="NAME",
+                        help="survey that is translated to (default: %(default)s)")
+    parser.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
+                        help="side of the input images (default: %(default)s); the target images cover the same sky")
+    parser.add_argument("--truth", action="store_true", help="also keep the images without noise, as a reference")
+    parser.add_argument("--spectra", action="store_true", help="give each galaxy a spectrum, as of an SDSS fiber")
+    parser.add_argument("--psf", action="store_true", help="keep the image of each galaxy's point spread function")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="processes (default: 1); they do not change the result")
+    parser.add_argument("--morphologies", metavar="FILE", help="galsim.RealGalaxyCatalog to take shapes from")
+    add_overwrite(parser)
 
 
 def simulate(options):
-    """Run the verb."""
+    """Run the subcommand."""
     from astro_galtrans.simulation import simulate_pairs
 
     pairs = simulate_pairs(
@@ -131,53 +135,55 @@ def simulate(options):
 _SIDES = ("input", "target")
 
 
-def add_pair(verb):
-    """Add the arguments of the verb."""
-    verb.epilog += "; many tiles: --input tiles.ecsv, or --input more than once; a file for each object: --input " \
-                   "'cutouts/{id}.fits'"
-    verb.add_argument("catalog", metavar="CATALOG", help="table of galaxies, with their positions")
-    verb.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
+def add_pair(parser):
+    """Add the arguments of the subcommand."""
+    parser.epilog += "; many tiles: --input tiles.ecsv, or --input more than once; a file for each object: --input " \
+                     "'cutouts/{id}.fits'"
+    parser.add_argument("catalog", metavar="CATALOG", help="table of galaxies, with their positions")
+    parser.add_argument("pairs", metavar="PAIRS", help="Zarr folder to make, as pairs.zarr")
     for side in _SIDES:
-        verb.add_argument(f"--{side}", action="append", nargs="+", required=True, metavar="PATH",
-                          help=f"images of the {side} survey: files of one tile, one a band, as r=tile-r.fits, a FITS "
-                          "cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may be given "
-                          "more than once, each time for a tile")
-        verb.add_argument(f"--{side}-survey", metavar="NAME", help="where the images do not tell")
-        verb.add_argument(f"--{side}-bands", metavar="BANDS", help="as gri or g,r,i (default: all that there are)")
-    verb.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
-                      help="side of the input stamps (default: %(default)s); the target stamps cover the same sky")
-    columns = verb.add_argument_group("the catalogue")
+        parser.add_argument(f"--{side}", action="append", nargs="+", required=True, metavar="PATH",
+                            help=f"images of the {side} survey: files of one tile, each with a band, as r=tile-r.fits, "
+                            "a FITS cube, a folder or 'pattern*' of cubes, a table of tiles, or a path with {id}; may "
+                            "be given several times, each time for a tile")
+        parser.add_argument(f"--{side}-survey", metavar="NAME", help=f"{side} survey, if the images do not name it")
+        parser.add_argument(f"--{side}-bands", metavar="BANDS", help="as gri or g,r,i (default: all)")
+    parser.add_argument("--input-size", type=int, default=64, metavar="PIXELS",
+                        help="side of the input stamps (default: %(default)s); the target stamps cover the same sky")
+    columns = parser.add_argument_group("the catalog")
     for name in ("ra", "dec", "redshift", "id"):
-        columns.add_argument(f"--{name}", metavar="COLUMN", help="where it is not found by its name")
-    columns.add_argument("--unit", metavar="UNIT[,UNIT]", help="of the positions, as hourangle,deg")
+        columns.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {name}, if it is not found by its name")
+    columns.add_argument("--unit", metavar="UNIT[,UNIT]", help="unit of the positions, as hourangle,deg")
     columns.add_argument("--target-catalog", metavar="TABLE", help="take only galaxies with a counterpart in this one")
     columns.add_argument("--match-radius", type=float, default=1.0, metavar="ARCSEC", help="default: %(default)s")
-    checks = verb.add_argument_group("what is measured and corrected")
+    checks = parser.add_argument_group("measurements and corrections")
     checks.add_argument("--max-offset", type=float, default=3.0, metavar="ARCSEC",
                         help="largest offset of a field that is corrected (default: %(default)s)")
     checks.add_argument("--search-radius", type=float, default=60.0, metavar="ARCSEC",
                         help="largest offset of a field that is looked for (default: %(default)s)")
     checks.add_argument("--max-residual", type=float, metavar="ARCSEC",
                         help="of one galaxy, after that (default: half the FWHM of the wider PSF)")
-    checks.add_argument("--no-correction", action="store_true", help="leave the astrometry as it is")
+    checks.add_argument("--no-correction", action="store_true", help="do not correct the astrometry")
     checks.add_argument("--resample", choices=("auto", "always", "never"), default="auto",
-                        help="put target stamps on the grid of the input stamps (default: where they are turned)")
-    checks.add_argument("--subtract-background", action="store_true", help="it is measured in any case")
-    checks.add_argument("--mask-neighbours", action="store_true", help="give other sources weight 0 in both surveys")
+                        help="put target stamps on the grid of the input stamps (default: where they are rotated)")
+    checks.add_argument("--subtract-background", action="store_true",
+                        help="subtract the background, which is always measured")
+    checks.add_argument("--mask-neighbors", action="store_true", help="give other sources weight 0 in both surveys")
+    checks.add_argument("--mask-neighbours", action="store_true", help=argparse.SUPPRESS)  # before version 0.2
     checks.add_argument("--min-snr", type=float, default=5.0, help="flag a galaxy below it (default: %(default)s)")
     checks.add_argument("--min-coverage", type=float, default=0.9, metavar="PART",
                         help="of a stamp that must be on its image (default: %(default)s)")
     checks.add_argument("--drop", metavar="FLAG[,FLAG]", help="flags with which a pair is left out (default: "
                         "masked_center,saturated,astrometry,unverified,misaligned)")
-    verb.add_argument("--resume", action="store_true", help="go on with a set that was interrupted")
-    verb.add_argument("--sheet", type=int, default=50, metavar="N",
-                      help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
-    verb.add_argument("--seed", type=int, help="of that sample (default: 0)")
-    add_overwrite(verb)
+    parser.add_argument("--resume", action="store_true", help="resume an interrupted run")
+    parser.add_argument("--sheet", type=int, default=50, metavar="N",
+                        help="pairs on the contact sheet, a random sample (default: %(default)s; 0 for none)")
+    parser.add_argument("--seed", type=int, help="seed of that sample (default: 0)")
+    add_overwrite(parser)
 
 
 def pair(options):
-    """Run the verb."""
+    """Run the subcommand."""
     sheet = _sheet_path(options)
     import astropy.units as u
 
@@ -200,9 +206,9 @@ def pair(options):
             options.catalog, *(_images(getattr(options, side), side) for side in _SIDES), path=options.pairs,
             correct_astrometry=not options.no_correction, progress=not options.quiet,
             background="subtract" if options.subtract_background else "measure",
-            neighbors="mask" if options.mask_neighbours else "flag", **given)
+            neighbors="mask" if _masks_neighbors(options) else "flag", **given)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on") from None
+        raise KeyboardInterrupt("the same command with --resume resumes it") from None
     dropped, fields = (str(path_beside(options.pairs, f"{name}.ecsv")) for name in ("dropped", "fields"))
     lines = [f"{options.pairs}: {pairs}"]
     if sheet is not None:
@@ -216,13 +222,22 @@ def pair(options):
         "dropped": dropped if len(pairs.dropped) else None, "sheet": None if sheet is None else str(sheet)})
 
 
+def _masks_neighbors(options):
+    from astropy.utils.exceptions import AstropyDeprecationWarning
+
+    if options.mask_neighbours:
+        warnings.warn("``--mask-neighbours`` is deprecated; use --mask-neighbors", AstropyDeprecationWarning,
+                      stacklevel=2)
+    return options.mask_neighbors or options.mask_neighbours
+
+
 def _sheet_path(options):
-    """Where the contact sheet goes; an error before the work where it cannot be drawn."""
+    """Path of the contact sheet; an error before the work if it cannot be drawn."""
     if options.sheet < 0:
         raise ValueError(f"--sheet must not be negative, got {options.sheet}")
     if options.sheet == 0:
         if options.seed is not None:
-            raise ValueError(f"--seed is of the contact sheet and has no effect with --sheet 0, got {options.seed}")
+            raise ValueError(f"--seed is for the contact sheet and has no effect with --sheet 0, got {options.seed}")
         return None
     from importlib.util import find_spec
 
@@ -239,7 +254,7 @@ def _bands(text):
 
 
 def _images(groups, side):
-    """What `match_pairs` takes, of the paths that were given."""
+    """Images for `match_pairs` from the paths of the command line."""
     tiles = [_tile(paths, side) for paths in groups]
     return tiles if len(tiles) > 1 or isinstance(tiles[0], list) else tiles[0]
 
@@ -259,8 +274,8 @@ def _counted(reasons):
     counts = {}
     for reason in reasons:
         counts[str(reason)] = counts.get(str(reason), 0) + 1
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda one: -one[1]))
-    return f"{sum(counts.values())} galaxies without a pair: {told}"
+    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda one: -one[1]))
+    return f"{sum(counts.values())} galaxies without a pair: {listed}"
 
 
 def _offsets(fields):
@@ -269,13 +284,13 @@ def _offsets(fields):
     size = np.hypot(fields["east"], fields["north"])
     known = np.isfinite(size)
     if not known.any():
-        return f"{len(fields)} fields, of none of which the offset is known"
+        return f"{len(fields)} fields, all with unknown offset"
     return (f"{len(fields)} field{'s' if len(fields) > 1 else ''}, the images {np.median(size[known]):.2f} arcsec "
             f"apart in the median, {size[known].max():.2f} at most")
 
 
 def _write_sheet(pairs, path, options):
-    """A random sample of pairs."""
+    """Draw a random sample of pairs."""
     import numpy as np
 
     from astro_galtrans.evaluation import contact_sheet

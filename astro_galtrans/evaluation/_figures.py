@@ -229,8 +229,9 @@ def _color_gradients_by_type(evaluation):
     figure, axes = _radial_panels(evaluation, table, [(table["galaxies"] == kind, "bias") for kind in kinds])
     side = 1.3 * _largest(evaluation, table, "bias")
     for axis, kind in zip(axes[0], kinds):
-        axis.set_title(f"{kind} types: median error (mag)", fontsize=9.5)
+        axis.set_title(f"{kind} types")
         axis.set_ylim(-side, side)
+    figure.supylabel("median error of the color (mag)", fontsize=10)
     return _labeled(figure, evaluation, axes[0, 0])
 
 
@@ -295,8 +296,6 @@ def _uncertainty(evaluation):
     for axis, region in zip(axes, regions):
         for level in (68, 95):
             axis.axhline(level, color=_GRAY, lw=0.9, ls="--")
-            axis.text(1.0, level + 1.5, f"{level} %", transform=axis.get_yaxis_transform(), ha="right", fontsize=8.5,
-                      color=_GRAY)
             for offset, image in zip(_offsets(images, 0.15), images):
                 part = table[(table["image"] == image) & (table["region"] == region)]
                 x = np.array([bands.index(name) for name in part["band"]]) + offset
@@ -306,7 +305,7 @@ def _uncertainty(evaluation):
         axis.set_xticks(range(len(bands)), bands)
         axis.set(title=region, xlabel="band")
         axis.grid(False)
-    axes[0].set(ylabel="pixels within the interval (%)", ylim=(0, 104))
+    axes[0].set(ylabel="pixels within the interval (%)", ylim=(0, 104), yticks=(0, 20, 40, 68, 95))
     return _labeled(figure, evaluation, axes[0])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from astro_galtrans._utils.masked import split, whole
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
@@ -172,7 +172,7 @@ class Populations:
             raise ValueError(f"translator {translator.name!r} is not the one that these populations were found with: "
                              "its hash is different")
         reader = Reader(translator, self.kind, self._reader.annuli)
-        with _on(translator, device):
+        with on_device(translator, device):
             pairs, features = _read(reader, pairs, batch_size, progress)
             if features.names != self.feature_names:
                 raise ValueError("the images are of another size than those the populations were found with")
@@ -292,23 +292,10 @@ def populations(
     _check_numbers(n_populations=(n_populations, 2), seed=(seed, 0))
     optional("sklearn", "populations", PURPOSE)  # before the features are read
     reader = Reader(translator, features, config.annuli)
-    with _on(translator, device):
+    with on_device(translator, device):
         pairs, read = _read(reader, pairs, config.batch_size, progress)
         parts = _find(read, slice(None), n_populations, config.n_components, seed)
         return _with_examples(pairs, read, reader, *parts)
-
-
-@contextmanager
-def _on(translator, device):
-    """Move a translator to a device, and back at the end."""
-    before = translator.device
-    if device is not None:
-        translator.to(device)
-    try:
-        yield
-    finally:
-        if device is not None:
-            translator.to(before)
 
 
 def _check_numbers(**numbers):

@@ -5,13 +5,14 @@ from typing import NamedTuple
 import astropy.units as u
 import numpy as np
 import torch
-from torch.nn import functional
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.evaluation._sources import check_conditioning, check_surveys, conditions
 from astro_galtrans.images import missing_bands
-from astro_galtrans.objectives import GradientObjective, UnweightedGradientObjective, gradient_residuals, pool_scales
+from astro_galtrans.objectives import (
+    GradientObjective, Target, UnweightedGradientObjective, gradient_residuals, pool_scales,
+)
 from astro_galtrans.pairs import PairSet, checked_flux
 from astro_galtrans.translation._conditions import checked_condition
 
@@ -196,9 +197,8 @@ class Reader:
                                   elements=self._elements)
         if not isinstance(objective, GradientObjective):
             return 0.0, self._without_direction(part.log_noise)
-        raw = objective.scale_heads[level](torch.cat([part.maps, part.log_flux], 1))
-        raw = raw + objective.scale_shifts[level](prediction.embedding)[:, :, None, None]
-        return self._without_direction(functional.softplus(raw)), self._without_direction(part.log_noise)
+        excess = objective.log_excess(level, part, prediction.embedding)
+        return self._without_direction(excess), self._without_direction(part.log_noise)
 
     def _weights(self, prediction, batch, scale):
         """Weights of the residuals; those of pixels that are masked in the target are 0."""
@@ -206,8 +206,9 @@ class Reader:
         valid = _valid(batch, _TARGET)
         target = torch.from_numpy(np.where(valid, batch["target_flux"], np.float32(0))).to(translator.device)
         mask = None if valid.all() else torch.from_numpy(valid).to(translator.device)
+        target = Target(target, torch.ones_like(target), mask)
         return self._without_direction(
-            translator.objective.weights(translator.network, prediction, target, mask, scale))
+            translator.objective.weights(prediction, target, translator.network.output_space, scale))
 
     def _without_direction(self, elements):
         """Elements with the mean of those along x and y, which does not depend on the orientation of the galaxy."""

@@ -73,7 +73,7 @@ def _translators(translators):
     """The table of the translators and their conditioning."""
     rows = []
     for name, entry in translators.items():
-        texts = [name if key is None else value_in_words(entry.get(key)) for key in _TRANSLATORS.values()]
+        texts = [name if key is None else value_in_words(entry[key]) for key in _TRANSLATORS.values()]
         rows.append([{"text": text, "number": label in ("parameters", "samples")}
                      for label, text in zip(_TRANSLATORS, texts)])
     headers = [{"label": label, "number": label in ("parameters", "samples")} for label in _TRANSLATORS]

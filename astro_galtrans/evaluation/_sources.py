@@ -104,9 +104,9 @@ class _Traits:
             name=translator.name, conditioning=translator.conditioning, takes_unknown=translator.takes_unknown,
             spectrum_grid=translator.spectrum_grid, generative=network.generative, gives_uncertainty=True,
             gives_gradient_weights=isinstance(objective, GradientObjective) and objective.elements == "gradients",
-            objective_name=translator.objective_name, backbone=network.options["backbone"], hash=translator.hash,
+            objective_name=translator.objective_name, backbone=network.config.backbone, hash=translator.hash,
             history=translator.history, provenance=translator.provenance,
-            parameters=sum(weight.numel() for weight in network.parameters()), residual=network.options["residual"],
+            parameters=sum(weight.numel() for weight in network.parameters()), residual=network.config.residual,
             photometry=network.photometry is not None)
 
 

@@ -157,12 +157,13 @@ def contrast(evaluation):
     entries = {name: entry for name, entry in evaluation.meta["translators"].items() if entry["kind"] == "translator"}
     parts = []
     for key, label in _TRAITS.items():
-        values = [value_in_words(entry.get(key)) for entry in entries.values()]
+        values = [value_in_words(entry[key]) for entry in entries.values()]
         if len(set(values)) > 1:
-            parts.append(f"{label} ({', '.join(f'{name}: {value}' for name, value in zip(entries, values))})")
+            parts.append(f"{label}: {' / '.join(values)}")
     if not parts:
         return ""
-    return f"The translators differ in the {'; '.join(parts)}. Differences between them are due to all of these."
+    together = " Their results differ because of all of these together." if len(parts) > 1 else ""
+    return f"The translators ({' / '.join(entries)}) differ in their {'; '.join(parts)}.{together}"
 
 
 def differences(evaluation):

@@ -35,20 +35,9 @@ def spectrum_arrays(spectrum, grid):
 class CatalogConditions:
     """Metadata of the sources of a catalog for a conditioned translator.
 
-    Parameters
-    ----------
-    translator : Translator
-    sources : `~astropy.table.Table`
-        With the columns `COLUMNS`, as far as they are known.
-    folder : path-like, optional
-        Folder of relative paths of spectra.
-    detected : bool, optional
-        Whether the sources were detected in the images, and so have none of these columns.
-
-    Raises
-    ------
-    ValueError
-        If the translator needs a column that is missing or has wrong values.
+    ``sources`` has the columns `COLUMNS` as far as they are known, and none of them if the sources were ``detected`` in
+    the images. Relative paths of spectra are in ``folder``. A column that is missing or has wrong values is a
+    ValueError if the translator needs it.
     """
 
     def __init__(self, translator, sources, folder=".", detected=False):

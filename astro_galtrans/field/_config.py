@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +16,9 @@ from astro_galtrans.translation._sampling import checked_sampling
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FieldConfig", "TranslationConfig", "check_translation", "on_device", "translation_keywords"]
+    from astro_galtrans.images import ReadConfig
+
+__all__ = ["FieldConfig", "TranslationConfig", "check_translation", "translation_keywords"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class TranslationConfig:
         `~astro_galtrans.translation.Translator`.
     device : str, optional
         Device for the computation; by default that of the translator.
+    read_config : ReadConfig, optional
+        Options for reading FITS files, as their unit; sets of pairs have none.
     """
 
     n_samples: int | None = None
@@ -40,6 +43,7 @@ class TranslationConfig:
     n_steps: int | None = None
     allow_missing: bool = False
     device: str | None = None
+    read_config: ReadConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -100,16 +104,3 @@ def translation_keywords(translator, config, galaxies):
     """Return the keywords for the translation of galaxies with the given numbers."""
     keywords = {name: getattr(config, name) for name in ("n_samples", "seed", "n_steps", "allow_missing")}
     return keywords | ({"galaxies": list(galaxies)} if translator.network.generative else {})
-
-
-@contextmanager
-def on_device(translator, device):
-    """Move a translator to a device, and back at the end."""
-    before = translator.device
-    if device is not None:
-        translator.to(device)
-    try:
-        yield
-    finally:
-        if device is not None:
-            translator.to(before)

@@ -15,11 +15,12 @@ from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.positions import positions_of
 from astro_galtrans._utils.settings import configured
 from astro_galtrans._utils.tables import read_table
+from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.evaluation import contact_sheet
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._conditions import COLUMNS, CatalogConditions
-from astro_galtrans.field._config import FieldConfig, check_translation, on_device
+from astro_galtrans.field._config import FieldConfig, check_translation
 from astro_galtrans.field._files import cube_bytes
 from astro_galtrans.field._galaxies import FieldRun
 from astro_galtrans.images import BandCube, FrameSet, detect_galaxies, read_frames
@@ -105,7 +106,7 @@ def translate_field(
         config.check_detection()
     out = _checked_folder(out, overwrite)
     with whole_folder(out) as folder, on_device(translator, config.device):
-        frames = _open_frames(frames, translator.input_survey)
+        frames = _open_frames(frames, translator.input_survey, config.read_config)
         if catalog is None:
             sources = _detect(frames, config)
         else:
@@ -155,7 +156,7 @@ def _checked_folder(out, overwrite):
     return path
 
 
-def _open_frames(frames, survey):
+def _open_frames(frames, survey, config):
     """Return frames as a FrameSet or BandCube of a survey, with its bands and no others."""
     if isinstance(frames, (FrameSet, BandCube)):
         return _of_survey(frames, survey)
@@ -167,7 +168,7 @@ def _open_frames(frames, survey):
         raise TypeError(
             "frames must be a FrameSet, a BandCube, a dict of band to path, a list of paths, a folder or a pattern, "
             f"got {type(frames).__name__}")
-    return read_frames(frames, survey, bands=survey.band_names)
+    return read_frames(frames, survey, bands=survey.band_names, config=config)
 
 
 def frame_files(where):

@@ -16,8 +16,9 @@ from tqdm.auto import tqdm
 from astro_galtrans._utils.io import check_folder, check_space
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.field._conditions import spectrum_arrays
-from astro_galtrans.field._config import TranslationConfig, check_translation, on_device, translation_keywords
+from astro_galtrans.field._config import TranslationConfig, check_translation, translation_keywords
 from astro_galtrans.images import read_cube, split_path
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def translate_files(
             for index, image in enumerate(tqdm(images, desc="translate", unit="file", disable=not progress)):
                 keywords = {name: values[index] for name, values in conditions.items()}
                 keywords |= translation_keywords(translator, config, [index])
-                cube = _translated(translator, image, keywords)
+                cube = _translated(translator, image, config.read_config, keywords)
                 if spectrum is not None and isinstance(spectrum[index], (str, Path)):
                     cube.meta["galtrans"]["spectrum_file"] = str(spectrum[index])
                 check_space(out, (len(images) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
@@ -202,10 +203,11 @@ def _check_targets(paths, targets, out, overwrite):
             raise FileExistsError(f"{target} is one of the files to translate")
 
 
-def _translated(translator, image, keywords):
+def _translated(translator, image, read_config, keywords):
     """Return the translation of the cube in a file; errors name the file."""
     try:
-        return translator([read_cube(image.given, translator.input_survey)], **keywords)[0]
+        cube = read_cube(image.given, translator.input_survey, config=read_config)
+        return translator([cube], **keywords)[0]
     except (ValueError, TypeError) as error:
         if str(image.files[0]) in str(error):
             raise

@@ -19,21 +19,7 @@ _BATCH = 16
 
 
 class FieldRun:
-    """The translation of the sources of a field; the results of each are put into ``table``.
-
-    Parameters
-    ----------
-    translator : Translator
-    frames : FrameSet or BandCube
-    folder : path-like
-        Folder to write to.
-    sources : `~astropy.table.Table`
-        With ``ra`` and ``dec``.
-    conditions : CatalogConditions
-    size : int
-        Side of the cutouts in pixels.
-    config : FieldConfig
-    """
+    """The translation of the sources of a field to a folder; the results of each are put into ``table``."""
 
     def __init__(self, translator, frames, folder, sources, conditions, size, config):
         self.translator, self.frames, self.folder = translator, frames, folder
@@ -42,14 +28,7 @@ class FieldRun:
         self.images, self.labels = [], []  # for the contact sheet
 
     def translate_all(self, progress, excluded):
-        """Translate the sources; ValueError if none can be translated.
-
-        Parameters
-        ----------
-        progress : bool
-        excluded : sequence of str
-            For each source the reason why it is not translated, or an empty text.
-        """
+        """Translate the sources that have an empty text in ``excluded``; ValueError if none can be translated."""
         (self.folder / "cubes").mkdir()
         with tqdm(total=len(self.table), desc="translate", unit="galaxy", disable=not progress) as bar:
             for start in range(0, len(self.table), _BATCH):

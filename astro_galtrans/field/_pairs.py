@@ -9,8 +9,9 @@ from astropy.table import Table
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
-from astro_galtrans.field._config import TranslationConfig, check_translation, on_device, translation_keywords
+from astro_galtrans.field._config import TranslationConfig, check_translation, translation_keywords
 from astro_galtrans.images import check_coverage
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import same_name
@@ -73,6 +74,8 @@ def translate_pairs(
     """
     config = configured(TranslationConfig, config, settings)
     check_translation(translator, config)
+    if config.read_config is not None:
+        raise ValueError(f"read_config has no effect on a set of pairs, got {config.read_config}")
     pairs = pairs if isinstance(pairs, PairSet) else PairSet.open(pairs)
     _check(translator, pairs, config.allow_missing)
     if pairs.is_within(path):
@@ -137,7 +140,7 @@ def _catalog(translator, pairs, size, config):
         catalog.remove_column("target_grid")
     if "input_grid" in catalog.colnames:
         # The center of the image keeps its position on the sky.
-        grid, ratio = np.array(catalog["input_grid"], dtype=float), translator.network.step
+        grid, ratio = np.array(catalog["input_grid"], dtype=float), translator.network.scale_ratio
         for axis, (old, new) in enumerate(zip(pairs.input_flux.shape[:1:-1], size[::-1])):
             grid[:, axis] = (grid[:, axis] - (old - 1) / 2) / ratio + (new - 1) / 2
         grid[:, 2:] *= ratio

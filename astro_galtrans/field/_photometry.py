@@ -28,24 +28,10 @@ _MIN_PIXELS = 8
 
 
 def aperture_magnitudes(cube, position, radii, correlated=False):
-    """Measure AB magnitudes within circles around a position.
+    """Measure AB magnitudes and errors, shape ``(radius, band)``, within circles around a position.
 
-    Parameters
-    ----------
-    cube : BandCube
-        With a survey and a WCS.
-    position : `~astropy.coordinates.SkyCoord`
-        Center of the circles.
-    radii : sequence of float
-        In arcsec.
-    correlated : bool, optional
-        Whether the errors of neighboring pixels are correlated, as those of a translation are; see
-        `correlated_error`.
-
-    Returns
-    -------
-    magnitude, error : ndarray of shape (radius, band)
-        NaN if a circle touches a bad pixel or reaches beyond the image, or if the flux is not positive.
+    Radii are in arcsec. Values are NaN if a circle touches a bad pixel or reaches beyond the image, or if the flux is
+    not positive. ``correlated`` assumes correlated errors of neighboring pixels, see `correlated_error`.
     """
     flux, weight = flux_and_weight(cube)
     x, y = (float(value) for value in cube.wcs.world_to_pixel(position))
@@ -72,15 +58,6 @@ def correlated_error(radius, pixel_scale, length=CORRELATION_LENGTH):
 
     With a correlation exp(-d² / L²) of pixels at distance d, the variance of a sum is that of independent pixels times
     1 + (π L² / pixel area) (1 - exp(-R² / L²)).
-
-    Parameters
-    ----------
-    radius, pixel_scale, length : `~astropy.units.Quantity`
-        R, the side of a pixel, and L.
-
-    Returns
-    -------
-    float
     """
     within = 1 - np.exp(-((radius / length).to_value(u.one))**2)
     return float(np.sqrt(1 + np.pi * (length / pixel_scale).to_value(u.one)**2 * within))

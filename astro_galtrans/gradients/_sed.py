@@ -66,11 +66,11 @@ class SEDGradients:
     x: NDData
     y: NDData
     passband: NDData
-    bands: tuple
+    bands: tuple[str, ...]
     wavelength: u.Quantity
     softening: u.Quantity
     total_flux: u.Quantity
-    pixel_sides: tuple
+    pixel_sides: tuple[float, float]
     wcs: WCS | None = None
     survey: Survey | None = None
     meta: dict = field(default_factory=dict)

@@ -219,31 +219,35 @@ def as_band_cube(
     """
     survey = None if survey is None else get_survey(survey)
     if isinstance(image, BandCube):
-        if survey is None or image.survey is survey:
-            return image
-        if image.survey is not None:
-            _check_survey(image.survey.name, survey)
-            if all(image.survey[band] is survey[band] for band in image.bands if band in survey.band_names):
-                if set(image.bands) <= set(survey.band_names):
-                    return image
-        return BandCube(image, bands=image.bands, survey=survey)
+        return _of_survey(image, survey)
     if isinstance(image, Mapping):
         return stack_bands(image, survey)
     if not isinstance(image, NDData):
         raise TypeError(
             "image must be a BandCube, an NDData (band, y, x), a CCDData or a dict of CCDData, "
             f"got {type(image).__name__}")
-    if survey is None and image.meta.get("survey") is not None:
-        survey = _known(image.meta.get("survey"))
+    name = image.meta.get("survey")
+    if survey is None and name is not None:
+        survey = _known(name)
     elif survey is not None:
-        _check_survey(image.meta.get("survey"), survey)
+        _check_survey(name, survey)
     if image.data.ndim == 2:
-        band = _single_band(image, survey)
-        return stack_bands({band: image}, survey)
+        return stack_bands({_single_band(image, survey): image}, survey)
     if image.meta.get("bands") is None:
         raise BandMismatchError('an NDData of shape (band, y, x) must name its bands in meta["bands"]')
     meta = {key: value for key, value in image.meta.items() if key not in ("bands", "survey")}
     return BandCube(image, bands=image.meta["bands"], survey=survey, meta=meta)
+
+
+def _of_survey(cube, survey):
+    """Return a cube with a survey, itself where it has the same bands of that survey."""
+    if survey is None or cube.survey is survey:
+        return cube
+    if cube.survey is not None:
+        _check_survey(cube.survey.name, survey)
+        if all(band in survey.band_names and cube.survey[band] is survey[band] for band in cube.bands):
+            return cube
+    return BandCube(cube, bands=cube.bands, survey=survey)
 
 
 def like_input(

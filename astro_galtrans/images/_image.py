@@ -125,11 +125,9 @@ def image_of(planes, config, survey, band=None, index=None):
     if index is not None and is_counts(unit):
         zero_point = plane_zero_point(keys, index, zero_point)
     meta = {**frame, "header": part.header, **(_written_meta(file, part) if index is None else {})}
-    meta |= {key: value for key, value in (("band", band), ("zero_point", zero_point)) if value is not None}
-    if survey is not None and "gain" in survey.keywords:
-        gain = gain_of(keys, unit, survey)
-        if gain is not None:
-            meta["gain"] = gain
+    gain = gain_of(keys, unit, survey) if survey is not None and "gain" in survey.keywords else None
+    found = {"band": band, "zero_point": zero_point, "gain": gain}
+    meta |= {key: value for key, value in found.items() if value is not None}
     mask = _no_data(keys, stored, flux)
     for plane in planes.masks(band):
         mask |= _bad_of(file, plane, band, place, config)
@@ -138,12 +136,9 @@ def image_of(planes, config, survey, band=None, index=None):
     psf = None if psf is None else native(plane_of(psf, band, place, f"the PSF {psf} of {file}"))
     area = _pixel_area(keys, unit)
     image = CCDData(flux, unit=unit, wcs=celestial_wcs(file, part), mask=mask, meta=meta, psf=psf)
-    weight, own = config._weight_of(band), planes.noise(band) if config._weight_of(band) is None else None
-    options = {"place": place, "same_unit": config.unit is not None}
-    if weight is not None:
-        _set_noise(image, given_uncertainty(weight, image, band, **options), keys)
-    elif own is not None:
-        _set_noise(image, plane_uncertainty(file, own, role_of(own), image, band, **options), keys)
+    spread = _uncertainty_in(planes, image, config, band, place)
+    if spread is not None:
+        _set_noise(image, spread, keys)
     elif frame and is_whole_frame(file.parts):
         image.uncertainty = StdDevUncertainty(sigma_of_frame(file, flux, frame))
     else:
@@ -152,6 +147,16 @@ def image_of(planes, config, survey, band=None, index=None):
     if area is not None:
         image = _scaled(image, area.value, unit * area.unit)
     return _without_empty_mask(image)
+
+
+def _uncertainty_in(planes, image, config, band, place):
+    """Return the uncertainty that the user or the file gives, or None."""
+    options = {"place": place, "same_unit": config.unit is not None}
+    weight = config._weight_of(band)
+    if weight is not None:
+        return given_uncertainty(weight, image, band, **options)
+    part = planes.noise(band)
+    return None if part is None else plane_uncertainty(planes.file, part, role_of(part), image, band, **options)
 
 
 def image_in_memory(ccd, config, survey, band=None):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.io import fits
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images._contents import role_of
@@ -110,31 +109,32 @@ def bad_pixels(file, part, band=None, mask_bits=None):
 
 def _planes(file, part, band):
     """Return a dict of name to number of all bit planes, and the names of bad ones; empty where they are not known."""
-    header = part.header
-    primary = fits.Header() if isinstance(file, str) else file.parts[0].header
-    for one in (header, primary):
-        named = {key[3:]: one[key] for key in one if key.startswith("MP_") and type(one[key]) is int}
+    headers = [part.header] if isinstance(file, str) else [part.header, file.parts[0].header]
+    for header in headers:
+        named = {key[3:]: header[key] for key in header if key.startswith("MP_") and type(header[key]) is int}
         if named:
-            break
-    if named:
-        # Keywords of eight letters truncate the names.
-        return named, tuple(name for name in named if name in _LSST_BAD or (
-            len(name) == 5 and any(bad.startswith(name) for bad in _LSST_BAD)))
-    telescope, instrument, detector = (str(header.get(key, primary.get(key, ""))).strip().upper() for key in (
-        "TELESCOP", "INSTRUME", "DETECTOR"))
+            # Keywords of eight letters truncate the names.
+            return named, tuple(name for name in named if name in _LSST_BAD or (
+                len(name) == 5 and any(bad.startswith(name) for bad in _LSST_BAD)))
+    telescope, instrument, detector = (_keyword(headers, key) for key in ("TELESCOP", "INSTRUME", "DETECTOR"))
     if telescope == "HST" and instrument in ("ACS", "WFC3"):
         # The bit of the converter marks sources in the first read of the infrared channel.
-        return _HST, tuple(name for name in _HST if name not in _HST_GOOD and (
-            name != "ATODSAT" or detector != "IR"))
+        good = (*_HST_GOOD, "ATODSAT") if detector == "IR" else _HST_GOOD
+        return _HST, tuple(name for name in _HST if name not in good)
     # Masks of other instruments of HST have 16 bits.
     if telescope == "JWST" or (part.name == "DQ" and part.data.dtype.kind == "u" and part.data.dtype.itemsize == 4):
         return _JWST, ("DO_NOT_USE",)
-    if part.name == "MASKBITS" or str(header.get("IMTYPE", "")).strip().lower() == "maskbits":
+    if part.name == "MASKBITS" or _keyword(headers[:1], "IMTYPE") == "MASKBITS":
         own = "" if band is None else band.upper()
         return _LEGACY, tuple(name for name in _LEGACY if name in (f"SATUR_{own}", f"ALLMASK_{own}"))
-    if part.name == "MSK" or "DES_EXT" in header:
+    if part.name == "MSK" or "DES_EXT" in part.header:
         return _DES, _DES_BAD
     return {}, ()
+
+
+def _keyword(headers, key):
+    """Return the text of a keyword in capitals, from the first header that has it."""
+    return next((str(header[key]).strip().upper() for header in headers if key in header), "")
 
 
 def _examples(values):

@@ -71,11 +71,11 @@ def read_frames(
     check_names("weight", config.weight or {}, images)
     if known is None:
         known = _common_survey({one.survey for one in found.values()}, images)
-        if known is None and not isinstance(paths, Mapping) and set(images) <= set(_MEGACAM):
-            images = {band: images[band] for band in _MEGACAM if band in images}
     _check_bands(images, wanted, known)
     if wanted is not None:
         images = {band: images[band] for band in wanted}
+    elif known is None and not isinstance(paths, Mapping) and set(images) <= set(_MEGACAM):
+        images = {band: images[band] for band in _MEGACAM if band in images}
     field = _add_companions(images, config)
     if known is not None:
         images = {band: on_survey_scale(image, band, known) for band, image in images.items()}
@@ -394,13 +394,11 @@ def _origin(planes, survey):
             raise SurveyError(f"{file} is of survey {name}, not {survey.name}")
     if megacam and (survey is None or survey.name == "CFHTLS"):
         _warn_of_later_filter(file, str(keys.get("FILTER")).strip())
-    if is_sdss:
-        return "SDSS"
-    if megacam:
-        return "CFHTLS"
+    if is_sdss or megacam:
+        return "SDSS" if is_sdss else "CFHTLS"
     # Without a unit that of the survey would be assumed; cutouts of the Legacy Surveys viewer have a known one.
-    sure = legacy or any(keys.get(key) is not None for key in ("BUNIT", "BANDS"))
-    return known if sure else None
+    has_unit = legacy or keys.get("BUNIT") is not None or keys.get("BANDS") is not None
+    return known if has_unit else None
 
 
 def _common_survey(origins, bands):

@@ -128,14 +128,16 @@ def checked_flux(
         )
     checked = np.array(values, dtype=np.float32)
     bad = ~np.isfinite(checked) | empty_pixels(checked)
+    inverse_variance: np.ndarray | None = None
     if weight is not None:
-        weight = _checked_weight(name.removesuffix("flux") + "weight", weight, survey, checked.shape)
+        inverse_variance = _checked_weight(name.removesuffix("flux") + "weight", weight, survey, checked.shape)
     elif bad.any():
-        weight = np.broadcast_to((survey.sky_noise**-2.0).astype(np.float32)[:, None, None], checked.shape).copy()
-    if weight is not None:
+        typical = (survey.sky_noise**-2.0).astype(np.float32)[:, None, None]
+        inverse_variance = np.broadcast_to(typical, checked.shape).copy()
+    if inverse_variance is not None:
         checked[bad] = 0
-        weight[bad] = 0
-    return FluxArrays(checked, weight)
+        inverse_variance[bad] = 0
+    return FluxArrays(checked, inverse_variance)
 
 
 def _checked_weight(name, weight, survey, shape):

@@ -26,15 +26,7 @@ _SURVEY_NUMBERS = ("zero_point", "sky_noise", "gain")
 
 
 class MemoryWriter:
-    """Collect pairs in memory, with the methods of `PairWriter`.
-
-    Parameters
-    ----------
-    n : int
-        Largest number of pairs.
-    shapes, surveys, create
-        As of `PairWriter`.
-    """
+    """Collect at most ``n`` pairs in memory, with the methods of `PairWriter`."""
 
     block = MAX_BLOCK
 
@@ -65,8 +57,8 @@ class MemoryWriter:
 
     def finish(self, ids, redshift, catalog, *, redshift_error=None, spectrum_grid=None):
         """Add all that is not images."""
-        self._columns = {"ids": ids, "redshift": redshift, "catalog": catalog, "redshift_error": redshift_error,
-                         "spectrum_grid": spectrum_grid}
+        self._columns = {"ids": np.asarray(ids), "redshift": redshift, "catalog": catalog,
+                         "redshift_error": redshift_error, "spectrum_grid": spectrum_grid}
 
     def pairs(self, **options):
         """Return the finished set."""
@@ -174,15 +166,7 @@ class PairWriter:
 
 
 class LazyArray:
-    """Some rows of a Zarr array, indexed like an ndarray; every read gives an ndarray.
-
-    Parameters
-    ----------
-    source : `zarr.Array`
-        The array on disk.
-    rows : ndarray, optional
-        Its rows that this array has, by default all.
-    """
+    """Some rows of a Zarr array, by default all, indexed like an ndarray; every read gives an ndarray."""
 
     def __init__(self, source, rows=None):
         self.source = source

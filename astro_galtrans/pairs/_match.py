@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple, TYPE_CHECKING
+from dataclasses import replace
+from typing import NamedTuple, TYPE_CHECKING, TypeAlias
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table, vstack
 from astropy.utils.decorators import deprecated_renamed_argument
 
-from astro_galtrans._utils.files import path_beside
+from astro_galtrans._utils.io import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.positions import positions_of
 from astro_galtrans._utils.settings import configured
@@ -22,7 +23,7 @@ from astro_galtrans.pairs._match_catalog import match_one_to_one, read_sources
 from astro_galtrans.pairs._match_config import MatchConfig
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
-from astro_galtrans.pairs._match_run import SIDES, Choices, Run
+from astro_galtrans.pairs._match_run import SIDES, Run
 from astro_galtrans.pairs._match_sink import DiskSink, MemorySink, write_table
 from astro_galtrans.pairs._pairset import PairSet
 from astro_galtrans.surveys import get_survey, matching_size
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from astro_galtrans.images import BandCube, FrameSet
     from astro_galtrans.surveys import Survey
 
-    Tile = Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet
-    Images = Tile | Table | Sequence[Tile | Sequence[str | PathLike]]
+    Tile: TypeAlias = Mapping[str, str | PathLike] | str | PathLike | BandCube | FrameSet
+    Images: TypeAlias = Tile | Table | Sequence[Tile | Sequence[str | PathLike]]
 
 __all__ = ["match_pairs"]
 
@@ -137,13 +138,18 @@ def match_pairs(
     if not len(candidates.rows):
         _raise_no_pair(sources, candidates.lost, path)
     surveys = _surveys(images, candidates, sources)
-    choices = _choices(input_size, surveys, config)
-    shapes = _shapes(surveys, choices)
-    run = Run(sources, images, candidates.rows, candidates.tiles, surveys, choices)
+    bands = common_band(surveys, config.band)
+    scales = [survey.pixel_scale for survey in surveys.values()]
+    sizes = {"input": int(input_size), "target": config.target_size or matching_size(input_size, *scales)}
+    if config.max_residual is None:
+        wider = max(survey[bands[side]].psf_fwhm for side, survey in surveys.items())
+        config = replace(config, max_residual=wider / 2)
+    run = Run(sources, images, candidates, surveys, sizes, bands, config)
+    shapes = _shapes(surveys, sizes)
     if path is None:
         sink = MemorySink(PairSet.writer(None, len(candidates.rows), shapes, surveys))
     else:
-        plan = {**_plan(sources, candidates.rows, images, choices), "arrays": sorted(shapes)}
+        plan = {**_plan(run), "arrays": sorted(shapes)}
         sink = DiskSink(path, len(candidates.rows), shapes, surveys, overwrite, PairSet, plan, resume)
     with sink:
         run.execute(sink, progress)
@@ -152,16 +158,8 @@ def match_pairs(
         if kept is None:
             sink.discard()
             _raise_no_pair(sources, lost, path)
-        for side in SIDES:
-            if not kept[f"{side}_psf_measured"].any():
-                sink.writer.leave_out(f"{side}_psf")
+        _finish(sink.writer, run, kept, counterparts)
         fields = _fields(sink.fields)
-        rows = kept["row"]
-        redshift, error = (None if column is None else column[rows]
-                           for column in (sources.redshift, sources.redshift_error))
-        sink.writer.shorten(len(rows))
-        sink.writer.finish(sources.ids[rows], redshift, _catalog(sources, kept, surveys, choices, counterparts),
-                           redshift_error=error)
         if path is not None:
             write_table(lost, path_beside(path, "dropped.ecsv"))
             write_table(fields, path_beside(path, "fields.ecsv"))
@@ -233,38 +231,40 @@ def _surveys(images, candidates, sources):
     return surveys
 
 
-def _choices(input_size, surveys, config):
-    """Return the options with what depends on the surveys."""
-    scales = [survey.pixel_scale for survey in surveys.values()]
-    sizes = {"input": int(input_size), "target": int(config.target_size or matching_size(input_size, *scales))}
-    bands = common_band(surveys, config.band)
-    residual = config.max_residual
-    if residual is None:
-        residual = max(survey[bands[side]].psf_fwhm for side, survey in surveys.items()) / 2
-    search, offset, residual = (float(angle.to_value(u.arcsec))
-                                for angle in (config.search_radius, config.max_offset, residual))
-    return Choices(sizes, bands, bool(config.correct_astrometry), search, offset, residual, config.resample,
-                   config.background, config.neighbors, float(config.min_snr), float(config.min_coverage),
-                   tuple(config.drop))
-
-
-def _shapes(surveys, choices):
+def _shapes(surveys, sizes):
     """Return the shape of each array without the galaxy axis."""
     shapes = {}
     for side, survey in surveys.items():
-        shapes |= dict.fromkeys((f"{side}_flux", f"{side}_weight"), (len(survey), *[choices.sizes[side]] * 2))
+        shapes |= dict.fromkeys((f"{side}_flux", f"{side}_weight"), (len(survey), *[sizes[side]] * 2))
         shapes[f"{side}_psf"] = (len(survey), *[psf_side(survey)] * 2)
     return shapes
 
 
-def _plan(sources, rows, images, choices):
+def _plan(run):
     """Return what an interrupted set must have in common with the call that resumes it."""
     digest = hashlib.sha256()
-    ids = sources.ids if sources.ids.dtype.kind == "U" else sources.ids.astype("U")
-    for array in (sources.position.ra.deg, sources.position.dec.deg, rows, ids.view("u1")):
+    position, ids = run.sources.position, run.sources.ids
+    ids = ids if ids.dtype.kind == "U" else ids.astype("U")
+    for array in (position.ra.deg, position.dec.deg, run.rows, ids.view("u1")):
         digest.update(np.ascontiguousarray(array).tobytes())
-    given = {side: [one.survey.name, *one.survey.band_names, one.fingerprint()] for side, one in images.items()}
+    given = {side: [one.survey.name, *one.survey.band_names, one.fingerprint()] for side, one in run.images.items()}
+    config = run.config
+    choices = [run.sizes, run.bands, bool(config.correct_astrometry), float(run.search_radius), float(run.max_offset),
+               float(run.max_residual), config.resample, config.background, config.neighbors, float(config.min_snr),
+               float(config.min_coverage), config.drop]
     return {"catalog": digest.hexdigest(), "choices": list(map(repr, choices)), **given}
+
+
+def _finish(writer, run, kept, counterparts):
+    """Write all that is not images, and remove unused space."""
+    for side in SIDES:
+        if not kept[f"{side}_psf_measured"].any():
+            writer.leave_out(f"{side}_psf")
+    rows, sources = kept["row"], run.sources
+    writer.shorten(len(rows))
+    redshift, error = (None if column is None else column[rows]
+                       for column in (sources.redshift, sources.redshift_error))
+    writer.finish(sources.ids[rows], redshift, _catalog(run, kept, counterparts), redshift_error=error)
 
 
 def _dropped(sources, records):
@@ -304,10 +304,10 @@ def _fields(fields):
     return table
 
 
-def _catalog(sources, kept, surveys, choices, counterparts):
+def _catalog(run, kept, counterparts):
     """Return the columns of the user, and the measurements of the pairs."""
-    rows = kept["row"]
-    catalog = sources.table[rows]
+    rows, surveys, config = kept["row"], run.surveys, run.config
+    catalog = run.sources.table[rows]
     catalog.meta.clear()
     if counterparts is not None:
         catalog["target_separation"] = Column(counterparts.separation[rows], unit=u.arcsec)
@@ -321,8 +321,8 @@ def _catalog(sources, kept, surveys, choices, counterparts):
         unit = surveys[side].unit if unit == "unit" else unit
         catalog[name] = Column(values, unit=unit, description=description)
     catalog.meta.update(
-        flags=dict(FLAGS), compared_in=choices.bands, resample=choices.resample, background=choices.background,
-        neighbors=choices.neighbors, bands={side: list(surveys[side].band_names) for side in SIDES})
+        flags=dict(FLAGS), compared_in=run.bands, resample=config.resample, background=config.background,
+        neighbors=config.neighbors, bands={side: list(surveys[side].band_names) for side in SIDES})
     return catalog
 
 

@@ -143,21 +143,9 @@ def _plane(sky, center):
 def field_offset(opened, bands, positions, reach):
     """Measure the offset between two images from the sources in both.
 
-    The separations of all sources of one image from those of the other, up to ``reach``, are histogrammed; the true
-    offset is the peak. The result is the median of the sources that agree with it.
-
-    Parameters
-    ----------
-    opened : dict of str to Opened
-    bands : dict of str to str
-    positions : SkyCoord
-        Objects for which the offset is needed.
-    reach : float
-        Largest offset in arcsec.
-
-    Returns
-    -------
-    FieldOffset
+    The separations of all sources of one image from those of the other, up to ``reach`` arcsec, are histogrammed; the
+    true offset is the peak. The result is the median of the sources that agree with it. Sources are detected around
+    ``positions``.
     """
     found = {side: _bright_peaks(one, bands[side], positions, reach) for side, one in opened.items()}
     if any(sky is None for sky in found.values()):
@@ -229,20 +217,8 @@ def offset_of_galaxies(apart, largest_scatter=0.5):
 def centroid(flux, weight, grid, fwhm):
     """Measure the centroid of a galaxy in a Gaussian window that follows it, as XWIN_IMAGE of SExtractor.
 
-    The window has the width of the wider of the two PSFs, so that both surveys measure the same part of the galaxy.
-
-    Parameters
-    ----------
-    flux, weight : ndarray
-        One band, shape ``(y, x)``.
-    grid : ndarray
-        Grid of the stamp around the expected position.
-    fwhm : float
-        Of the window in arcsec.
-
-    Returns
-    -------
-    Centroid
+    The window has the width of the wider of the two PSFs, ``fwhm`` arcsec, so that both surveys measure the same part
+    of the galaxy.
     """
     scale = scale_of(grid)
     sigma = max(fwhm / 2.3548, scale)

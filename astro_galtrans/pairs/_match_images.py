@@ -92,13 +92,7 @@ def _tiles_of_table(table, folder, side):
 
 
 class Opened:
-    """An image in memory with the bands of a survey, in its unit.
-
-    Parameters
-    ----------
-    image : FrameSet or BandCube
-    survey : Survey
-    """
+    """An image in memory, a FrameSet or BandCube, with the bands of a survey and in its unit."""
 
     def __init__(self, image, survey):
         self.image, self.survey = _of_survey(_without_empty(image), survey), survey
@@ -238,19 +232,7 @@ def _unit_vectors(sky):
 
 
 class _Images:
-    """The images of one side.
-
-    Parameters
-    ----------
-    side : str
-        ``"input"`` or ``"target"``, for messages.
-    survey : Survey or None
-        None takes that of the first image.
-    bands : sequence of str or None
-        Bands to read; None takes those of the first image.
-    options : dict
-        Keywords of `~astro_galtrans.images.read_cube` or `~astro_galtrans.images.read_frames`.
-    """
+    """The images of one side; survey and bands that are None become those of the first image."""
 
     def __init__(self, side, survey, bands, options):
         self.side, self.survey, self.bands, self.options = side, survey, bands, options

@@ -70,23 +70,10 @@ def flag_names(flags: int) -> tuple[str, ...]:
 
 
 def background_of(opened, places, size):
-    """Measure the background and its noise in each band around a galaxy.
+    """Measure the background and its noise in each band, NaN if there are too few pixels.
 
-    The background is the mode of SExtractor (`photutils.background`) of the pixels of a square, clipped at three
-    standard deviations.
-
-    Parameters
-    ----------
-    opened : Opened
-    places : dict of str to tuple
-        Pixel ``(x, y)`` of the galaxy on the grid of each band.
-    size : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    level, noise : ndarray
-        Shape ``(band,)``, in the unit of the survey; NaN if there are too few pixels.
+    The background is the mode of SExtractor (`photutils.background`) of the pixels of a square of side ``size`` around
+    the galaxy, clipped at three standard deviations. ``places`` has the pixel ``(x, y)`` of the galaxy in each band.
     """
     from astropy.stats import SigmaClip
     from photutils.background import MADStdBackgroundRMS, SExtractorBackground
@@ -190,7 +177,7 @@ def neighbor_masks(
     NeighborMasks
     """
     widths = {side: survey[bands[side]].psf_fwhm.value for side, survey in surveys.items()}
-    sharp = min(widths, key=widths.get)
+    sharp = min(widths, key=widths.__getitem__)
     stamp, band = stamps[sharp], surveys[sharp].band_names.index(bands[sharp])
     scale = scale_of(stamp.grid)
     found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scale)

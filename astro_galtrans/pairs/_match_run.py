@@ -15,7 +15,7 @@ from astro_galtrans.pairs._match_quality import (
 )
 from astro_galtrans.pairs._match_stamps import TOLERANCE, cut_pair, matrix_of
 
-__all__ = ["SIDES", "Choices", "Run"]
+__all__ = ["SIDES", "Run"]
 
 _LOG = logging.getLogger(__name__)
 SIDES = ("input", "target")
@@ -23,31 +23,17 @@ _SAMPLE = 100  # galaxies that give the offset of a field if its sources do not
 _BACKGROUND_SIDES = 2  # side of the square for the background, in sides of the stamp
 
 
-class Choices(NamedTuple):
-    """The options of `match_pairs` for two surveys. Angles are in arcsec."""
-
-    sizes: dict
-    bands: dict
-    correct_astrometry: bool
-    search_radius: float
-    max_offset: float
-    max_residual: float
-    resample: str
-    background: str | None
-    neighbors: str | None
-    min_snr: float
-    min_coverage: float
-    drop: tuple
-
-
 class _Field(NamedTuple):
-    """One tile of each survey."""
+    """One tile of each survey, and its candidates from number ``start`` on."""
 
     number: int
+    start: int
     tile: dict
     """Number of the tile by side."""
     opened: dict
     """The image by side; None for cutouts, which are opened for each galaxy."""
+    pixels: dict
+    """Pixels of the candidates in each band by side; None for cutouts."""
     offset: FieldOffset
 
 
@@ -60,25 +46,15 @@ class _Dropped(Exception):
 
 
 class Run:
-    """The candidates of a catalog, tile by tile.
+    """The candidates of a catalog, tile by tile."""
 
-    Parameters
-    ----------
-    sources : Sources
-    images : dict of str to Tiles or Cutouts
-    rows : ndarray of int
-        Rows of the candidates in the catalog, those of a pair of tiles together.
-    tiles : dict of str to ndarray of int
-        Tile of each candidate.
-    surveys : dict of str to Survey
-    choices : Choices
-    """
-
-    def __init__(self, sources, images, rows, tiles, surveys, choices):
-        self.sources, self.images, self.rows, self.tiles = sources, images, rows, tiles
-        self.surveys, self.choices = surveys, choices
+    def __init__(self, sources, images, candidates, surveys, sizes, bands, config):
+        self.sources, self.images, self.rows, self.tiles = sources, images, candidates.rows, candidates.tiles
+        self.surveys, self.sizes, self.bands, self.config = surveys, sizes, bands, config
         self.psf_sides = {side: psf_side(survey) for side, survey in surveys.items()}
-        self.window = max(survey[choices.bands[side]].psf_fwhm.value for side, survey in surveys.items())
+        self.window = max(survey[bands[side]].psf_fwhm.value for side, survey in surveys.items())
+        self.search_radius, self.max_offset, self.max_residual = (
+            angle.to_value(u.arcsec) for angle in (config.search_radius, config.max_offset, config.max_residual))
 
     def execute(self, sink, progress):
         """Give all candidates from ``sink.first`` on to the sink."""
@@ -108,15 +84,12 @@ class Run:
             offset = self._offset(opened, tile, start, stop)
             names = {side: self.images[side].name(tile[side]) for side in SIDES}
             sink.field(number, {"offset": offset._asdict(), "n_galaxies": stop - start, **names})
-        field = _Field(number, tile, opened, offset)
         positions = self.sources.position[self.rows[start:stop]]
         pixels = {side: None if one is None else one.pixels(positions) for side, one in opened.items()}
+        field = _Field(number, start, tile, opened, pixels, offset)
         for candidate in candidates:
-            here = {side: None if one is None else {
-                band: (x[candidate - start], y[candidate - start]) for band, (x, y) in one.items()}
-                for side, one in pixels.items()}
             try:
-                sink.keep(candidate, *self._pair(candidate, field, here))
+                sink.keep(candidate, *self._pair(candidate, field))
             except _Dropped as why:
                 sink.drop(candidate, self._lost(candidate, why))
             bar.update()
@@ -137,7 +110,7 @@ class Run:
     def _cut(self, candidate, opened, offset=(0.0, 0.0)):
         position = self.sources.position[self.rows[candidate]]
         try:
-            return cut_pair(opened, position, offset, self.choices.sizes, self.choices.resample)
+            return cut_pair(opened, position, offset, self.sizes, self.config.resample)
         except NoOverlapError as error:
             raise _Dropped("outside", str(error)) from None
 
@@ -146,7 +119,7 @@ class Run:
         offset = NO_OFFSET
         if None not in opened.values():
             positions = self.sources.position[self.rows[start:stop]]
-            offset = field_offset(opened, self.choices.bands, positions, self.choices.search_radius)
+            offset = field_offset(opened, self.bands, positions, self.search_radius)
         if offset.is_known:
             return offset
         apart = []
@@ -155,7 +128,7 @@ class Run:
                 seen = self._centroids(self._cut(candidate, self._both(candidate, opened, tile)))
             except _Dropped:
                 continue
-            if min(one.snr for one in seen.values()) >= self.choices.min_snr:
+            if min(one.snr for one in seen.values()) >= self.config.min_snr:
                 apart.append(seen["input"].place - seen["target"].place)
         return offset_of_galaxies(apart)
 
@@ -163,34 +136,34 @@ class Run:
         """Return the `Centroid` of the galaxy in each stamp."""
         seen = {}
         for side, stamp in stamps.items():
-            band = self.surveys[side].band_names.index(self.choices.bands[side])
+            band = self.surveys[side].band_names.index(self.bands[side])
             flux, weight = stamp.flux[band], stamp.weight[band]
             if levels is not None and np.isfinite(levels[side][band]):
                 flux = np.where(weight > 0, flux - levels[side][band], 0)
             seen[side] = centroid(flux, weight, stamp.grid, self.window)
         return seen
 
-    def _pair(self, candidate, field, pixels):
+    def _pair(self, candidate, field):
         """Return the arrays and the record of one pair."""
-        choices, offset, row = self.choices, field.offset, int(self.rows[candidate])
-        far = offset.size > choices.max_offset
+        config, offset, row = self.config, field.offset, int(self.rows[candidate])
+        far = offset.size > self.max_offset
         if far:
             self._flag("astrometry", f"the images are {offset.size:.2f} arcsec apart "
                        f"({offset.n} {offset.method}), more than max_offset")
-        corrected = choices.correct_astrometry and not far and offset.is_known
+        corrected = config.correct_astrometry and not far and offset.is_known
         both = self._both(candidate, field.opened, field.tile)
         stamps = self._cut(candidate, both, (offset.east, offset.north) if corrected else (0.0, 0.0))
-        levels, noises = self._backgrounds(both, pixels, row)
-        stamps = {side: _weighted(stamp, noises[side], levels[side] if choices.background == "subtract" else None)
+        levels, noises = self._backgrounds(candidate, field, both)
+        stamps = {side: _weighted(stamp, noises[side], levels[side] if config.background == "subtract" else None)
                   for side, stamp in stamps.items()}
         flags = self._defects(both, stamps)
-        seen = self._centroids(stamps, levels if choices.background == "measure" else None)
+        seen = self._centroids(stamps, levels if config.background == "measure" else None)
         residual = self._residual(seen)
-        flags |= self._check_position(seen, residual, offset, corrected or offset.size < choices.max_residual)
-        if choices.neighbors is not None:
-            found = neighbor_masks(stamps, self.surveys, choices.bands)
+        flags |= self._check_position(seen, residual, offset, corrected or offset.size < self.max_residual)
+        if config.neighbors is not None:
+            found = neighbor_masks(stamps, self.surveys, self.bands)
             flags |= FLAGS["neighbor"] * found.bright
-            if choices.neighbors == "mask":
+            if config.neighbors == "mask":
                 for side, mask in found.masks.items():
                     if mask is not None:
                         stamps[side].weight[:, mask] = 0
@@ -205,21 +178,22 @@ class Run:
 
     def _flag(self, name, detail):
         """Return the bit of a flag, or drop the candidate if the flag excludes it."""
-        if name in self.choices.drop:
+        if name in self.config.drop:
             raise _Dropped(name, detail)
         return FLAGS[name]
 
-    def _backgrounds(self, both, pixels, row):
+    def _backgrounds(self, candidate, field, both):
         """Return background and noise of each side, NaN if they are not needed."""
         levels, noises = {}, {}
         for side, one in both.items():
-            here = pixels[side]
-            if here is None:
-                here = {band: (x[0], y[0]) for band, (x, y) in one.pixels(self.sources.position[[row]]).items()}
-            if self.choices.background is None and one.has_uncertainty:
+            if self.config.background is None and one.has_uncertainty:
                 levels[side], noises[side] = np.full((2, len(one.survey)), np.nan)
-            else:
-                levels[side], noises[side] = background_of(one, here, _BACKGROUND_SIDES * self.choices.sizes[side])
+                continue
+            pixels, index = field.pixels[side], candidate - field.start
+            if pixels is None:
+                pixels, index = one.pixels(self.sources.position[self.rows[[candidate]]]), 0
+            place = {band: (x[index], y[index]) for band, (x, y) in pixels.items()}
+            levels[side], noises[side] = background_of(one, place, _BACKGROUND_SIDES * self.sizes[side])
         return levels, noises
 
     def _defects(self, both, stamps):
@@ -228,7 +202,7 @@ class Run:
         for side, stamp in stamps.items():
             if stamp.coverage < 1:
                 flags |= FLAGS["edge"]
-                if stamp.coverage < self.choices.min_coverage:
+                if stamp.coverage < self.config.min_coverage:
                     raise _Dropped("edge", f"{100 * stamp.coverage:.0f} per cent of the {side} stamp is on the image")
             empty = [band for band, plane in zip(self.surveys[side].band_names, stamp.weight) if not plane.any()]
             if empty:
@@ -244,7 +218,7 @@ class Run:
         return flags
 
     def _weak(self, seen):
-        return [side for side, one in seen.items() if not one.snr >= self.choices.min_snr]
+        return [side for side, one in seen.items() if not one.snr >= self.config.min_snr]
 
     def _residual(self, seen):
         """Return the position in the input minus that in the target; NaN if the galaxy is faint in one of them."""
@@ -252,14 +226,14 @@ class Run:
 
     def _check_position(self, seen, residual, offset, field_is_right):
         """Return the bits of signal-to-noise and astrometry."""
-        choices, flags, weak = self.choices, 0, self._weak(seen)
+        flags, weak = 0, self._weak(seen)
         if weak:
-            flags |= self._flag("low_snr", f"signal-to-noise below {choices.min_snr:g} in {' and '.join(weak)}")
+            flags |= self._flag("low_snr", f"signal-to-noise below {self.config.min_snr:g} in {' and '.join(weak)}")
         size = float(np.hypot(*residual))
         error = self.window / 2.3548 * np.hypot(*(1 / max(one.snr, 1e-3) for one in seen.values()))
-        if size > choices.max_residual + 3 * error:
+        if size > self.max_residual + 3 * error:
             flags |= self._flag("astrometry", f"the galaxy is {size:.2f} arcsec apart in the two images")
-        elif offset.size > choices.max_offset or (offset.is_known and not field_is_right):
+        elif offset.size > self.max_offset or (offset.is_known and not field_is_right):
             flags |= self._flag("astrometry", f"the images are {offset.size:.2f} arcsec apart, and not corrected")
         if not offset.is_known and not np.isfinite(size):
             flags |= self._flag("unverified", "neither the field nor the galaxy gives the offset of the images")

@@ -29,23 +29,11 @@ def _columns(records):
 
 
 class MemorySink:
-    """Collect pairs in memory.
-
-    Parameters
-    ----------
-    writer : MemoryWriter
-
-    Attributes
-    ----------
-    first : int
-        Number of the first candidate that is still to do.
-    fields : dict of int to dict
-        Records of the fields.
-    """
+    """Collect pairs in memory."""
 
     def __init__(self, writer):
+        # The first candidate that is still to do, and the records of the fields by number.
         self.writer, self.first, self.fields = writer, 0, {}
-        # Records have the number of their candidate.
         self.pending, self.kept, self.dropped, self.written = [], [], [], 0
 
     def __enter__(self):
@@ -90,14 +78,8 @@ class MemorySink:
 class DiskSink(MemorySink):
     """Write pairs in blocks; complete blocks survive an interrupt.
 
-    Parameters
-    ----------
-    path, n, shapes, surveys, overwrite, create
-        As of `PairWriter`; ``n`` is the largest possible number of pairs.
-    plan : dict
-        All that defines the pairs, as JSON types.
-    resume : bool
-        Whether to resume an interrupted run of the same plan.
+    ``resume`` continues an interrupted run of the same ``plan``, which is all that defines the pairs, as JSON types.
+    The other arguments are those of `PairWriter`.
     """
 
     def __init__(self, path, n, shapes, surveys, overwrite, create, plan, resume):

@@ -70,21 +70,9 @@ def grid_wcs(ra, dec, grid):
 def cut_pair(opened, position, offset, sizes, resample):
     """Return the stamps of a galaxy, a dict of ``"input"`` and ``"target"`` to `Stamp`.
 
-    The input is cut in whole pixels around the position, and the target around the center of the input stamp.
-
-    Parameters
-    ----------
-    opened : dict of str to Opened
-    position : SkyCoord
-    offset : tuple of float
-        Position of an object in the input minus that in the target, in arcsec towards east and north.
-    sizes : dict of str to int
-    resample : {"auto", "always", "never"}
-
-    Raises
-    ------
-    astropy.nddata.NoOverlapError
-        If one of the stamps is not on its image.
+    The input is cut in whole pixels around the position, and the target around the center of the input stamp. The
+    offset is the position in the input minus that in the target, in arcsec towards east and north. Raises astropy's
+    NoOverlapError if one of the stamps is not on its image.
     """
     source = _input_stamp(opened["input"], _moved(position, *offset), sizes["input"], resample)
     axes, middle = matrix_of(source.grid), (sizes["input"] - 1) / 2

@@ -115,17 +115,7 @@ def _grid(catalog, row, side, survey, shape):
 
 
 def pair_cubes(batch, row, catalog, surveys):
-    """Return the input and the target of one pair as BandCubes.
-
-    Parameters
-    ----------
-    batch : dict of str to ndarray or None
-        Arrays of this pair with a galaxy axis of length 1, as of `PairSet.read_arrays`.
-    row : int
-        Its row in the catalog.
-    catalog : Table or None
-    surveys : dict of str to Survey
-    """
+    """Return the input and the target of the pair in a row as BandCubes; ``batch`` has its arrays."""
     name = batch["ids"][0].item()
     position = _position(catalog, row)
     meta = {"id": name}

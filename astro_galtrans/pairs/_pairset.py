@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TYPE_CHECKING, overload
+from typing import Literal, TYPE_CHECKING, overload
 
 import numpy as np
 from astropy.table import Table
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PairExtras", "PairSet"]
 
-IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth")
-ARRAYS = (*IMAGES, "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
+ARRAYS = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth", "input_psf",
+          "target_psf", "spectrum_flux", "spectrum_weight")
 _BLOCK = 1024  # galaxies whose weights are read at once
 _N_SHOWN, _HEIGHT = 4, 84  # pairs in a notebook, and the height of their images in pixels
 
@@ -79,7 +79,7 @@ class _Read:
     def __get__(self, pairs: None, owner: type[PairSet]) -> Callable[[str | PathLike], PairSet]: ...
 
     @overload
-    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, Any]]: ...
+    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, np.ndarray | None]]: ...
 
     def __get__(self, pairs, owner):
         return owner.open if pairs is None else pairs.read_arrays
@@ -122,17 +122,16 @@ class PairSet:
     """
 
     if TYPE_CHECKING:
-        # ndarray, or a lazy array on disk
-        input_flux: Any
-        target_flux: Any
-        input_weight: Any
-        target_weight: Any
-        input_truth: Any
-        target_truth: Any
-        input_psf: Any
-        target_psf: Any
-        spectrum_flux: Any
-        spectrum_weight: Any
+        input_flux: np.ndarray | LazyArray
+        target_flux: np.ndarray | LazyArray
+        input_weight: np.ndarray | LazyArray | None
+        target_weight: np.ndarray | LazyArray | None
+        input_truth: np.ndarray | LazyArray | None
+        target_truth: np.ndarray | LazyArray | None
+        input_psf: np.ndarray | LazyArray | None
+        target_psf: np.ndarray | LazyArray | None
+        spectrum_flux: np.ndarray | LazyArray | None
+        spectrum_weight: np.ndarray | LazyArray | None
 
     def __init__(
         self, images: Mapping[str, np.ndarray | LazyArray], *, redshift: np.ndarray | None, ids: np.ndarray,
@@ -358,20 +357,29 @@ class PairSet:
     def _location(self):
         return "in memory" if isinstance(self.input_flux, np.ndarray) else "on disk"
 
-    def __getitem__(self, index: int) -> GalaxyPair:
-        if isinstance(index, (slice, list, tuple, np.ndarray)):
-            return self.select(index)
-        row = range(len(self))[index]  # negative rows, and an IndexError outside
+    @overload
+    def __getitem__(self, index: int) -> GalaxyPair: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> PairSet: ...
+
+    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> GalaxyPair | PairSet:
+        if isinstance(index, (int, np.integer)):
+            return self._pair(range(len(self))[index])  # negative rows, and an IndexError outside
+        return self.select(index)
+
+    def _pair(self, row):
         batch = self.read_arrays(row)
-        cubes = pair_cubes(batch, row, self.catalog, {"input": self.input_survey, "target": self.target_survey})
+        surveys = {"input": self.input_survey, "target": self.target_survey}
+        input_image, target_image = pair_cubes(batch, row, self.catalog, surveys)
         redshift, redshift_error = (
             None if batch[name] is None or np.isnan(batch[name][0]) else float(batch[name][0])
             for name in ("redshift", "redshift_error"))
         spectrum = None
         if self.spectrum_grid is not None:
             spectrum = to_spectrum(batch["spectrum_flux"][0], batch["spectrum_weight"][0], self.spectrum_grid)
-        return GalaxyPair(*cubes, redshift=redshift, id=batch["ids"][0].item(), redshift_error=redshift_error,
-                          spectrum=spectrum)
+        return GalaxyPair(input_image, target_image, redshift=redshift, id=batch["ids"][0].item(),
+                          redshift_error=redshift_error, spectrum=spectrum)
 
     def _arrays(self):
         """Return the arrays of this set by name."""
@@ -423,12 +431,12 @@ class PairSet:
         if side not in ("input", "target"):
             raise ValueError(f"side must be 'input' or 'target', got {side!r}")
         survey = getattr(self, f"{side}_survey")
-        found, name = np.zeros((len(self), len(survey)), dtype=bool), f"{side}_weight"
-        if getattr(self, name) is None:
+        found, weight = np.zeros((len(self), len(survey)), dtype=bool), getattr(self, f"{side}_weight")
+        if weight is None:
             return found
         for first in range(0, len(self), _BLOCK):
             rows = slice(first, min(first + _BLOCK, len(self)))
-            found[rows] = missing_bands(self.read(rows, images=(name,))[name] > 0, survey.pixel_scale)
+            found[rows] = missing_bands(weight[rows] > 0, survey.pixel_scale)
         return found
 
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
@@ -456,7 +464,7 @@ class PairSet:
 
     def read_arrays(
         self, indices: int | slice | ArrayLike = slice(None), *, images: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, np.ndarray | None]:
         """Return the arrays of some pairs, read from disk if necessary.
 
         Parameters

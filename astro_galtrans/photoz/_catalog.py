@@ -12,9 +12,7 @@ from astro_galtrans._utils.settings import configured
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.photoz._config import CatalogConfig
 from astro_galtrans.photoz._inputs import ColumnEncoder, column_values, same_columns
-from astro_galtrans.photoz._members import (
-    Sample, Targets, default_grid, fit_members, redshift_array, validation_parts,
-)
+from astro_galtrans.photoz._members import Sample, Targets, fit_members, redshift_array, redshift_grid, validation_parts
 from astro_galtrans.photoz._network import ColumnNetwork, DensityModel
 from astro_galtrans.photoz._stored import StoredEstimator
 
@@ -260,7 +258,7 @@ def fit_catalog_estimator(
     values, names = _catalog_columns(magnitudes, errors, features)
     inputs = _network_inputs(values)
     redshift = redshift_array(redshift, len(inputs), "redshift")
-    grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
+    grid = redshift_grid(redshift, config)
     if validation is None:
         train, held = _split(inputs, redshift, config)
     else:

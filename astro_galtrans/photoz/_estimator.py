@@ -17,7 +17,7 @@ from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import empty_pixels, missing_bands
 from astro_galtrans.photoz._config import EstimatorConfig
 from astro_galtrans.photoz._inputs import ColumnEncoder, ImageEncoder, column_values, same_columns
-from astro_galtrans.photoz._members import Sample, Targets, default_grid, fit_members, redshift_array, validation_parts
+from astro_galtrans.photoz._members import Sample, Targets, fit_members, redshift_array, redshift_grid, validation_parts
 from astro_galtrans.photoz._network import DensityModel, build_network
 from astro_galtrans.photoz._stored import StoredEstimator
 from astro_galtrans.surveys import get_survey
@@ -369,7 +369,7 @@ def fit_redshift_estimator(
     images = _Images(flux, weight, survey.unit, len(survey))
     redshift = redshift_array(redshift, len(images), "redshift")
     columns, names = (None, None) if features is None else column_values(features, len(images), "features")
-    grid = default_grid(redshift, config.n_bins) if config.grid is None else np.array(config.grid)
+    grid = redshift_grid(redshift, config)
     train = _Part(images, redshift, columns, _usable(images, "training", survey))
     if validation is None:
         train, held = _split(train, config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING, TypeAlias
@@ -49,6 +50,7 @@ _COUNTS = ("n", "n_masked", "n_normalised")
 _IN_BINS = ("crps", "cde_loss", "log_score", "pit_ks", "pit_outlier_rate", "coverage_68", "coverage_95", "ece")
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class RedshiftEvaluation:
     """Tables and figures of `evaluate_redshifts`.
 
@@ -66,11 +68,12 @@ class RedshiftEvaluation:
         ``redshift``, and ``stacked``, the mean of the densities.
     """
 
-    def __init__(
-        self, metrics: Table, bins: dict[str, Table], z_spec: np.ndarray, z_phot: np.ndarray, pit: np.ndarray,
-        nz: Table,
-    ) -> None:
-        self.metrics, self.bins, self.z_spec, self.z_phot, self.pit, self.nz = metrics, bins, z_spec, z_phot, pit, nz
+    metrics: Table
+    bins: dict[str, Table]
+    z_spec: np.ndarray
+    z_phot: np.ndarray
+    pit: np.ndarray
+    nz: Table
 
     def __repr__(self) -> str:
         return f"<RedshiftEvaluation: {len(self.z_spec)} galaxies, {len(self.metrics)} metrics>"

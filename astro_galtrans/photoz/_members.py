@@ -14,7 +14,7 @@ from astro_galtrans._utils.masked import floats
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._piecewise import evaluate_at
 
-__all__ = ["Sample", "Targets", "default_grid", "fit_members", "mean_density", "redshift_array", "validation_parts"]
+__all__ = ["Sample", "Targets", "fit_members", "mean_density", "redshift_array", "redshift_grid", "validation_parts"]
 
 _POWERS = np.geomspace(0.5, 4.0, 43).tolist()
 _VALIDATION_BATCH = 512
@@ -38,13 +38,15 @@ def validation_parts(validation, inputs, errors):
     return (*validation, None, None)[:4]
 
 
-def default_grid(redshift, n_bins):
-    """Return evenly spaced redshifts, 5 % wider on both sides than the given ones, but not below 0."""
+def redshift_grid(redshift, config):
+    """Return the grid of the settings, by default evenly spaced, 5 % wider on both sides but not below 0."""
+    if config.grid is not None:
+        return np.array(config.grid)
     low, high = redshift.min(), redshift.max()
     if not high > low:
         raise ValueError(f"redshift must have a range to learn, all are {low}")
     margin = 0.05 * (high - low)
-    return np.linspace(max(0.0, low - margin) if low >= 0 else low - margin, high + margin, n_bins)
+    return np.linspace(max(0.0, low - margin) if low >= 0 else low - margin, high + margin, config.n_bins)
 
 
 def _soft_labels(grid, redshift, label_width):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from astro_galtrans.objectives.conditional_density import ConditionalDensity
+from astro_galtrans.objectives import ConditionalDensity
 from astro_galtrans.photoz._piecewise import trapezoid_weights
 
 __all__ = ["ColumnNetwork", "DensityModel", "available_architectures", "build_network"]

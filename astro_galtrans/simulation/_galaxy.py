@@ -71,9 +71,9 @@ def _knots(rng, galaxy):
     return major * cos - minor * sin, major * sin + minor * cos, rng.exponential(size=galaxy["n_knots"])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recipe:
-    """All that determines a set of galaxies; it is sent to worker processes."""
+    """All that determines a set of galaxies; it is sent to worker processes, with the SEDs, which take long."""
 
     seed: int
     population: GalaxyPopulation
@@ -84,13 +84,17 @@ class Recipe:
     psf: bool = False
     morphologies: str | None = None
 
+    def __post_init__(self):
+        self.seds = {side: sed_grid(survey) for side, survey in self.surveys.items()}
+        self.reference = reference_grid()
+
 
 class Simulator:
     """Simulates the galaxies of a `Recipe`."""
 
     def __init__(self, recipe):
         self.recipe, self.galsim = recipe, import_galsim()
-        self.cameras = {side: SurveyCamera(Renderer(survey, recipe.sizes[side]), sed_grid(survey), reference_grid())
+        self.cameras = {side: SurveyCamera(Renderer(survey, recipe.sizes[side]), recipe.seds[side], recipe.reference)
                         for side, survey in recipe.surveys.items()}
         self.morphologies = None if recipe.morphologies is None else RealMorphologies(recipe.morphologies)
         self.fiber = Fiber() if recipe.spectra else None
@@ -144,7 +148,7 @@ class Simulator:
         disk = None if self.morphologies is None else profiles[1]
         fractions = component_fractions(galaxy) * self.fiber.fractions(galaxy, knots, disk)
         galaxy["fiber_r_mag"] = galaxy["r_mag"] - 2.5 * np.log10(fractions.sum())
-        flux, weight = self.fiber.observe(rng, self.fiber.spectrum(fractions, reference_grid(), galaxy))
+        flux, weight = self.fiber.observe(rng, self.fiber.spectrum(fractions, self.recipe.reference, galaxy))
         return {"spectrum_flux": flux, "spectrum_weight": weight}
 
     def simulate_block(self, indices):

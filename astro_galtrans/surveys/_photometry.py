@@ -18,6 +18,7 @@ __all__ = ["band_flux_density", "synthetic_magnitude"]
 
 # Largest part of a band that may lie outside a spectrum, and on pixels that are interpolated because they are missing.
 _MISSING, _MASKED = 0.005, 0.05
+_LIGHT_SPEED = 2.99792458e18  # Angstrom per second, exact (SI)
 
 
 def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) -> Quantity:
@@ -58,15 +59,22 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     f_lambda = u.Quantity(floats(parts, "flux_density"), parts.unit).to_value(
         u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
     rows = f_lambda.reshape(-1, f_lambda.shape[-1])
-    average = [_average(wavelength, row, np.isfinite(row), band) for row in rows]
+    covered, average = {}, []  # computed once for all spectra with the same good pixels
+    for row in rows:
+        good = np.isfinite(row)
+        key = good.tobytes()
+        if key not in covered:
+            covered[key] = _covered_response(wavelength, good, band)
+        grid, response, norm = covered[key]
+        sampled = np.interp(grid, wavelength[good], row[good], left=0.0, right=0.0)
+        average.append(np.trapezoid(sampled * response * grid, grid) / norm)
     return (np.reshape(average, f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
 
 
-def _average(wavelength, f_lambda, good, band):
-    """Return the band average of one spectrum in erg / (s cm2 Hz), from its good pixels."""
+def _covered_response(wavelength, good, band):
+    """Return wavelengths, response of a band where good pixels cover it, and the integral of R c / wavelength."""
     if not good.any():
         raise ValueError("flux_density must have good pixels, all are masked or not finite")
-    bad = np.where(good, 0.0, 1.0)
     first, last = np.flatnonzero(good)[[0, -1]]
     span = wavelength[first], wavelength[last]
     curve = band.wavelength.value
@@ -80,12 +88,11 @@ def _average(wavelength, f_lambda, good, band):
             f"wavelength covers {span[0]:.0f} to {span[1]:.0f} Angstrom, "
             f"band {band.name} needs {used[0]:.0f} to {used[-1]:.0f}"
         )
-    lost = np.trapezoid(covered * np.interp(grid, wavelength, bad) / grid, grid) / whole
+    bad = np.interp(grid, wavelength, np.where(good, 0.0, 1.0))
+    lost = np.trapezoid(covered * bad / grid, grid) / whole
     if lost > _MASKED:
         raise ValueError(f"flux_density is masked or not finite on {100 * lost:.0f} percent of band {band.name}")
-    sampled = np.interp(grid, wavelength[good], f_lambda[good], left=0.0, right=0.0)
-    light_speed = 2.99792458e18  # Angstrom per second, exact (SI)
-    return np.trapezoid(sampled * covered * grid, grid) / np.trapezoid(covered * light_speed / grid, grid)
+    return grid, covered, np.trapezoid(covered * _LIGHT_SPEED / grid, grid)
 
 
 def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from astro_galtrans._utils.loop import TrainingModule, train
-from astro_galtrans.backbones import TranslationNetwork, fill_invalid, log_apertures
-from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_invalid, log_apertures
+from astro_galtrans.objectives import build_objective
 from astro_galtrans.training._module import AdversarialModule, TranslationModule
 
 __all__ = ["build_module", "fit_reader", "readable_redshift"]
@@ -55,26 +55,24 @@ def build_module(pairs, config, n_steps, run):
         (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
         for i, band in zip(nearest, target)
     ]
-    step = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
-    network = TranslationNetwork(
-        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
-        output=objective_class(config.objective).output, residual=config.uses_residual,
-        photometry=config.uses_photometry, conditioning=config.conditioning,
+    scale_ratio = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
+    network = TranslationNetwork(NetworkConfig(
+        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest,
+        scale_ratio, **config.network_parts, conditioning=config.conditioning,
         backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
         stamp_size=pairs.input_flux.shape[-2:], takes_missing=config.input_dropout > 0,
-    )
+    ))
     if network.generative:
         network.calibrate(*_images(pairs, slice(0, min(len(pairs), _N_CALIBRATION))))
-    reader = getattr(network.condition, "reader", None)
-    if reader is not None:
-        fit_reader(reader, pairs, torch.Generator().manual_seed(config.seed))
+    if network.redshift_reader is not None:
+        fit_reader(network.redshift_reader, pairs, torch.Generator().manual_seed(config.seed))
     if network.photometry is not None:
         _solve_photometry(network, pairs)
     objective = build_objective(
         config.objective, n_bands=len(target), n_features=network.backbone.n_features,
         n_embedding=network.backbone.n_embedding, **config.objective_options,
     )
-    kind = AdversarialModule if hasattr(objective, "critic") else TranslationModule
+    kind = AdversarialModule if objective.has_discriminator else TranslationModule
     return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
 
 

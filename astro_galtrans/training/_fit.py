@@ -139,7 +139,7 @@ def _check(pairs, config, validation):
             raise ValueError(f"{key} must hold at least one pair, got none")
     if config.patience is not None and validation is None:
         raise ValueError(f"patience={config.patience} needs validation pairs, got validation=None")
-    if config.patience is not None and not objective_class(config.objective).selects:
+    if config.patience is not None and not objective_class(config.objective).monitors_validation_loss:
         raise ValueError(f"patience={config.patience} needs an objective whose validation losses are comparable, "
                          f"got objective={config.objective!r}")
     for key, value in given.items():
@@ -188,8 +188,7 @@ def _digest(pairs):
 
 
 def _provenance(config, pairs, validation, device, module):
-    decided = {"residual": config.uses_residual, "photometry": config.uses_photometry,
-               "backbone_options": config.all_backbone_options}
+    decided = {**config.network_parts, "backbone_options": config.all_backbone_options}
     return {
         "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),

@@ -9,7 +9,7 @@ import torch
 from astro_galtrans._utils.loop import TrainingModule
 from astro_galtrans.backbones import fill_invalid
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.objectives import flux_error_nll
+from astro_galtrans.objectives import Target
 from astro_galtrans.training._batches import draw_condition, draw_kept
 
 __all__ = ["AdversarialModule", "TranslationModule"]
@@ -45,7 +45,7 @@ class TranslationModule(TrainingModule):
     def __init__(self, network, objective, config, target_weight, n_steps, run):
         super().__init__(n_steps, run, config.patience)
         self.network, self.objective, self.config = network, objective, config
-        self.monitors_validation_loss = objective.selects
+        self.monitors_validation_loss = objective.monitors_validation_loss
         self.register_buffer("default_weight", torch.tensor(target_weight)[:, None, None].float(), persistent=False)
         self.notes = {}
 
@@ -79,7 +79,7 @@ class TranslationModule(TrainingModule):
         return self.step_number / max(1, self.n_steps)
 
     def predict(self, batch, generator, training):
-        """Return prediction, target, valid pixels (None if all are) and weight of the target for a batch."""
+        """Return the prediction and the `Target` for a batch."""
         observed = self._observed(batch, generator, training)
         target, weight, valid = batch["target_flux"], batch["target_weight"], batch["target_valid"]
         if weight is None:
@@ -91,7 +91,7 @@ class TranslationModule(TrainingModule):
         if self.network.generative:
             whole = target if valid is None else fill_invalid(target, valid)
             noisy = self.network.draw_noisy(self.network.fill(flux, observed), whole, generator)
-        return self.network(flux, target.shape[-2:], condition, noisy, observed), target, valid, weight
+        return self.network(flux, target.shape[-2:], condition, noisy, observed), Target(target, weight, valid)
 
     def _observed(self, batch, generator, training):
         """Return the input pixels that the network receives, bool of the shape of the input; None if all are."""
@@ -102,12 +102,11 @@ class TranslationModule(TrainingModule):
             observed = kept if observed is None else observed & kept
         return observed
 
-    def loss_of(self, prediction, target, valid, weight, generator, progress):
-        """Return the loss of network and objective for a prediction, and a dict of values to log."""
-        with torch.autocast(target.device.type, enabled=False):
-            loss, logs = self.objective(self.network, prediction, target, valid, generator, progress)
-            error_nll = flux_error_nll(self.network, prediction, target, weight, generator)
-        return loss + error_nll, {"loss": loss, "flux_nll": error_nll, **logs}
+    def loss_of(self, prediction, target, generator, progress):
+        """Return the loss of a prediction, and a dict of values to log."""
+        further = {"progress": progress} if self.objective.uses_progress else {}
+        with torch.autocast(target.flux.device.type, enabled=False):
+            return self.objective(prediction, target, self.network.output_space, generator, **further)
 
     def training_step(self, batch, batch_index):
         """Return the loss of one batch."""
@@ -145,7 +144,6 @@ class TranslationModule(TrainingModule):
 
     def add(self, stage, values, n_galaxies):
         """Log values of a batch, and stop at a loss that is not finite where reading it makes no device wait."""
-        values = {name: torch.as_tensor(value) for name, value in values.items()}
         super().add(stage, values, n_galaxies)
         if stage == "train" and self.device.type == "cpu":
             self._check_finite(last_only=True)
@@ -189,7 +187,7 @@ class AdversarialModule(TranslationModule):
 
     def configure_optimizers(self):
         """Return an optimizer with its schedule for all but the discriminator, and one for the discriminator."""
-        discriminator = list(self.objective.critic.parameters())
+        discriminator = list(self.objective.discriminator.parameters())
         own = {id(parameter) for parameter in discriminator}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in own]
         discriminator = self.scheduled(discriminator)
@@ -199,14 +197,14 @@ class AdversarialModule(TranslationModule):
     def training_step(self, batch, batch_index):
         """Update the network, and the discriminator once it is trained."""
         generator, progress = self.generator(), self.progress
-        prediction, target, valid, weight = self.predict(batch, generator, training=True)
-        loss, logs = self.loss_of(prediction, target, valid, weight, generator, progress)
+        prediction, target = self.predict(batch, generator, training=True)
+        loss, logs = self.loss_of(prediction, target, generator, progress)
         self._update(0, loss)
-        if self.objective.learns(progress):
-            loss, critic_logs = self.objective.critic_loss(self.network, prediction, target, valid, generator, progress)
+        if self.objective.trains_discriminator(progress):
+            loss, critic_logs = self.objective.discriminator_loss(prediction, target, self.network.output_space)
             self._update(1, loss)
             logs |= critic_logs
-        if self.objective.heard(progress):
+        if self.objective.generator_uses_discriminator(progress):
             # After the warm-up, to see what goes wrong.
             logs |= {f"watched_{name}": logs[name] for name in ("diversity", "critic_loss") if name in logs}
         self.add("train", logs, len(batch["input_flux"]))

@@ -13,6 +13,7 @@ from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.backbones import invalid_footprint
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
 from astro_galtrans.images import check_coverage, empty_pixels, missing_bands
+from astro_galtrans.objectives import Target
 from astro_galtrans.translation._conditions import checked_condition, condition_rows
 from astro_galtrans.translation._sampling import checked_sampling, draw, noise
 
@@ -145,7 +146,7 @@ def check_missing(translator, valid, allow_missing, name):
         return
     survey = translator.input_survey
     missing = missing_bands(valid, survey.pixel_scale) & valid.any((1, 2, 3))[:, None]
-    advice = "allow_missing=True (--allow-missing) translates without it" if translator.network.takes_missing else (
+    advice = "allow_missing=True translates without it" if translator.network.takes_missing else (
         f"translator {translator.name!r} was not trained with missing bands (input_dropout of TrainConfig)")
     check_coverage(missing, survey.band_names, name, advice)
 
@@ -246,7 +247,9 @@ def gradient_weights(translator, input_flux, target_flux, condition, target_weig
             prediction = _guess(translator.network, tensor, size, given, usable)
         images = torch.from_numpy(np.where(valid[one], target[one], 0)).to(translator.device)
         mask = None if valid[one].all() else torch.from_numpy(valid[one]).to(translator.device)
-        weights.append(translator.objective.weights(translator.network, prediction, images, mask, scale).cpu().numpy())
+        known_target = Target(images, torch.ones_like(images), mask)
+        weights.append(translator.objective.weights(
+            prediction, known_target, translator.network.output_space, scale).cpu().numpy())
     parts = np.split(np.concatenate(weights), [n_bands, 2 * n_bands], axis=1)
     return {
         name: part / max(part[part > 0].mean() if np.any(part > 0) else 1.0, 1e-30)

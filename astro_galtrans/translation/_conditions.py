@@ -14,7 +14,7 @@ __all__ = ["checked_condition", "condition_rows", "described", "spectrum_grid"]
 
 def spectrum_grid(network):
     """The `~astro_galtrans.spectra.SpectrumGrid` that a network takes spectra on, or None."""
-    grid = network.options["conditioning_options"].get("grid")
+    grid = network.config.conditioning_options.get("grid")
     return None if grid is None else SpectrumGrid.from_dict(grid)
 
 

@@ -16,7 +16,7 @@ def translator_html(translator: Any) -> str:
         rows.append((side, f"{survey.name} {','.join(survey.band_names)}, {survey.unit}, "
                      f"{survey.pixel_scale.to_value('arcsec'):.4g} arcsec{size}"))
     n_weights = sum(weight.numel() for weight in translator.network.parameters())
-    rows.append(("network", f"{translator.network.options['backbone']}, {n_weights:,} weights, trained with the "
+    rows.append(("network", f"{translator.network.config.backbone}, {n_weights:,} weights, trained with the "
                  f"objective {translator.objective_name}"))
     given = "the image alone"
     if translator.conditioning:

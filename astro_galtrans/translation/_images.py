@@ -100,7 +100,8 @@ def _wrap(translator, cube, flux, sigma, mask, provenance):
     size = flux.shape[-2:]
     return BandCube(
         flux, unit=translator.target_survey.unit, bands=translator.target_survey.band_names,
-        survey=translator.target_survey, wcs=rescaled_wcs(cube.wcs, cube.shape[1:], size, translator.network.step),
+        survey=translator.target_survey,
+        wcs=rescaled_wcs(cube.wcs, cube.shape[1:], size, translator.network.scale_ratio),
         mask=mask, uncertainty=StdDevUncertainty(sigma), meta=_meta(cube, provenance),
     )
 

@@ -12,7 +12,7 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.torch_state import torch_defaults
-from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.objectives import build_objective
@@ -102,7 +102,7 @@ class Translator:
         self.objective_name = objective_name
         self.objective_options = dict(objective_options or {})
         self.input_survey, self.target_survey = input_survey, target_survey
-        backbone = network.options["backbone"]
+        backbone = network.config.backbone
         self.name = name or f"{input_survey.name}-to-{target_survey.name}-{backbone}-{objective_name}".lower()
         self.history = history
         self.provenance = dict(provenance or {})
@@ -378,7 +378,7 @@ class Translator:
         ValueError
             If the translator was not trained with the "gradient" objective.
         """
-        if not hasattr(self.objective, "weights"):
+        if not self.objective.has_gradient_weights:
             raise ValueError(
                 f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
         return _arrays.gradient_weights(
@@ -461,7 +461,7 @@ class Translator:
         """
         entry = tree["objective"]
         with torch_defaults(), torch.random.fork_rng(devices=[]):  # new modules draw weights, which are then replaced
-            network = TranslationNetwork(**tree["network"]["options"])
+            network = TranslationNetwork(NetworkConfig.from_dict(tree["network"]["options"]))
             objective = build_objective(
                 entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,
                 n_embedding=network.backbone.n_embedding, **entry["options"],
@@ -484,6 +484,6 @@ class Translator:
         return {
             "translator": self.name, "hash": self.hash, "input_survey": self.input_survey.name,
             "target_survey": self.target_survey.name, "objective": self.objective_name,
-            "backbone": self.network.options["backbone"], "seed": self.provenance.get("seed"),
+            "backbone": self.network.config.backbone, "seed": self.provenance.get("seed"),
             **{f"{package}_version": version(package) for package in ("astro_galtrans", "torch", "astropy")},
         }

@@ -165,8 +165,8 @@ def test_errors_of_sums_of_correlated_pixels():
     places = np.column_stack([x[inside], y[inside]]) * 0.2
     distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
     exact = np.sqrt(np.exp(-(distance / length)**2).sum() / len(places))
-    told = correlated_error(radius * u.arcsec, 0.2 * u.arcsec, length * u.arcsec)
-    assert told == pytest.approx(exact, rel=0.2) and told > 5
+    error = correlated_error(radius * u.arcsec, 0.2 * u.arcsec, length * u.arcsec)
+    assert error == pytest.approx(exact, rel=0.2) and error > 5
     assert correlated_error(radius * u.arcsec, 0.2 * u.arcsec, 1e-3 * u.arcsec) == pytest.approx(1, abs=1e-3)
 
 
@@ -224,9 +224,9 @@ def test_coverage(small_translator, field_folder, catalog, tmp_path):
 
 
 def test_conditioned_translator_needs_redshifts(conditioned_translator, field_folder, catalog, tmp_path):
-    with pytest.raises(ValueError, match="needs a catalog with redshifts"):
+    with pytest.raises(ValueError, match="redshift"):
         translate_field(conditioned_translator, field_folder, tmp_path / "out")
-    with pytest.raises(ValueError, match="conditioned on the redshift: catalog must have that column"):
+    with pytest.raises(ValueError, match="redshift.*catalog"):
         translate_field(conditioned_translator, field_folder, tmp_path / "out", catalog=catalog)
     catalog["redshift"] = np.ma.MaskedArray([0.1, 0.2, np.nan, 0.1, 0.2], [0, 1, 0, 0, 0])
     table = translate_field(conditioned_translator, field_folder, tmp_path / "out", catalog=catalog, size=16)
@@ -246,14 +246,14 @@ def test_unknown_redshifts(tolerant_translator, field_folder, catalog, tmp_path)
     assert [cube.meta["galtrans"]["redshift"] for cube in cubes] == [pytest.approx(0.1), "unknown", "unknown"]
     assert cubes[0].meta["galtrans"]["redshift_error"] == pytest.approx(0.01)
     assert table.meta["galtrans"]["conditioning"] == "redshift"
-    with pytest.warns(GaltransWarning, match="conditioned on the redshift, and there is none"):
+    with pytest.warns(GaltransWarning, match="redshift"):
         translate_field(tolerant_translator, field_folder, tmp_path / "b", size=24, max_sheet=0)
     catalog["redshift_error"] = [0.01, -1, 0, 0]
     catalog["Redshift"] = 0.1
     table = translate_field(tolerant_translator, field_folder, tmp_path / "c", catalog=catalog, size=16, max_sheet=0)
     assert list(table["reason"]) == ["", "redshift_error is -1, which is not at least 0 and finite", "", ""]
     catalog.replace_column("Redshift", ["red"] * 4)
-    with pytest.raises(ValueError, match="column redshift of the catalog must hold numbers"):
+    with pytest.raises(ValueError, match="redshift"):
         translate_field(tolerant_translator, field_folder, tmp_path / "d", catalog=catalog, size=16)
 
 
@@ -271,11 +271,11 @@ def test_spectra_of_a_catalog(spectrum_translator, field_folder, catalog, make_s
     assert list(table["condition"]) == ["spectrum", "none", "", "", "none"]
     assert "broken.fits is not a spectrum that specutils reads" in table["reason"][2]
     assert table["reason"][3] == f"no such file: {tmp_path / 'missing.fits'}"
-    told = read_cube(tmp_path / "out" / table["file"][0]).meta["galtrans"]
-    assert told["spectrum_file"] == str(tmp_path / "spectra" / "one.fits") and told["spectrum_pixels"] > 40
+    provenance = read_cube(tmp_path / "out" / table["file"][0]).meta["galtrans"]
+    assert provenance["spectrum_file"] == str(tmp_path / "spectra" / "one.fits") and provenance["spectrum_pixels"] > 40
     with_and_without = [read_cube(tmp_path / "out" / table["file"][row]).data for row in (0, 4)]
     assert not np.array_equal(*with_and_without)
-    with pytest.raises(ValueError, match="column spectrum of the catalog must hold paths, got 5"):
+    with pytest.raises(ValueError, match="column spectrum"):
         catalog.replace_column("spectrum", [5] * 5)
         translate_field(spectrum_translator, field_folder, tmp_path / "again", catalog=catalog, size=16, max_sheet=0)
 
@@ -295,9 +295,9 @@ def test_samples_of_a_field(sampling_translator, small_translator, field_folder,
         np.testing.assert_array_equal(one.data, same.data)
         assert not np.array_equal(one.data, different.data)
     assert len({image.data.tobytes() for image in first}) == 18
-    told = first[17].meta["galtrans"]
-    assert (told["n_samples"], told["sampling_galaxy"], told["sampling_seed"]) == (2, 17, 3)
-    with pytest.raises(ValueError, match="n_samples is for translators that draw samples"):
+    provenance = first[17].meta["galtrans"]
+    assert (provenance["n_samples"], provenance["sampling_galaxy"], provenance["sampling_seed"]) == (2, 17, 3)
+    with pytest.raises(ValueError, match="n_samples"):
         translate_field(small_translator, field_folder, tmp_path / "d", **options)
 
 
@@ -353,7 +353,7 @@ def test_nothing_is_left_of_a_run_that_broke(small_translator, field_folder, cat
      "is of band g, not r"),
     (lambda files: files[0].parent / "missing*.fits", FileNotFoundError, "missing"),
     (lambda files: [], ValueError, "at least one file"),
-    (lambda files: 5, TypeError, "frames must be .* got int"),
+    (lambda files: 5, TypeError, "frames"),
     (lambda files: read_frames(files[:2], "SDSS"), BandMismatchError, "lack band"),
     (lambda files: read_frames(files, "CFHTLS", unit="adu"), SurveyError, "of survey CFHTLS"),
 ])
@@ -364,19 +364,19 @@ def test_frames_that_do_not_fit(small_translator, field_folder, tmp_path, spoil,
 
 
 @pytest.mark.parametrize("changes, error, message", [
-    ({"size": 7}, ValueError, "size must be an int of at least 8, got 7"),
+    ({"size": 7}, ValueError, "size"),
     ({"size": 16.0}, ValueError, "size"),
     ({"max_sheet": -1}, ValueError, "max_sheet"),
     ({"radii": ()}, ValueError, "radii"),
     ({"min_coverage": 2}, ValueError, "min_coverage"),
-    ({"max_magnitude": 5.0}, ValueError, "no extended source brighter than r = 5 was found"),
+    ({"max_magnitude": 5.0}, ValueError, "no extended source brighter than r = 5"),
     ({"catalog": Table({"x": [1.0]})}, ValueError, "columns ra and dec"),
     ({"catalog": Table({"ra": ["a"], "dec": [1.0]})}, ValueError, "column ra"),
     ({"catalog": Table({"ra": [], "dec": []})}, ValueError, "no row"),
     ({"catalog": 3}, TypeError, "catalog must be a Table"),
     ({"catalog": "missing.fits"}, FileNotFoundError, "missing.fits"),
     ({"catalog": __file__}, FileFormatError, "not a table"),
-    ({"translator": "t.asdf"}, TypeError, "translator must be a Translator, got str"),
+    ({"translator": "t.asdf"}, TypeError, "translator"),
 ])
 def test_bad_arguments(small_translator, field_folder, tmp_path, changes, error, message):
     arguments = {"translator": small_translator, "frames": field_folder, "out": tmp_path / "out", **changes}
@@ -393,7 +393,7 @@ def test_config_and_keywords_agree(small_translator, field_folder, catalog, tmp_
     assert table.colnames == again.colnames and "input_r_3arcsec" in table.colnames
     with pytest.raises(TypeError, match="radius.*radii"):
         translate_field(small_translator, field_folder, tmp_path / "c", radius=3.0)
-    with pytest.raises(TypeError, match="config must be a FieldConfig"):
+    with pytest.raises(TypeError, match="config"):
         translate_field(small_translator, field_folder, tmp_path / "c", config=TranslationConfig())
 
 
@@ -426,7 +426,7 @@ def test_files(small_translator, make_cube, tmp_path):
     assert files_in(tmp_path / "out") == ["one-cfhtls.fits", "two-cfhtls.fits"]
     for cube, path in zip(cubes, made):
         np.testing.assert_array_equal(read_cube(path).data, small_translator(cube).data)
-    with pytest.raises(FileExistsError, match="one-cfhtls.fits exists already"):
+    with pytest.raises(FileExistsError, match="one-cfhtls.fits"):
         translate_files(small_translator, paths, tmp_path / "out")
     translate_files(small_translator, paths[:1], tmp_path / "out", overwrite=True)
 
@@ -440,7 +440,7 @@ def test_a_galaxy_with_a_file_for_each_band(small_translator, make_cube, tmp_pat
     np.testing.assert_array_equal(read_cube(bands).data, read_cube(whole).data)
     with pytest.raises(FileNotFoundError, match="not-there-g.fits"):
         translate_files(small_translator, [{**files, "g": tmp_path / "not-there-g.fits"}], tmp_path / "out2")
-    with pytest.raises(ValueError, match="a galaxy without a file"):
+    with pytest.raises(ValueError, match="paths"):
         translate_files(small_translator, [{}], tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
 
@@ -463,7 +463,7 @@ def test_files_of_one_name(small_translator, make_cube, tmp_path):
         (tmp_path / folder).mkdir()
         make_cube().write(tmp_path / folder / "galaxy.fits")
     paths = sorted(tmp_path.glob("*/galaxy.fits"))
-    with pytest.raises(ValueError, match="two of the files would both become galaxy-cfhtls.fits"):
+    with pytest.raises(ValueError, match="galaxy-cfhtls.fits"):
         translate_files(small_translator, paths, tmp_path / "out")
 
 
@@ -482,16 +482,16 @@ def test_files_with_uncertain_and_unknown_redshifts(tolerant_translator, make_cu
         make_cube().write(path)
     made = translate_files(tolerant_translator, paths, tmp_path / "out", redshift=[0.1, None, 0.1],
                            redshift_error=[0.02, 0, np.nan])
-    told = [read_cube(path).meta["galtrans"] for path in made]
-    assert [one["redshift"] for one in told] == [pytest.approx(0.1), "unknown", pytest.approx(0.1)]
-    assert told[0]["redshift_error"] == pytest.approx(0.02) and told[2]["redshift_error"] == 0
+    provenance = [read_cube(path).meta["galtrans"] for path in made]
+    assert [one["redshift"] for one in provenance] == [pytest.approx(0.1), "unknown", pytest.approx(0.1)]
+    assert provenance[0]["redshift_error"] == pytest.approx(0.02) and provenance[2]["redshift_error"] == 0
     cubes = [read_cube(path).data for path in made]
     expected = tolerant_translator(make_cube(), redshift=0.1, redshift_error=0.02)
     np.testing.assert_array_equal(cubes[0], expected.data)
     assert not np.array_equal(cubes[0], cubes[1]) and not np.array_equal(cubes[0], cubes[2])
     with pytest.raises(ValueError, match="redshift_error"):
         translate_files(tolerant_translator, paths, tmp_path / "x", redshift=[0.1] * 3, redshift_error=[0.1, 0.1])
-    with pytest.raises(ValueError, match="a.fits: redshift_error was given without the redshift"):
+    with pytest.raises(ValueError, match="a.fits: redshift_error"):
         translate_files(tolerant_translator, paths, tmp_path / "x", redshift_error=0.1)
 
 
@@ -508,11 +508,11 @@ def test_files_with_spectra(spectrum_translator, small_translator, make_cube, ma
     assert not np.array_equal(one.data, without.data)
     assert one.meta["galtrans"]["spectrum_file"] == str(tmp_path / "s.fits")
     assert "spectrum_file" not in same.meta["galtrans"] and without.meta["galtrans"]["spectrum_pixels"] == 0
-    with pytest.raises(ValueError, match="translator .* is not conditioned on it"):
+    with pytest.raises(ValueError, match="spectrum"):
         translate_files(small_translator, paths[:1], tmp_path / "x", spectrum=[make_spectrum()])
     with pytest.raises(FileFormatError, match="a.fits is not a spectrum that specutils reads"):
         translate_files(spectrum_translator, paths[:1], tmp_path / "x", spectrum=[tmp_path / "a.fits"])
-    with pytest.raises(TypeError, match="b.fits: spectrum must be a specutils.Spectrum, got int"):
+    with pytest.raises(TypeError, match="b.fits: spectrum"):
         translate_files(spectrum_translator, paths[1:2], tmp_path / "x", spectrum=[5])
     assert not (tmp_path / "x").exists()
 

@@ -342,7 +342,7 @@ def test_psfs_of_a_field_are_of_the_place(table, images):
     np.testing.assert_allclose(widths, 1.5 + x / 200, rtol=0.01)
 
 
-# The catalogue
+# The catalog
 
 def test_match_one_to_one():
     place = SkyCoord([10, 10.0002, 20, 30, np.nan] * u.deg, [0, 0, 0, 0, 0] * u.deg)

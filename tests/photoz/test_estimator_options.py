@@ -8,7 +8,7 @@ import torch
 from astropy.table import MaskedColumn, Table
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.objectives.conditional_density import ConditionalDensity
+from astro_galtrans.objectives import ConditionalDensity
 from astro_galtrans.photoz import (
     EstimatorConfig, RedshiftEstimator, distribution_metrics, fit_redshift_estimator, point_metrics,
 )

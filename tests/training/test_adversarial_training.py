@@ -9,13 +9,13 @@ import torch
 from numpy.testing import assert_array_equal
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.objectives import Critic
+from astro_galtrans.objectives import Discriminator
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
 from astro_galtrans.training._module import AdversarialModule
 
 SMALL = {"n_blocks": 1, "n_channels": 6, "n_features": 4}
-CRITIC = {"critic_widths": [4, 6], "warm_up": 0.5}
+CRITIC = {"discriminator_widths": [4, 6], "warm_up": 0.5}
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 COLUMNS = ("train_diversity", "train_adversarial", "train_critic_loss", "train_critic_real", "train_critic_fake")
 
@@ -110,7 +110,7 @@ def test_optimisers_share_no_parameter_and_leave_none_out(pairs, settings, monke
     def look(module, batch):
         network, critic = ([p for group in optimizer.param_groups for p in group["params"]]
                            for optimizer in module.optimizers())
-        assert {id(p) for p in critic} == {id(p) for p in module.objective.critic.parameters()}
+        assert {id(p) for p in critic} == {id(p) for p in module.objective.discriminator.parameters()}
         assert not {id(p) for p in network} & {id(p) for p in critic}
         assert {id(p) for p in network} | {id(p) for p in critic} == {id(p) for p in module.parameters()}
         seen.append(module.step_number)
@@ -274,14 +274,14 @@ def test_healthy_training_is_not_called_collapsed(pairs, settings, caplog):
 
 def test_a_critic_that_has_won_is_logged_and_kept(pairs, settings, monkeypatch, caplog):
     """A critic that is told which half of what it sees is translated."""
-    original = Critic.forward
+    original = Discriminator.forward
 
     def forward(self, images):
         scores = original(self, images)
         half = len(images) // 2
         return scores * 0 + torch.cat([torch.ones(half), -torch.ones(len(images) - half)])[:, None] * 2
 
-    monkeypatch.setattr(Critic, "forward", forward)
+    monkeypatch.setattr(Discriminator, "forward", forward)
     with caplog.at_level(logging.WARNING, "astro_galtrans"):
         result = quiet_fit(pairs, settings())
     assert result.translator.provenance["notes"]["critic_won_epochs"] == [2, 3]

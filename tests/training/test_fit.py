@@ -67,7 +67,7 @@ def test_translation_is_nearer_to_the_target_than_before_training(trained, pairs
 
 def test_a_translator_keeps_the_flux_of_the_input_from_the_first_steps(pairs, validation, config):
     """These galaxies have the same flux in both surveys: three epochs of four steps do not lose it."""
-    from astro_galtrans.backbones.photometry import log_apertures
+    from astro_galtrans.backbones import log_apertures
 
     translator = fit(pairs, config(photometry=True)).translator
     noise = torch.tensor(validation.target_survey.sky_noise)[:, None, None].float()
