@@ -80,8 +80,7 @@ def test_result_and_provenance(trained, pairs, config):
     assert trained.config == config()
     assert trained.seconds > 0
     provenance = trained.translator.provenance
-    assert provenance["config"] == {
-        **config().to_dict(), "residual": config().uses_residual, "photometry": config().uses_photometry}
+    assert provenance["config"] == {**config().to_dict(), **config().network_parts}
     assert provenance["config_hash"] == config().hash
     assert (provenance["seed"], provenance["n_pairs"], provenance["n_validation"]) == (5, 64, 16)
     assert provenance["input_shape"] == [3, 16, 16]
