@@ -82,15 +82,6 @@ class FieldConfig(TranslationConfig):
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"min_coverage must be between 0 and 1, got {self.min_coverage!r}")
 
-    def check_detection(self) -> None:
-        """Raise ValueError if an option of the detection is set, which a catalog replaces."""
-        default = FieldConfig()
-        for name in ("band", "min_magnitude", "max_magnitude"):
-            value = getattr(self, name)
-            if value not in (None, getattr(default, name)):
-                raise ValueError(f"{name} is an option of the detection and has no effect with a catalog, "
-                                 f"got {value!r}")
-
 
 def check_translation(translator, config):
     """Raise an error if the translator cannot do what the configuration says."""
