@@ -80,8 +80,7 @@ def test_result_and_provenance(trained, pairs, config):
     assert trained.config == config()
     assert trained.seconds > 0
     provenance = trained.translator.provenance
-    assert provenance["config"] == {
-        **config().to_dict(), "residual": config().uses_residual, "photometry": config().uses_photometry}
+    assert provenance["config"] == {**config().to_dict(), **config().network_parts}
     assert provenance["config_hash"] == config().hash
     assert (provenance["seed"], provenance["n_pairs"], provenance["n_validation"]) == (5, 64, 16)
     assert provenance["input_shape"] == [3, 16, 16]
@@ -143,7 +142,7 @@ def test_resumed_training_equals_an_unbroken_one(trained, pairs, validation, con
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         interrupt_at(patch, step)
-        with pytest.raises(KeyboardInterrupt, match=r"epoch \d of 3; resume=True resumes it from .*checkpoint\.asdf"):
+        with pytest.raises(KeyboardInterrupt, match=r"epoch \d of 3; it can be resumed from .*checkpoint\.asdf"):
             fit(pairs, config(), validation=validation, directory=tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
     result = fit(pairs, config(), validation=validation, directory=tmp_path, resume=True)
