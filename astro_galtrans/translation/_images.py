@@ -89,7 +89,7 @@ def _meta(cube, provenance):
 
 
 def translated_cube(cube, flux, sigma, mask, survey, scale_ratio, provenance):
-    """Return a translated array as a BandCube of the target survey, with the properties of the input that still apply."""
+    """Return a translated array as a BandCube of the target survey, with the valid properties of the input."""
     return BandCube(
         flux, unit=survey.unit, bands=survey.band_names, survey=survey, mask=mask,
         wcs=rescaled_wcs(cube.wcs, cube.shape[1:], flux.shape[-2:], scale_ratio),

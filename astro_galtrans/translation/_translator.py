@@ -529,8 +529,8 @@ class Translator:
     def _translated(self, image, conditions, sampling, allow_missing, separate=False):
         if isinstance(image, (list, tuple)):
             return self._translated_list(list(image), conditions, sampling, allow_missing, separate)
-        redshift, spectrum = (None if value is None else [value] for value in (conditions.redshift, conditions.spectrum))
-        conditions = replace(conditions, redshift=redshift, spectrum=spectrum)
+        one = {name: [value] for name, value in vars(conditions).items() if name != "redshift_error" and value is not None}
+        conditions = replace(conditions, **one)
         return self._translated_list([image], conditions, sampling, allow_missing, separate)[0]
 
     @torch_defaults()
