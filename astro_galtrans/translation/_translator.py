@@ -529,8 +529,9 @@ class Translator:
     def _translated(self, image, conditions, sampling, allow_missing, separate=False):
         if isinstance(image, (list, tuple)):
             return self._translated_list(list(image), conditions, sampling, allow_missing, separate)
-        one = {name: [value] for name, value in vars(conditions).items() if name != "redshift_error" and value is not None}
-        conditions = replace(conditions, **one)
+        for name in ("redshift", "spectrum"):
+            if getattr(conditions, name) is not None:
+                conditions = replace(conditions, **{name: [getattr(conditions, name)]})
         return self._translated_list([image], conditions, sampling, allow_missing, separate)[0]
 
     @torch_defaults()
