@@ -31,7 +31,7 @@ LIST_BATCH = 16
 def make_translator(size, widths):
     """Return an untrained translator with the default network."""
     side = matching_size(size, *(get_survey(name).pixel_scale for name in ("SDSS", "CFHTLS")))
-    pairs = PairSet.from_arrays(np.zeros((2, 5, size, size)), np.zeros((2, 5, side, side)), input_survey="SDSS",
+    pairs = PairSet.from_arrays(np.ones((2, 5, size, size)), np.ones((2, 5, side, side)), input_survey="SDSS",
                                 target_survey="CFHTLS")
     options = {"widths": widths} if widths else {}
     return fit(pairs, TrainConfig(epochs=1, learning_rate=0.0, backbone_options=options), device="cpu").translator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ class DownloadedImages:
 
 
 @dataclass(kw_only=True)
-class Archive:
+class Archive(ABC):
     """Images of bands at one position. A subclass names the file of a band and fetches those that are missing."""
 
     position: SkyCoord
@@ -120,13 +121,13 @@ class Archive:
     def __post_init__(self):
         self.position = checked_position(self.position)
 
+    @abstractmethod
     def file_name(self, band):
         """Return the name of the file of a band."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fetch_bands(self, bands):
         """Write the files of some bands."""
-        raise NotImplementedError
 
     @property
     def coordinates(self):

@@ -103,7 +103,7 @@ def translate_field(
     if catalog is None:  # raises an error before the detection if a catalog is needed
         conditions = CatalogConditions(translator, Table(), detected=True)
     else:
-        config.check_detection()
+        _check_no_detection(config)
     out = _checked_folder(out, overwrite)
     with whole_folder(out) as folder, on_device(translator, config.device):
         frames = _open_frames(frames, translator.input_survey, config.read_config)
@@ -128,6 +128,15 @@ def translate_field(
             contact_sheet(run.images, folder / "contact_sheet.png", run.labels, title=title,
                           columns=min(_SHEET_COLUMNS, len(run.images)))
     return table
+
+
+def _check_no_detection(config):
+    """Raise ValueError if an option of the detection is set, which a catalog replaces."""
+    default = FieldConfig()
+    for name in ("band", "min_magnitude", "max_magnitude"):
+        value = getattr(config, name)
+        if value not in (None, getattr(default, name)):
+            raise ValueError(f"{name} is an option of the detection and has no effect with a catalog, got {value!r}")
 
 
 def _sampling_provenance(translator, config):

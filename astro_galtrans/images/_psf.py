@@ -44,9 +44,9 @@ class PSFModel(Protocol):
 
 
 class FieldPSF:
-    """The point spread function of a field in several bands, at any place on the sky.
+    """The point spread function of a field in several bands, at any position on the sky.
 
-    With such a ``psf``, ``cube.psf`` of a `BandCube`, and of every cutout, is the PSF of its own middle.
+    A `BandCube` with a `FieldPSF` has the PSF of its own middle in ``cube.psf``, and so has every cutout.
 
     Parameters
     ----------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
+from astropy.nddata import NDData
 
 from astro_galtrans._utils.masked import floats, split, whole
 from astro_galtrans._utils.psf import centered_psf
@@ -290,14 +292,14 @@ def checked_spectra(spectra, grid, n):
     if isinstance(spectra, np.ndarray) and spectra.dtype.kind != "O":
         raise TypeError("spectra must be a sequence of Spectrum or None, or a tuple of two arrays, flux and weight; "
                         f"got one array of shape {spectra.shape}")
-    if hasattr(spectra, "__len__") and len(spectra) != n:
+    if isinstance(spectra, Sized) and len(spectra) != n:
         raise ValueError(f"spectra must have {n} entries, one for each galaxy, got {len(spectra)}")
     return Spectra(*resample_spectra(spectra, grid), grid)
 
 
 def _is_table_of_pixels(values):
     """Whether values are a two-dimensional array, not a Spectrum."""
-    return (isinstance(values, (list, tuple)) or hasattr(values, "__array__")) and np.ndim(values) == 2
+    return not isinstance(values, NDData) and np.ndim(values) == 2
 
 
 def _spectrum_arrays(flux, weight, grid, n):

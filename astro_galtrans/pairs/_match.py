@@ -145,13 +145,7 @@ def match_pairs(
         wider = max(survey[bands[side]].psf_fwhm for side, survey in surveys.items())
         config = replace(config, max_residual=wider / 2)
     run = Run(sources, images, candidates, surveys, sizes, bands, config)
-    shapes = _shapes(surveys, sizes)
-    if path is None:
-        sink = MemorySink(PairSet.writer(None, len(candidates.rows), shapes, surveys))
-    else:
-        plan = {**_plan(run), "arrays": sorted(shapes)}
-        sink = DiskSink(path, len(candidates.rows), shapes, surveys, overwrite, PairSet, plan, resume)
-    with sink:
+    with _sink(run, path, overwrite, resume) as sink:
         run.execute(sink, progress)
         kept, dropped = sink.close()
         lost = vstack([candidates.lost, _dropped(sources, dropped)])
@@ -231,13 +225,16 @@ def _surveys(images, candidates, sources):
     return surveys
 
 
-def _shapes(surveys, sizes):
-    """Return the shape of each array without the galaxy axis."""
-    shapes = {}
-    for side, survey in surveys.items():
-        shapes |= dict.fromkeys((f"{side}_flux", f"{side}_weight"), (len(survey), *[sizes[side]] * 2))
+def _sink(run, path, overwrite, resume):
+    """Return a `MemorySink` or `DiskSink` for the pairs of a run."""
+    n, shapes = len(run.rows), {}
+    for side, survey in run.surveys.items():
+        shapes |= dict.fromkeys((f"{side}_flux", f"{side}_weight"), (len(survey), *[run.sizes[side]] * 2))
         shapes[f"{side}_psf"] = (len(survey), *[psf_side(survey)] * 2)
-    return shapes
+    if path is None:
+        return MemorySink(PairSet.writer(None, n, shapes, run.surveys))
+    plan = {**_plan(run), "arrays": sorted(shapes)}
+    return DiskSink(path, n, shapes, run.surveys, overwrite, PairSet, plan, resume)
 
 
 def _plan(run):

@@ -58,18 +58,9 @@ class _ImageModel(DensityModel):
 
 
 class _Images:
-    """Images of galaxies and their inverse variance, converted in batches.
+    """Images of galaxies and their inverse variance, if any, which are read and converted in batches.
 
-    Parameters
-    ----------
-    flux, weight : array_like
-        Shape ``(n_galaxies, n_bands, y, x)``; weight may be None. Tensors and arrays on disk are read in batches.
-    unit : `~astropy.units.Unit`
-        Unit to which a Quantity is converted.
-    n_bands : int
-        Number of bands of the survey.
-    shape : tuple of int, optional
-        Pixels of the images of the training.
+    They must have ``n_bands`` bands and, if it is given, the ``shape`` in pixels of the images of the training.
     """
 
     def __init__(self, flux, weight, unit, n_bands, shape=None):

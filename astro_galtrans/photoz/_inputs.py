@@ -105,16 +105,8 @@ class ImageEncoder(nn.Module):
 def column_values(columns, n, name, unit=None):
     """Return columns as an array of float64, NaN where masked, and their names (None for an array).
 
-    Parameters
-    ----------
-    columns : array_like, `torch.Tensor` or `~astropy.table.Table`
-        Shape ``(n, n_columns)``; of one column also ``(n,)``.
-    n : int or None
-        Number of galaxies that is expected.
-    name : str
-        Argument, for messages.
-    unit : `~astropy.units.Unit`, optional
-        Unit to which columns with a unit are converted; AB and ST magnitudes are in mag.
+    An array has the shape ``(n, n_columns)``, or ``(n,)`` for one column; any n is accepted if it is None. Columns with
+    a unit are converted to ``unit``, where AB and ST magnitudes are in mag.
     """
     names = None
     if isinstance(columns, Table):

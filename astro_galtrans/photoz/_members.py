@@ -86,15 +86,7 @@ class Targets:
 
 
 class Sample:
-    """Galaxies to train or to validate on, as the tensors that a step needs.
-
-    Parameters
-    ----------
-    inputs : tuple of torch.Tensor
-        Inputs of the model, each of length n; the first holds images where the model has any.
-    targets : Targets
-        Targets of the same galaxies.
-    """
+    """Galaxies of the training or validation: tensors that are inputs of the model, images first, and `Targets`."""
 
     def __init__(self, inputs, targets):
         self.inputs, self.targets = inputs, targets
@@ -140,25 +132,10 @@ def mean_density(models, outputs):
 
 
 def fit_members(build, samples, grid, config, progress, checkpoint):
-    """Train ``config.n_members`` models and calibrate their mean.
+    """Train ``config.n_members`` models, calibrate their mean, and return them, on the CPU, and the history.
 
-    Parameters
-    ----------
-    build : callable
-        Returns an untrained model on the device of the samples.
-    samples : tuple of Sample
-        Training galaxies, and validation galaxies or None.
-    grid : ndarray
-        Redshifts of the densities.
-    config : EstimatorConfig or CatalogConfig
-    progress : bool
-    checkpoint : path-like or None
-        Folder for the state of each member.
-
-    Returns
-    -------
-    list of DensityModel, dict of list
-        The models, on the CPU, and the history.
+    ``build()`` returns an untrained model on the device of the samples, which are the training galaxies and the
+    validation galaxies or None. ``checkpoint`` is a folder for the state of each member, or None.
     """
     # Lightning takes seconds to import, which the metrics of this subpackage should not cost.
     from astro_galtrans._utils.loop import seeded, train

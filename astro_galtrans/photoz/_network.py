@@ -15,14 +15,8 @@ __all__ = ["ColumnNetwork", "DensityModel", "available_architectures", "build_ne
 class DensityModel(nn.Module):
     """Base of the models: a network's outputs become densities at the points of a grid.
 
-    Subclasses define ``forward``, which returns ``n_outputs`` outputs.
-
-    Parameters
-    ----------
-    grid : ndarray
-        Redshifts, shape ``(n_grid,)``.
-    output : {"bins", "density"}
-        Whether the outputs are logits over the grid or conditions of a `ConditionalDensity`.
+    Subclasses define ``forward``, which returns ``n_outputs`` outputs: logits over the grid if ``output`` is "bins",
+    conditions of a `ConditionalDensity` if it is "density".
     """
 
     def __init__(self, grid, output):

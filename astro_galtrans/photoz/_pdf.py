@@ -95,7 +95,9 @@ class RedshiftPDF:
             raise ValueError(f"on_invalid must be 'raise' or 'mask', got {on_invalid!r}")
         if interpolation not in ("linear", "constant"):
             raise ValueError(f"interpolation must be 'linear' or 'constant', got {interpolation!r}")
-        values = _construct.as_rows(density, "density").clone(memory_format=torch.contiguous_format)
+        values = _construct.as_rows(density, "density").contiguous()
+        # The values are changed below; arrays are copied already.
+        values = values.clone() if isinstance(density, torch.Tensor) else values
         points = _construct.as_grid(grid, "grid", values)
         if interpolation == "linear" and values.shape[1] != points.numel():
             raise ValueError(f"density has {values.shape[1]} points per galaxy, grid has {points.numel()}")

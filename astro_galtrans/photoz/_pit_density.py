@@ -39,11 +39,6 @@ class PITBasis:
 
     The nodes are 0.05 apart, and beyond 0.05 and 0.95 half a sigma of a normal distribution, up to 4 sigma, because
     the PITs of densities that are too narrow accumulate at both ends.
-
-    Parameters
-    ----------
-    device : `torch.device`
-    dtype : `torch.dtype`
     """
 
     def __init__(self, device, dtype):
@@ -80,22 +75,10 @@ class PITBasis:
         return counts.scatter_add_(1, bins, weights)
 
     def fit(self, counts, prior, strength, n_iterations):
-        """Return the weights of maximum posterior probability, by expectation maximization.
+        """Return the weights of maximum posterior probability for histograms, by expectation maximization.
 
-        Parameters
-        ----------
-        counts : `torch.Tensor`
-            Histograms, shape ``(m, n_bins)``.
-        prior : `torch.Tensor`
-            Initial and prior weights, ``(1, n_nodes)`` or ``(m, n_nodes)``.
-        strength : float
-            Number of galaxies that the (Dirichlet) prior corresponds to.
-        n_iterations : int
-
-        Returns
-        -------
-        `torch.Tensor`
-            Shape ``(m, n_nodes)``.
+        The Dirichlet prior has weights of shape ``(1, n_nodes)`` or ``(m, n_nodes)``, where the iterations start, and
+        corresponds to ``strength`` galaxies.
         """
         weights = prior.expand(len(counts), -1)
         total = counts.sum(dim=1, keepdim=True) + strength
@@ -129,15 +112,7 @@ class PITBasis:
 
 
 def feature_array(features, n=None):
-    """Return features as a float64 array of shape ``(n, n_features)``, NaN where masked or not finite.
-
-    Parameters
-    ----------
-    features : array_like, `~astropy.table.Table` or dict of str to array_like
-        Shape ``(n,)`` or ``(n, n_features)``, or one column per feature.
-    n : int, optional
-        Number of galaxies expected.
-    """
+    """Return features as a float64 array of shape ``(n, n_features)``, NaN where masked or not finite."""
     if isinstance(features, Table):
         features = {name: features[name] for name in features.colnames}
     columns = []
@@ -155,13 +130,8 @@ def feature_array(features, n=None):
 class FeatureSpace:
     """Galaxies in a space of features, each divided by its spread so that units have no effect.
 
-    Parameters
-    ----------
-    features : ndarray
-        Finite, shape ``(n, n_features)``.
-    scale : ndarray, optional
-        Spread of each feature, by default the difference of its 75th and 25th percentile, or the standard deviation
-        if that is zero.
+    The spread ``scale`` is by default the difference of the 75th and 25th percentile, or the standard deviation if that
+    is zero.
     """
 
     def __init__(self, features, scale=None):
@@ -175,21 +145,9 @@ class FeatureSpace:
         return len(self.features)
 
     def nearest(self, features, k, device, own=None):
-        """Yield the ``k`` nearest galaxies, nearest first, in blocks of places.
+        """Yield rows of the features in blocks, their ``k`` nearest galaxies, nearest first, and the distances.
 
-        Parameters
-        ----------
-        features : ndarray
-            Features of the places, finite, shape ``(m, n_features)``.
-        k : int
-        device : `torch.device`
-        own : ndarray of int, optional
-            Galaxy at each place, which is excluded, shape ``(m,)``.
-
-        Yields
-        ------
-        slice, `torch.Tensor`, `torch.Tensor`
-            Rows of the block, their neighbors and the distances, both of shape ``(rows, k)``.
+        ``own`` is the galaxy of each row, which is excluded.
         """
         dtype = torch.float32 if device.type == "mps" else torch.float64
         here = torch.from_numpy(self.features / self.scale).to(device, dtype)
@@ -240,19 +198,10 @@ def standard_error(values):
 
 
 def fit_global(sample, strength, rng):
-    """Fit one PIT density to all galaxies.
+    """Return the `GlobalFit` to a `PITSample`.
 
-    Parameters
-    ----------
-    sample : PITSample
-    strength : float or "auto"
-        Strength of the prior; by default the largest that in a cross-validation is not worse than the best by more
-        than the standard error.
-    rng : `numpy.random.Generator`
-
-    Returns
-    -------
-    GlobalFit
+    The strength "auto" of the prior is the largest that in a cross-validation is not worse than the best by more than
+    the standard error.
     """
     basis, everyone = sample.basis, torch.arange(len(sample.bins), device=sample.bins.device)
     fold = torch.from_numpy(rng.permutation(len(everyone)) % _N_FOLDS).to(everyone.device)
@@ -270,21 +219,10 @@ def fit_global(sample, strength, rng):
 
 
 def fit_local(sample, features, prior, n_neighbors, rng):
-    """Fit PIT densities that depend on features, to the nearest galaxies of some of them, the anchors.
+    """Fit PIT densities to the nearest galaxies of some galaxies with all features, the anchors.
 
-    Parameters
-    ----------
-    sample : PITSample
-    features : ndarray
-        Shape ``(n, n_features)``; galaxies with a NaN are left out.
-    prior : GlobalFit
-    n_neighbors : int or "auto"
-    rng : `numpy.random.Generator`
-
-    Returns
-    -------
-    dict or None, `torch.Tensor`
-        State of a local calibration, None if it is not better than the global one, and the gain of each galaxy.
+    The result is the state of a local calibration, None if it is not better than that of the `GlobalFit` ``prior``, and
+    the gain of each galaxy.
     """
     known = np.flatnonzero(np.isfinite(features).all(axis=1))
     if len(known) < 2 * _FEWEST:

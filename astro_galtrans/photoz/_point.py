@@ -53,13 +53,7 @@ class Metrics(dict):
 
 
 def as_columns(arrays):
-    """Return one-dimensional tensors of one length, in double precision where the device has it.
-
-    Parameters
-    ----------
-    arrays : dict of array_like
-        Arrays by the name of their argument. The result is on the device of the first tensor among them.
-    """
+    """Return arrays by name as tensors of shape ``(n,)``, in double precision where the device has it."""
     device = next((value.device for value in arrays.values() if isinstance(value, torch.Tensor)), torch.device("cpu"))
     precision = torch.float32 if device.type == "mps" else torch.float64
     columns = {}
@@ -97,19 +91,8 @@ def weighted_quantiles(values, probabilities, weights=None):
     """Return quantiles along the last axis, linear between order statistics (Hyndman & Fan 1996, type 7).
 
     With weights an order statistic is at the midpoint of its share of the cumulative weight, stretched so that the
-    extremes have probability 0 and 1; equal weights then give type 7.
-
-    Parameters
-    ----------
-    values, weights : torch.Tensor
-        Shape ``(..., n)``; the weights are positive.
-    probabilities : sequence of float
-        Length m.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape ``(m, ...)``.
+    extremes have probability 0 and 1; equal weights then give type 7. The shapes are ``(..., n)`` for values and
+    positive weights, ``(m,)`` for probabilities and ``(m, ...)`` for the result.
     """
     wanted = torch.tensor(probabilities, dtype=values.dtype, device=values.device)
     ordered, order = torch.sort(values, dim=-1)

@@ -150,15 +150,15 @@ def semi_real_pairs(
     cubes = list(images) if isinstance(images, (list, tuple)) else [images]
     if not cubes:
         raise ValueError("images must have at least one field")
-    psfs = config.psf if isinstance(config.psf, list) and len(config.psf) == len(cubes) else [config.psf] * len(cubes)
+    each = isinstance(config.psf, (list, tuple)) and len(config.psf) == len(cubes)
+    psfs = config.psf if each else [config.psf] * len(cubes)
     survey = get_survey(survey)
-    deep = [_Field(number, cube, survey, input_size, replace(config, psf=psf))
+    detection = {"band": band, "max_magnitude": max_magnitude, "extended_only": config.extended_only,
+                 **(config.detection or {})}
+    deep = [_Field(number, cube, survey, input_size, replace(config, psf=psf), detection)
             for number, (cube, psf) in enumerate(zip(cubes, psfs))]
     if len({field.cube.survey.band_names for field in deep}) > 1:
         raise ValueError("images must have the same bands in every field")
-    for field in deep:
-        field.find({"band": band, "max_magnitude": max_magnitude, "extended_only": config.extended_only,
-                    **(config.detection or {})})
     total = config.realizations * sum(len(field.table) for field in deep)
     if total == 0:
         raise ValueError(f"images must have galaxies that can be used; dropped were {[one.dropped for one in deep]}")
@@ -179,9 +179,9 @@ class _Stamp(NamedTuple):
 
 
 class _Field:
-    """A deep image, its galaxies, and the degrader of their inputs."""
+    """A deep image, the degrader of its inputs, and the table of its galaxies, detected with some options."""
 
-    def __init__(self, number, image, survey, input_size, config):
+    def __init__(self, number, image, survey, input_size, config, detection):
         cube = as_band_cube(image)
         if cube.survey is None:
             raise ValueError("images must have a survey, which becomes the target survey of the pairs")
@@ -201,14 +201,14 @@ class _Field:
         self.degrader = Degrader(self.cube, survey, config, shape=(input_size,) * 2, size=(self.size,) * 2)
         self.psfs = {f"{side}_psf": psf_stamp(psf, len(of), psf_side(of)) for side, psf, of in (
             ("input", self.degrader.psf, self.degrader.survey), ("target", self.cube.psf, self.cube.survey))}
+        self.mask_bands = {"target": detection["band"], "input": self._input_band(detection["band"])}
+        self.dropped = {}
+        self.table = self._selected(detect_galaxies(self.cube, **detection))
 
-    def find(self, options):
-        """Detect the galaxies and keep those whose stamps are on good pixels."""
-        table = detect_galaxies(self.cube, **options)
-        self.mask_bands = {"target": options["band"], "input": self._input_band(options["band"])}
+    def _selected(self, table):
+        """Return the galaxies whose stamps are on good pixels, and count the others."""
         table["number"] = np.arange(len(table))
         brightest = -np.inf if self.config.min_magnitude is None else self.config.min_magnitude
-        self.dropped = {}
         table = self._kept(table, "bright", table["magnitude"] >= brightest)
         if self.config.neighbors == "drop":
             table = self._kept(table, "neighbour", ~table["neighbor"])
@@ -221,7 +221,7 @@ class _Field:
         inside &= (table["y0"] + self.target_size + self.margin <= height)
         table = self._kept(table, "edge", inside)
         good = np.array([self._is_good(row) for row in table], dtype=bool).reshape(len(table))
-        self.table = self._kept(table, "bad pixels", good)
+        return self._kept(table, "bad pixels", good)
 
     def _kept(self, table, reason, rows):
         """Return the rows to keep, and count the others."""

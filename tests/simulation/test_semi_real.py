@@ -157,6 +157,13 @@ def test_wrong_arguments(field, options, message):
         semi_real_pairs(field, "SDSS", **options)
 
 
+def test_each_field_has_its_psf(field):
+    widths = ([0.8, 0.75, 0.7] * u.arcsec, 0.9 * u.arcsec)
+    both = semi_real_pairs([field, field], "SDSS", seed=1, input_size=16, max_magnitude=20, psf=widths)
+    before = [[value[0] for value in one.values()] for one in both.catalog.meta["semi_real"]["fwhm_arcsec"]]
+    np.testing.assert_allclose(before, [[0.8, 0.75, 0.7], [0.9, 0.9, 0.9]], rtol=1e-3)
+
+
 def test_the_old_spelling_of_neighbors(field):
     settings = {"seed": 1, "input_size": 32, "max_magnitude": 18.5}
     with pytest.warns(AstropyDeprecationWarning, match="neighbors"):

@@ -150,6 +150,8 @@ def test_energy_response_and_other_units(folder):
     ("{speclite: decam2014-g}", "{color: blue}", "one of file, speclite"),
     ("name: y,", "name: 5,", r"bands\[4\]: name"),
     ("response: [0, 0.5, 0]", "response: [0, 0.5]", "wavelength and response"),
+    (", response: [0, 0.5, 0]", "", r"bands\[4\] \(y\): curve: response"),
+    ("curve: r.dat", "curve: {file: r.dat, unit: furlongs}", r"bands\[1\] \(r\): curve: unit.*furlongs"),
     ("  - name: g", "  - name: z", "different names"),
     ("keywords: {zero_point", "keywords: {zeropoint", "keywords"),
     ("keywords: {zero_point: MAGZPT, gain: EGAIN}", "keywords: MAGZPT", "keywords"),
