@@ -14,7 +14,7 @@ from astro_galtrans.objectives import (
     GradientObjective, Target, UnweightedGradientObjective, gradient_residuals, pool_scales,
 )
 from astro_galtrans.pairs import PairSet, checked_flux
-from astro_galtrans.translation._conditions import checked_condition
+from astro_galtrans.translation import Conditions
 
 __all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
 
@@ -150,7 +150,7 @@ class Reader:
 
     def _prediction(self, batch, valid):
         translator, network = self.translator, self.translator.network
-        given = checked_condition(translator, len(valid), **conditions(translator.conditioning, batch))
+        given = translator.condition_arrays(Conditions(**conditions(translator.conditioning, batch)), len(valid))
         condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
         flux = np.where(valid, batch["input_flux"], np.float32(0))
         flux, valid = (torch.from_numpy(array).to(translator.device) for array in (flux, valid))

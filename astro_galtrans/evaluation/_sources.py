@@ -162,7 +162,10 @@ class TranslatorSource:
             options["device"] = device
         if not uncertainty:
             return self._plain(self.translator.translate_array(batch["input_flux"], **options)), None
-        flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
+        if isinstance(self.translator, Translator):
+            flux, sigma = self.translator.translate_array_with_uncertainty(batch["input_flux"], **options)
+        else:
+            flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
         return self._plain(flux), self._plain(sigma)
 
     def _plain(self, images):

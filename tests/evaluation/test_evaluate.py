@@ -318,14 +318,10 @@ def test_the_error_of_a_failing_translator_surfaces(error, small_translator, sma
     with pytest.raises(error, match="of the weights"):
         evaluate(NoWeights(), make_pairs(4), n_bootstrap=0, n_shown=1)
 
-    whole = small_translator.translate_array
+    def fails(*arguments, **options):
+        raise error("of a trained translator")
 
-    def fails(*arguments, return_uncertainty=False, **options):
-        if return_uncertainty:
-            raise error("of a trained translator")
-        return whole(*arguments, **options)
-
-    monkeypatch.setattr(small_translator, "translate_array", fails)
+    monkeypatch.setattr(small_translator, "translate_array_with_uncertainty", fails)
     with pytest.raises(error, match="of a trained translator"):
         evaluate(small_translator, small_pairs.select(slice(0, 2)), n_bootstrap=0)
 
