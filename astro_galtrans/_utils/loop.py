@@ -234,7 +234,7 @@ def _interrupts(trainer, checkpoint):
         if main:
             signal.signal(signal.SIGINT, handler)
     if cause is not None or trainer.interrupted:
-        hint = f"; resume=True resumes it from {checkpoint}" if checkpoint is not None else ""
+        hint = f"; it can be resumed from {checkpoint}" if checkpoint is not None else ""
         raise KeyboardInterrupt(
             f"training stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}{hint}") from cause
 

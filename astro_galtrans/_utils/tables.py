@@ -152,29 +152,41 @@ def _read_text(path):
         body.insert(0, header)
     if re.fullmatch("sep=.", body[0].strip()):  # of spreadsheets
         del body[0]
-    drawn = next((row for row in (1, 2) if len(body) > row and _DRAWN.fullmatch(body[row])), 0)
-    above = body[1:drawn]  # VizieR has the units between the names and a line that is drawn below them
-    del body[1:drawn + 1]
+    units = _removed_units(body)
     delimiter = _delimiter(body)
     names = _fields(body[0], delimiter)
     if all(_is_number(name) for name in names):
         raise ValueError(f"its first line, {body[0][:60]!r}, holds numbers and not the names of columns")
     if len(set(names)) < len(names):
         raise ValueError(f"its columns must have different names, got {', '.join(names)}")
+    table = _parsed(body, delimiter)
+    table.meta.pop("comments", None)
+    if comments:
+        table.meta["comments"] = [line.lstrip("# ").rstrip() for line in comments]
+    for line in units:
+        for name, unit in zip(table.colnames, line.split(delimiter)):
+            if unit.strip():
+                table[name].unit = u.Unit(unit.strip(), parse_strict="silent")
+    return table
+
+
+def _removed_units(body):
+    """Remove and return the lines between the names and a drawn line, where VizieR has the units."""
+    drawn = next((row for row in (1, 2) if len(body) > row and _DRAWN.fullmatch(body[row])), 0)
+    units = body[1:drawn]
+    del body[1:drawn + 1]
+    return units
+
+
+def _parsed(body, delimiter):
+    """Return the table of lines, with text converted to numbers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "OverflowError converting", AstropyWarning)  # see _typed
         kind = {"format": "tab"} if delimiter == "\t" else {"format": "basic", "delimiter": delimiter}
         table = ascii.read(body, **kind, guess=False, comment="a^",
                            fill_values=[("", "0"), *((one, "0") for one in NULLS)])
-    table.meta.pop("comments", None)
-    if comments:
-        table.meta["comments"] = [line.lstrip("# ").rstrip() for line in comments]
     for name in table.colnames:
         table[name] = _typed(table[name], delimiter)
-    for line in above:
-        for name, unit in zip(table.colnames, line.split(delimiter)):
-            if unit.strip():
-                table[name].unit = u.Unit(unit.strip(), parse_strict="silent")
     return table
 
 

@@ -217,7 +217,7 @@ class BandCube(NDData):
         if not isinstance(band, str):
             raise TypeError(
                 f"a BandCube is indexed by the name of a band, got {band!r}; "
-                "cutout() takes a piece of sky, select_bands() some of the bands"
+                "cutout() selects a region of the sky, select_bands() some of the bands"
             )
         if band not in self.bands:
             raise KeyError(f"the cube has no band {band!r}; its bands are {', '.join(self.bands)}")
@@ -423,7 +423,7 @@ class BandCube(NDData):
         Parameters
         ----------
         path : str or path-like
-            The new file.
+            The new file, compressed if its name ends in ``.gz`` or ``.bz2``.
         overwrite : bool, optional
             Whether an existing file may be replaced.
 

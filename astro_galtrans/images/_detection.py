@@ -37,8 +37,8 @@ _ISOPHOTE, _SMOOTHING = 1.5, 0.4 * u.arcsec
 # Signal-to-noise and number of stars that are enough to measure the size of the PSF.
 _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
-# Saturation is looked for in sources of at least this signal-to-noise, in annuli of these radii, in half-light radii of
-# the stars; an annulus counts at a signal-to-noise of 5.
+# The search for saturation uses sources of at least this signal-to-noise, and annuli of these radii, in units of the
+# half-light radius of the stars; an annulus counts at a signal-to-noise of 5.
 _BRIGHT_SIGNAL_TO_NOISE = 100
 _ANNULI = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0)
 _ANNULUS_SIGNAL_TO_NOISE = 5

@@ -34,7 +34,7 @@ _ZERO_POINT_TOLERANCE = 0.1
 # Names of keywords that are likely zero points of a kind that is not known.
 _LIKE_ZERO_POINT = re.compile(
     r"(MAG|AB|PHOT|IMAGE|SEX|SEXMG|STACK)?_?(ZP|ZPT|ZERO|ZEROP|ZEROPT|ZEROPNT|ZEROPOINT|ZPOINT|MAG0|MAGZ)_?(AB|MAG)?")
-# Words beside the band in the names of filters.
+# Words next to the band in the names of filters.
 _FILTER_WORDS = {
     "SDSS", "DECAM", "MEGACAM", "MEGAPRIME", "HSC", "LSST", "LSSTCAM", "OCAM", "OMEGACAM", "PANSTARRS", "PS1", "NIR",
     "NISP", "EUCLID", "WISHES", "CFHT", "CFIS", "UNIONS", "KIDS", "DES", "VIRCAM", "VISTA", "SKYMAPPER", "FILTER",

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadConfig", "image_in_memory", "image_of", "on_survey_scale", "pixel_noise", "survey_in_memory"]
 
-# Keywords of the value that stands for "no data", beside NaN.
+# Keywords of the value of pixels without data, besides NaN.
 _STAND_INS = ("BLANK", "NODATA", "FILLVAL", "NULLVAL", "BADVAL")
-# Files of the Legacy Surveys, and their viewer's cutouts of SDSS, are in nanomaggies, which the cutouts do not say.
+# Files of the Legacy Surveys, and their viewer's cutouts of SDSS, are in nanomaggies, which the cutouts do not state.
 _IN_NANOMAGGIES = ("LegacySurvey", "DECaLS", "BASS", "MzLS")
 
 

@@ -59,7 +59,7 @@ def read_frames(
     Returns
     -------
     FrameSet
-        Its ``cutout`` makes cubes on one grid, and ``to_cube`` puts the whole field on it.
+        Its ``cutout`` makes cubes on one grid, and ``to_cube`` resamples the whole field to it.
     """
     config = configured(ReadConfig, config, settings)
     known = None if survey is None else get_survey(survey)
@@ -99,7 +99,7 @@ def read_cube(
         One file with a cube (band, y, x) or with an image of each band, or a file for each band. A file is a path,
         also with the HDU as ``file.fits[2]`` or ``file.fits[SCI,2]``; an open file; an
         `~astropy.io.fits.HDUList`; an image HDU; or a `~astropy.nddata.CCDData`. Without a dict, the bands are those of
-        the headers. A folder stands for the FITS images in it.
+        the headers. A folder means all FITS images in it.
     survey : `~astro_galtrans.surveys.Survey` or str, optional
         Survey of the images. SDSS frames, MegaCam stacks and files of this package identify themselves.
     bands : str or sequence of str, optional

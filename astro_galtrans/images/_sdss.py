@@ -159,7 +159,7 @@ def read_stamps(
     FileNotFoundError, FileFormatError
         If a file is not there, or not one of such stamps.
     BandMismatchError
-        If a file is of another band than named, or a band comes twice.
+        If a file is of another band than named, or a band is repeated.
 
     Examples
     --------

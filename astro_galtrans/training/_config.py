@@ -1,4 +1,4 @@
-"""Everything that decides a training run, validated and frozen."""
+"""The configuration of a training, validated and frozen."""
 
 from __future__ import annotations
 
@@ -56,58 +56,58 @@ class TrainConfig:
     backbone : str, optional
         Name of the network: ``"unet"``, ``"swin"``, ``"srgan"``, ``"capsule"`` or ``"diffusion"``.
     objective : str, optional
-        ``"pixel"`` (squared error of stretched pixels), ``"adversarial"`` (that and a critic), ``"denoising"`` (the
-        noise of a diffusion), ``"gradient"`` (log-flux gradients weighted by a flow), ``"gradient-unweighted"``, or
-        ``"conventional"`` for the one of these that the literature trains the backbone with.
+        ``"pixel"`` (squared error of stretched pixels), ``"adversarial"`` (that and a discriminator), ``"denoising"``
+        (the noise of a diffusion), ``"gradient"`` (log-flux gradients weighted by a flow), ``"gradient-unweighted"``,
+        or ``"conventional"`` for the one of these with which the literature trains the backbone.
     epochs : int, optional
-        Passes over the training pairs.
+        Number of passes over the training pairs.
     batch_size : int, optional
-        Galaxies a step.
+        Galaxies per step.
     learning_rate : float, optional
         Peak of the schedule: a linear rise over the first 5 %, then a cosine to zero.
     weight_decay : float, optional
-        Of AdamW.
+        Weight decay of AdamW.
     gradient_clip : float, optional
-        Largest norm of the gradient of all weights.
+        Largest norm of the gradient; 0 does not clip.
     seed : int, optional
-        Of every random draw.
+        Seed of every random draw.
     conditioning : {None, "redshift", "spectrum"}, optional
-        What else the translator is given.
+        Property of each galaxy on which the translator is conditioned.
     condition_dropout : float, optional
-        Share of the galaxies whose redshift or spectrum is hidden in each step, so that the translator also serves
+        Fraction of the galaxies whose redshift or spectrum is hidden in each step, so the translator also serves
         galaxies without. With 0 it does so only if the training pairs have such galaxies.
     condition_scatter : float, optional
-        Share of the redshifts that are scattered in each step by an error of up to 0.1 (1 + z) that the network is
-        told, so that it learns what an uncertain redshift is worth. What is hidden or scattered is missing to what is
-        learned of exact redshifts: a translator that will be given nothing else learns most with both shares at 0.
+        Fraction of the redshifts that are scattered in each step by an error of up to 0.1 (1 + z), which the network
+        receives, so it learns the value of an uncertain redshift. Both fractions reduce what is learned from exact
+        redshifts; set them to 0 if the translator will receive nothing else.
     input_dropout : float, optional
-        Share of the galaxies that lose bands, or a region of some bands, of the input in each step, so that the
+        Fraction of the galaxies that lose bands, or a region of some bands, of the input in each step, so the
         translator also takes images with missing data (``allow_missing=True``) and states the larger uncertainty. With
-        0 it refuses them. Galaxies that are complete then have a smaller part in the training.
+        0 it refuses them. Complete galaxies then have a smaller part in the training.
     output : {None, "log", "sqrt"}, optional
         Space in which the network predicts: softened log flux or square-root stretch. By default "log" for the gradient
         objectives and your own, "sqrt" for the conventional ones.
     residual : bool, optional
-        Whether the network adds to the resampled input. By default as the objective has it: "gradient" does, the
-        conventional "pixel" does not.
+        Whether the network adds to the resampled input. By default True for the gradient objectives and your own, False
+        for the conventional ones.
     photometry : bool, optional
-        Whether a head predicts the fluxes of the target in apertures from those of the input, and the image is brought
-        to agree with them. By default as the objective has it: "gradient" does, the conventional ones do not.
+        Whether a head predicts the aperture fluxes of the target from those of the input, and the image is adjusted to
+        agree with them. By default True for the gradient objectives only.
     augment : bool, optional
-        Whether to turn each batch by a random multiple of 90 degrees and flip it.
+        Whether to rotate each batch by a random multiple of 90 degrees and flip it.
     precision : {"32", "bf16", "16"}, optional
         Arithmetic of the backbone in training; heads, objective and translation stay in float32.
     size : str, optional
-        Named size of the backbone, as "tiny" or "base"; what ``backbone_options`` says comes before it.
+        Named size of the backbone, as "tiny" or "base"; ``backbone_options`` override its options.
     patience : int, optional
         Stop after so many epochs without a better validation loss; needs validation pairs.
     backbone_options, objective_options : dict, optional
-        Passed to the backbone and the objective.
+        Options of the backbone and the objective.
 
     Raises
     ------
     ValueError
-        Naming the field, what came and what was expected.
+        If a field has a wrong value or type; the message names it.
 
     Examples
     --------
@@ -191,7 +191,7 @@ class TrainConfig:
 
     @property
     def all_backbone_options(self) -> dict[str, Any]:
-        """Options of the backbone, those of its named size included, a dict."""
+        """Options of the backbone, including those of its named size, a dict."""
         named = {} if self.size is None else backbone_class(self.backbone).sizes[self.size]
         return {**named, **self.backbone_options}
 

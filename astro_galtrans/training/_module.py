@@ -144,7 +144,6 @@ class TranslationModule(TrainingModule):
 
     def add(self, stage, values, n_galaxies):
         """Log values of a batch, and stop at a loss that is not finite where reading it makes no device wait."""
-        values = {name: torch.as_tensor(value) for name, value in values.items()}
         super().add(stage, values, n_galaxies)
         if stage == "train" and self.device.type == "cpu":
             self._check_finite(last_only=True)

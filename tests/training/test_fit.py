@@ -80,8 +80,7 @@ def test_result_and_provenance(trained, pairs, config):
     assert trained.config == config()
     assert trained.seconds > 0
     provenance = trained.translator.provenance
-    assert provenance["config"] == {
-        **config().to_dict(), "residual": config().uses_residual, "photometry": config().uses_photometry}
+    assert provenance["config"] == {**config().to_dict(), **config().network_parts}
     assert provenance["config_hash"] == config().hash
     assert (provenance["seed"], provenance["n_pairs"], provenance["n_validation"]) == (5, 64, 16)
     assert provenance["input_shape"] == [3, 16, 16]
@@ -98,8 +97,8 @@ def test_trained_and_stored_translate_the_same_to_the_bit(trained, validation, t
     again = load(tmp_path / "t.asdf")
     assert again.hash == trained.translator.hash
     assert again.provenance == trained.translator.provenance
-    for one, other in zip(again.translate_array(validation.input_flux, return_uncertainty=True),
-                          trained.translator.translate_array(validation.input_flux, return_uncertainty=True)):
+    for one, other in zip(again.translate_array_with_uncertainty(validation.input_flux),
+                          trained.translator.translate_array_with_uncertainty(validation.input_flux)):
         assert_array_equal(one, other)
 
 
@@ -143,7 +142,7 @@ def test_resumed_training_equals_an_unbroken_one(trained, pairs, validation, con
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         interrupt_at(patch, step)
-        with pytest.raises(KeyboardInterrupt, match=r"epoch \d of 3; resume=True resumes it from .*checkpoint\.asdf"):
+        with pytest.raises(KeyboardInterrupt, match=r"epoch \d of 3; it can be resumed from .*checkpoint\.asdf"):
             fit(pairs, config(), validation=validation, directory=tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
     result = fit(pairs, config(), validation=validation, directory=tmp_path, resume=True)
