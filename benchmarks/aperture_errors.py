@@ -29,7 +29,7 @@ def main():
     translator = load(options.translator)
     pairs = simulate_pairs(options.n, input_survey=translator.input_survey, target_survey=translator.target_survey,
                            seed=options.seed, truth=True)
-    flux, sigma = translator.translate_array(pairs.input_flux, return_uncertainty=True)
+    flux, sigma = translator.translate_array_with_uncertainty(pairs.input_flux)
     scale = translator.target_survey.pixel_scale.to_value("arcsec")
     bands = translator.target_survey.band_names
     found, true, independent = measured(flux, sigma, np.asarray(pairs.target_truth), scale)

@@ -230,7 +230,7 @@ def samples(options):
         translator = train(training, options, "diffusion", "denoising", size="tiny",
                            objective_options={"weighting": weighting}).translator
         evaluator = Evaluator(test, translator.network)
-        drawn = translator.translate_array(evaluator.flux, n_samples=options.samples, seed=1, return_samples=True)
+        drawn = translator.sample_array(evaluator.flux, n_samples=options.samples, seed=1)
         at_once = translator.translate_array(evaluator.flux, n_steps=1, n_samples=1, seed=1)
         rms = np.sqrt(np.square(evaluator.stretched(evaluator.truth)).mean())
         x, target = evaluator.stretched(drawn), evaluator.stretched(evaluator.target)

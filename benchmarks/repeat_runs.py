@@ -161,8 +161,8 @@ def translated(translator, cube, shift, rng, number):
     flux, weight = flux_and_weight(cube)
     copies = noisy(flux, weight, rng, number)
     stack = np.concatenate([flux[None], copies])
-    images, sigma = translator.translate_array(
-        stack, weight=np.broadcast_to(weight, stack.shape), return_uncertainty=True,
+    images, sigma = translator.translate_array_with_uncertainty(
+        stack, weight=np.broadcast_to(weight, stack.shape),
         allow_missing=translator.network.takes_missing)
     images = images.astype(float)
     variance = np.where(np.isfinite(images[0]), sigma[0].astype(float)**2, np.nan)

@@ -280,11 +280,11 @@ def main():
     catalog = part.catalog
     part = {**part.read(), "r_mag": np.asarray(catalog["r_mag"])}
     cases, partner = conditions(translator, part, options)
-    made = {case: translator.translate_array(part["input_flux"], weight=part["input_weight"], spectrum=spectrum,
-                                             return_uncertainty=True) for case, spectrum in cases.items()}
+    made = {case: translator.translate_array_with_uncertainty(
+        part["input_flux"], weight=part["input_weight"], spectrum=spectrum) for case, spectrum in cases.items()}
     if options.unconditioned:
-        made["unconditioned"] = load(options.unconditioned).translate_array(
-            part["input_flux"], weight=part["input_weight"], return_uncertainty=True)
+        made["unconditioned"] = load(options.unconditioned).translate_array_with_uncertainty(
+            part["input_flux"], weight=part["input_weight"])
     pdfs = {} if estimator is None else {case: estimator.predict(flux) for case, (flux, _) in made.items()}
     survey, out = translator.target_survey, Path(options.out)
     out.mkdir(parents=True, exist_ok=True)

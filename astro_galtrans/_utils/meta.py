@@ -65,6 +65,14 @@ def encoded(value, *, arrays=False):
         return {"__complex__": [value.real, value.imag]}
     if isinstance(value, bytes):
         return {"__bytes__": base64.b64encode(value).decode()}
+    if isinstance(value, u.UnitBase):
+        return {"__unit__": value.to_string()}
+    if isinstance(value, (set, frozenset, tuple, list, Mapping, fits.Header)):
+        return _encoded_container(value, arrays)
+    return _encoded_array(value, arrays)
+
+
+def _encoded_container(value, arrays):
     if isinstance(value, (set, frozenset)):
         items = sorted((encoded(item, arrays=arrays) for item in value), key=repr)
         return {"__set__": items, "frozen": isinstance(value, frozenset)}
@@ -76,13 +84,9 @@ def encoded(value, *, arrays=False):
         if arrays:  # the form in which ASDF files have always had it
             return {_CARDS: value.tostring(sep="\n", endcard=False, padding=False)}
         return {"__header__": value.tostring(sep="\n")}
-    if isinstance(value, u.UnitBase):
-        return {"__unit__": value.to_string()}
-    if isinstance(value, Mapping):
-        if all(isinstance(key, str) and key not in _DECODERS for key in value):
-            return {str(key): encoded(item, arrays=arrays) for key, item in value.items()}
-        return {"__dict__": [[encoded(one, arrays=arrays) for one in pair] for pair in value.items()]}
-    return _encoded_array(value, arrays)
+    if all(isinstance(key, str) and key not in _DECODERS for key in value):
+        return {str(key): encoded(item, arrays=arrays) for key, item in value.items()}
+    return {"__dict__": [[encoded(one, arrays=arrays) for one in pair] for pair in value.items()]}
 
 
 def _encoded_plain(value, arrays):

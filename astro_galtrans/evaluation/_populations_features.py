@@ -14,7 +14,7 @@ from astro_galtrans.objectives import (
     GradientObjective, Target, UnweightedGradientObjective, gradient_residuals, pool_scales,
 )
 from astro_galtrans.pairs import PairSet, checked_flux
-from astro_galtrans.translation._conditions import checked_condition
+from astro_galtrans.translation import Conditions
 
 __all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
 
@@ -48,16 +48,7 @@ class Features(NamedTuple):
 
 
 class Reader:
-    """Reads one kind of features from a translator.
-
-    Parameters
-    ----------
-    translator : Translator
-    kind : str
-        One of `FEATURES`.
-    annuli : sequence of float
-        Edges of the annuli in arcsec.
-    """
+    """Reads one kind of `FEATURES` from a translator, in annuli with edges in arcsec."""
 
     def __init__(self, translator, kind, annuli):
         if kind not in FEATURES:
@@ -104,13 +95,10 @@ class Reader:
         return (weight / weight.mean((1, 2), keepdim=True)).cpu().numpy()
 
     def describe(self, shape):
-        """Describe the features in annuli for input images of ``shape`` (rows, columns).
+        """Describe the features for input images of ``shape``, a list that is empty for the embedding.
 
-        Returns
-        -------
-        list of tuple
-            Type of gradient, band or bands, side of the averaged blocks in target pixels, and inner and outer radius
-            in arcsec; empty for the embedding.
+        Each item has the type of gradient, the band or bands, the side of the averaged blocks in target pixels, and
+        inner and outer radius in arcsec.
         """
         if self.kind == "embedding":
             return []
@@ -150,7 +138,7 @@ class Reader:
 
     def _prediction(self, batch, valid):
         translator, network = self.translator, self.translator.network
-        given = checked_condition(translator, len(valid), **conditions(translator.conditioning, batch))
+        given = translator.condition_arrays(Conditions(**conditions(translator.conditioning, batch)), len(valid))
         condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
         flux = np.where(valid, batch["input_flux"], np.float32(0))
         flux, valid = (torch.from_numpy(array).to(translator.device) for array in (flux, valid))

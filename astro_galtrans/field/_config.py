@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astro_galtrans._utils.validation import check_fields, whole_number
-from astro_galtrans.translation import Translator
-from astro_galtrans.translation._arrays import check_allowed
-from astro_galtrans.translation._sampling import checked_sampling
+from astro_galtrans.translation import Sampling, Translator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,11 +85,12 @@ def check_translation(translator, config):
     """Raise an error if the translator cannot do what the configuration says."""
     if not isinstance(translator, Translator):
         raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
-    checked_sampling(translator, config.n_samples, config.seed, config.n_steps)
-    check_allowed(translator, config.allow_missing)
+    translator.resolve_sampling(Sampling(config.n_samples, config.seed, config.n_steps))
+    translator.check_allow_missing(config.allow_missing)
 
 
 def translation_keywords(translator, config, galaxies):
     """Return the keywords for the translation of galaxies with the given numbers."""
-    keywords = {name: getattr(config, name) for name in ("n_samples", "seed", "n_steps", "allow_missing")}
-    return keywords | ({"galaxies": list(galaxies)} if translator.network.generative else {})
+    numbers = list(galaxies) if translator.network.generative else None
+    sampling = Sampling(config.n_samples, config.seed, config.n_steps, numbers)
+    return {"sampling": sampling, "allow_missing": config.allow_missing}

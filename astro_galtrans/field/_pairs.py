@@ -124,8 +124,8 @@ def _translated(translator, batch, keywords):
         keywords |= {name: batch[name] for name in ("redshift", "redshift_error")}
     elif translator.conditioning == "spectrum":
         keywords["spectrum"] = batch["spectrum_flux"], batch["spectrum_weight"]
-    flux, sigma = translator.translate_array(
-        batch["input_flux"], weight=batch.get("input_weight"), return_uncertainty=True, **keywords)
+    flux, sigma = translator.translate_array_with_uncertainty(
+        batch["input_flux"], weight=batch.get("input_weight"), **keywords)
     good = np.isfinite(flux) & np.isfinite(sigma) & (sigma > 0)
     weight = np.divide(1, sigma**2, out=np.zeros_like(sigma), where=good)
     return {"target_flux": np.where(good, flux, 0), "target_weight": weight}

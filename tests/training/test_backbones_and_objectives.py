@@ -62,12 +62,12 @@ def test_an_allowed_pair_trains_and_is_stored_bitwise(few, backbone, objective, 
     translator = fit(few, config_of(backbone, objective)).translator
     assert np.all(np.isfinite(translator.history["train_loss"]))
     assert (translator.network.config.backbone, translator.objective_name) == (backbone, objective)
-    wanted = translator.translate_array(few.input_flux[:3], return_uncertainty=True)
+    wanted = translator.translate_array_with_uncertainty(few.input_flux[:3])
     assert all(np.all(np.isfinite(part)) for part in wanted)
     save(tmp_path / "t.asdf", translator)
     again = load(tmp_path / "t.asdf")
     assert again.hash == translator.hash
-    for one, other in zip(again.translate_array(few.input_flux[:3], return_uncertainty=True), wanted):
+    for one, other in zip(again.translate_array_with_uncertainty(few.input_flux[:3]), wanted):
         assert_array_equal(one, other)
 
 

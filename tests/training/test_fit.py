@@ -97,8 +97,8 @@ def test_trained_and_stored_translate_bitwise_the_same(trained, validation, tmp_
     again = load(tmp_path / "t.asdf")
     assert again.hash == trained.translator.hash
     assert again.provenance == trained.translator.provenance
-    for one, other in zip(again.translate_array(validation.input_flux, return_uncertainty=True),
-                          trained.translator.translate_array(validation.input_flux, return_uncertainty=True)):
+    for one, other in zip(again.translate_array_with_uncertainty(validation.input_flux),
+                          trained.translator.translate_array_with_uncertainty(validation.input_flux)):
         assert_array_equal(one, other)
 
 

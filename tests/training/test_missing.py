@@ -41,7 +41,7 @@ def test_a_translator_trained_with_gaps_takes_them(small_pairs):
     flux[0, 3] = np.nan
     with pytest.raises(BandMismatchError, match="band i .*allow_missing"):
         translator.translate_array(flux)
-    made, sigma = translator.translate_array(flux, allow_missing=True, return_uncertainty=True)
+    made, sigma = translator.translate_array_with_uncertainty(flux, allow_missing=True)
     assert np.isnan(made[0, 3]).all() and np.isfinite(made[0, [0, 1, 2, 4]]).all() and np.isfinite(made[1]).all()
     assert np.all(sigma[0, [0, 1, 2, 4]] > 0)
 
