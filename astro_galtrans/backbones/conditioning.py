@@ -161,7 +161,7 @@ class SpectrumEmbedding(_Embedding):
     grid : dict
         The grid of wavelengths: ``"first"``, ``"last"`` and ``"n_pixels"``.
     largest_redshift : float, optional
-        Of the output of a `RedshiftReader`; None for no reader, where there are no redshifts to train it.
+        Of the output of a ``RedshiftReader``; None for no reader, where there are no redshifts to train it.
     """
 
     def __init__(self, n_out, grid, largest_redshift=None):

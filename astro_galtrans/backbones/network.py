@@ -96,7 +96,7 @@ class TranslationNetwork(nn.Module):
 
     @property
     def redshift_reader(self):
-        """The `RedshiftReader` of a network that is conditioned on spectra, or None."""
+        """The ``RedshiftReader`` of a network that is conditioned on spectra, or None."""
         return None if self.condition is None else self.condition.reader
 
     @property

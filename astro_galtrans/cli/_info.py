@@ -119,7 +119,7 @@ def _cube(cube):
 def _pdf(pdf):
     import numpy as np
 
-    grid = np.asarray(pdf.grid.cpu() if hasattr(pdf.grid, "cpu") else pdf.grid)
+    grid = np.asarray(pdf.grid)
     return {"kind": "redshift densities", **pdf.counts, "interpolation": pdf.interpolation, "n_grid": int(grid.size),
             "lowest": float(grid[0]), "highest": float(grid[-1])}
 

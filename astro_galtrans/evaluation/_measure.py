@@ -82,16 +82,7 @@ def resample_input(
 
 
 class ApertureSet:
-    """Fixed apertures and annuli on the pixel grid of the images of one survey.
-
-    Parameters
-    ----------
-    survey : Survey
-    shape : tuple of int
-        ``(y, x)`` of the images.
-    aperture_radii, annuli : sequence of float
-        Radii of the apertures and edges of the annuli, in arcsec.
-    """
+    """Fixed apertures and annuli, in arcsec, on the pixel grid of images ``(y, x)`` of one survey."""
 
     def __init__(self, survey, shape, aperture_radii, annuli):
         self.survey = survey
@@ -109,13 +100,7 @@ def color_pairs(survey):
 
 
 def image_measures(flux, apertures):
-    """Measure aperture, annulus and peak fluxes of many images.
-
-    Returns
-    -------
-    dict of ndarray
-        ``aperture`` (n, band, radius), ``annulus`` (n, band, annulus), ``peak`` (n, band).
-    """
+    """Return fluxes of many images: aperture (n, band, radius), annulus (n, band, annulus) and peak (n, band)."""
     from scipy.ndimage import uniform_filter
 
     size, (rows, columns) = apertures.smooth, np.nonzero(apertures.central)
@@ -132,12 +117,7 @@ def image_measures(flux, apertures):
 def aperture_noise(flux, weight, apertures):
     """Return the standard deviation of aperture fluxes, shape (n, band, radius), from the noise of their pixels.
 
-    Parameters
-    ----------
-    flux : ndarray of shape (n, band, y, x)
-    weight : ndarray or None
-        Inverse variance; pixels of weight 0 do not count. None stands for the noise of the survey's sky.
-    apertures : ApertureSet
+    The weight is the inverse variance, 0 where a pixel does not count; None stands for the noise of the survey's sky.
     """
     if weight is None:
         sky = apertures.survey.sky_noise[:, None] * np.sqrt((apertures.apertures**2).sum(axis=(1, 2)))
@@ -147,17 +127,9 @@ def aperture_noise(flux, weight, apertures):
 
 
 def pixel_measures(flux, reference, target, weight):
-    """Compare images pixel by pixel with the reference and, in units of the noise, with the real target.
+    """Compare images with the reference and, in units of the noise, with the real target; a dict of (n, band).
 
-    Parameters
-    ----------
-    flux, reference, target : ndarray of shape (n, band, y, x)
-    weight : ndarray or None
-        Inverse variance of ``target``; pixels of weight 0 do not count.
-
-    Returns
-    -------
-    dict of ndarray of shape (n, band)
+    The weight is the inverse variance of the target, 0 where a pixel does not count, or None.
     """
     used = np.isfinite(target) if weight is None else weight > 0
     error = np.where(used, flux - reference, 0).astype(float)
@@ -188,10 +160,8 @@ def coverage_counts(flux, sigma, target, weight, n_samples=1):
     of the target: with their spread s, the target scatters by s sqrt(1 + 1/n) about the mean of n samples. Source
     pixels have a *prediction* above 3 sigma of the target's noise; a cut on the noisy target would select its noise.
 
-    Returns
-    -------
-    ndarray of shape (band, 2 regions, 5)
-        Pixels; within 0.9945 sigma (68 %); within 1.96 sigma (95 %); sum and sum of squares of the pull.
+    The result has shape (band, 2 regions, 5): pixels; within 0.9945 sigma (68 %); within 1.96 sigma (95 %); sum and sum
+    of squares of the pull.
     """
     used = weight > 0
     variance = sigma**2 * (1 + 1 / n_samples) if n_samples > 1 else sigma**2 + 1 / np.where(used, weight, 1)

@@ -103,23 +103,8 @@ def fit_mixture(points, n_parts, seed=0):
     kurtosis, or the next one if a part ends almost empty. Each further part is the likeliest fit that starts with one
     of the parts divided along one of these directions.
 
-    Parameters
-    ----------
-    points : ndarray
-        Shape ``(n, dimension)``, finite, uncorrelated, of mean 0 and unit variance.
-    n_parts : int
-        At least 2.
-    seed : int, optional
-        Seed of scikit-learn.
-
-    Returns
-    -------
-    Mixture
-
-    Raises
-    ------
-    ValueError
-        If every fit ends with a part that is almost empty.
+    The points of shape ``(n, dimension)`` must be finite and uncorrelated, with mean 0 and unit variance. ValueError if
+    every fit ends with a part that is almost empty.
     """
     axes, labels, model = flattest_axes(points), np.zeros(len(points), dtype=int), None
     for number in range(2, n_parts + 1):
@@ -144,15 +129,7 @@ def flattest_axes(points):
     two normal densities of one covariance, each with more than 21 % of the points, the direction of least kurtosis
     is Fisher's discriminant (Pena & Prieto 2001, J. Am. Stat. Assoc. 96, 1433).
 
-    Parameters
-    ----------
-    points : ndarray
-        Points as for `fit_mixture`.
-
-    Returns
-    -------
-    list of ndarray
-        Unit vectors, the one of least kurtosis first.
+    The points are those of `fit_mixture`. Returns a list of unit vectors, the one of least kurtosis first.
     """
     # FastICA of scikit-learn stays in maxima of the kurtosis where there are many components.
     norm = (points**2).sum(1)

@@ -57,26 +57,11 @@ def _few_measures():
 
 
 def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
-    """Measure one galaxy in one band.
+    """Measure one galaxy in one band, with a segmentation of `~astro_galtrans.images.segment_galaxy`.
 
-    Parameters
-    ----------
-    image : ndarray of shape (y, x)
-    segmentation : ndarray of int of the same shape, or None
-        From `~astro_galtrans.images.segment_galaxy`.
-    sigma : ndarray of the same shape
-        Standard deviation of the pixels; the Sersic fit is weighted by it.
-    mask : ndarray of bool, optional
-        Bad pixels.
-    center : sequence of float, optional
-        ``(x, y)`` in pixels, by default the point about which the image is most symmetric.
-
-    Returns
-    -------
-    values : ndarray of shape (4,)
-        In the order of ``MEASURES``, lengths in pixels; NaN where a measure failed.
-    center : tuple of float, or None
-        The center used; None where nothing could be measured.
+    The Sersic fit is weighted by sigma, the standard deviation of the pixels. The center ``(x, y)`` is by default the
+    point about which the image is most symmetric. Returns the values in the order of ``MEASURES``, lengths in pixels
+    and NaN where a measure failed, and the center, None where nothing could be measured.
     """
     values = np.full(len(MEASURES), np.nan)
     if segmentation is None or not np.isfinite(image).all():

@@ -48,16 +48,7 @@ class Features(NamedTuple):
 
 
 class Reader:
-    """Reads one kind of features from a translator.
-
-    Parameters
-    ----------
-    translator : Translator
-    kind : str
-        One of `FEATURES`.
-    annuli : sequence of float
-        Edges of the annuli in arcsec.
-    """
+    """Reads one kind of `FEATURES` from a translator, in annuli with edges in arcsec."""
 
     def __init__(self, translator, kind, annuli):
         if kind not in FEATURES:
@@ -104,13 +95,10 @@ class Reader:
         return (weight / weight.mean((1, 2), keepdim=True)).cpu().numpy()
 
     def describe(self, shape):
-        """Describe the features in annuli for input images of ``shape`` (rows, columns).
+        """Describe the features for input images of ``shape``, a list that is empty for the embedding.
 
-        Returns
-        -------
-        list of tuple
-            Type of gradient, band or bands, side of the averaged blocks in target pixels, and inner and outer radius
-            in arcsec; empty for the embedding.
+        Each item has the type of gradient, the band or bands, the side of the averaged blocks in target pixels, and
+        inner and outer radius in arcsec.
         """
         if self.kind == "embedding":
             return []

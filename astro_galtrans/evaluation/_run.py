@@ -40,23 +40,13 @@ class Compute(NamedTuple):
 
 
 class Measured:
-    """Measurements of all galaxies.
-
-    Attributes
-    ----------
-    values : dict
-        ``(image, measure)`` -> ndarray whose first axis is the test galaxy.
-    redshift : dict
-        Kind of images and estimator -> redshift estimates, shape ``(galaxy,)``.
-    coverage : dict
-        Translator -> pixel counts, see `coverage_counts`.
-    failed : dict
-        Translator -> number of galaxies with a value that is not finite in the output.
-    """
+    """Measurements of all galaxies; the first axis of each array is the galaxy."""
 
     def __init__(self, names):
-        self.values, self.redshift, self.coverage = {}, {}, {}
-        self.failed = dict.fromkeys(names, 0)
+        self.values = {}  # (image, measure) -> array
+        self.redshift = {}  # kind of images and estimator -> estimates
+        self.coverage = {}  # translator -> counts of `coverage_counts`
+        self.failed = dict.fromkeys(names, 0)  # translator -> number of galaxies with values that are not finite
 
     def add(self, image, measures):
         """Add the measurements of a batch."""

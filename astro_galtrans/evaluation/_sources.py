@@ -111,18 +111,7 @@ class _Traits:
 
 
 class TranslatorSource:
-    """Images that a translator makes of the input images.
-
-    Parameters
-    ----------
-    name : str
-        Name in tables and figures.
-    translator : TranslatorLike
-    n_samples : int
-        Images of each galaxy that a generative translator draws; their mean is evaluated.
-    seed : int
-        Seed of the samples.
-    """
+    """Images that a translator makes of the input images; of a generative one, the mean of several samples."""
 
     retrains = True  # an estimator can be trained on its images of the training galaxies
 
@@ -138,22 +127,9 @@ class TranslatorSource:
         check_conditioning(self.name, self.traits, pairs, what)
 
     def translate(self, batch, numbers, *, device=None, uncertainty=False):
-        """Translate a batch of galaxies.
+        """Return the images of a batch of `PairSet.read` and their uncertainty, None unless it is asked for.
 
-        Parameters
-        ----------
-        batch : dict of ndarray
-            As `PairSet.read` returns.
-        numbers : ndarray of int
-            Number of each galaxy, shape ``(galaxy,)``. A generative translator draws other noise for each.
-        device : str, optional
-        uncertainty : bool, optional
-            Whether to ask for the uncertainty.
-
-        Returns
-        -------
-        flux : ndarray
-        sigma : ndarray or None
+        A generative translator draws other noise for each number of a galaxy.
         """
         options = {"weight": batch["input_weight"], **conditions(self.traits.conditioning, batch)}
         if self.n_samples is not None:
@@ -191,17 +167,7 @@ class TranslatorSource:
 
 
 class ImageSource:
-    """Finished images, one of each test galaxy.
-
-    Parameters
-    ----------
-    name : str
-        Name in tables and figures.
-    images : array_like or `~astropy.units.Quantity`
-        Shape ``(galaxy, target band, Y, X)`` of the target images of ``test``, in the unit of the target survey. Masked
-        elements of a `numpy.ma.MaskedArray` or `~astropy.utils.masked.Masked` become NaN.
-    test : PairSet
-    """
+    """Finished images, one of each test galaxy, in the shape and unit of its target images; NaN where masked."""
 
     retrains, gives_uncertainty, history, n_samples = False, False, None, None
 
@@ -296,17 +262,9 @@ def check_surveys(name, translator, pairs, what):
 
 
 def check_conditioning(name, traits, pairs, what):
-    """Raise ValueError where pairs lack what a translator is conditioned on.
+    """Raise ValueError where pairs lack the conditioning of a translator.
 
-    Parameters
-    ----------
-    name : str
-        Name of the translator, for the message.
-    traits : object
-        Translator with ``conditioning``, ``spectrum_grid`` and ``takes_unknown``.
-    pairs : PairSet
-    what : str
-        Name of the pairs in the message: "test" or "training".
+    ``traits`` has ``conditioning``, ``spectrum_grid`` and ``takes_unknown``; ``what`` names the pairs in the message.
     """
     kind, grid = traits.conditioning, traits.spectrum_grid
     if kind not in (None, "redshift", "spectrum"):

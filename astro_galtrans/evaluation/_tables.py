@@ -26,18 +26,7 @@ def verdict(low, high):
 
 
 class Tabulator:
-    """Builds the tables of an evaluation.
-
-    Parameters
-    ----------
-    measured : Measured
-    names : iterable of str
-        The translators; the others are compared with the first.
-    test : PairSet
-    config : EvaluationConfig
-    seed : int
-        Seed of the bootstrap.
-    """
+    """Builds the tables of an evaluation; translators are compared with the first of the names."""
 
     def __init__(self, measured, names, test, config, seed):
         self.measured, self.names, self.config = measured, list(names), config

@@ -3,7 +3,7 @@
 __all__ = ["COLUMNS", "FIGURES", "SECTIONS", "TABLES"]
 
 SECTIONS = (
-    {"id": "galaxies", "title": "What the galaxies look like", "figures": ("gallery",), "tables": (),
+    {"id": "galaxies", "title": "Example galaxies", "figures": ("gallery",), "tables": (),
      "text": "Each row is one {real} test galaxy that no network has seen. All images of a row share one brightness "
              "scale. The galaxies are spread evenly from bright to faint; the selection does not depend on how well "
              "they were translated."},

@@ -423,7 +423,7 @@ class BandCube(NDData):
         Parameters
         ----------
         path : str or path-like
-            The new file.
+            The new file, compressed if its name ends in ``.gz`` or ``.bz2``.
         overwrite : bool, optional
             Whether an existing file may be replaced.
 

@@ -129,10 +129,10 @@ def _adapt_old(name, cls):
     if "selects" in old:
         cls.monitors_validation_loss = cls.selects
     if "refusal" in old:
-        refusal = cls.refusal
+        find_reason = cls.refusal
 
         def check_compatible(backbone):
-            reason = refusal(backbone)
+            reason = find_reason(backbone)
             if reason is not None:
                 raise ValueError(reason)
 

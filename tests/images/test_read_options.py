@@ -79,3 +79,11 @@ def test_earlier_names_of_neighbors(make_wcs):
         assert not detect_galaxies(cube, neighbour_radius=1 * cube.pixel_scale.unit)["neighbor"].any()
     with pytest.warns(AstropyDeprecationWarning, match="neighbor"):
         assert table["neighbour"].all()
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.fits", b"SIMPLE"), ("a.fits.gz", b"\x1f\x8b"), ("a.fits.bz2", b"BZh")])
+def test_a_file_is_compressed_as_its_name_says(tmp_path, name, start):
+    cube = BandCube(np.ones((1, 40, 40)), unit="nmgy", bands="r", survey="SDSS")
+    cube.write(tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+    np.testing.assert_array_equal(read_cube(tmp_path / name).data, cube.data)
