@@ -325,8 +325,8 @@ def _usable(pdf, z_spec, weights):
         raise ValueError("weights must not be negative")
     good = as_numpy(pdf.valid) & np.isfinite(z_spec) & np.isfinite(weights) & (weights > 0)
     if good.sum() < _FEWEST:
-        raise ValueError(f"a calibration needs at least {_FEWEST} galaxies with a density and a redshift, got "
-                         f"{good.sum()} of {len(pdf)}")
+        raise ValueError(f"z_spec must be known for at least {_FEWEST} galaxies with a density, got {good.sum()} of "
+                         f"{len(pdf)}")
     return z_spec[good], weights[good], good
 
 

@@ -32,22 +32,7 @@ _SHIFT = 40
 
 
 def build_module(pairs, config, n_steps, run):
-    """Build the Lightning module with a new network for the surveys of the pairs.
-
-    Parameters
-    ----------
-    pairs : PairSet
-        Training pairs.
-    config : TrainConfig
-    n_steps : int
-        Steps of the whole training.
-    run : dict of str
-        Checksums that identify the training.
-
-    Returns
-    -------
-    TranslationModule
-    """
+    """Return the Lightning module with a new network for the surveys of the pairs; ``run`` identifies the training."""
     source, target = pairs.input_survey, pairs.target_survey
     wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
     nearest = np.abs(wavelength[1][:, None] - wavelength[0]).argmin(1)
@@ -115,17 +100,7 @@ def _images(pairs, rows):
 
 
 def readable_redshift(pairs):
-    """Return the largest redshift for a reader that is trained on these pairs, or None if they are too few.
-
-    Parameters
-    ----------
-    pairs : PairSet
-        Training pairs with spectra.
-
-    Returns
-    -------
-    float or None
-    """
+    """Return the largest redshift for a reader that is trained on these pairs, or None if they are too few."""
     if pairs.redshift is None:
         return None
     known = np.asarray(pairs.redshift, dtype=float)
@@ -136,15 +111,9 @@ def readable_redshift(pairs):
 
 
 def fit_reader(reader, pairs, generator):
-    """Train the redshift reader of a spectrum's embedding on spectra alone.
+    """Train the redshift reader of a spectrum's embedding on up to 16,384 spectra of known redshift.
 
-    Parameters
-    ----------
-    reader : RedshiftReader
-    pairs : PairSet
-        With spectra and redshifts, of which up to 16,384 are used.
-    generator : torch.Generator
-        Generator of the order of the spectra and of the redshifts that they are moved to.
+    The generator draws the order of the spectra and the redshifts that they are moved to.
     """
     arrays = pairs.read(slice(0, min(len(pairs), _MOST)), images=("spectrum_flux", "spectrum_weight"))
     flux, weight, redshift = (torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))

@@ -19,10 +19,12 @@ from astro_galtrans.objectives import available_objectives, objective_class
 __all__ = ["TrainConfig"]
 
 # Parts of the network by objective, where TrainConfig leaves them open.
-_PARTS = {"output": "log", "residual": True, "photometry": False}
+_PARTS: dict[str, Any] = {"output": "log", "residual": True, "photometry": False}
 _CONVENTIONAL = {"output": "sqrt", "residual": False}
-_PARTS_OF = {"gradient": {"photometry": True}, "gradient-unweighted": {"photometry": True}, "pixel": _CONVENTIONAL,
-             "adversarial": _CONVENTIONAL, "denoising": _CONVENTIONAL}
+_PARTS_OF: dict[str, dict[str, Any]] = {
+    "gradient": {"photometry": True}, "gradient-unweighted": {"photometry": True}, "pixel": _CONVENTIONAL,
+    "adversarial": _CONVENTIONAL, "denoising": _CONVENTIONAL,
+}
 _OF_THE_NETWORK = ("n_bands", "n_features", "n_embedding")  # options that every objective receives
 
 

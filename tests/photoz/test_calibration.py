@@ -230,34 +230,29 @@ def test_basis_is_normalized_and_finds_a_known_density():
     assert_allclose(basis.cumulative(weights, at)[0], at[0] ** 2, atol=0.005)
 
 
-@pytest.mark.parametrize("change, error, message", [
-    ({"pdf": 3}, TypeError, "pdf must be a RedshiftPDF, got int"),
-    ({"z_spec": np.ones(3)}, ValueError, r"z_spec must have the shape \(100,\), got \(3,\)"),
-    ({"z_spec": np.full(100, np.nan)}, ValueError, "at least 10 galaxies .* got 0 of 100"),
-    ({"features": np.ones((3, 2))}, ValueError, r"features must have the shape \(100,\)"),
-    ({"features": np.full(100, np.nan)}, ValueError, "features must be known for at least 50 galaxies .* got 0"),
-    ({"features": np.ones(100), "n_neighbors": 100}, ValueError, "n_neighbors must be below the 100"),
-    ({"n_neighbors": 30}, ValueError, "n_neighbors needs features"),
-    ({"features": np.ones(100), "n_neighbors": 2.5}, ValueError, "n_neighbors must be 'auto' or a whole number"),
-    ({"strength": -1}, ValueError, "strength must be 'auto' or a positive number"),
-    ({"weights": np.full(100, -1.0)}, ValueError, "weights must not be negative"),
+@pytest.mark.parametrize("change, error", [
+    ({"pdf": 3}, TypeError), ({"z_spec": np.ones(3)}, ValueError), ({"z_spec": np.full(100, np.nan)}, ValueError),
+    ({"features": np.ones((3, 2))}, ValueError), ({"features": np.full(100, np.nan)}, ValueError),
+    ({"features": np.ones(100), "n_neighbors": 100}, ValueError), ({"n_neighbors": 30}, ValueError),
+    ({"features": np.ones(100), "n_neighbors": 2.5}, ValueError), ({"strength": -1}, ValueError),
+    ({"weights": np.full(100, -1.0)}, ValueError),
 ])
-def test_bad_input_of_the_fit(galaxies, change, error, message):
+def test_bad_input_of_the_fit(galaxies, change, error):
     arguments = {"pdf": galaxies.ensemble("wide").select(slice(100)), "z_spec": galaxies.z_spec[:100], **change}
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{list(change)[-1]} "):
         PITCalibration.fit(**arguments)
 
 
 def test_bad_input_of_the_calibration(galaxies):
     pdf, magnitude = galaxies.ensemble("wide").select(slice(100)), galaxies.magnitude[:100]
     calibration = PITCalibration.fit(pdf, galaxies.z_spec[:100], magnitude, n_neighbors=30)
-    with pytest.raises(TypeError, match="pdf must be a RedshiftPDF"):
+    with pytest.raises(TypeError, match="^pdf "):
         calibration(pdf.density)
-    with pytest.raises(ValueError, match="features must be given: the calibration depends on 1"):
+    with pytest.raises(ValueError, match="^features "):
         calibration(pdf)
-    with pytest.raises(ValueError, match="features must have 1 columns as in the fit, got 2"):
+    with pytest.raises(ValueError, match="^features "):
         calibration(pdf, np.ones((100, 2)))
-    with pytest.raises(ValueError, match="pit must be one-dimensional and between 0 and 1"):
+    with pytest.raises(ValueError, match="^pit "):
         calibration.pit_density([1.5], magnitude)
-    with pytest.raises(ValueError, match="weights must have 31 values"):
+    with pytest.raises(ValueError, match="^weights "):
         PITCalibration.from_tree({**calibration.to_tree(), "weights": np.ones(4)})

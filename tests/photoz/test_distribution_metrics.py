@@ -113,13 +113,13 @@ def test_some_metrics_and_bad_requests():
     pdf = RedshiftPDF([0.0, 1.0], [[1.0, 1.0]])
     some = distribution_metrics(pdf, [0.5], metrics=["crps", "pit_ks"])
     assert list(some) == ["crps", "pit_ks", "n", "n_masked", "n_normalised"]
-    with pytest.raises(ValueError, match=r"got \['crsp'\]"):
+    with pytest.raises(ValueError, match="^metrics "):
         distribution_metrics(pdf, [0.5], metrics=["crsp"])
-    with pytest.raises(TypeError, match="sequence of names"):
+    with pytest.raises(TypeError, match="^metrics "):
         distribution_metrics(pdf, [0.5], metrics="crps")
-    with pytest.raises(TypeError, match="RedshiftPDF, got ndarray"):
+    with pytest.raises(TypeError, match="^pdf "):
         distribution_metrics(np.ones((1, 2)), [0.5])
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="^z_spec "):
         distribution_metrics(pdf, [0.5, 0.6])
 
 

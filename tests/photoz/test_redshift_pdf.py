@@ -119,31 +119,28 @@ def test_invalid_rows(value):
 
 
 def test_zero_row_is_invalid():
-    with pytest.raises(ValueError, match="zero everywhere"):
+    with pytest.raises(ValueError, match="^density "):
         RedshiftPDF([0.0, 1.0], [[0.0, 0.0]])
 
 
-@pytest.mark.parametrize("grid, density, message", [
-    ([0.0, 0.0, 1.0], np.ones((1, 3)), "increasing"),
-    ([0.0, np.nan, 1.0], np.ones((1, 3)), "finite"),
-    ([0.5], np.ones((1, 1)), "at least 2"),
-    ([0.0, 1.0], np.ones((1, 3)), "3 points per galaxy, grid has 2"),
-    ([0.0, 1.0], np.ones(2), "n_galaxies, n_"),
+@pytest.mark.parametrize("grid, density, name", [
+    ([0.0, 0.0, 1.0], np.ones((1, 3)), "grid"), ([0.0, np.nan, 1.0], np.ones((1, 3)), "grid"),
+    ([0.5], np.ones((1, 1)), "grid"), ([0.0, 1.0], np.ones((1, 3)), "density"), ([0.0, 1.0], np.ones(2), "density"),
 ])
-def test_bad_shapes(grid, density, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_shapes(grid, density, name):
+    with pytest.raises(ValueError, match=f"^{name} "):
         RedshiftPDF(grid, density)
 
 
 def test_bad_arguments():
     pdf = RedshiftPDF([0.0, 1.0], [[1.0, 1.0]])
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="^q "):
         pdf.quantile(1.2)
-    with pytest.raises(ValueError, match=r"z_spec must have the shape \(1,\)"):
+    with pytest.raises(ValueError, match="^z_spec "):
         pdf.pit([0.1, 0.2])
-    with pytest.raises(ValueError, match="z_spec must be finite"):
+    with pytest.raises(ValueError, match="^z_spec "):
         pdf.pit([np.nan])
-    with pytest.raises(ValueError, match="n must be"):
+    with pytest.raises(ValueError, match="^n "):
         pdf.sample(0, seed=1)
     with pytest.raises(ValueError, match="on_invalid"):
         RedshiftPDF([0.0, 1.0], [[1.0, 1.0]], on_invalid="ignore")

@@ -153,8 +153,8 @@ def test_counts():
 
 
 def test_bad_interpolation():
-    with pytest.raises(ValueError, match="interpolation must be"):
+    with pytest.raises(ValueError, match="^interpolation "):
         RedshiftPDF(EDGES, np.ones((1, 6)), interpolation="cubic")
-    with pytest.raises(ValueError, match="6 bins per galaxy, grid has edges for 5"):
+    with pytest.raises(ValueError, match="^density "):
         RedshiftPDF(EDGES, np.ones((1, 6)), interpolation="constant")
     assert "5 bins" in repr(random_pdf("constant"))

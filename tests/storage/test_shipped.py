@@ -86,7 +86,7 @@ def test_file_is_small_plain_and_not_changed_by_reading(name):
     assert path.read_bytes() == content
 
 
-def test_what_is_loaded_is_ones_own(translator):
+def test_loaded_translators_are_independent(translator):
     other = load(NAME)
     assert other is not translator
     other.provenance.clear()
@@ -113,7 +113,7 @@ def test_read_only_installation(translator, tmp_path, monkeypatch):
         tmp_path.chmod(0o755)
 
 
-def test_a_file_of_that_very_name_goes_first(here):
+def test_a_file_of_that_name_takes_precedence(here):
     save(NAME, get_survey("SDSS"))
     assert load(NAME).name == "SDSS"
     assert load(Path(NAME)).name == load(f".{os.sep}{NAME}").name == "SDSS"

@@ -1,4 +1,4 @@
-"""Redshifts and spectra in training: hidden, scattered, missing, and what the translator makes of them."""
+"""Redshifts and spectra in training: hidden, scattered, missing."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def batch(n=4000):
     return {"redshift": torch.linspace(0, 1, n), "redshift_error": None}
 
 
-def test_some_redshifts_are_hidden_and_some_scattered_by_an_error_that_is_told():
+def test_some_redshifts_are_hidden_and_some_scattered_by_a_known_error():
     true = batch()["redshift"]
     redshift, error = draw_condition(batch(), "redshift", (0.2, 0.25), torch.Generator().manual_seed(1))
     known = redshift.isfinite()
@@ -66,7 +66,7 @@ def test_validation_sees_redshifts_as_they_are():
     assert torch.equal(redshift, batch()["redshift"]) and not error.any()
 
 
-def test_the_error_of_the_pairs_is_told():
+def test_the_error_of_the_pairs_is_used():
     own = {**batch(), "redshift_error": torch.full((4000,), 0.01)}
     own["redshift_error"][7] = torch.nan
     _, error = draw_condition(own, "redshift", None, torch.Generator())
@@ -91,14 +91,14 @@ def test_one_translator_for_galaxies_with_and_without(spectroscopic, backbone, c
     assert translator.conditioning == conditioning and translator.takes_unknown
     flux = spectroscopic.input_flux[:2]
     if conditioning == "redshift":
-        told, unknown = {"redshift": spectroscopic.redshift[:2]}, {"redshift": [spectroscopic.redshift[0], np.nan]}
+        known, unknown = {"redshift": spectroscopic.redshift[:2]}, {"redshift": [spectroscopic.redshift[0], np.nan]}
     else:
         assert translator.spectrum_grid == GRID
         spectra, weight = (part.copy() for part in spectra_of(spectroscopic.redshift[:2]))
-        told = {"spectrum": (spectra, weight.copy())}
+        known = {"spectrum": (spectra, weight.copy())}
         weight[1] = 0
         unknown = {"spectrum": (spectra, weight)}
-    both, one = (translator.translate_array(flux, **given) for given in (told, unknown))
+    both, one = (translator.translate_array(flux, **given) for given in (known, unknown))
     assert np.all(np.isfinite(both)) and np.all(np.isfinite(one))
     np.testing.assert_allclose(both[0], one[0], rtol=1e-3, atol=1e-3 * np.abs(both[0]).max())
     assert np.abs(both[1] - one[1]).max() > 0

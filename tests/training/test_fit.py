@@ -1,4 +1,4 @@
-"""Training: it learns, it is repeatable to the bit, an interrupt costs nothing, and it leaves the process alone."""
+"""Training learns, is bitwise repeatable, can be resumed, and leaves the process as it was."""
 
 import signal
 import warnings
@@ -92,7 +92,7 @@ def test_result_and_provenance(trained, pairs, config):
     assert not any(p.requires_grad for p in trained.translator.network.parameters())
 
 
-def test_trained_and_stored_translate_the_same_to_the_bit(trained, validation, tmp_path):
+def test_trained_and_stored_translate_bitwise_the_same(trained, validation, tmp_path):
     save(tmp_path / "t.asdf", trained.translator)
     again = load(tmp_path / "t.asdf")
     assert again.hash == trained.translator.hash
@@ -138,7 +138,7 @@ def interrupt_at(monkeypatch, step):
 
 
 @pytest.mark.parametrize("step", [4, 6, 11])
-def test_resumed_training_equals_an_unbroken_one(trained, pairs, validation, config, tmp_path, monkeypatch, step):
+def test_resumed_training_equals_an_uninterrupted_one(trained, pairs, validation, config, tmp_path, monkeypatch, step):
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         interrupt_at(patch, step)
@@ -239,7 +239,7 @@ def test_early_stopping_and_its_resume(pairs, validation, config, tmp_path, monk
 
 
 @pytest.mark.parametrize("head", ["photometry", "sigma_head"])
-def test_no_head_holds_back_the_rest(pairs, config, head):
+def test_heads_are_clipped_apart_from_the_rest(pairs, config, head):
     """A gradient of thousands in one head, as at the start of a training, leaves the others as large as they were."""
     with torch.random.fork_rng():
         module = build_module(pairs, config(gradient_clip=1.0), 10, {})
@@ -267,8 +267,8 @@ def test_validation_that_is_never_finite_is_an_error(pairs, validation, config, 
         fit(pairs, config(), validation=validation)
 
 
-def test_masked_pixels_are_not_learned(pairs, config):
-    """What stands in pixels of weight 0 changes nothing, to the bit."""
+def test_masked_pixels_have_no_influence(pairs, config):
+    """The values of pixels with weight 0 change nothing, bitwise."""
     rng = np.random.default_rng(4)
     bad = {side: rng.random(getattr(pairs, f"{side}_flux").shape) < 0.03 for side in ("input", "target")}
     results = []

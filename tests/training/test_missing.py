@@ -1,4 +1,4 @@
-"""Training with missing bands and regions, and the refusal of pairs that lack bands where it is not asked for."""
+"""Training with missing bands and regions; without ``input_dropout``, pairs that lack bands are an error."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def _without(pairs, rows, band):
 
 
 @pytest.mark.parametrize("n_bands", [1, 2, 5])
-def test_shares_of_what_is_hidden(n_bands):
+def test_fractions_of_hidden_data(n_bands):
     kept = draw_kept((3000, n_bands, 24, 24), 0.4, torch.Generator().manual_seed(1))
     lost = ~kept
     assert lost.flatten(1).any(1).float().mean() == pytest.approx(0.4, abs=0.04)

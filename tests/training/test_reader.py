@@ -1,4 +1,4 @@
-"""The redshift reader learns from spectra of known redshift, and is left out where there are too few."""
+"""The redshift reader learns from spectra of known redshift; with too few there is none."""
 
 import numpy as np
 import pytest
