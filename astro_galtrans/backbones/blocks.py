@@ -90,19 +90,7 @@ class Painter(nn.Module):
 
 
 def import_monai(module, backbone):
-    """Import a module of MONAI, or raise an ImportError that names the extra and the backbone.
-
-    Parameters
-    ----------
-    module : str
-        As ``"monai.networks.nets"``.
-    backbone : str
-        Name of the backbone that needs it.
-
-    Returns
-    -------
-    module
-    """
+    """Import a module of MONAI, or raise an ImportError that names the extra and the backbone."""
     # MONAI can be imported without einops, and fails when its attention is built or called.
     for name in ("einops", module):
         found = optional(name, "backbones", f"the {backbone} backbone")
@@ -110,22 +98,9 @@ def import_monai(module, backbone):
 
 
 def pad_to_multiple(images, multiple, smallest=None):
-    """Pad images on all sides, by their rim, to a multiple of some number of pixels.
+    """Pad images on all sides, by their rim, to a multiple of some pixels and at least ``smallest``.
 
-    Parameters
-    ----------
-    images : torch.Tensor
-        Shape ``(galaxy, channel, y, x)``.
-    multiple : int
-        Divisor of the padded rows and columns.
-    smallest : int, optional
-        Least number of padded rows and columns.
-
-    Returns
-    -------
-    padded : torch.Tensor
-    inside : tuple of slice
-        Location of the images in it, an index into its last two axes.
+    Returns the padded images and the location of the images in them, an index into the last two axes.
     """
     inside, padding = [], []
     for n in images.shape[-2:]:

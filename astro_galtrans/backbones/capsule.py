@@ -80,12 +80,7 @@ def _weighted(votes, shares, offset):
 class PrimaryCapsules(nn.Module):
     """The first capsules: a convolution whose channels are grouped into poses, on half the grid.
 
-    Parameters
-    ----------
-    n_in : int
-        Channels of the input.
-    types, pose : int
-        Types of capsule, and the length of the vector of each of them.
+    There are ``types`` types of capsule, each with a vector of length ``pose``.
     """
 
     def __init__(self, n_in, types, pose):

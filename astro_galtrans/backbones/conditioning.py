@@ -67,14 +67,7 @@ class RedshiftEmbedding(_Embedding):
 class _SpectrumLayers(nn.Module):
     """Convolutions along a spectrum, and two layers over their output at all places, which depend on the redshift.
 
-    Parameters
-    ----------
-    n_pixels : int
-        Of the spectrum.
-    n_out : int
-        Length of the result.
-    widths : sequence of int, optional
-        Channels of each level; each has a quarter of the pixels of the one before.
+    Each of the levels, with ``widths`` channels, has a quarter of the pixels of the one before.
     """
 
     def __init__(self, n_pixels, n_out, widths=(16, 24, 32)):
@@ -199,20 +192,7 @@ def available_conditioning():
 
 
 def build_embedding(conditioning, n_out, **options):
-    """Build the embedding of a kind of conditioning, or return None.
-
-    Parameters
-    ----------
-    conditioning : {None, "redshift", "spectrum"}
-    n_out : int
-        Length of the embedding.
-    **options
-        Of the embedding.
-
-    Returns
-    -------
-    torch.nn.Module or None
-    """
+    """Return the embedding of length ``n_out`` for a kind of conditioning, or None."""
     if conditioning not in available_conditioning():
         raise ValueError(
             f"conditioning must be one of {', '.join(map(str, available_conditioning()))}, got {conditioning!r}")

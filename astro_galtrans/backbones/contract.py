@@ -73,7 +73,7 @@ class Backbone(nn.Module):
     """Name of the objective that the literature trains it with."""
     sizes = {}
     """Options of each named size, with "tiny" for a CPU and "base" for a GPU among them."""
-    config_class = None
+    config_class: type | None = None
     """Dataclass of the options that the constructor takes as ``**settings``; None if it takes none so."""
 
 

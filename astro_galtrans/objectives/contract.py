@@ -65,7 +65,7 @@ class Objective(nn.Module):
     """Whether a discriminator is trained beside the network."""
     has_gradient_weights = False
     """Whether ``weights`` returns the weight of each gradient element."""
-    config_class = None
+    config_class: type | None = None
     """Dataclass of the options that the constructor takes as ``**settings``; None if it takes none so."""
     renamed_options = {}
     """Name of an option in earlier versions and their files: its present name."""
@@ -88,6 +88,10 @@ class Objective(nn.Module):
     def image_loss(self, prediction, target, space, generator):
         """Return the loss of the images and a dict of metrics; arguments as in `Objective`."""
         raise NotImplementedError(f"{type(self).__name__} must implement image_loss")
+
+    def weights(self, prediction, target, space, scale=1):
+        """Return the weight of each gradient element at one scale, of an objective with ``has_gradient_weights``."""
+        raise NotImplementedError(f"{type(self).__name__} does not weight gradients")
 
     def forward(self, prediction, target, space, generator, **progress):
         """Return the loss of the images and of their uncertainty, and a dict of metrics; see `Objective`."""

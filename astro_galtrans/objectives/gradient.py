@@ -191,21 +191,10 @@ class GradientObjective(_GradientScales):
         return 0.5 * u.square() if self.gaussian else student_t_nll(u)
 
     def log_excess(self, level, scale, embedding):
-        """Return the log of the predicted scale of residuals over half the sky noise of the element.
+        """Return the log of the predicted scale of residuals over half the sky noise of the element, at least 0.
 
-        Parameters
-        ----------
-        level : int
-            Level of the pyramid, of 2**level pixels a side.
-        scale : GradientResiduals
-            Of that level.
-        embedding : torch.Tensor
-            Of the `~astro_galtrans.backbones.Prediction`.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape of ``scale.residual``, at least 0.
+        ``scale`` are the `GradientResiduals` of ``level``, at 2**level pixels a side, and ``embedding`` is that of the
+        prediction.
         """
         raw = self.scale_heads[level](torch.cat([scale.maps, scale.log_flux], 1))
         return functional.softplus(raw + self.scale_shifts[level](embedding)[:, :, None, None])

@@ -107,26 +107,7 @@ def to_tensors(device, flux, valid, condition):
 
 
 def forward(network, flux, valid, condition, size, sampling=None, numbers=None):
-    """Translate one batch of arrays.
-
-    Parameters
-    ----------
-    network : TranslationNetwork
-    flux : ndarray
-        Shape ``(galaxy, band, y, x)``, float32; values of invalid pixels do not matter.
-    valid : ndarray of bool or None
-        Same shape; None if all are.
-    condition : tuple of ndarray or None
-    size : tuple of int
-    sampling : Sampling, optional
-        Of a generative network, with all but ``galaxies`` set.
-    numbers : sequence of int, optional
-        Number of each galaxy, for the noise of its samples.
-
-    Returns
-    -------
-    Translated
-    """
+    """Translate one batch of arrays; ``numbers`` are those of the galaxies, for the noise of their samples."""
     tensor, valid, condition = to_tensors(network.target_noise.device, flux, valid, condition)
     masked = None if valid is None else invalid_footprint(network, valid, size)
     samples = None

@@ -30,16 +30,7 @@ _OF_THE_INPUT = re.compile(
 
 
 def checked_cube(image, survey, name):
-    """Return an image as a BandCube of the input survey, or raise an error that names the defect.
-
-    Parameters
-    ----------
-    image : BandCube, `~astropy.nddata.NDData`, `~astropy.nddata.CCDData` or dict
-    survey : Survey
-        Input survey of the translator.
-    name : str
-        Name of the translator, for messages.
-    """
+    """Return an image as a BandCube of the input survey of translator ``name``, or raise an error."""
     for declared in _declared_surveys(image):
         if declared.lower() != survey.name.lower():
             raise SurveyError(f"the image is of survey {declared}, translator {name!r} takes {survey.name}")
@@ -98,20 +89,7 @@ def _meta(cube, provenance):
 
 
 def translated_cube(cube, flux, sigma, mask, survey, scale_ratio, provenance):
-    """Return a translated array as a BandCube of the target survey, with the properties of the input that still apply.
-
-    Parameters
-    ----------
-    cube : BandCube
-        The input.
-    flux, sigma, mask : ndarray
-        Shape ``(band, Y, X)``.
-    survey : Survey
-        The target survey.
-    scale_ratio : float
-        Target pixel scale over input pixel scale.
-    provenance : dict
-    """
+    """Return a translated array as a BandCube of the target survey, with the valid properties of the input."""
     return BandCube(
         flux, unit=survey.unit, bands=survey.band_names, survey=survey, mask=mask,
         wcs=rescaled_wcs(cube.wcs, cube.shape[1:], flux.shape[-2:], scale_ratio),
@@ -142,20 +120,6 @@ def rescaled_wcs(wcs, shape, new_shape, scale_ratio):
     """Return the WCS of a grid with the same center and axes as another and pixels ``scale_ratio`` times as large.
 
     The best linear map over the cutout, about its center, replaces the distortion of the input WCS.
-
-    Parameters
-    ----------
-    wcs : `~astropy.wcs.WCS`
-        Celestial WCS of the input image.
-    shape, new_shape : tuple of int
-        Rows and columns of the input and of the new grid.
-    scale_ratio : float
-        Side of a new pixel in input pixels.
-
-    Returns
-    -------
-    `~astropy.wcs.WCS`
-        Tangent projection with its reference at the center of the image.
     """
     if wcs.naxis != 2 or not wcs.has_celestial:
         raise ValueError(f"wcs must be a two-dimensional celestial WCS, got {wcs.naxis} axes {list(wcs.wcs.ctype)}")

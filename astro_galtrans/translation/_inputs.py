@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +38,6 @@ class Conditions:
     redshift: ArrayLike | None = None
     redshift_error: ArrayLike | None = None
     spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None
-
-    def of_one_galaxy(self) -> Conditions:
-        """Return the conditions in which the values of a single galaxy are lists of length one."""
-        redshift, spectrum = (None if value is None else [value] for value in (self.redshift, self.spectrum))
-        return replace(self, redshift=redshift, spectrum=spectrum)
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Sampling:
         """Return the number of each of ``n_galaxies`` galaxies."""
         if self.galaxies is None:
             return range(n_galaxies)
-        numbers = tuple(self.galaxies)
+        numbers: list[int] = np.atleast_1d(self.galaxies).tolist()
         if len(numbers) != n_galaxies:
             raise ValueError(f"galaxies must be {n_galaxies} numbers, one for each galaxy, got {len(numbers)}")
         return numbers

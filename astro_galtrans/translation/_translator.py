@@ -370,7 +370,7 @@ class Translator:
             wanted, flux, weight=weight, redshift=redshift, redshift_error=redshift_error, spectrum=spectrum,
             sampling=sampling, batch_size=batch_size, device=device, allow_missing=allow_missing, progress=progress,
             **settings)
-        return arrays[0] if len(arrays) == 1 else arrays  # type: ignore[return-value]
+        return arrays[0] if len(arrays) == 1 else arrays
 
     def translate_array_with_uncertainty(self, flux: ArrayLike | Quantity, **options: object) -> TranslatedArrays:
         """Translate many galaxies at once, with the standard deviation of each pixel.
@@ -529,7 +529,10 @@ class Translator:
     def _translated(self, image, conditions, sampling, allow_missing, separate=False):
         if isinstance(image, (list, tuple)):
             return self._translated_list(list(image), conditions, sampling, allow_missing, separate)
-        return self._translated_list([image], conditions.of_one_galaxy(), sampling, allow_missing, separate)[0]
+        for name in ("redshift", "spectrum"):
+            if getattr(conditions, name) is not None:
+                conditions = replace(conditions, **{name: [getattr(conditions, name)]})
+        return self._translated_list([image], conditions, sampling, allow_missing, separate)[0]
 
     @torch_defaults()
     @torch.inference_mode()
