@@ -48,7 +48,7 @@ class TrainingModule(lightning.LightningModule):
         self.rows, self.best, self.best_epoch, self.best_loss = [], None, -1, math.inf
         self.waits_from, self.stopped = 0, False
         self.logged = {}
-        self._start = None
+        self._start, self._random = None, {}
 
     @property
     def step_number(self):
@@ -86,7 +86,12 @@ class TrainingModule(lightning.LightningModule):
         return means
 
     def on_train_start(self):
-        """Stop where a training that had stopped is resumed."""
+        """Restore the random states of a resumed training, and stop if it had stopped."""
+        # Here, because a checkpoint is loaded before the module is on its device.
+        if "cpu" in self._random:
+            torch.set_rng_state(self._random["cpu"])
+        if "cuda" in self._random and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._random["cuda"], self.device)
         self.trainer.should_stop = self.stopped
 
     def on_train_epoch_start(self):
@@ -124,11 +129,7 @@ class TrainingModule(lightning.LightningModule):
         # Checkpoints of earlier versions have the state of a callback instead, and no random states.
         for name, value in (checkpoint.get("training") or checkpoint["callbacks"]["EpochKeeper"]).items():
             setattr(self, name, value)
-        states = checkpoint.get("random", {})
-        if "cpu" in states:
-            torch.set_rng_state(states["cpu"])
-        if "cuda" in states and self.device.type == "cuda":
-            torch.cuda.set_rng_state(states["cuda"], self.device)
+        self._random = checkpoint.get("random", {})
 
 
 def _mean(values, counts):

@@ -3,7 +3,7 @@
 import re
 import textwrap
 
-from astro_galtrans.cli._common import Result, add_reading, read_config
+from astro_galtrans.cli._common import Result, add_reading, bands_of, read_config
 
 __all__ = ["add_info", "info"]
 
@@ -145,9 +145,10 @@ _FITS = (b"SIMPLE  =", b"BZh", b"\x1f\x8b")
 
 def add_info(parser):
     """Add the arguments of the subcommand."""
-    parser.add_argument("what", nargs="*", metavar="WHAT", help="translators, cubes, pairs, redshift estimators and "
-                        "densities, files of surveys, or names of surveys or of translators that come with the package "
-                        "(default: list surveys and translators)")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="translators, cubes, the bands of one cube as "
+                        "g=my-g.fits r=my-r.fits, pairs, redshift estimators and densities, files of surveys, or names "
+                        "of surveys or of translators that come with the package (default: list surveys and "
+                        "translators)")
     add_reading(parser.add_argument_group("FITS files"))
 
 
@@ -155,7 +156,13 @@ def info(options):
     """Run the subcommand."""
     if not options.what:
         return _registered()
-    found = [_found(name, read_config(options)) for name in options.what]
+    config, bands = read_config(options), bands_of(options.what)
+    if bands is None:
+        found = [_found(name, config) for name in options.what]
+    else:
+        from astro_galtrans.images import read_cube
+
+        found = [{"path": " ".join(options.what), **_described(read_cube(bands, config=config))}]
     lines = []
     for one in found:
         lines += ([""] if lines else []) + _lines(one)

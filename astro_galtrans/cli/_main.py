@@ -109,6 +109,7 @@ def in_terms_of_options(text, subcommand):
         return f"{known[name]} {quoted}" if quoted else known[name]
 
     text = re.sub(r"[;,:]? \S+\.select\(.*\) leaves them out", "", text)
+    text = text.replace("a dict of band to path", "g=my-g.fits r=my-r.fits")
     text = _KEYWORD.sub(keyword, text)
     if "TrainConfig" in text:
         text = re.sub(r"\b[a-z]+_\w+\b", lambda match: training.get(match.group(), match.group()), text)

@@ -77,7 +77,7 @@ def translate(options):
             paths = translate_files(translator, galaxies, options.out, read_config=read_config(options),
                                     **_conditions(options, len(galaxies)), **common)
         except BandMismatchError as error:
-            if bands is None:
+            if bands is None and "dict of band" not in str(error):
                 raise BandMismatchError(f"{error}; give the files of one galaxy as g=my-g.fits r=my-r.fits") from error
             raise
         return Result([str(path) for path in paths], {"files": paths})

@@ -81,6 +81,8 @@ def test_the_same_word_is_the_same_thing():
      "a.fits has no unit in BUNIT; give it with --unit, or the survey with SURVEY in the header"),
     ("info", "x and y contradict each other; unit='nmgy' takes the first, unit='adu' the second",
      "x and y contradict each other; --unit nmgy takes the first, --unit adu the second"),
+    ("translate", "a.fits has no band; give the files as a dict of band to path",
+     "a.fits has no band; give the files as g=my-g.fits r=my-r.fits"),
     ("info", "bits; mask_bits=() leaves it out", "bits; --mask-bits none leaves it out"),
     ("pair", "a.fits has no unit in BUNIT; give it with unit=",
      "a.fits has no unit in BUNIT; give it with BUNIT in the header"),
@@ -101,6 +103,9 @@ def test_unit_and_mask_bits_reach_the_reader(run, tmp_path, make_cube):
     status, out, err = run("info", tmp_path / "cube.fits", "--unit", "mJy", "--json", "--quiet")
     assert status == 0, err
     assert json.loads("\n".join(out))["found"][0]["unit"] == "mJy"
+    cube.write_bands(str(tmp_path / "my-{band}.fits"))
+    status, out, err = run("info", f"g={tmp_path}/my-g.fits", f"r={tmp_path}/my-r.fits", "--json", "--quiet")
+    assert status == 0 and json.loads("\n".join(out))["found"][0]["bands"] == ["g", "r"]
     status, out, err = run("info", tmp_path / "cube.fits", "--mask-bits", "SAT,3", "--quiet")
     assert status == 2 and "--mask-bits" in err[0]
 
