@@ -1,8 +1,4 @@
-"""Docs, docstrings, comments, messages and identifiers use the terms of the field, in American spelling.
-
-Files that do not yet are listed in ``language_to_convert.txt``. The list only shrinks: a file that is not on it must
-stay clean, and a file that has become clean must be removed from it; ``python tests/test_language.py`` does that.
-"""
+"""Docs, docstrings, comments, messages and identifiers use the terms of the field, in American spelling."""
 
 import ast
 import re
@@ -11,7 +7,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TO_CONVERT = Path(__file__).with_name("language_to_convert.txt")
 
 _THING = "(?:band|galaxy|row|line|cube|survey|file|pixel|object|spectrum|tile)"
 # What to write: pattern of what not to write.
@@ -83,22 +78,9 @@ def read_all():
     return {path.relative_to(ROOT).as_posix(): bad for path in paths if (bad := found(path))}
 
 
-words = pytest.fixture(scope="module")(read_all)
-
-
-@pytest.fixture(scope="module")
-def to_convert():
-    return set(TO_CONVERT.read_text().split())
-
-
-def test_converted_files_stay_clean(words, to_convert):
-    bad = {name: sorted(set(these)) for name, these in words.items() if name not in to_convert}
+def test_no_banned_word():
+    bad = {name: sorted(set(words)) for name, words in read_all().items()}
     assert not bad, f"BANNED in this module says what to write instead: {bad}"
-
-
-def test_the_list_shrinks(words, to_convert):
-    clean = to_convert - set(words)
-    assert not clean, f"clean or gone, remove from {TO_CONVERT.name}: {sorted(clean)}"
 
 
 # Parts of names of functions, classes, arguments, variables, attributes and modules.
@@ -168,8 +150,3 @@ What is it? As code::
 The end.
 """)
     assert found(page) == []
-
-
-if __name__ == "__main__":
-    still = read_all()
-    TO_CONVERT.write_text("".join(f"{name}\n" for name in TO_CONVERT.read_text().split() if name in still))

@@ -1,11 +1,17 @@
-"""Checks of options. Each message names the argument, the requirement and the value received."""
+"""Options of functions and of frozen dataclasses: replacement and checks.
+
+Each message names the argument, the requirement and the value received.
+"""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
-__all__ = ["OptionTypeError", "check_fields", "choice", "flag", "fraction", "real_number", "text", "whole_number"]
+__all__ = [
+    "OptionTypeError", "check_fields", "choice", "configured", "flag", "fraction", "real_number", "text",
+    "whole_number",
+]
 
 
 class OptionTypeError(TypeError, ValueError):
@@ -26,6 +32,36 @@ def check_fields(settings, checks):
         value = getattr(settings, field.name)
         if field.name in checks and not (value is None and field.default is None):
             object.__setattr__(settings, field.name, checks[field.name](value, field.name))
+
+
+def configured(kind, config, settings, name="config"):
+    """Return a configuration in which the fields in ``settings`` replace those of ``config``.
+
+    Parameters
+    ----------
+    kind : type
+        Dataclass of the configuration.
+    config : dataclass or None
+        Instance of ``kind``, by default ``kind()``.
+    settings : dict
+        Keywords that a function received beside its own.
+    name : str, optional
+        Argument ``config`` of the function, for messages.
+
+    Raises
+    ------
+    TypeError
+        If ``config`` is of another type, or a keyword is not a field of ``kind``.
+    """
+    config = kind() if config is None else config
+    if not isinstance(config, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(config).__name__}")
+    known = [field.name for field in fields(kind)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise TypeError(f"{', '.join(unknown)} is not a keyword argument; the fields of {kind.__name__} are "
+                        f"{', '.join(known)}")
+    return replace(config, **settings)
 
 
 def whole_number(value, name, least=0):

@@ -6,7 +6,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans.backbones.blocks import ConditionPlanes, import_monai, pad_to_multiple
 from astro_galtrans.backbones.contract import Backbone, Features, Noisy, register_backbone, renamed_parameters
 from astro_galtrans.backbones.resampling import resample

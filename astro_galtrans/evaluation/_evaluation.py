@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans.evaluation._morphology import measure_morphology, morphology, need_statmorph
 from astro_galtrans.evaluation._run import (
     Compute, given_estimators, measure, redshift_predictors, samples, spread_rows,

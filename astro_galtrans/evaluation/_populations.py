@@ -14,7 +14,7 @@ from astropy.table import Table
 from astro_galtrans._utils.masked import split, whole
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs

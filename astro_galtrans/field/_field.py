@@ -13,10 +13,9 @@ from astro_galtrans._utils.files import listed_files
 from astro_galtrans._utils.io import check_folder, check_space, whole_folder
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.positions import positions_of
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured, whole_number
 from astro_galtrans._utils.tables import read_table
 from astro_galtrans._utils.torch_state import on_device
-from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.evaluation import contact_sheet
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._conditions import COLUMNS, CatalogConditions

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from astro_galtrans._utils.io import check_folder, check_space
 from astro_galtrans._utils.masked import floats
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.field._conditions import spectrum_arrays
 from astro_galtrans.field._config import TranslationConfig, check_translation, translation_keywords

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import Table
 from tqdm.auto import tqdm
 
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import on_device
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.field._config import TranslationConfig, check_translation, translation_keywords

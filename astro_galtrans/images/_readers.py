@@ -12,7 +12,7 @@ from astropy.io import fits, registry
 from astropy.nddata import CCDData, NDData
 
 from astro_galtrans._utils.files import listed_files
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, GaltransWarning, SurveyError
 from astro_galtrans.images._companions import add_masks, add_psf, check_names, given_uncertainty
 from astro_galtrans.images._contents import PLAIN_BANDS, chosen_images, cube_bands, squeezed

@@ -14,9 +14,8 @@ from astropy.utils.decorators import deprecated_renamed_argument
 from astro_galtrans._utils.io import path_beside
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.positions import positions_of
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured, whole_number
 from astro_galtrans._utils.tables import read_table
-from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.pairs._checks import checked_ids, psf_side
 from astro_galtrans.pairs._match_astrometry import common_band
 from astro_galtrans.pairs._match_catalog import match_one_to_one, read_sources

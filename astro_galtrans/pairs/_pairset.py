@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from astro_galtrans._utils import html
 from astro_galtrans._utils.masked import whole
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans.images import missing_bands
 from astro_galtrans.pairs._checks import (
     checked_flux, checked_ids, checked_psf, checked_redshift, checked_redshift_error, checked_spectra, checked_truth,

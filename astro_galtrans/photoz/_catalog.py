@@ -8,7 +8,7 @@ import astropy.units as u
 import numpy as np
 import torch
 
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.photoz._config import CatalogConfig
 from astro_galtrans.photoz._inputs import ColumnEncoder, column_values, same_columns

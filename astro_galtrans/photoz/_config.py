@@ -10,8 +10,9 @@ import numpy as np
 
 from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans._utils.settings import configured
-from astro_galtrans._utils.validation import check_fields, choice, flag, fraction, real_number, text, whole_number
+from astro_galtrans._utils.validation import (
+    check_fields, choice, configured, flag, fraction, real_number, text, whole_number,
+)
 
 __all__ = ["CatalogConfig", "EstimatorConfig"]
 

@@ -11,7 +11,7 @@ import torch
 from astropy.utils.masked import Masked
 
 from astro_galtrans._utils.masked import floats
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import empty_pixels, missing_bands

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.numerics import numpy_defaults
-from astro_galtrans._utils.settings import configured
-from astro_galtrans._utils.validation import check_fields, choice, whole_number
+from astro_galtrans._utils.validation import check_fields, choice, configured, whole_number
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, empty_pixels, flux_and_weight
 from astro_galtrans.pairs import PairSet, neighbor_masks, psf_side, psf_stamp

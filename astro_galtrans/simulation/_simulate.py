@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.processes import check_workers
-from astro_galtrans._utils.settings import configured
-from astro_galtrans._utils.validation import check_fields, flag, whole_number
+from astro_galtrans._utils.validation import check_fields, configured, flag, whole_number
 from astro_galtrans.pairs import PairSet, psf_side
 from astro_galtrans.simulation._galaxy import Recipe, simulated_blocks
 from astro_galtrans.simulation._population import get_population

@@ -15,7 +15,7 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.loop import seeded, train
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.images import check_coverage
 from astro_galtrans.objectives import objective_class

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from astro_galtrans._utils import html
 from astro_galtrans._utils.meta import decoded, writable
-from astro_galtrans._utils.settings import configured
+from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import on_device, torch_defaults
 from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
