@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.backbones.blocks import Block, Painter
 from astro_galtrans.backbones.contract import Backbone, Features, register_backbone, renamed_parameters
 
@@ -141,8 +142,7 @@ class SRGAN(Backbone):
     def __init__(self, n_planes, n_resampled, n_condition=0, *, scale_ratio, n_blocks=4, n_channels=32, n_features=16):
         super().__init__()
         for name, value in (("n_blocks", n_blocks), ("n_channels", n_channels), ("n_features", n_features)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
+            whole_number(value, name, 1)
         self.n_features, self.n_embedding = n_features, n_channels
         self.n_doublings = max(0, round(-math.log2(scale_ratio)))
         self.scale_ratio = scale_ratio * 2**self.n_doublings

@@ -14,8 +14,8 @@ from astropy.table import Table
 from astro_galtrans._utils.masked import split, whole
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import on_device
+from astro_galtrans._utils.validation import configured, whole_number
 from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
@@ -57,7 +57,8 @@ class PopulationsConfig:
     batch_size: int = 64
 
     def __post_init__(self) -> None:
-        _check_numbers(n_components=(self.n_components, 1), batch_size=(self.batch_size, 1))
+        whole_number(self.n_components, "n_components", 1)
+        whole_number(self.batch_size, "batch_size", 1)
 
     def __repr__(self) -> str:
         return changed_fields(self)
@@ -204,7 +205,8 @@ class Populations:
         """
         n_populations = len(self.shares) if n_populations is None else n_populations
         n_components = self.n_components if n_components is None else n_components
-        _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1))
+        whole_number(n_populations, "n_populations", 2)
+        whole_number(n_components, "n_components", 1)
         features = Features(self.features, self.feature_names, self._redness)
         parts = _find(features, slice(None) if rows is None else whole(rows, "rows"), n_populations, n_components,
                       self._mixture.seed)
@@ -289,19 +291,14 @@ def populations(
         Without scikit-learn, which is in ``astro_galtrans[populations]``.
     """
     config = configured(PopulationsConfig, config, settings)
-    _check_numbers(n_populations=(n_populations, 2), seed=(seed, 0))
+    whole_number(n_populations, "n_populations", 2)
+    whole_number(seed, "seed")
     optional("sklearn", "populations", PURPOSE)  # before the features are read
     reader = Reader(translator, features, config.annuli)
     with on_device(translator, device):
         pairs, read = _read(reader, pairs, config.batch_size, progress)
         parts = _find(read, slice(None), n_populations, config.n_components, seed)
         return _with_examples(pairs, read, reader, *parts)
-
-
-def _check_numbers(**numbers):
-    for name, (value, low) in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
 
 
 def _find(features, rows, n_populations, n_components, seed):

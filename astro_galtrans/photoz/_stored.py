@@ -10,6 +10,7 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.photoz._members import mean_density
 from astro_galtrans.photoz._pdf import RedshiftPDF
 
@@ -75,8 +76,7 @@ class StoredEstimator:
 
     def _predict(self, n, batch_size, device, as_tensor, batch):
         """Return densities of n galaxies; ``batch(rows)`` gives the inputs and which galaxies are usable."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        whole_number(batch_size, "batch_size", 1)
         models = [model.to(device).eval() for model in self._models]
         parts = []
         try:
