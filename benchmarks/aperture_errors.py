@@ -1,12 +1,12 @@
-"""How much larger the errors of aperture fluxes of translated images are than those of independent pixels.
+"""Compare errors of aperture fluxes of translated images with those of independent pixels.
 
     python benchmarks/aperture_errors.py sdss-to-cfhtls --n 400 --seed 71
 
-For simulated galaxies that no translator was trained on, the fluxes in circles about the center of the translation are
-compared with those of the noiseless target image. Each row has the standard deviation (1.4826 times the median absolute
-deviation) of the difference over the error of independent pixels, the share of galaxies within one error of the truth
-before and after a correction for correlated pixels, which should be 0.683, and the same of the colors, after it. The
-last line is the correlation length, in arcsec, that fits best; `astro_galtrans.field` uses that of the shipped one.
+For simulated galaxies outside the training set, fluxes in circles around the center of the translation are compared
+with those of the noiseless target image. Each row has the scatter (1.4826 times the median absolute deviation) of the
+difference over the error for independent pixels; the fraction of galaxies within one error of the truth before and
+after a correction for correlated pixels, ideally 0.683; and the same for colors after the correction. The last line
+is the best-fit correlation length in arcsec; `astro_galtrans.field` uses that of the shipped translator.
 """
 
 import argparse
@@ -29,21 +29,21 @@ def main():
     translator = load(options.translator)
     pairs = simulate_pairs(options.n, input_survey=translator.input_survey, target_survey=translator.target_survey,
                            seed=options.seed, truth=True)
-    flux, sigma = translator.translate_array(pairs.input_flux, return_uncertainty=True)
+    flux, sigma = translator.translate_array_with_uncertainty(pairs.input_flux)
     scale = translator.target_survey.pixel_scale.to_value("arcsec")
     bands = translator.target_survey.band_names
-    told, true, independent = measured(flux, sigma, np.asarray(pairs.target_truth), scale)
-    factor = scatter((told - true) / independent)  # shape (radius, band)
+    found, true, independent = measured(flux, sigma, np.asarray(pairs.target_truth), scale)
+    factor = scatter((found - true) / independent)  # shape (radius, band)
     lengths = np.geomspace(0.05, 3, 300)
     model = np.array([inflation(np.array(RADII), length, scale) for length in lengths])  # shape (length, radius)
     best = np.argmin(np.sum(np.log(model[:, :, None] / factor)**2, axis=(1, 2)))
     corrected = model[best]
     print("radius band  factor  within before  within after  factor, color  within after, color")
-    magnitude = [np.log(np.maximum(one, 1e-9)) for one in (told, true)]
-    relative = independent / told
+    magnitude = [np.log(np.maximum(one, 1e-9)) for one in (found, true)]
+    relative = independent / found
     for row, radius in enumerate(RADII):
         for k, band in enumerate(bands):
-            z = (told - true)[:, row, k] / independent[:, row, k]
+            z = (found - true)[:, row, k] / independent[:, row, k]
             after = np.mean(np.abs(z) < corrected[row])
             color = ""
             if k + 1 < len(bands):
@@ -58,7 +58,7 @@ def main():
 
 
 def measured(flux, sigma, truth, scale):
-    """Translated and true flux, and error of independent pixels, in each circle: shape (galaxy, radius, band)."""
+    """Return translated flux, true flux and error for independent pixels, each of shape (galaxy, radius, band)."""
     shape = flux.shape[-2:]
     center = tuple((side - 1) / 2 for side in shape[::-1])
     circles = [CircularAperture(center, radius / scale) for radius in RADII]
@@ -68,7 +68,7 @@ def measured(flux, sigma, truth, scale):
 
 
 def inflation(radius, length, scale):
-    """See `astro_galtrans.field`: pixels within a correlation length share their error."""
+    """Return the factor of `astro_galtrans.field`: pixels within a correlation length share their error."""
     return np.sqrt(1 + (np.pi * length**2 / scale**2) * (1 - np.exp(-(radius / length)**2)))
 
 

@@ -1,15 +1,14 @@
-"""Each backbone's parameters, training and translation rate and peak memory, and what we add to the bare network.
+"""Measure parameters, speed and memory of each backbone, and the overhead over the bare network.
 
     python benchmarks/backbones.py --threads 2 --out backbones.ecsv
     python benchmarks/backbones.py --bare --threads 2 --out bare.ecsv
 
 Training is the second epoch of `astro_galtrans.training.fit` with the backbone's conventional objective and with
-"gradient", data loading included; translation is `translate_array`, in the default number of steps for a backbone that
-is sampled from. Every row is made in a process of its own, whose peak memory is that of the training, less what the
-process held before it.
+"gradient", data loading included; translation is `translate_array`, with the default number of steps for a diffusion.
+Every row is measured in its own process; the peak memory is that of the training minus that before it.
 
-With ``--bare``, the Swin and diffusion networks of MONAI are called as they are on tensors of the same shape, in turn
-with the network of the package around them.
+With ``--bare``, the Swin and diffusion networks of MONAI are called on tensors of the same shape, alternating with the
+network of the package that wraps them.
 """
 
 import argparse
@@ -35,14 +34,14 @@ log = logging.getLogger("backbones")
 
 
 def peak_memory(device):
-    """Largest memory held so far, in MiB: of the GPU, or of the process."""
+    """Return the peak memory in MiB, of the GPU or of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def measure(backbone, size, options):
-    """One row: a dict of numbers."""
+    """Return a row, a dict of numbers."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     pairs = make_pairs(options.batch_size * options.steps, options.size)
@@ -77,9 +76,9 @@ def translation_rate(translator, pairs, options):
 
 
 def bare_network(network, planes, target, noisy):
-    """The MONAI network within a TranslationNetwork, as a call of no arguments on tensors of the shape it gets."""
+    """Return a function that calls the MONAI network in a TranslationNetwork on tensors of the right shape."""
     backbone = network.backbone
-    if network.options["backbone"] == "swin":
+    if network.config.backbone == "swin":
         from monai.networks.nets.swin_unetr import SwinUNETR
 
         whole = SwinUNETR(**backbone.monai_options)
@@ -92,12 +91,12 @@ def bare_network(network, planes, target, noisy):
 
 
 def compare(backbone, size, options):
-    """Seconds of the bare network and of ours, in turns, forward and with the way back; a row each."""
+    """Return rows with the seconds of the bare network and of ours, forward and with gradient."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     pairs = make_pairs(options.batch_size, options.size)
     with torch.random.fork_rng(devices=[]):
-        # The learning rate keeps the weights as they are.
+        # A learning rate of 0 keeps the weights.
         config = TrainConfig(backbone=backbone, size=size, epochs=1, learning_rate=0.0)
         network = fit(pairs, config, device="cpu").translator.network.train().requires_grad_(True).to(device)
         flux, target = (torch.from_numpy(getattr(pairs, name)).to(device) for name in ("input_flux", "target_flux"))
@@ -130,7 +129,7 @@ def timed(call, device):
 
 
 def alone(arguments, backbone, size):
-    """The rows of one backbone, measured in a process of its own."""
+    """Return the rows of one backbone, measured in a new process."""
     command = [sys.executable, __file__, *arguments, "--one", backbone, size]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.strip().splitlines()[-1])
@@ -142,7 +141,7 @@ def main():
     parser.add_argument("--sizes", nargs="+", default=["tiny"], help="named sizes of the backbones")
     parser.add_argument("--size", type=int, default=64, help="side of the input stamps")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=4, help="steps an epoch")
+    parser.add_argument("--steps", type=int, default=4, help="steps per epoch")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--precision", default="32", choices=["32", "bf16"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

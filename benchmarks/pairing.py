@@ -1,9 +1,9 @@
-"""How many pairs a second `astro_galtrans.pairs.match_pairs` makes, and in how much memory.
+"""Measure the speed and memory of `astro_galtrans.pairs.match_pairs`.
 
     python benchmarks/pairing.py --n 200 800 --out pairing.ecsv
 
-Two tiles of round galaxies, in five bands each, SDSS and CFHTLS, are written to FITS cubes; each row of the table is a
-process of its own that pairs them to disk. With --figure and the folder of real images, draws the picture of the page:
+Two tiles of round galaxies, in five bands of SDSS and CFHTLS, are written to FITS cubes; for each row of the table a
+new process pairs them to disk. With --figure and the folder of real images, the script draws the figure of the page:
 
     GALTRANS_REAL_DATA=... python benchmarks/pairing.py --figure docs/_static/pairs_matched.png
 """
@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# Before numpy is imported: the rate is that of one thread.
+# Set before numpy is imported, for one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import astropy.units as u  # noqa: E402
@@ -35,17 +35,17 @@ from astro_galtrans.pairs import match_pairs  # noqa: E402
 from astro_galtrans.surveys import get_survey  # noqa: E402
 
 log = logging.getLogger("pairing")
-CENTRE = SkyCoord(150.0, 2.0, unit="deg")
+CENTER = SkyCoord(150.0, 2.0, unit="deg")
 CASES = {
-    "alike": {}, "alike, no segmentation": {"neighbours": None}, "turned by 30 degrees": {},
+    "alike": {}, "alike, no segmentation": {"neighbors": None}, "turned by 30 degrees": {},
 }
 
 
-def wcs_of(scale, n, angle=0.0, centre=CENTRE):
-    """TAN, turned by an angle in degrees, its middle at a centre."""
+def wcs_of(scale, n, angle=0.0, center=CENTER):
+    """Return a TAN projection around a center, rotated by an angle in degrees."""
     turn, wcs = np.radians(angle), WCS(naxis=2)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
-    wcs.wcs.crval = centre.ra.deg, centre.dec.deg
+    wcs.wcs.crval = center.ra.deg, center.dec.deg
     wcs.wcs.crpix = (n + 1) / 2, (n + 1) / 2
     wcs.wcs.cd = scale.to_value("deg") * np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     wcs.wcs.set()
@@ -54,10 +54,10 @@ def wcs_of(scale, n, angle=0.0, centre=CENTRE):
 
 
 def write_tiles(folder, n_galaxies=600, side=420):
-    """A catalogue, one CFHTLS tile, and an SDSS tile along it and one turned by 30 degrees."""
+    """Write a catalog, a CFHTLS tile, an aligned SDSS tile and one rotated by 30 degrees."""
     rng = np.random.default_rng(1)
     east, north = rng.uniform(-0.44 * side, 0.44 * side, (2, n_galaxies)) * u.arcsec
-    place = CENTRE.spherical_offsets_by(east, north)
+    place = CENTER.spherical_offsets_by(east, north)
     flux, width = 10 ** (-0.4 * rng.uniform(17.5, 20, n_galaxies)), rng.uniform(0.5, 1.5, n_galaxies)
     Table({"ra": place.ra.deg, "dec": place.dec.deg, "redshift": rng.uniform(0, 0.3, n_galaxies)}).write(
         folder / "galaxies.ecsv")
@@ -81,7 +81,7 @@ def write_tiles(folder, n_galaxies=600, side=420):
 
 
 def one_run(folder, case, n):
-    """Pair ``n`` galaxies, some more than once, to disk; what is printed is read by the process that asked."""
+    """Pair ``n`` galaxies to disk, some more than once, and print the result for the parent process."""
     folder, table = Path(folder), Table.read(Path(folder) / "galaxies.ecsv")
     rows = np.arange(n) % len(table)
     source = "turned" if "turned" in case else "alike"
@@ -94,7 +94,7 @@ def one_run(folder, case, n):
 
 
 def figure(path):
-    """Real galaxies of CFHTLS and the same degraded to SDSS, turned, and with a WCS that is 0.6 arcsec off."""
+    """Draw CFHTLS galaxies and the same degraded to SDSS, rotated, with a WCS error of 0.6 arcsec."""
     from matplotlib.figure import Figure
 
     folder = Path(os.environ["GALTRANS_REAL_DATA"]) / "cfhtls-gri-humvi"
@@ -103,15 +103,15 @@ def figure(path):
     wide = [np.sqrt(new.psf_fwhm**2 - old.psf_fwhm**2) / 2.3548 / target.pixel_scale
             for new, old in zip(sdss, target.survey)]
     smooth = [ndimage.gaussian_filter(plane, float(width)) for plane, width in zip(target.data, wide)]
-    centre = target.wcs.pixel_to_world(219.5, 219.5)
+    center = target.wcs.pixel_to_world(219.5, 219.5)
     deep = BandCube(np.array(smooth), unit=target.unit, bands="gri", survey=target.survey, wcs=target.wcs)
-    shallow = regrid(deep.to_unit("nmgy"), wcs_of(sdss.pixel_scale, 200, 30, centre), (200, 200))
+    shallow = regrid(deep.to_unit("nmgy"), wcs_of(sdss.pixel_scale, 200, 30, center), (200, 200))
     data = shallow.data + sdss.sky_noise[:, None, None] * rng.normal(size=shallow.shape)
-    off = centre.spherical_offsets_by(0.6 * u.arcsec, 0 * u.arcsec)
+    off = center.spherical_offsets_by(0.6 * u.arcsec, 0 * u.arcsec)
     given = BandCube(data, unit="nmgy", bands="gri", survey=sdss, mask=shallow.mask,
                      wcs=wcs_of(sdss.pixel_scale, 200, 30, off))
     galaxies = detect_galaxies(target, max_magnitude=22.5)
-    pairs = match_pairs(galaxies[~galaxies["edge"]], given, target, input_size=26, neighbours="mask")
+    pairs = match_pairs(galaxies[~galaxies["edge"]], given, target, input_size=26, neighbors="mask")
     log.info("%s\n%s", pairs, pairs.fields["east", "north", "error", "n"])
     log.info("%s", pairs.dropped["reason", "detail"])
     shown = np.argsort(-pairs.catalog["input_snr"])[:7]
@@ -135,7 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, nargs="+", default=[200, 800], help="galaxies to pair, for each row")
     parser.add_argument("--out", help="ECSV file for the table")
-    parser.add_argument("--figure", metavar="PNG", help="draw the picture of the page, and nothing else")
+    parser.add_argument("--figure", metavar="PNG", help="draw the figure of the page only")
     parser.add_argument("--run", nargs=3, metavar=("FOLDER", "CASE", "N"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

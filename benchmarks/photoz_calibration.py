@@ -1,11 +1,11 @@
-"""What a calibration by PIT makes of miscalibrated redshift densities, on galaxies that it was not fitted to.
+"""Calibrate miscalibrated redshift densities by their PIT and evaluate them on other galaxies.
 
     python benchmarks/photoz_calibration.py --out photoz_calibration.ecsv
     python benchmarks/photoz_calibration.py --sdss SDSS_MGS.train SDSS_MGS.test
 
-Half of the galaxies serve the fit, the others are judged. The simulated densities are Gaussians of which it is known
-how they are wrong; with ``--sdss`` there are also those of the catalogue estimator on the SDSS main galaxy sample (the
-files of ``photoz_catalog.py``), as they are and squared, which makes them too narrow.
+The calibration is fitted on half of the galaxies and evaluated on the others. The simulated densities are Gaussians
+with known errors. ``--sdss`` adds those of the catalog estimator on the SDSS main galaxy sample (the files of
+``photoz_catalog.py``), as they are and squared, which makes them too narrow.
 """
 
 import argparse
@@ -26,26 +26,26 @@ _METRICS = ("pit_ks", "coverage_68", "log_score")
 
 
 def simulated(n, seed):
-    """Label -> densities and features, and the true redshifts; the scatter grows with the magnitude."""
+    """Return densities and features by label, and the true redshifts; the scatter grows with the magnitude."""
     rng = np.random.default_rng(seed)
     z_spec, magnitude = rng.uniform(0.3, 0.9, n), rng.uniform(18, 22, n)
     scatter = 0.01 + 0.01 * (magnitude - 18)
-    centre, grid = z_spec + scatter * rng.normal(size=n), np.linspace(0, 1.2, 241)
+    center, grid = z_spec + scatter * rng.normal(size=n), np.linspace(0, 1.2, 241)
 
     def gaussians(place, width):
         return RedshiftPDF(grid, stats.norm.pdf(grid, place[:, None], np.broadcast_to(width, n)[:, None]),
                            tolerance=np.inf)
 
-    kinds = {"true": (centre, scatter), "too narrow by 2": (centre, scatter / 2),
-             "too wide by 2": (centre, 2 * scatter), "shifted by 0.7 sigma": (centre + 0.7 * scatter, scatter),
-             "one width for all": (centre, 0.03)}
+    kinds = {"true": (center, scatter), "too narrow by 2": (center, scatter / 2),
+             "too wide by 2": (center, 2 * scatter), "shifted by 0.7 sigma": (center + 0.7 * scatter, scatter),
+             "one width for all": (center, 0.03)}
     sets = {name: (gaussians(*kind), None) for name, kind in kinds.items()}
     sets["one width for all, local"] = (sets["one width for all"][0], magnitude)
     return sets, z_spec
 
 
 def sdss(paths):
-    """The same for the catalogue estimator on the test galaxies."""
+    """Return the same for the catalog estimator on the test galaxies."""
     train, test = map(read, paths)
     pdf = fit_catalog_estimator(train[0], train[2], errors=train[1], seed=0).predict(test[0], errors=test[1])
     squared = RedshiftPDF(pdf.grid, np.asarray(pdf.density)**2, tolerance=np.inf)
@@ -62,15 +62,15 @@ def rows(sets, z_spec):
         start = time.perf_counter()
         after = calibration(before, *given)
         rate = half / (time.perf_counter() - start)
-        judged = {when: distribution_metrics(each, z_spec[test], list(_METRICS))
+        scores = {when: distribution_metrics(each, z_spec[test], list(_METRICS))
                   for when, each in (("before", before), ("after", after))}
         yield {"densities": name, "n_fit": half, **{
-            f"{metric}_{when}": judged[when][metric] for metric in _METRICS for when in judged}, "per_second": rate}
+            f"{metric}_{when}": scores[when][metric] for metric in _METRICS for when in scores}, "per_second": rate}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--galaxies", type=int, default=8000, help="simulated ones")
+    parser.add_argument("--galaxies", type=int, default=8000, help="number of simulated galaxies")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sdss", nargs=2, metavar=("TRAIN", "TEST"), help="SDSS_MGS.train and SDSS_MGS.test")
     parser.add_argument("--threads", type=int, default=1)

@@ -1,11 +1,11 @@
-"""Redshifts from the magnitudes of the SDSS main galaxy sample: the catalogue estimator beside nearest neighbours.
+"""Redshifts from magnitudes of the SDSS main galaxy sample: the catalog estimator and nearest neighbors.
 
     python benchmarks/photoz_catalog.py SDSS_MGS.train SDSS_MGS.test --out photoz_catalog.ecsv
 
-reads the two halves of the sample that comes with MLZ (Carrasco Kind & Brunner 2013, MNRAS 432, 1483;
-https://github.com/mgckind/MLZ): columns zs, ugriz, four colours, and their errors. One row for the 15 nearest
-neighbours in four colours and r, and one for each seed and number of members of `fit_catalog_estimator`. Point
-estimates are medians, those of the neighbours and those of the densities.
+The script reads the two halves of the sample that is distributed with MLZ (Carrasco Kind & Brunner 2013, MNRAS 432,
+1483; https://github.com/mgckind/MLZ): columns zs, ugriz, four colors, and their errors. The table has a row for the 15
+nearest neighbors in four colors and r, and one for each seed and number of members of `fit_catalog_estimator`. Point
+estimates are medians of the neighbors and of the densities.
 """
 
 import argparse
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 
 def read(path):
-    """Magnitudes, their errors and redshifts, by position: the header of the files lacks the name of the error of u."""
+    """Return magnitudes, errors and redshifts by position; the header lacks the name of the error of u."""
     values = np.loadtxt(path)
     return values[:, 1:6], values[:, 10:15], values[:, 0]
 
 
-def neighbours(train, test, k=15):
-    """Median redshift of the k nearest training galaxies in colours and r, each in units of its scatter."""
+def neighbors(train, test, k=15):
+    """Return the median redshift of the k nearest training galaxies in colors and r, in units of their scatter."""
     inputs = [np.column_stack([-np.diff(part[0], axis=1), part[0][:, 2]]) for part in (train, test)]
-    centre, scale = inputs[0].mean(axis=0), inputs[0].std(axis=0)
-    _, found = cKDTree((inputs[0] - centre) / scale).query((inputs[1] - centre) / scale, k)
+    center, scale = inputs[0].mean(axis=0), inputs[0].std(axis=0)
+    _, found = cKDTree((inputs[0] - center) / scale).query((inputs[1] - center) / scale, k)
     return np.median(train[2][found], axis=1)
 
 
@@ -62,8 +62,8 @@ def main():
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
     train, test = read(options.train), read(options.test)
-    rows = [{"method": "15 neighbours", "seed": 0, "members": 0, "seconds": 0.0,
-             **measured(neighbours(train, test), test[2], options.n_bootstrap),
+    rows = [{"method": "15 neighbors", "seed": 0, "members": 0, "seconds": 0.0,
+             **measured(neighbors(train, test), test[2], options.n_bootstrap),
              **dict.fromkeys(DISTRIBUTION, np.nan)}]
     for members in options.members:
         for seed in options.seeds:

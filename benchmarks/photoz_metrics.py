@@ -1,11 +1,11 @@
-"""Metrics of many redshift densities: this package, qp where it is installed, and plain NumPy, in one run.
+"""Measure the speed of redshift metrics: this package, qp if installed, and plain NumPy.
 
     python benchmarks/photoz_metrics.py --galaxies 1000000 --threads 2 --out photoz_metrics.ecsv
     python benchmarks/photoz_metrics.py --galaxies 1000000 --device cuda --out photoz_metrics_gpu.ecsv
 
-Each takes the same chunks of the same made-up densities, in a process of its own, whose peak memory is given. Making
-the densities (and bringing them to the device) is not part of the time; making the object that holds them, with its
-checks and its normalisation, is a stage of its own. The numbers that come out are in the table too.
+Each code processes the same chunks of the same simulated densities in its own process, whose peak memory is reported.
+Creating the densities and copying them to the device is not timed; building the object with its checks and
+normalization is a separate stage. The table includes the resulting metrics.
 """
 
 import argparse
@@ -29,19 +29,19 @@ _PIT = ("pit_ks", "pit_cvm", "pit_ad", "pit_outlier_rate")
 
 
 def make_chunk(number, n, grid):
-    """Densities of two Gaussians each, not normalised, and redshifts drawn from them but for a few."""
+    """Return unnormalized densities of two Gaussians each, and redshifts mostly drawn from them."""
     rng = np.random.default_rng([11, number])
     z_spec = rng.uniform(0.05, 2.0, n)
     width = rng.uniform(0.02, 0.06, n) * (1 + z_spec)
-    centre = z_spec + 1.1 * width * rng.normal(size=n)
+    center = z_spec + 1.1 * width * rng.normal(size=n)
     other = rng.uniform(0.1, 2.9, n)
-    density = np.exp(-0.5 * ((grid - centre[:, None]) / width[:, None]) ** 2)
+    density = np.exp(-0.5 * ((grid - center[:, None]) / width[:, None]) ** 2)
     density += 0.05 * np.exp(-0.5 * ((grid - other[:, None]) / width[:, None]) ** 2)
     return density, z_spec
 
 
 class Package:
-    """This package; NumPy arrays or tensors on a device."""
+    """This package, on NumPy arrays or tensors."""
 
     def __init__(self, grid, options):
         import torch
@@ -103,7 +103,7 @@ class Package:
 
 
 class Plain:
-    """NumPy and SciPy, as one would write it for a grid."""
+    """Plain NumPy and SciPy on a grid."""
 
     def __init__(self, grid, options):
         self.grid, self.values = grid, defaultdict(list)
@@ -219,7 +219,7 @@ _KINDS = {"astro_galtrans": Package, "qp": Qp, "numpy": Plain}
 
 
 def measure(name, options, n_galaxies):
-    """Seconds of each stage of all galaxies, the value of each, and the peak memory of this process in MiB."""
+    """Return the seconds and the value of each stage, and the peak memory of this process in MiB."""
     grid = np.linspace(0, 3, options.points)
     case, seconds, values = _KINDS[name](grid, options), defaultdict(float), {}
     stages = [stage for stage in ("point", "pit", "crps", "cde") if stage != "crps" or name != "qp"]
@@ -253,22 +253,22 @@ def _rows(name, n_galaxies, seconds, values, peak, accelerator):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--galaxies", type=int, default=1_000_000)
-    parser.add_argument("--qp-galaxies", type=int, help="fewer for qp, whose time goes with their number")
+    parser.add_argument("--qp-galaxies", type=int, help="fewer galaxies for qp, which is slow")
     parser.add_argument("--points", type=int, default=200)
-    parser.add_argument("--chunk", type=int, default=50_000, help="galaxies at a time")
+    parser.add_argument("--chunk", type=int, default=50_000, help="galaxies per chunk")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", choices=["float32", "float64"], default="float64", help="of the densities here")
-    parser.add_argument("--only", nargs="+", choices=list(_KINDS), help="some of the three")
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float64", help="for this package")
+    parser.add_argument("--only", nargs="+", choices=list(_KINDS), help="codes to run")
     parser.add_argument("--out", help="ECSV file for the table")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Not above, for each process of its own would import it, and all that it needs, into the memory that is measured.
+    # Imported here, so that it does not count in the memory of the other processes.
     import torch
     from training_rate import machine
 
     names = options.only or [name for name in _KINDS if name != "qp" or find_spec("qp")]
-    # Threads that wait for each other take no time from what else the machine does, nor from each other.
+    # Waiting threads take no CPU time from others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     rows = []
     for name in names:

@@ -1,13 +1,13 @@
-"""How well a translator tells early from late types without being told of types, beside what else could.
+"""Measure how well a translator separates early and late types without labels, compared with other methods.
 
     python benchmarks/populations.py --out benchmarks/results/populations.ecsv --figure populations.png
     python benchmarks/populations.py --translator t.asdf --out populations.ecsv
 
-simulates galaxies (SDSS to CFHTLS, 32 x 32 to 68 x 68 pixels), trains small U-Nets with objective "gradient" for some
-minutes or takes those that are given, and finds two populations among test galaxies that they were not trained on.
-Labels, whether the bulge has more than half of the light, are looked at in the end only, for the area under the ROC
-curve (AUC). Rows named "k-means" are two populations by colour and concentration, measured on the images themselves;
-those named "supervised" were trained on the labels of the training galaxies, and say what there is to be known.
+The script simulates galaxies (SDSS to CFHTLS, 32 x 32 to 68 x 68 pixels), trains small U-Nets with objective
+"gradient" for some minutes or loads the given ones, and finds two populations among other galaxies. Labels (bulge
+fraction above 0.5) are used only for the area under the ROC curve (AUC). Rows named "k-means" are two populations by
+color and concentration, measured on the images; those named "supervised" are trained on the labels of the training
+galaxies, as an upper limit.
 """
 
 import argparse
@@ -41,13 +41,13 @@ def labels_of(pairs):
 
 
 def auc(score, labels):
-    """Either end may be the early one: for methods that do not say which."""
+    """Return the AUC, for scores of unknown sign."""
     value = mannwhitneyu(score[labels], score[~labels]).statistic / (labels.sum() * (~labels).sum())
     return max(value, 1 - value)
 
 
 def growth(pairs, side):
-    """Magnitudes in apertures, shape ``(galaxy, band, radius)``."""
+    """Return magnitudes in apertures, shape ``(galaxy, band, radius)``."""
     survey, flux = getattr(pairs, f"{side}_survey"), np.asarray(getattr(pairs, f"{side}_flux")[:])
     place = (np.arange(flux.shape[-1]) - (flux.shape[-1] - 1) / 2) * survey.pixel_scale.value
     radius = np.hypot(place[:, None], place)
@@ -59,22 +59,22 @@ def growth(pairs, side):
 def standard(values, like=None):
     like = values if like is None else like
     low, high = np.percentile(like, [0.5, 99.5], axis=0)
-    centre, spread = np.clip(like, low, high).mean(0), np.maximum(np.clip(like, low, high).std(0), 1e-6)
-    return (np.clip(values, low, high) - centre) / spread
+    center, spread = np.clip(like, low, high).mean(0), np.maximum(np.clip(like, low, high).std(0), 1e-6)
+    return (np.clip(values, low, high) - center) / spread
 
 
 def by_color_and_concentration(pairs, side, seed):
-    """Two-means of u-g, g-r and the share of the r-band light within 1.5 arcsec; difference of the distances."""
+    """Return the difference of the distances to two means in u-g, g-r and r-band concentration."""
     magnitudes = growth(pairs, side)
     wide = magnitudes[..., 5]
     values = standard(np.stack([wide[:, 0] - wide[:, 1], wide[:, 1] - wide[:, 2],
                                 magnitudes[:, 2, 2] - magnitudes[:, 2, 5]], 1))
-    centres, _ = kmeans2(values, 2, minit="++", seed=seed)
-    return np.subtract(*(np.linalg.norm(values - centre, axis=1) for centre in centres))
+    centers, _ = kmeans2(values, 2, minit="++", seed=seed)
+    return np.subtract(*(np.linalg.norm(values - center, axis=1) for center in centers))
 
 
 def supervised(training, labels, test, seed):
-    """Scores of three perceptrons that have seen the labels of the training galaxies."""
+    """Return the scores of three perceptrons trained on the labels of the training galaxies."""
     x = torch.from_numpy(standard(training)).float()
     unseen, y = torch.from_numpy(standard(test, training)).float(), torch.from_numpy(labels).float()
     scores = 0.0
@@ -97,14 +97,14 @@ def supervised(training, labels, test, seed):
 
 
 def photometry(pairs, side):
-    """Colours and growth of the light in apertures."""
+    """Return colors and curves of growth."""
     magnitudes = growth(pairs, side)
     parts = magnitudes[:, 1:] - magnitudes[:, :-1], magnitudes[..., 1:] - magnitudes[..., :-1]
     return np.concatenate([part.reshape(len(magnitudes), -1) for part in parts] + [magnitudes[:, 2, -1:]], 1)
 
 
 def galaxies(part, options):
-    """Simulated pairs, or those of a file."""
+    """Return simulated pairs or those of a file."""
     n, path = getattr(options, part), getattr(options, f"{part}_pairs")
     if path:
         return PairSet.open(path).select(np.arange(n))
@@ -120,12 +120,12 @@ def trained(training, seed, options):
 
 
 def of_translator(translator, test, name, options, rows):
-    """Rows of a translator, and its populations by the scales, or by the sky noise if it has no scales.
+    """Add the rows of a translator and return its populations by the scales, or by the sky noise without scales.
 
-    Those by halves are found among one half of the galaxies, and judged on the other; those with other shares of early
-    types are found among and judged on galaxies drawn so.
+    Populations "by halves" are found in one half of the galaxies and evaluated on the other; those with other fractions
+    of early types are found in and evaluated on samples with that fraction.
     """
-    learned = hasattr(translator.objective, "scale_heads")
+    learned = translator.objective.has_gradient_weights
     kinds = (["scales", "excess"] if learned else []) + ["noise", "embedding"]
     every, half, first = np.ones(len(test), bool), np.arange(len(test)) < len(test) // 2, None
     kinds = kinds[:1] if options.scales_alone else kinds
@@ -150,13 +150,13 @@ def of_translator(translator, test, name, options, rows):
                     break
                 continue
             found = other if found is None else found
-            judged(other, found, test, inside, (name, kind + what), rows, time.perf_counter() - start)
+            add_row(other, found, test, inside, (name, kind + what), rows, time.perf_counter() - start)
         first = found if first is None else first
     return first
 
 
 def mixed(test, share, seed=0):
-    """Which galaxies to leave so that a share of them is of early type."""
+    """Return a mask that leaves a given fraction of early types."""
     early = np.asarray(test.catalog["early"], dtype=bool)
     order = np.random.default_rng(seed).permutation(len(test))
     n = min(early.sum() / share, (~early).sum() / (1 - share))
@@ -166,8 +166,8 @@ def mixed(test, share, seed=0):
     return inside
 
 
-def judged(found, like, test, inside, name, rows, seconds):
-    """A row: areas under the ROC curve of some galaxies, and the share of these in the same population as before."""
+def add_row(found, like, test, inside, name, rows, seconds):
+    """Add a row: AUC of some galaxies, and the fraction of these in the same population as before."""
     areas = [found.auc(np.ma.array(labels, mask=~inside))
              for labels in (labels_of(test), np.asarray(test.catalog["early"], dtype=bool))]
     same = np.mean((found.table["population"] == like.table["population"])[inside])
@@ -190,21 +190,21 @@ def references(training, test, options, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--translator", nargs="*", help="ASDF files of translators; without, some are trained")
+    parser.add_argument("--translator", nargs="*", help="ASDF files of translators (default: train some)")
     parser.add_argument("--sample", choices=("bright", "faint"), default="bright")
     parser.add_argument("--training", type=int, default=2400, help="training pairs")
     parser.add_argument("--test", type=int, default=2000, help="test galaxies")
-    parser.add_argument("--training-pairs", help="file of pairs to take training galaxies from, in place of new ones")
-    parser.add_argument("--test-pairs", help="file of pairs to take test galaxies from")
+    parser.add_argument("--training-pairs", help="file of training pairs (default: simulate)")
+    parser.add_argument("--test-pairs", help="file of test pairs (default: simulate)")
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
-    parser.add_argument("--scales-alone", action="store_true", help="leave out the other kinds of features")
-    parser.add_argument("--weights", action="store_true", help="features of the flow's weights too: takes minutes")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the trainings")
+    parser.add_argument("--scales-alone", action="store_true", help="omit the other kinds of features")
+    parser.add_argument("--weights", action="store_true", help="add features of the weights of the flow; takes minutes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", default="populations.ecsv")
-    parser.add_argument("--figure", help="where to draw the populations of the first translator")
-    parser.add_argument("--save", help="where to keep the first translator that is trained")
+    parser.add_argument("--figure", help="PNG file for the populations of the first translator")
+    parser.add_argument("--save", help="ASDF file for the first trained translator")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("lightning").setLevel(logging.ERROR)
@@ -221,7 +221,7 @@ def main():
         if number == 0 and options.save and not options.translator:
             save(options.save, translator, overwrite=True)
         if number == 0 and options.figure:
-            found.figure(labels_of(test), names=("bulge under half of the light", "over half")).savefig(
+            found.figure(labels_of(test), names=("bulge fraction below 0.5", "above 0.5")).savefig(
                 options.figure, dpi=110, metadata={"Software": None})
     references(training, test, options, rows)
     table = Table(rows=rows, names=("method", "what", "auc", "auc_early", "same", "separation", "bic_gain", "seconds"))

@@ -1,20 +1,19 @@
-"""How far a translator can be trusted on a real field: aperture magnitudes and colours, translated against input.
+"""Aperture magnitudes and colors of a real field, translated and input.
 
     python benchmarks/real_field.py t.asdf FRAMES --out real_field.ecsv
 
-Two surveys differ in filters and PSF, so that a perfect translation changes the magnitude in an aperture. What the
-change should be is taken from simulated galaxies without noise: a linear function of g - r, r - i and the
-concentration (the difference of the magnitudes in r within the two radii), fitted to them and evaluated for each
-galaxy of the field. The columns:
+Two surveys differ in filters and PSF, so a perfect translation changes the magnitude in an aperture. The expected
+change is fitted to simulated noiseless galaxies as a linear function of g - r, r - i and the concentration (the
+difference of the r magnitudes within the two radii), and evaluated for each galaxy of the field. The columns:
 
 - "offset", the median of translated minus input;
-- "expected", the median of that function;
+- "expected", the median of the expected change;
 - "excess", the median of the difference of the two for each galaxy, with its standard error: 0 would be perfect;
 - "scatter", 1.4826 times the median absolute deviation of that difference;
-- "input_error", the median of the error that the noise of the input alone gives;
-- "simulated_excess", the median of translated minus noiseless target of simulated galaxies that were not trained on.
+- "input_error", the median error from the noise of the input alone;
+- "simulated_excess", the median of translated minus noiseless target of simulated galaxies outside the training set.
 
-Only galaxies without a neighbour, away from the edge, and with a flux above 5 times its error go into a row.
+A row uses galaxies without neighbors, away from the edge, with a flux above 5 times its error.
 """
 
 import argparse
@@ -35,11 +34,12 @@ from astro_galtrans.storage import load  # noqa: E402
 
 log = logging.getLogger("real_field")
 RADII = (2.0, 4.0)
-_LIMIT = 2.5 / np.log(10) / 5  # magnitude error of a flux of 5 times its error
+# Magnitude error of a flux of 5 times its error.
+_LIMIT = 2.5 / np.log(10) / 5
 
 
 def magnitudes_of(flux, survey):
-    """Aperture magnitudes of centred stamps, shape (galaxy, band, radius)."""
+    """Return aperture magnitudes of centered stamps, shape (galaxy, band, radius)."""
     weights = np.stack([aperture_weights(flux.shape[-2:], radius, survey.pixel_scale) for radius in RADII])
     total = radial_fluxes(flux, weights)
     zero_point = np.array([band.zero_point for band in survey])[:, None]
@@ -47,7 +47,7 @@ def magnitudes_of(flux, survey):
 
 
 def simulated_magnitudes(translator, n, seed):
-    """Of simulated galaxies: without noise in both surveys, and translated; and the error of those of the input."""
+    """Return magnitudes of simulated galaxies: noiseless in both surveys, and translated; and which are measured."""
     pairs = simulate_pairs(
         n, input_survey=translator.input_survey, target_survey=translator.target_survey, seed=seed, sample="faint",
         input_size=32, truth=True)
@@ -65,29 +65,29 @@ def simulated_magnitudes(translator, n, seed):
 
 
 def features(magnitude, bands):
-    """What the expected change depends on: 1, g - r, r - i and the concentration, shape (galaxy, 4)."""
+    """Return the features of the expected change: 1, g - r, r - i and concentration, shape (galaxy, 4)."""
     g, r, i = (magnitude[:, bands.index(name)] for name in "gri")
     return np.stack([np.ones(len(g)), (g - r)[:, 1], (r - i)[:, 1], r[:, 0] - r[:, 1]], axis=1)
 
 
 def field_magnitudes(table, prefix, bands):
-    """Shape (galaxy, band, radius)."""
+    """Return magnitudes of shape (galaxy, band, radius)."""
     columns = [[table[f"{prefix}_{band}_{radius:g}arcsec"] for radius in RADII] for band in bands]
     return np.stack(columns).transpose(2, 0, 1)
 
 
 def quantities(magnitude, bands):
-    """Magnitudes and colours by name, each of shape (galaxy, radius)."""
+    """Return magnitudes and colors by name, each of shape (galaxy, radius)."""
     planes = {band: magnitude[:, index] for index, band in enumerate(bands)}
     planes.update({f"{a} - {b}": planes[a] - planes[b] for a, b in zip(bands, bands[1:])})
     return planes
 
 
 def compare(table, simulated, bands):
-    """A row for each magnitude and colour in each aperture."""
+    """Return a row for each magnitude and color in each aperture."""
     clean = (table["status"] == "translated") & (table["coverage"] == 1)
-    if "neighbour" in table.colnames:
-        clean &= ~table["neighbour"] & ~table["edge"]
+    if "neighbor" in table.colnames:
+        clean &= ~table["neighbor"] & ~table["edge"]
     table = table[clean]
     given, made = (field_magnitudes(table, prefix, bands) for prefix in ("input", "translated"))
     error = np.stack([[table[f"input_{band}_{radius:g}arcsec_error"] for radius in RADII] for band in bands])
@@ -134,7 +134,7 @@ def main():
     parser.add_argument("translator", help="ASDF file of a translator")
     parser.add_argument("frames", help="folder or pattern of the frames of a field")
     parser.add_argument("--size", type=int, default=64, help="side of the cutouts in pixels")
-    parser.add_argument("--simulated", type=int, default=600, help="galaxies from which the expected change is taken")
+    parser.add_argument("--simulated", type=int, default=600, help="galaxies for the fit of the expected change")
     parser.add_argument("--seed", type=int, default=101)
     parser.add_argument("--out", help="ECSV file for the table")
     options = parser.parse_args()

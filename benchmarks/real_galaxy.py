@@ -1,10 +1,10 @@
-"""The figure of a real galaxy on the page about SED gradients: a merger in SDSS field 3918-3-213.
+"""Draw the real galaxy of the page about SED gradients: a merger in SDSS field 3918-3-213.
 
     python benchmarks/real_galaxy.py $GALTRANS_REAL_DATA/sdss-field-003918-3-0213 docs/_static/sed_merger.png
 
-Two spirals with tidal arms. Image in g, r and i; gradients along x and y in r; gradient from g to r and colour map
-after the PSFs of the bands were matched; SEDs of the southern nucleus and of the two arms; colour in
-annuli around that nucleus. What is drawn of the SEDs and the profile is also printed.
+Two spirals with tidal arms: image in g, r and i; gradients along x and y in r; gradient from g to r and color map after
+PSF matching; SEDs of the southern nucleus and of the two arms; color in annuli around that nucleus. The values of the
+SEDs and of the profile are logged.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from matplotlib.colors import Normalize  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from PIL import Image  # noqa: E402
 from photutils.aperture import CircularAperture  # noqa: E402
-from pictures import color_picture  # noqa: E402
+from color_images import color_image  # noqa: E402
 
 from astro_galtrans.gradients import (  # noqa: E402
     color_gradient_profile, color_map, match_psf, sed_gradients, sed_spectrum,
@@ -35,14 +35,14 @@ log = logging.getLogger("real_galaxy")
 POSITION, SIZE = SkyCoord(229.52513, 42.74365, unit="deg"), 125
 NUCLEUS = SkyCoord(229.52643, 42.74402, unit="deg")
 RADII = [0, 0.6, 1.2, 1.8, 2.4, 3.0, 3.6, 4.2] * u.arcsec
-# Name, offset from the middle in pixels (x, y), radius in arcsec and colour in the figure.
+# Name, offset from the middle in pixels (x, y), radius in arcsec and color in the figure.
 REGIONS = (("nucleus", (7, 6), 1.5, "#d6604d"), ("northern arm", (5.5, -40.5), 3.0, "#2166ac"),
            ("southern arm", (-20.5, 40.5), 3.0, "#41ab5d"))
 STYLE = {"font.size": 8, "axes.titlesize": 9, "image.origin": "lower", "image.interpolation": "nearest"}
 
 
 def apertures(cube):
-    """Region name to its aperture and colour."""
+    """Return aperture and color by region."""
     middle = np.array([(side - 1) / 2 for side in cube.shape[:0:-1]])
     scale = cube.pixel_scale.to_value(u.arcsec)
     return {name: (CircularAperture(middle + offset, radius / scale), color)
@@ -50,7 +50,7 @@ def apertures(cube):
 
 
 def sky_axes(figure, cell, wcs, title):
-    """Axes of an image; they show no coordinates."""
+    """Return axes without coordinate labels."""
     axes = figure.add_subplot(cell, projection=wcs)
     axes.set(title=title, facecolor="0.93")
     for coordinate in axes.coords:
@@ -61,7 +61,7 @@ def sky_axes(figure, cell, wcs, title):
 
 
 def draw_gradient(figure, cell, gradient, index, title, label):
-    """One gradient; it fades where its uncertainty is as large as the largest values."""
+    """Draw one gradient, faded where its uncertainty is as large as the largest values."""
     values = np.where(gradient.mask[index], np.nan, gradient.data[index])
     sigma = gradient.uncertainty.array[index]
     known = np.isfinite(values) & (sigma < 0.3 * np.nanpercentile(sigma, 99))
@@ -81,7 +81,7 @@ def draw_color(figure, cell, colors):
 
 
 def draw_profile(figure, cell, table):
-    """Color against radius with its slope, a straight line in the logarithm of the radius."""
+    """Draw the color against radius with its slope."""
     axes = figure.add_subplot(cell)
     radius, color, error = table["radius"].value, table["color"].value, table["color_err"].value
     width = radius - table["radius_in"].value, table["radius_out"].value - radius
@@ -100,7 +100,7 @@ def draw_profile(figure, cell, table):
 
 def draw_image(figure, cell, cube):
     axes = sky_axes(figure, cell, cube.wcs, "g, r, i")
-    axes.imshow(color_picture(cube.data, cube.survey, 0.5))
+    axes.imshow(color_image(cube.data, cube.survey, 0.5))
     for aperture, color in apertures(cube).values():
         aperture.plot(ax=axes, color=color, lw=1.2)
     length = 10 / cube.pixel_scale.to_value(u.arcsec)
@@ -134,7 +134,7 @@ def draw_seds(figure, cell, cube):
 
 
 def draw(cube):
-    """The figure."""
+    """Return the figure."""
     matched = match_psf(cube)
     table = color_gradient_profile(cube, ("g", "r"), center=NUCLEUS, radii=RADII)
     gradients = sed_gradients(cube)

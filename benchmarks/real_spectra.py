@@ -1,8 +1,8 @@
-"""Redshifts that a translator's reader finds in real spectra of SDSS and DESI, beside those of the survey.
+"""Compare redshifts from the spectrum encoder of a translator with those of SDSS and DESI.
 
     python benchmarks/real_spectra.py TRANSLATOR.asdf spec-0266-51602-0013.fits coadd-4-80613-thru20210324.fits ...
 
-Beside a file ``coadd-*.fits`` of DESI, of one target, its ``redrock-*.fits`` must lie.
+A file ``coadd-*.fits`` of one DESI target needs its ``redrock-*.fits`` in the same folder.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from astro_galtrans.storage import load
 
 
 def survey_redshift(path):
-    """The redshift that the pipeline of the survey gives, in the file or beside it."""
+    """Return the redshift of the pipeline of the survey, from the file or the one next to it."""
     path = Path(path)
     if path.name.startswith("coadd-"):
         path = path.with_name(path.name.replace("coadd-", "redrock-", 1))

@@ -2,25 +2,25 @@
 
     python benchmarks/real_truth.py --data $GALTRANS_REAL_DATA --out real_truth
 
-Translators are trained as in semi_real.py, in r alone, from images degraded to the pixels (0.339 arcsec), the PSF and
-the noise of the SDSS images of pair-sdss-kids-profit, to the field kids-viking-9band-profound as it is. The five
-galaxies are of r 15.0 to 16.9, nearly all of the field's of 19 to 22. Its galaxies to r 21 are therefore given 4 and 12
-times brighter too (``--factors``): light and noise of the deep image are multiplied, and the input, in which the deep
-noise stays below SDSS's own, gets the noise that SDSS would have. Translated are pieces of 49 x 49 pixels, as large as
-in training.
+Translators are trained as in semi_real.py, in r only, from images degraded to the pixels (0.339 arcsec), the PSF and
+the noise of the SDSS images of pair-sdss-kids-profit, to the original field kids-viking-9band-profound. The five
+galaxies have r from 15.0 to 16.9, nearly all galaxies of the field 19 to 22. Galaxies of the field to r 21 are
+therefore also used 4 and 12 times brighter (``--factors``): flux and noise of the deep image are multiplied, and the
+input gets the noise that SDSS would have, which exceeds that of the deep image. Cutouts of 49 x 49 pixels are
+translated, as large as in training.
 
-The KiDS images of the five galaxies, of 0.2 arcsec and a sharper PSF, are brought to the pixels and PSF of that field
-before they are compared. One row a galaxy and translator, within 8 arcsec and without what the segmentation gives to
+The KiDS images of the five galaxies, with 0.2 arcsec pixels and a sharper PSF, are first converted to the pixels and
+PSF of the field. The table has one row per galaxy and translator, measured within 8 arcsec without the segments of
 other sources:
 
-- "flux_ratio", translated over KiDS, and "input_ratio", SDSS over KiDS, which is the surveys' own difference;
-- "chi2", per pixel, by the noise of SDSS and KiDS together;
-- "correlation" of the pixels, after a shift ("shift_x", "shift_y", arcsec) that is fitted;
+- "flux_ratio", translated over KiDS, and "input_ratio", SDSS over KiDS;
+- "chi2", per pixel, with the noise of SDSS and KiDS;
+- "correlation" of the pixels after a fitted shift ("shift_x", "shift_y", arcsec);
 - "fwhm_input", "fwhm", "fwhm_kids", of the galaxy in SDSS, translated and KiDS, arcsec;
 - "back_chi2", per pixel, of the translated image, degraded by one Gaussian, a shift and a factor, all fitted, against
-  the SDSS image; "kids_back_chi2", of the KiDS image likewise; "back_excess", the difference, to be at most 0.2.
+  the SDSS image; "kids_back_chi2", of the KiDS image likewise; "back_excess", the difference, with a limit of 0.2.
 
-A picture is written beside the table.
+A figure is written next to the table.
 """
 
 import logging
@@ -49,13 +49,15 @@ log = logging.getLogger("real_truth")
 FOLDER = "pair-sdss-kids-profit"
 RADIUS = 8.0  # arcsec
 KIDS_SCALE = 0.2 * u.arcsec
-SIDE = 49  # pixels; what a network says depends on how much sky is around a galaxy
-FAINTEST = 21.0  # of galaxies that are made brighter
+# Pixels; predictions depend on the amount of sky around a galaxy.
+SIDE = 49
+# Magnitude limit of the galaxies that are made brighter.
+FAINTEST = 21.0
 LIMIT = 0.2
 
 
 def read_side(data, side, name):
-    """Image and its noise (nmgy), which pixels are of other sources, and the PSF."""
+    """Return image and noise (nmgy), the mask of other sources, and the PSF."""
     folder = Path(data) / FOLDER / side
     image, sigma, segments, mask, psf = (
         fits.getdata(folder / f"{name}{part}.fits").astype(float)
@@ -69,7 +71,7 @@ def read_side(data, side, name):
 
 
 def sdss_survey(data, names):
-    """SDSS in r as these images have it: its pixels, noise and PSF."""
+    """Return SDSS in r with the pixels, noise and PSF of these images."""
     images = [read_side(data, "SDSS", name) for name in names]
     band = get_survey("SDSS")["r"]
     width = np.mean([fwhm_of(psf, SCALE.value) for *_, psf in images])
@@ -80,7 +82,7 @@ def sdss_survey(data, names):
 
 
 def kids_on_the_field(data, name, survey, width, shape):
-    """The KiDS image, its noise and other sources, on the pixels of the field and with its PSF."""
+    """Return the KiDS image, its noise and the mask of other sources, with the pixels and PSF of the field."""
     image, sigma, other, psf = read_side(data, "KiDS", name)
     cube = BandCube(image[None], unit="nmgy", bands="r", psf=psf[None], uncertainty=StdDevUncertainty(sigma[None]))
     options = {"noise": False, "pixel_scale": KIDS_SCALE, "shape": shape, "matching": "gaussian"}
@@ -93,13 +95,13 @@ def kids_on_the_field(data, name, survey, width, shape):
 
 
 def moved(image, shift, width=0.0):
-    """The image under a Gaussian of some width and a shift (y, x), in pixels."""
+    """Return the image smoothed by a Gaussian and shifted by (y, x), in pixels."""
     blurred = ndimage.gaussian_filter(image, abs(width)) if width else image
     return ndimage.shift(blurred, shift, order=3, mode="nearest")
 
 
 def registered(image, reference, used):
-    """Shift (y, x) in pixels of ``image`` that makes the correlation largest."""
+    """Return the shift (y, x) in pixels of ``image`` with the largest correlation."""
     def miss(shift):
         return -np.corrcoef(moved(image, shift)[used], reference[used])[0, 1]
     start = min(((y, x) for y in range(-3, 4) for x in range(-3, 4)), key=miss)
@@ -107,7 +109,7 @@ def registered(image, reference, used):
 
 
 def back_to_sdss(image, sdss, sigma, used):
-    """Least chi2 per pixel under one Gaussian, a shift and a factor."""
+    """Return the smallest chi2 per pixel for a Gaussian, a shift and a factor."""
     def model(parameters):
         one = moved(image, parameters[1:], parameters[0])
         weight = used / sigma**2
@@ -122,12 +124,12 @@ def back_to_sdss(image, sdss, sigma, used):
 
 
 def cut(image, side=33):
-    """The middle of an image."""
+    """Return the middle of an image."""
     return image[tuple(slice((n - side) // 2, (n - side) // 2 + side) for n in image.shape)]
 
 
 def compared(name, label, translator, data, survey, width):
-    """One row, and the images of the picture."""
+    """Return a row and the images of the figure."""
     sdss, sigma, other, _ = read_side(data, "SDSS", name)
     whole, kids_sigma, hidden = kids_on_the_field(data, name, survey, width, sdss.shape)
     kids, kids_sigma, hidden, sdss, sigma, other = (
@@ -152,8 +154,8 @@ def compared(name, label, translator, data, survey, width):
     return row, (sdss, flux, kids)
 
 
-def picture(shown, path):
-    """A row a galaxy: SDSS, the translated images, KiDS, and what the translated images have above KiDS."""
+def draw(shown, path):
+    """Draw SDSS, translations, KiDS and the differences to KiDS, one row per galaxy."""
     from matplotlib.figure import Figure
 
     labels = list(next(iter(shown.values())))
@@ -177,14 +179,14 @@ def picture(shown, path):
 
 
 def brighter(cube, factor):
-    """The field with all light and noise multiplied."""
+    """Return the field with flux and noise multiplied."""
     variance = [band.sky_noise**2 + np.maximum(plane, 0) / band.gain for band, plane in zip(cube.survey, cube.data)]
     return BandCube(cube.data * np.float32(factor), unit=cube.unit, bands=cube.bands, survey=cube.survey, wcs=cube.wcs,
                     psf=cube.psf, mask=cube.mask, uncertainty=StdDevUncertainty(factor * np.sqrt(variance)))
 
 
 def made_parts(data, names, options):
-    """Training and validation pairs, of the field as it is and brighter, and the field without them."""
+    """Return training and validation pairs of the original and the brighter fields, and the field."""
     field = read_field(data).select_bands("r")
     survey = sdss_survey(data, names)
     pairs = made_pairs(field, survey, options.out / "pairs.zarr", options, input_size=options.size)
@@ -202,7 +204,7 @@ def made_parts(data, names, options):
 
 
 def joined(sets):
-    """Sets of pairs as one."""
+    """Concatenate sets of pairs."""
     read = [one.read() for one in sets]
     images = {name: np.concatenate([one[name] for one in read])
               for name in ("input_flux", "target_flux", "input_weight", "target_weight")}
@@ -213,7 +215,7 @@ def joined(sets):
 
 def main():
     parser = parser_of(__doc__.splitlines()[0], "real_truth", 24, realizations=1, learning_rate=8e-4)
-    parser.add_argument("--factors", type=float, nargs="*", default=[4, 12], help="how much brighter galaxies are made")
+    parser.add_argument("--factors", type=float, nargs="*", default=[4, 12], help="factors in brightness")
     parser.add_argument("--size", type=int, default=SIDE - 1, help="side of the training stamps in pixels")
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES)
     options = parsed(parser)
@@ -228,7 +230,7 @@ def main():
         for label, translator in translators.items():
             row, images[label] = compared(name, label, translator, options.data, field.survey, width)
             rows.append(row)
-    picture(shown, options.out / "real_truth.png")
+    draw(shown, options.out / "real_truth.png")
     table = Table(rows=rows)
     for column in table.itercols():
         if column.dtype.kind == "f":

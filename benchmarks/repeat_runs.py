@@ -1,27 +1,27 @@
-"""Two SDSS runs that saw the same object, translated: does the same object come out, within the stated uncertainties?
+"""Compare translations of the same object from two SDSS runs with the stated uncertainties.
 
     python benchmarks/repeat_runs.py --data $GALTRANS_REAL_DATA --out repeat_runs
 
-The folder sdss-stamps-ugriz-desimcmc holds stamps of 51 x 51 pixels around twelve positions, once for each field that
-covers them. Fields of one run share their photons, so that of each run the stamp with the fewest bad pixels is taken,
-and no stamp of which more than a tenth is bad. Each pair of runs of a position is translated by the shipped translator
-(or by ``--translator``).
+The folder sdss-stamps-ugriz-desimcmc contains stamps of 51 x 51 pixels around twelve positions, one for each field that
+covers them. Fields of one run share their photons, so the script uses the stamp with the fewest bad pixels of each run,
+and no stamp with more than a tenth of bad pixels. It translates each pair of runs of a position with the shipped
+translator (or ``--translator``).
 
-Stamps on another grid are brought to that of the first run, and both are cut to 45 x 45 pixels around the pixel of the
-object. What is left of an offset between the runs is measured in r of the input and the second translation is shifted
-back by it. Pixels that are masked in either run are left out of both.
+Stamps on another grid are resampled to that of the first run, and both are cut to 45 x 45 pixels around the object.
+The remaining offset between the runs is measured in r of the input, and the second translation is shifted back by it.
+Pixels that are masked in either run are left out of both.
 
-Objects whose FWHM in r is less than 1.1 times that of the PSF are stars, and told apart as "star". Both that there are
-lie in the wings of a saturated star. Kept in ``--out`` are
+Objects with a FWHM in r below 1.1 times that of the PSF are labeled "star"; both of them are located in the wings of a
+saturated star. The folder ``--out`` gets
 
-- repeat_runs.ecsv, a row for each object, quantity (band or colour) and aperture: magnitude in either run and their
-  difference ("input_difference" of the SDSS images themselves); "error", what the noise that the two stamps state makes
-  of the translated difference, from translations of stamps with that noise added once more, and "pull", the difference
-  over it; "pixel_pull", the difference over the sum of the translation's standard deviations, their pixels taken as
-  independent; "input_pull", the difference of the inputs over their noise;
+- repeat_runs.ecsv, a row for each object, quantity (band or color) and aperture: the magnitudes and their difference
+  ("input_difference": of the SDSS images); "error", the error of the translated difference from the stated noise of the
+  two stamps, from translations of stamps with that noise added again, and "pull", difference over error; "pixel_pull",
+  the difference over the standard deviations of the translations, summed for independent pixels; "input_pull", the
+  difference of the inputs over their noise;
 - repeat_pixels.ecsv, a row for each object and band: robust standard deviation and mean square of the difference of two
   pixels over their stated standard deviations, within 4 arcsec, and the FWHM of the PSF in either run, arcsec;
-- summary.ecsv, summary_pixels.ecsv and repeat_runs.txt: the objects together;
+- summary.ecsv, summary_pixels.ecsv and repeat_runs.txt: statistics of all objects;
 - repeat_runs.png: input and translation of both runs, and the difference.
 """
 
@@ -50,12 +50,14 @@ RADII = (1.0, 2.0, 4.0)  # arcsec
 KINDS = ("galaxy", "star")
 SIDE = 45
 MOST_BAD = 0.1
-POINT = 1.1  # FWHM over that of the PSF
-MOST_OF_APERTURE = 0.1  # of an aperture may be masked in either run
+# FWHM of a star relative to that of the PSF.
+POINT = 1.1
+# Largest masked fraction of an aperture.
+MOST_OF_APERTURE = 0.1
 
 
 def best_of_runs(cubes):
-    """One stamp a run, the one with the fewest bad pixels, in the order of the runs."""
+    """Return the stamp with the fewest bad pixels of each run, in the order of the runs."""
     runs = {}
     for cube in sorted(cubes, key=lambda cube: cube.mask.mean()):
         if cube.mask.mean() < MOST_BAD:
@@ -64,7 +66,7 @@ def best_of_runs(cubes):
 
 
 def on_one_grid(first, second):
-    """The second stamp on the grid of the first: as it is where the two grids are one."""
+    """Return the second stamp on the grid of the first, unchanged if the grids are equal."""
     corners = [[0, 0, SIDE], [0, SIDE, 0]]
     there = second.wcs.world_to_pixel(first.wcs.pixel_to_world(*corners))
     if first.shape == second.shape and np.allclose(there, corners, atol=0.01):
@@ -72,8 +74,8 @@ def on_one_grid(first, second):
     return regrid(second, first.wcs, first.shape[1:])
 
 
-def centred(cubes, position):
-    """Both stamps cut around the object next to a position: the centroid of r in the first."""
+def centered(cubes, position):
+    """Cut both stamps around the object near a position, at the centroid of r in the first."""
     cube = cubes[0]
     x, y = (float(value) for value in cube.wcs.world_to_pixel(position))
     lines, columns = np.indices(cube.shape[1:])
@@ -84,14 +86,14 @@ def centred(cubes, position):
 
 
 def kind_of(cube):
-    """Whether an object is as narrow in r as a star."""
+    """Return "star" for an object that is as narrow in r as the PSF."""
     half = SIDE // 2
     core = cube.data[2, half - 7:half + 8, half - 7:half + 8]
     return "star" if fwhm_of(core, 1.0) < POINT * fwhm_of(cube.psf[2], 1.0) else "galaxy"
 
 
 def offset(first, second):
-    """Shift (y, x) in pixels that takes r of the second stamp to the first, by least squares with a free factor."""
+    """Return the shift (y, x) in pixels from the second to the first stamp in r, with a free factor."""
     (one, weight), (other, other_weight) = (flux_and_weight(cube) for cube in (first, second))
     good = (weight[2] > 0) & (other_weight[2] > 0)
     y, x = np.indices(good.shape) - SIDE // 2
@@ -107,12 +109,12 @@ def offset(first, second):
 
 
 def nearest(plane, bad):
-    """The plane with each bad pixel given the value of the nearest good one."""
+    """Replace each bad pixel by the nearest good one."""
     return plane[tuple(ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True))]
 
 
 def moved(flux, shift, order=3):
-    """A translated image, shape ``(..., band, y, x)``, under a shift (y, x); NaN stays, and grows by a pixel."""
+    """Shift a translated image, shape ``(..., band, y, x)``, by (y, x); NaN areas grow by a pixel."""
     flat = flux.reshape(-1, *flux.shape[-2:])
     result = []
     for plane in flat:
@@ -122,9 +124,9 @@ def moved(flux, shift, order=3):
     return np.stack(result).reshape(flux.shape)
 
 
-def apertures(shape, scale, centre):
-    """Shares of pixels, shape (radius, y, x), around a place (x, y)."""
-    return np.stack([CircularAperture(centre, radius / scale).to_mask(method="exact").to_image(shape)
+def apertures(shape, scale, center):
+    """Return pixel weights of apertures, shape (radius, y, x), around (x, y)."""
+    return np.stack([CircularAperture(center, radius / scale).to_mask(method="exact").to_image(shape)
                      for radius in RADII])
 
 
@@ -133,7 +135,7 @@ def magnitudes(flux):
 
 
 class Seen:
-    """Aperture fluxes of one image and of its noisy copies, and what they make of bands and colours."""
+    """Aperture fluxes of one image and of its noisy copies."""
 
     def __init__(self, flux, copies, variance, good, shares):
         self.flux = np.einsum("byx,ryx,byx->rb", np.where(good, flux, 0), shares, good)
@@ -141,7 +143,7 @@ class Seen:
         self.error = np.sqrt(np.einsum("byx,ryx,byx->rb", np.where(good, variance, 0), shares**2, good))
 
     def measured(self):
-        """Magnitudes and colours (radius, quantity), their spread in the copies, and the errors of the pixels."""
+        """Return magnitudes and colors (radius, quantity), their spread in the copies, and errors from the pixels."""
         all_of = [magnitudes(self.flux), magnitudes(self.copies)]
         value, copies = (np.concatenate([m, m[..., :-1] - m[..., 1:]], -1) for m in all_of)
         error = 1.0857 * self.error / np.abs(self.flux)
@@ -149,30 +151,30 @@ class Seen:
 
 
 def noisy(flux, weight, rng, number):
-    """Copies of a stamp with its stated noise added once more, and its inverse variance."""
+    """Return copies of a stamp with its stated noise added again."""
     deviation = np.sqrt(np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0))
     return (flux + deviation * rng.standard_normal((number, *flux.shape))).astype(np.float32)
 
 
 def translated(translator, cube, shift, rng, number):
-    """Translation, its variance, those of noisy copies, all shifted, and the same for the stamp itself."""
+    """Return shifted translations of a stamp and its noisy copies, the variance, and the stamp with its copies."""
     flux, weight = flux_and_weight(cube)
     copies = noisy(flux, weight, rng, number)
     stack = np.concatenate([flux[None], copies])
-    images, sigma = translator.translate_array(
-        stack, weight=np.broadcast_to(weight, stack.shape), return_uncertainty=True,
+    images, sigma = translator.translate_array_with_uncertainty(
+        stack, weight=np.broadcast_to(weight, stack.shape),
         allow_missing=translator.network.takes_missing)
     images = images.astype(float)
     variance = np.where(np.isfinite(images[0]), sigma[0].astype(float)**2, np.nan)
     if np.any(shift):
-        images, variance = moved(images, shift), moved(variance, shift, order=1)  # a spline would go below 0
+        images, variance = moved(images, shift), moved(variance, shift, order=1)  # a cubic spline could be negative
     return images, variance, flux, weight, copies
 
 
 def compared(translator, name, cubes, seed, number):
-    """Rows of apertures and of pixels of one pair of runs, and its images."""
+    """Return the rows of apertures and of pixels of a pair of runs, and its images."""
     lag = offset(*cubes)
-    ratio = translator.network.step  # of the target's pixel to the input's
+    ratio = translator.network.scale_ratio
     runs = [translated(translator, cube, shift, np.random.default_rng([seed, cube.meta["run"]]), number)
             for cube, shift in zip(cubes, (np.zeros(2), lag / ratio))]
     shape, scale = runs[0][0].shape[-2:], translator.target_survey.pixel_scale.value
@@ -240,7 +242,7 @@ def rms(values):
 
 
 def summary(table):
-    """The objects together, a row for each quantity and aperture."""
+    """Return statistics of all objects, a row for each quantity and aperture."""
     rows = []
     for kind, radius, quantity in product(KINDS, RADII, dict.fromkeys(table["quantity"])):
         part = table[(table["kind"] == kind) & (table["quantity"] == quantity) & (table["radius"] == radius)]
@@ -256,7 +258,7 @@ def summary(table):
 
 
 def pixel_summary(pixels):
-    """Means over the objects of a kind, a row for each band."""
+    """Return means over the objects of a kind, a row for each band."""
     rows = []
     for kind, band in product(KINDS, dict.fromkeys(pixels["band"])):
         part = pixels[(pixels["kind"] == kind) & (pixels["band"] == band)]
@@ -266,8 +268,8 @@ def pixel_summary(pixels):
     return Table(rows=rows)
 
 
-def picture(shown, path, bands, band="r"):
-    """A row an object: stamps of both runs, translations of both, and the difference of these over its sigma."""
+def draw(shown, path, bands, band="r"):
+    """Draw stamps and translations of both runs and the difference over its sigma, one row per object."""
     from matplotlib.figure import Figure
 
     titles = ("SDSS, first run", "SDSS, second run", "translated", "translated", "difference / sigma")
@@ -303,8 +305,8 @@ def formatted(table):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("GALTRANS_REAL_DATA"), help="folder of the real data")
-    parser.add_argument("--out", type=Path, default=Path("repeat_runs"), help="folder for tables and picture")
-    parser.add_argument("--translator", default="sdss-to-cfhtls", help="file, or name of one that comes along")
+    parser.add_argument("--out", type=Path, default=Path("repeat_runs"), help="folder for tables and figure")
+    parser.add_argument("--translator", default="sdss-to-cfhtls", help="file or name of a shipped translator")
     parser.add_argument("--copies", type=int, default=64, help="noisy copies of each stamp")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -321,7 +323,7 @@ def main():
         position = SkyCoord(*(float(part) for part in name.split("-")), unit="deg")
         cubes = best_of_runs(read_stamps(sorted(folder.glob(f"stamp-?-{name}.fits")), bands="ugriz"))
         for pair in combinations(cubes, 2):
-            pair = centred([pair[0], on_one_grid(*pair)], position)
+            pair = centered([pair[0], on_one_grid(*pair)], position)
             found, of_pixels, images = compared(translator, name, pair, options.seed, options.copies)
             rows += found
             pixels += of_pixels
@@ -334,7 +336,7 @@ def main():
         each.write(options.out / f"{path}.ecsv", overwrite=True)
     text = "\n\n".join("\n".join(each.pformat(max_lines=-1, max_width=-1)) for each in (together, of_pixels, pixels))
     (options.out / "repeat_runs.txt").write_text(text + "\n")
-    picture(shown, options.out / "repeat_runs.png", translator.target_survey.band_names)
+    draw(shown, options.out / "repeat_runs.png", translator.target_survey.band_names)
     log.info(text)
 
 

@@ -1,10 +1,10 @@
-"""Galaxies a second of the log-flux gradients, and the figure of a galaxy on the page about them.
+"""Measure the speed of the log-flux gradients, and draw the figure of the page about them.
 
     python benchmarks/sed_gradients.py --galaxies 400 --out sed_gradients.ecsv
     python benchmarks/sed_gradients.py --figure docs/_static/sed_galaxy.png
 
-Wall-clock rates are the best of the repeats, each of all galaxies at once. Rates per second of CPU time are those
-that other work on the machine changes least; with more than one worker they count the time of all.
+Wall-clock rates are the best of the repeats, each with all galaxies at once. Rates per CPU second depend least on other
+load of the machine; with several workers they count the time of all.
 """
 
 import argparse
@@ -26,7 +26,7 @@ FIGURE_SEED, FIGURE_GALAXIES, FIGURE_ROW, FIGURE_SIZE = 5, 40, 39, 96
 
 
 def make_flux(n, survey, size, seed):
-    """Exponential galaxies on the survey's sky noise, float32."""
+    """Return exponential galaxies on the survey's sky noise, float32."""
     rng = np.random.default_rng(seed)
     y, x = np.indices((size, size)) - (size - 1) / 2
     profiles = np.exp(-np.hypot(x, y) / rng.uniform(4, 15, (n, 1, 1)))
@@ -36,7 +36,7 @@ def make_flux(n, survey, size, seed):
 
 
 def rate(work, n, repeats):
-    """Galaxies a second of wall-clock and of CPU time, the best of the repeats."""
+    """Return galaxies per second of wall-clock and of CPU time, the best of the repeats."""
     work()
     walls, cpus = [], []
     for _ in range(repeats):
@@ -117,9 +117,9 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--torch", metavar="DEVICE", help="also tensors, on this device")
+    parser.add_argument("--torch", metavar="DEVICE", help="also measure tensors on this device")
     parser.add_argument("--out", help="ECSV file for the table")
-    parser.add_argument("--figure", help="draw the figure of the page to this file, and measure nothing")
+    parser.add_argument("--figure", help="draw the figure of the page to this file, without measurements")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.figure:

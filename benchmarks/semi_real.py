@@ -1,22 +1,22 @@
-"""Translators trained on real galaxies: a deep field against itself as SDSS would have seen it.
+"""Train and evaluate translators on real galaxies: a deep field and the same field degraded to SDSS.
 
     python benchmarks/semi_real.py --data $GALTRANS_REAL_DATA --out semi_real
 
-The folder kids-viking-9band-profound holds one field in u, g, r, i of KiDS and Z of VIKING on one grid. Translators
-with the objectives "pixel" and "gradient" are trained on the galaxies of one part of the field and judged on those of
-the other. There are no redshifts. Everything is kept in the folder ``--out``, and the same command goes on from there:
-pairs.zarr, a checkpoint after each epoch, the translators, semi_real.ecsv and semi_real.txt.
+The folder kids-viking-9band-profound contains one field in u, g, r, i of KiDS and Z of VIKING on one grid.
+Translators with the objectives "pixel" and "gradient" are trained on the galaxies of one part of the field and
+evaluated on those of another part. There are no redshifts. The folder ``--out`` gets pairs.zarr, a checkpoint after
+each epoch, the translators, semi_real.ecsv and semi_real.txt; the same command resumes.
 
-What the files do not tell is assumed:
+Assumptions where the files have no information:
 
 - The pixel is 0.339 arcsec, that of VIKING. Stars in r have a FWHM of 2.4 pixels, 0.81 arcsec; on the 0.2 arcsec pixels
-  of KiDS itself they would have 0.48, sharper than OmegaCAM ever is. There are 44 extended sources to r = 20, which on
-  0.339 arcsec pixels are 1500 a square degree, and 4200 on 0.2 arcsec pixels.
-- The PSF is the median of the isolated stars of the field, one a band.
-- Pixels more than 8 standard deviations below the sky, beside saturated stars, are bad.
-- The sky noise is measured in the field. It is that of a compressed image: one pixel in ten is exactly 0.
-- The filters are boxes of about the central wavelengths and widths of the real ones; they only tell which band is which
-  and how far the bands are apart. Gains are orders of magnitude from exposure times, and matter to weights alone.
+  of KiDS it would be 0.48, sharper than OmegaCAM images. There are 44 extended sources to r = 20, or 1500 per square
+  degree with 0.339 arcsec pixels and 4200 with 0.2 arcsec pixels.
+- The PSF of each band is the median of the isolated stars of the field.
+- Pixels more than 8 standard deviations below the sky, near saturated stars, are bad.
+- The sky noise is measured in the field. The image is compressed: one pixel in ten is exactly 0.
+- The filters are boxes with about the central wavelengths and widths of the real ones. Gains are orders of magnitude
+  from exposure times and only affect weights.
 """
 
 import argparse
@@ -51,13 +51,15 @@ FILTERS = {"u": (3550, 560, 1e3, 1e9), "g": (4775, 1390, 8e3, 1e9), "r": (6230, 
 PARTS = (0.5, 0.15, 0.35)
 OBJECTIVES = ("pixel", "gradient")
 RADIUS = 1.5  # arcsec
-BRIGHTEST = 16.5  # magnitude; what is brighter is a saturated star
+# Brighter objects are saturated stars.
+BRIGHTEST = 16.5
 _STAR_SIDE = 31
-_HOLE = 8  # standard deviations below the sky
+# Standard deviations below the sky.
+_HOLE = 8
 
 
 def star_stack(cube, stars):
-    """Median image of stars in each band, shape (band, side, side), and how many they were."""
+    """Return the median image of stars in each band, shape (band, side, side), and their number."""
     half, stack = _STAR_SIDE // 2, []
     y, x = np.indices((_STAR_SIDE, _STAR_SIDE)) - half
     for row in stars:
@@ -70,30 +72,30 @@ def star_stack(cube, stars):
         ring = np.hypot(x, y) > 11
         planes -= np.median(planes[:, ring], axis=1)[:, None, None]
         stack.append(planes / planes[:, np.hypot(x, y) < 6].sum(axis=1)[:, None, None])
-    # beyond 10 pixels there is noise and not the star
+    # Beyond 10 pixels noise dominates.
     fade = np.clip((13 - np.hypot(x, y)) / 4, 0, 1)
     psf = np.clip(np.median(stack, axis=0), 0, None) * fade
     return psf / psf.sum(axis=(1, 2), keepdims=True), len(stack)
 
 
 def fwhm_of(image, scale, oversampling=8):
-    """Diameter of the circle that has the area above half of the peak, in the unit of ``scale``."""
+    """Return the diameter of the circle with the area above half of the peak, in the unit of ``scale``."""
     fine = ndimage.zoom(np.asarray(image, dtype=float), oversampling, order=3)
-    # zoom puts the corner pixels of both images onto each other
+    # zoom aligns the centers of the corner pixels of both images.
     step = (image.shape[0] - 1) / (fine.shape[0] - 1)
     return 2 * np.sqrt(np.count_nonzero(fine > fine.max() / 2) / np.pi) * step * scale
 
 
 def survey_of(widths, noise):
     bands = []
-    for (name, (centre, width, gain, _)), fwhm, sky in zip(FILTERS.items(), widths, noise):
-        wavelength = np.linspace(centre - width / 2, centre + width / 2, 9) * u.AA
+    for (name, (center, width, gain, _)), fwhm, sky in zip(FILTERS.items(), widths, noise):
+        wavelength = np.linspace(center - width / 2, center + width / 2, 9) * u.AA
         bands.append(Band(name, wavelength, np.ones(9), 22.5, fwhm * u.arcsec, sky, gain))
     return Survey("KiDS-VIKING", bands, SCALE, u.nmgy, "KiDS u, g, r, i and VIKING Z on the VIKING grid")
 
 
 def read_field(data):
-    """The field as a BandCube with its survey and PSF."""
+    """Return the field as a BandCube with its survey and PSF."""
     planes = [fits.getdata(Path(data) / FOLDER / f"{name}.fits").astype(np.float32) * np.float32(each[-1])
               for name, each in FILTERS.items()]
     noise = [1.4826 * np.median(np.abs(plane - np.median(plane))) for plane in planes]
@@ -103,32 +105,32 @@ def read_field(data):
     wcs.wcs.cdelt = [-SCALE.to_value(u.deg), SCALE.to_value(u.deg)]
     cube = BandCube(np.stack(planes), unit="nmgy", bands=tuple(FILTERS), wcs=wcs)
     sources = detect_galaxies(cube, "r", kernel_fwhm=2.4)
-    stars = sources[~sources["extended"] & ~sources["edge"] & ~sources["neighbour"]
+    stars = sources[~sources["extended"] & ~sources["edge"] & ~sources["neighbor"]
                     & (sources["magnitude"] > 16.5) & (sources["magnitude"] < 20)]
     psf, n = star_stack(cube, stars)
     widths = [fwhm_of(image, SCALE.value) for image in psf]
     log.info("%d stars: FWHM %s arcsec", n, ", ".join(f"{name} {w:.2f}" for name, w in zip(FILTERS, widths)))
     survey = survey_of(widths, noise)
-    # the bleeding of saturated stars goes to hundreds of standard deviations below the sky
+    # The bleeding of saturated stars reaches hundreds of standard deviations below the sky.
     deep = cube.data < -_HOLE * np.array(noise)[:, None, None]
     bad = np.stack([ndimage.binary_dilation(plane, iterations=2) for plane in deep])
     return BandCube(cube.data, unit="nmgy", bands=tuple(FILTERS), survey=survey, wcs=wcs, psf=psf, mask=bad)
 
 
 def made_pairs(cube, survey, path, options, **settings):
-    """The pairs, made once."""
+    """Return the pairs, created once."""
     if not path.exists():
-        # where SDSS is not broader than the field, the field's own width
+        # Where SDSS is not broader than the field, use the width of the field.
         own = np.array([band.psf_fwhm.value for band in cube.survey])
         wanted = np.maximum([band.psf_fwhm.value for band in survey], 1.02 * own) * u.arcsec
         settings = {"seed": options.seed, "max_magnitude": options.max_magnitude, "min_magnitude": BRIGHTEST,
-                    "neighbours": options.neighbours, "realizations": options.realizations, **settings}
+                    "neighbors": options.neighbors, "realizations": options.realizations, **settings}
         semi_real_pairs(cube, survey, matching="gaussian", target_psf=wanted, path=path, **settings)
     return PairSet.open(path)
 
 
 def parts_of(pairs):
-    """Training, validation and test pairs, from three parts of the field; one realisation of each test galaxy."""
+    """Return training, validation and test pairs of three parts of the field; one realization per test galaxy."""
     training, validation, test = split_by_position(pairs, PARTS)
     return training, validation, test.select(np.flatnonzero(test.catalog["realization"] == 0))
 
@@ -141,14 +143,14 @@ def trained(objective, training, validation, out, options):
                              backbone_options={"widths": [16, 32, 64]})
         result = fit(training, config, validation=validation, directory=out / objective, resume=True, device="cpu",
                      name=f"semi-real-{objective}")
-        log.info("%s: %d epochs of %d pairs in %.0f s, best %d", objective, options.epochs, len(training),
-                 result.seconds, result.best_epoch)
+        log.info("%s: %d epochs of %d pairs in %.0f s, best epoch %d", objective, options.epochs, len(training),
+                 result.seconds, result.best_epoch + 1)
         save(path, result.translator, overwrite=True)
     return load(path)
 
 
 def photometry(flux, survey):
-    """Flux within the aperture and largest mean of 3 x 3 pixels near the centre, shape (galaxy, band)."""
+    """Return the aperture flux and the largest mean of 3 x 3 pixels near the center, shape (galaxy, band)."""
     weights = aperture_weights(flux.shape[-2:], RADIUS, survey.pixel_scale)[np.newaxis]
     central = aperture_weights(flux.shape[-2:], 2.0, survey.pixel_scale) > 0.5
     smooth = ndimage.uniform_filter(flux, size=(1, 1, 3, 3))
@@ -167,8 +169,8 @@ def magnitudes(flux):
     return -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
 
 
-def judged(translators, test):
-    """A row for each translator, quantity and band: number of galaxies, median, its error, and scatter."""
+def evaluated(translators, test):
+    """Return a row for each translator, quantity and band: number of galaxies, median, its error, and scatter."""
     given = test.read()
     target, weight = given["target_flux"], given["target_weight"]
     survey, names = test.target_survey, test.target_survey.band_names
@@ -191,7 +193,7 @@ def judged(translators, test):
             rows.append((label, "chi2 per pixel", band, *spread(chi2)))
         for k, (one, other) in enumerate(zip(names, names[1:])):
             good = seen[:, k] & seen[:, k + 1]
-            rows.append((label, "colour", f"{one} - {other}", *spread((difference[:, k] - difference[:, k + 1])[good])))
+            rows.append((label, "color", f"{one} - {other}", *spread((difference[:, k] - difference[:, k + 1])[good])))
     table = Table(rows=rows, names=("objective", "quantity", "band", "n", "median", "median_error", "scatter"))
     for name in ("median", "median_error", "scatter"):
         table[name].format = "+.4f" if name == "median" else ".4f"
@@ -201,13 +203,13 @@ def judged(translators, test):
 def parser_of(description, out, epochs, realizations=2, learning_rate=4e-4):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", default=os.environ.get("GALTRANS_REAL_DATA"), help="folder of the real data")
-    parser.add_argument("--out", type=Path, default=Path(out), help="folder for everything")
+    parser.add_argument("--out", type=Path, default=Path(out), help="output folder")
     parser.add_argument("--epochs", type=int, default=epochs)
-    parser.add_argument("--realizations", type=int, default=realizations, help="inputs of each galaxy")
+    parser.add_argument("--realizations", type=int, default=realizations, help="noise realizations per galaxy")
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
-    parser.add_argument("--max-magnitude", type=float, default=22.0, help="faintest galaxies, in r")
-    parser.add_argument("--neighbours", choices=("keep", "drop", "mask"), default="mask",
-                        help="what is done with other sources in a stamp")
+    parser.add_argument("--max-magnitude", type=float, default=22.0, help="magnitude limit in r")
+    parser.add_argument("--neighbors", choices=("keep", "drop", "mask"), default="mask",
+                        help="treatment of other sources in a stamp")
     parser.add_argument("--seed", type=int, default=1)
     return parser
 
@@ -232,7 +234,7 @@ def main():
     training, validation, test = parts_of(pairs)
     log.info("%d training, %d validation pairs, %d test galaxies", len(training), len(validation), len(test))
     translators = {name: trained(name, training, validation, options.out, options) for name in OBJECTIVES}
-    table = judged(translators, test)
+    table = evaluated(translators, test)
     table.meta.update(n_training=len(training), n_test=len(test), epochs=options.epochs, parts=list(PARTS),
                       aperture_arcsec=RADIUS, pairs=pairs.catalog.meta["semi_real"])
     table.write(options.out / "semi_real.ecsv", overwrite=True)

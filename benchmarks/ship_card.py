@@ -46,8 +46,8 @@ def errors(translator, pairs, lost=None):
         rows = slice(start, min(start + _BATCH, len(pairs)))
         batch = pairs.read(rows, images=("input_flux", "input_weight", "target_truth"))
         weight = batch["input_weight"] if lost is None else np.where(lost, 0, batch["input_weight"])
-        made, sigma = translator.translate_array(batch["input_flux"], weight=weight, return_uncertainty=True,
-                                                 allow_missing=lost is not None)
+        made, sigma = translator.translate_array_with_uncertainty(batch["input_flux"], weight=weight,
+                                                                  allow_missing=lost is not None)
         truth, survey = batch["target_truth"], pairs.target_survey
         found.append(magnitudes(made, survey) - magnitudes(truth, survey))
         inside = aperture_weights(truth.shape[-2:], RADIUS, survey.pixel_scale) > 0.5

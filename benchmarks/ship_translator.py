@@ -35,7 +35,7 @@ FAINTER = replace(POPULATION, name="fainter", magnitude_range=(21.0, 22.0))
 EDGES = (14.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.0)
 FAINTEST = 20.5  # of the galaxies that are shown in unusual images
 # 6.7 arcsec, a whole number of pixels of either survey.
-NEIGHBOUR = {"input": 17, "target": 36}
+NEIGHBOR = {"input": 17, "target": 36}
 LARGEST = 5_000_000  # bytes
 QUICK = {"n": 2000, "epochs": 3, "n_test": 200, "judge_epochs": 0}
 
@@ -57,10 +57,10 @@ def changed_survey(**factors):
     return Survey(survey.name, bands, survey.pixel_scale, survey.unit, survey.description)
 
 
-def with_neighbours(pairs):
+def with_neighbors(pairs):
     """Return pairs with the noiseless next galaxy of the set added next to each galaxy."""
     images = pairs.read(images=("input_flux", "input_weight", "input_truth", "target_flux", "target_truth"))
-    for side, shift in NEIGHBOUR.items():
+    for side, shift in NEIGHBOR.items():
         other = np.roll(images[f"{side}_truth"], (1, shift), axis=(0, -1))
         for kind in ("flux", "truth"):
             images[f"{side}_{kind}"] = images[f"{side}_{kind}"] + other
@@ -97,7 +97,7 @@ def unusual(options, n, seed):
         tests[label] = simulated(options, POPULATION, n, 64, seed, changed_survey(**factors), name)
     aside = replace(POPULATION, name="aside", offset=1.5)
     tests["up to 1.5 arcsec off center"] = simulated(options, aside, n, 64, seed)
-    tests["neighbor at 6.7 arcsec"] = with_neighbours(usual)
+    tests["neighbor at 6.7 arcsec"] = with_neighbors(usual)
     tests = {label: (pairs, None) for label, pairs in tests.items()}
     return tests | {label: (usual, lost) for label, lost in gaps(usual.input_survey, 64).items()}
 

@@ -1,8 +1,8 @@
-"""How many pairs a second `astro_galtrans.simulation.simulate_pairs` makes.
+"""Measure the speed of `astro_galtrans.simulation.simulate_pairs`.
 
     python benchmarks/simulation_rate.py --workers 1 2 --n 600 --out simulation_rate.ecsv
 
-The first call in a process computes the grids of spectra and GalSim's tables; it is timed on its own.
+The first call in a process computes the grids of spectra and GalSim's tables; it is timed separately.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import logging
 import os
 import time
 
-# Before numpy is imported: the rate is that of one thread for each process.
+# Set before numpy is imported, for one thread per process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from astropy.table import Table  # noqa: E402
@@ -21,7 +21,7 @@ log = logging.getLogger("simulation_rate")
 
 
 def timed(n, **settings):
-    """Seconds of the clock and of processors, those of the worker processes and of their start included."""
+    """Return wall-clock and CPU seconds, including the worker processes and their start."""
     start, before = time.perf_counter(), os.times()
     simulate_pairs(n, seed=1, **settings)
     after = os.times()
@@ -30,10 +30,10 @@ def timed(n, **settings):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=400, help="pairs to make for each line of the table")
+    parser.add_argument("--n", type=int, default=400, help="pairs for each row of the table")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 32], help="sides of the input stamps")
-    parser.add_argument("--spectra", action="store_true", help="with and without spectra, in turn")
+    parser.add_argument("--spectra", action="store_true", help="with and without spectra")
     parser.add_argument("--out", help="ECSV file for the table")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

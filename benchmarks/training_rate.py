@@ -1,9 +1,9 @@
-"""Training steps a second for each objective on the U-Net, and what each costs beside "pixel".
+"""Measure training steps per second for each objective on the U-Net, and the cost relative to "pixel".
 
     python benchmarks/training_rate.py --threads 2 --precisions 32 bf16 --out training_rate.ecsv
 
-Each turn trains with `astro_galtrans.training.fit` for two epochs and times the second. The objectives take turns, and
-the table gives the median over the turns, so that the load of the machine affects all objectives alike.
+Each turn trains with `astro_galtrans.training.fit` for two epochs and times the second. The objectives alternate, and
+the table has the median over the turns, so that the load of the machine affects all of them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ log = logging.getLogger("training_rate")
 
 
 def make_pairs(n, size):
-    """Exponential galaxies with the noise of SDSS and CFHTLS."""
+    """Return exponential galaxies with the noise of SDSS and CFHTLS."""
     rng = np.random.default_rng(1)
     surveys = [get_survey(name) for name in ("SDSS", "CFHTLS")]
     sides = size, matching_size(size, *(survey.pixel_scale for survey in surveys))
@@ -38,7 +38,7 @@ def make_pairs(n, size):
 
 
 def seconds(pairs, objective, precision, options):
-    """Seconds of one step in the second epoch, the first one with everything in the caches."""
+    """Return the seconds per step in the second epoch, when the caches are filled."""
     config = TrainConfig(objective=objective, precision=precision, batch_size=options.batch_size, residual=True,
                          epochs=2)
     return float(fit(pairs, config, device=options.device).history["seconds"][1]) / options.steps
@@ -50,7 +50,7 @@ def synchronize(device):
 
 
 def machine(device):
-    """Device and processor in words."""
+    """Return the name of the device or processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -64,7 +64,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=32, help="side of the input stamps")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=10, help="steps of an epoch")
+    parser.add_argument("--steps", type=int, default=10, help="steps per epoch")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

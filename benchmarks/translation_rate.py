@@ -1,9 +1,9 @@
-"""Galaxies translated a second through `translate_array` and as BandCubes, beside the bare network.
+"""Measure galaxies per second through `translate_array`, as BandCubes, and through the bare network.
 
     python benchmarks/translation_rate.py --threads 2 --galaxies 64 --out translation_rate.ecsv
 
-The bare network is given finished tensors, in batches of the same size as the door that it is compared with. Doors take
-turns, and the median over the turns is given, so that what else the machine does falls on all of them alike.
+The bare network receives tensors, in batches of the same size as the entry point that it is compared with. Entry points
+alternate, and the table has the median over the turns, so that other load on the machine affects all of them.
 """
 
 import argparse
@@ -24,20 +24,21 @@ from astro_galtrans.surveys import get_survey, matching_size
 from astro_galtrans.training import TrainConfig, fit
 
 log = logging.getLogger("translation_rate")
-LIST_BATCH = 16  # galaxies in one forward pass when a translator takes a list of images
+# Galaxies per forward pass when a translator receives a list of images.
+LIST_BATCH = 16
 
 
 def make_translator(size, widths):
-    """An untrained translator with the network of the default configuration."""
+    """Return an untrained translator with the default network."""
     side = matching_size(size, *(get_survey(name).pixel_scale for name in ("SDSS", "CFHTLS")))
-    pairs = PairSet.from_arrays(np.zeros((2, 5, size, size)), np.zeros((2, 5, side, side)), input_survey="SDSS",
+    pairs = PairSet.from_arrays(np.ones((2, 5, size, size)), np.ones((2, 5, side, side)), input_survey="SDSS",
                                 target_survey="CFHTLS")
     options = {"widths": widths} if widths else {}
     return fit(pairs, TrainConfig(epochs=1, learning_rate=0.0, backbone_options=options), device="cpu").translator
 
 
 def make_cubes(flux):
-    """Cubes as they come from a survey: WCS, mask, uncertainty, meta."""
+    """Return cubes with WCS, mask, uncertainty and meta."""
     noise = get_survey("SDSS").sky_noise[:, None, None]
     cubes = []
     for row, data in enumerate(flux):
@@ -72,8 +73,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--galaxies", type=int, default=64)
     parser.add_argument("--size", type=int, default=64, help="side of the input stamps")
-    parser.add_argument("--batch-size", type=int, default=16, help="of translate_array, which takes no more on a CPU")
-    parser.add_argument("--widths", type=int, nargs="+", help="widths of the U-Net; the default network without")
+    parser.add_argument("--batch-size", type=int, default=16, help="at most 16 on a CPU")
+    parser.add_argument("--widths", type=int, nargs="+", help="widths of the U-Net")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -87,7 +88,7 @@ def main():
     flux = np.random.default_rng(1).normal(0, noise, (options.galaxies, 5, options.size, options.size))
     flux = flux.astype(np.float32)
     tensor, cubes, size = torch.from_numpy(flux).to(device), make_cubes(flux), translator.target_size(flux.shape[2:])
-    doors = {
+    entry_points = {
         "translate_array": (
             lambda: translator.translate_array(flux, batch_size=options.batch_size),
             lambda: bare(translator, tensor, options.batch_size, size)),
@@ -96,13 +97,13 @@ def main():
             lambda: [translator(cube) for cube in cubes], lambda: bare(translator, tensor, 1, size)),
     }
     rows = []
-    for name, (door, network) in doors.items():
-        door(), network()
-        turns = [(timed(door, device), timed(network, device)) for _ in range(options.turns)]
+    for name, (translate, network) in entry_points.items():
+        translate(), network()
+        turns = [(timed(translate, device), timed(network, device)) for _ in range(options.turns)]
         through, alone = np.median(turns, axis=0)
-        share = np.median([network / door for door, network in turns])
+        share = np.median([alone / through for through, alone in turns])
         rows.append((name, len(flux) / through, len(flux) / alone, share))
-    names = "door", "galaxies_per_second", "bare_galaxies_per_second", "share_of_bare"
+    names = "entry_point", "galaxies_per_second", "bare_galaxies_per_second", "share_of_bare"
     table = Table(rows=rows, names=names)
     table.meta = {"device": str(device), "machine": machine(device), "threads": options.threads,
                   "torch": str(torch.__version__), "galaxies": options.galaxies, "size": options.size}

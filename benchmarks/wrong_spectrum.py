@@ -1,32 +1,32 @@
-"""What a translator that is told a spectrum makes of a wrong one: another galaxy's, a quasar's, none.
+"""Measure how a translator that is conditioned on a spectrum responds to a wrong one.
 
-    python benchmarks/wrong_spectrum.py --translator t.asdf --pairs test.zarr --estimator judge.asdf --out DIR
+    python benchmarks/wrong_spectrum.py --translator t.asdf --pairs test.zarr --estimator estimator.asdf --out DIR
     python benchmarks/wrong_spectrum.py --out DIR
 
-The second form simulates pairs, trains a small translator and a small estimator of redshifts on them (``--train``,
-``--epochs``), and takes galaxies it has not seen. Each galaxy is translated with
+The second form simulates pairs, trains a small translator and a small redshift estimator on them (``--train``,
+``--epochs``), and uses other galaxies. Each galaxy is translated with
 
 - "own", its own spectrum;
-- "other", that of the galaxy half-way around in the order of redshift, so that redshift and type are wrong;
+- "other", that of the galaxy half the sample away in the order of redshift, so redshift and type are wrong;
 - "quasar", a simple composite quasar at redshift 1.5: the two power laws of Vanden Berk et al. (2001, AJ 122, 549) and
   the strongest of their lines with rounded equivalent widths, scaled to the mean flux of the galaxy's spectrum, with
-  the noise of it;
-- "none", where the translator was trained with galaxies without a spectrum; "unconditioned", by another translator
-  that takes none (``--unconditioned``);
+  its noise;
+- "none", if the training included galaxies without a spectrum; "unconditioned", by a translator that is not conditioned
+  on spectra (``--unconditioned``);
 - each of the files in ``--spectra``, read by `astro_galtrans.spectra.read_spectrum`.
 
-Kept in ``--out`` are, with the change always against "own",
+The folder ``--out`` gets, with changes relative to "own",
 
-- colors.ecsv: median of the change of the colours within 4 arcsec, of its absolute value, and of that over the stated
-  standard deviation (of independent pixels), with the share of the galaxies above 3 of it; median and scatter (1.4826
-  times the median absolute deviation) of the colour around the truth;
+- colors.ecsv: median of the change of the colors within 4 arcsec, of its absolute value, and of that over the stated
+  standard deviation (of independent pixels), with the fraction of galaxies above 3; median and scatter (1.4826
+  times the median absolute deviation) of the color around the truth;
 - pixels.ecsv: median absolute change of the pixels within 4 arcsec whose flux is above 5 standard deviations, over the
   stated standard deviation and over their flux;
-- redshifts.ecsv: what the estimator reads off the translated images: NMAD around the true redshifts; median change in
-  units of the estimator's own standard deviation; "follows", the slope of the change against the difference of the
-  redshifts of the two galaxies, 1 if the image takes the redshift of the spectrum; and what the translator's reader
-  reads off the spectra with its stated error;
-- wrong_spectrum.png: a galaxy (``--show``), and what changed in all of them.
+- redshifts.ecsv: redshifts that the estimator finds in the translated images: NMAD around the true redshifts; median
+  change in units of the estimator's standard deviation; "follows", the slope of the change against the difference of
+  the redshifts of the two galaxies, 1 if the image gets the redshift of the spectrum; and the redshifts that the
+  spectrum encoder of the translator finds, with their stated error;
+- wrong_spectrum.png: a galaxy (``--show``), and the changes in all galaxies.
 """
 
 import argparse
@@ -39,7 +39,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from astropy.table import Table  # noqa: E402
-from pictures import color_picture, color_stretch  # noqa: E402
+from color_images import color_image, color_stretch  # noqa: E402
 
 from astro_galtrans.gradients import aperture_weights, radial_fluxes  # noqa: E402
 from astro_galtrans.pairs import PairSet  # noqa: E402
@@ -57,7 +57,7 @@ COLORS = {"own": "#2a313b", "other": "#d55e00", "quasar": "#0072b2", "none": "#0
 
 
 def quasar_flux(wavelength, redshift):
-    """Flux density per wavelength of a composite quasar, not scaled; 1 at 5000 Angstrom in its rest frame."""
+    """Return the flux density per wavelength of a composite quasar, 1 at 5000 Angstrom in its rest frame."""
     rest = wavelength / (1 + redshift)
     # In frequency the slopes are -0.44 and -2.45.
     flux = np.where(rest < 5000, (rest / 5000) ** -1.56, (rest / 5000) ** 0.45)
@@ -67,7 +67,7 @@ def quasar_flux(wavelength, redshift):
 
 
 def quasar_spectra(flux, weight, grid, seed):
-    """A quasar's spectrum for each galaxy, of its mean flux and its noise."""
+    """Return a quasar spectrum for each galaxy, with its mean flux and its noise."""
     model = quasar_flux(grid.wavelength.value, QUASAR_REDSHIFT)
     seen = weight > 0
     scale = (flux * seen).sum(1) / (model * seen).sum(1)
@@ -76,7 +76,7 @@ def quasar_spectra(flux, weight, grid, seed):
 
 
 def trained(options):
-    """A small translator with spectra, a small estimator, and galaxies that neither has seen."""
+    """Return a small translator with spectra, a small estimator, and test galaxies."""
     from astro_galtrans.photoz import fit_redshift_estimator
     from astro_galtrans.simulation import simulate_pairs
     from astro_galtrans.training import TrainConfig, fit
@@ -93,15 +93,15 @@ def trained(options):
 
 
 def other_galaxies(redshift):
-    """For each galaxy the row of the one half-way around in the order of redshift."""
+    """Return for each galaxy the row of the one half the sample away in the order of redshift."""
     order = np.argsort(redshift)
     partner = np.empty_like(order)
     partner[order] = np.roll(order, -(len(order) // 2))
     return partner
 
 
-def told(translator, part, options):
-    """What the galaxies are translated with, case to arrays of flux and weight, and the partners."""
+def conditions(translator, part, options):
+    """Return the spectra (flux, weight) of each case, and the partners."""
     own = part["spectrum_flux"], part["spectrum_weight"]
     partner = other_galaxies(part["redshift"])
     cases = {"own": own, "other": tuple(one[partner] for one in own),
@@ -115,7 +115,7 @@ def told(translator, part, options):
 
 
 def aperture_colors(flux, sigma, survey):
-    """Colours of neighbouring bands in the aperture, and their standard deviation of independent pixels."""
+    """Return colors of adjacent bands in the aperture, and their standard deviation for independent pixels."""
     weights = aperture_weights(flux.shape[-2:], RADIUS, survey.pixel_scale)[None]
     total = radial_fluxes(np.nan_to_num(flux), weights)[..., 0]
     error = None if sigma is None else np.sqrt(radial_fluxes(np.nan_to_num(sigma) ** 2, weights**2)[..., 0])
@@ -186,7 +186,7 @@ def redshift_table(made, cases, pdfs, partner, redshift, translator):
 
 
 def draw(path, part, cases, made, pdfs, translator, row):
-    """A galaxy as each case makes it, the spectra it was told, and what changed in all galaxies."""
+    """Draw a galaxy in each case, its spectra, and the changes in all galaxies."""
     from matplotlib.figure import Figure
 
     shown = [case for case in LABELS if case in made]
@@ -194,8 +194,8 @@ def draw(path, part, cases, made, pdfs, translator, row):
     figure = Figure(figsize=(10.5, 6.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.9, 2.7))
     _draw_galaxy(upper, part, made, shown, survey, row)
-    told, change, redshift = lower.subplots(1, 3)
-    _draw_spectra(told, cases, translator.spectrum_grid, row)
+    spectra, change, redshift = lower.subplots(1, 3)
+    _draw_spectra(spectra, cases, translator.spectrum_grid, row)
     own, error = (values[:, 0] for values in aperture_colors(*made["own"], survey))
     edges = np.linspace(-40, 40, 65)
     for case in shown[1:]:
@@ -208,8 +208,8 @@ def draw(path, part, cases, made, pdfs, translator, row):
         for case in ("other", "own"):
             redshift.plot(part["redshift"], pdfs[case].median(), ".", ms=2.5, color=COLORS[case], label=LABELS[case])
         redshift.plot([0, 0.45], [0, 0.45], color="0.6", lw=0.7, zorder=0)
-        redshift.set(xlabel="true redshift", ylabel="redshift read from the image", xlim=(0, 0.4), ylim=(0, 0.4))
-    for axis in (told, change, redshift):
+        redshift.set(xlabel="true redshift", ylabel="redshift from the image", xlim=(0, 0.4), ylim=(0, 0.4))
+    for axis in (spectra, change, redshift):
         axis.tick_params(labelsize=7)
         axis.xaxis.label.set_size(8)
         axis.yaxis.label.set_size(8)
@@ -223,12 +223,12 @@ def _draw_galaxy(figure, part, made, shown, survey, row):
     axes = figure.subplots(2, 1 + len(shown))
     flux, sigma = (part[row] for part in made["own"])
     stretch = color_stretch(part["target_flux"][row], survey)
-    axes[0, 0].imshow(color_picture(part["target_flux"][row], survey, stretch), origin="lower")
+    axes[0, 0].imshow(color_image(part["target_flux"][row], survey, stretch), origin="lower")
     axes[0, 0].set_title(f"target: r = {part['r_mag'][row]:.1f}, z = {part['redshift'][row]:.2f}", fontsize=8)
     for axis, case in zip(axes[0, 1:], shown):
-        axis.imshow(color_picture(np.nan_to_num(made[case][0][row]), survey, stretch), origin="lower")
+        axis.imshow(color_image(np.nan_to_num(made[case][0][row]), survey, stretch), origin="lower")
         axis.set_title(LABELS[case], fontsize=8)
-    band = survey.band_names[0]  # the bluest, in which a redshift tells most
+    band = survey.band_names[0]  # the bluest, which depends most on the redshift
     truth = part["target_truth"][row]
     differences = [flux - truth, *(made[case][0][row] - flux for case in shown[1:])]
     names = ["own minus truth", *["minus own"] * len(shown[1:])]
@@ -250,21 +250,21 @@ def _draw_spectra(axis, cases, grid, row):
         flux, weight = (values[row] for values in cases[case])
         smooth = np.convolve(np.where(weight > 0, flux, np.nan), np.ones(5) / 5, "same")
         axis.plot(grid.wavelength.value / 10, smooth / np.nanmean(smooth), color=COLORS[case], lw=0.8)
-    axis.set(xlabel="wavelength (nm)", ylabel="spectra that it was told", ylim=(0, 3), xlim=(375, 925))
+    axis.set(xlabel="wavelength (nm)", ylabel="spectra of the cases", ylim=(0, 3), xlim=(375, 925))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--translator", help="conditioned on the spectrum; without, a small one is trained")
-    parser.add_argument("--pairs", help="test pairs with spectra and truth, as simulate_pairs writes them")
-    parser.add_argument("--estimator", help="of redshifts, trained on target images")
-    parser.add_argument("--unconditioned", help="a translator that takes no spectrum, to compare with")
-    parser.add_argument("--spectra", nargs="+", default=[], help="files of spectra that all galaxies are told")
+    parser.add_argument("--translator", help="file conditioned on the spectrum (default: train a small one)")
+    parser.add_argument("--pairs", help="test pairs with spectra and truth, as written by simulate_pairs")
+    parser.add_argument("--estimator", help="redshift estimator trained on target images")
+    parser.add_argument("--unconditioned", help="translator without spectra, for comparison")
+    parser.add_argument("--spectra", nargs="+", default=[], help="files of spectra, each for all galaxies")
     parser.add_argument("--galaxies", type=int, default=400)
     parser.add_argument("--train", type=int, default=1500, help="pairs to train on")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--show", type=int, default=0, help="row of the galaxy in the picture")
+    parser.add_argument("--show", type=int, default=0, help="row of the galaxy in the figure")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -279,12 +279,12 @@ def main():
     part = test.select(np.arange(min(options.galaxies, len(test))))
     catalog = part.catalog
     part = {**part.read(), "r_mag": np.asarray(catalog["r_mag"])}
-    cases, partner = told(translator, part, options)
-    made = {case: translator.translate_array(part["input_flux"], weight=part["input_weight"], spectrum=spectrum,
-                                             return_uncertainty=True) for case, spectrum in cases.items()}
+    cases, partner = conditions(translator, part, options)
+    made = {case: translator.translate_array_with_uncertainty(
+        part["input_flux"], weight=part["input_weight"], spectrum=spectrum) for case, spectrum in cases.items()}
     if options.unconditioned:
-        made["unconditioned"] = load(options.unconditioned).translate_array(
-            part["input_flux"], weight=part["input_weight"], return_uncertainty=True)
+        made["unconditioned"] = load(options.unconditioned).translate_array_with_uncertainty(
+            part["input_flux"], weight=part["input_weight"])
     pdfs = {} if estimator is None else {case: estimator.predict(flux) for case, (flux, _) in made.items()}
     survey, out = translator.target_survey, Path(options.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -85,8 +85,9 @@ nitpick_ignore_regex = [
 html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {version}"
 html_theme_options = {
-    "show_prev_next": False, "navigation_depth": 2, "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 7,
+    "logo": {"text": project}, "show_prev_next": False, "navigation_depth": 2, "secondary_sidebar_items": ["page-toc"],
+    # The links and the search button fit into one row of a narrow window.
+    "navbar_align": "left", "navbar_persistent": ["search-button"], "header_links_before_dropdown": 8,
 }
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]

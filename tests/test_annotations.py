@@ -7,7 +7,7 @@ import pytest
 
 SUBPACKAGES = (
     "surveys", "images", "spectra", "pairs", "gradients", "simulation", "translation", "photoz", "storage", "training",
-    "evaluation", "field",
+    "evaluation", "field", "archives",
 )
 SPECIAL = ("__init__", "__call__", "__getitem__", "__len__")
 

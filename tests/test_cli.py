@@ -1,4 +1,4 @@
-"""The command line: every verb, and bad input, which ends in one line and exit status 2."""
+"""The command line: every subcommand, and bad input, which ends in one line and exit status 2."""
 
 import shutil
 import subprocess
@@ -72,7 +72,8 @@ def test_in_a_process_of_its_own(work):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    ([], ["VERB"]), (["fly"], ["fly"]), (["train"], ["PAIRS", "--out"]), (["demo", "--seed", "x"], ["--seed", "'x'"]),
+    ([], ["SUBCOMMAND"]), (["fly"], ["fly"]), (["train"], ["PAIRS", "--out"]),
+    (["demo", "--seed", "x"], ["--seed", "'x'"]),
     (["simulate", "--n", "3", "p.zarr"], ["--seed"]), (["translate", "t.asdf"], ["--out"]),
     (["translate", "t.asdf", "--out", "o", "--frames", "f", "--detect", "--catalog", "c"], ["--catalog", "--detect"]),
 ])
@@ -103,7 +104,7 @@ def test_simulate_train_translate_evaluate(work, run):
     assert all(line.startswith("galtrans: warning: ") for line in err)
     assert "</html>" in Path("report.html").read_text()
     refused(run("evaluate", "t.asdf", "pairs.zarr", "--out", "report.html"), "report.html", "--overwrite")
-    refused(run("simulate", "--n", 12, "--seed", 1, "pairs.zarr"), "pairs.zarr is there already; --overwrite replaces")
+    refused(run("simulate", "--n", 12, "--seed", 1, "pairs.zarr"), "pairs.zarr exists already; --overwrite replaces")
     refused(run("train", "pairs.zarr", "--out", "new.asdf"), "new.asdf exists already", "--overwrite")
     refused(run("train", "pairs.zarr", "--validation-fraction", 0.01, "--out", "x.asdf"), "too few")
     refused(run("train", "pairs.zarr", "--checkpoint", "check", "--resume", "--epochs", 2, "--out", "x.asdf"),
@@ -121,7 +122,8 @@ TINY = {"srgan": ("n_blocks=1", "n_channels=4", "n_features=4"),
 
 
 @pytest.mark.parametrize("backbone, objective, found, further", [
-    ("srgan", "conventional", "adversarial", ["--objective-option", "critic_widths=[4,4]", "--direction", "reverse"]),
+    ("srgan", "conventional", "adversarial",
+     ["--objective-option", "discriminator_widths=[4,4]", "--direction", "reverse"]),
     ("capsule", "gradient", "gradient", ["--conditioning", "spectrum", "--condition-dropout", "0.5", "--no-residual"]),
 ])
 def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found, further):
@@ -130,7 +132,7 @@ def test_pairs_of_backbone_and_objective(pairs, run, backbone, objective, found,
                            "--epochs", 1, "--batch-size", 8, "--out", "new.asdf", "--quiet")
     assert status == 0 and all(line.startswith("galtrans: warning: ") for line in err)
     translator = load("new.asdf")
-    assert (translator.network.options["backbone"], translator.objective_name) == (backbone, found)
+    assert (translator.network.config.backbone, translator.objective_name) == (backbone, found)
     assert not translator.network.residual
     reverse = "reverse" in further
     assert translator.input_survey.name == ("CFHTLS" if reverse else "SDSS")
@@ -235,8 +237,8 @@ def test_samples(work, run, sampling_translator):
         "n_samples": 3, "sampling_seed": 7, "sampling_steps": 1}
     np.testing.assert_array_equal(
         made.data, sampling_translator(read_cube("cube.fits"), n_samples=3, seed=7, n_steps=1).data)
-    refused(run("translate", "d.asdf", "cube.fits", "--n-samples", "0", "--out", "b"), "n_samples must be", "0")
-    refused(run("translate", "t.asdf", "cube.fits", "--n-samples", "2", "--out", "b"), "n_samples is for translators")
+    refused(run("translate", "d.asdf", "cube.fits", "--n-samples", "0", "--out", "b"), "--n-samples must be", "0")
+    refused(run("translate", "t.asdf", "cube.fits", "--n-samples", "2", "--out", "b"), "--n-samples is for translators")
 
 
 def test_progress_and_messages_go_to_standard_error(work, run):
@@ -427,7 +429,7 @@ def test_full_disk(work, run, field_folder, monkeypatch):
     (["train", "--option", "widths=[0]", "--out", "x.asdf"], ["widths and n_features must be positive"]),
     (["train", "--option", "widths=wide", "--out", "x.asdf"], ["wide"]),
     (["evaluate", "t.asdf", "--direction", "reverse", "--out", "r.html"], ["survey SDSS", "the test pairs CFHTLS"]),
-    (["evaluate", "t.asdf", "--n-samples", "0", "--out", "r.html"], ["n_samples must be at least 1, got 0"]),
+    (["evaluate", "t.asdf", "--n-samples", "0", "--out", "r.html"], ["--n-samples must be at least 1, got 0"]),
 ])
 def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
     if arguments[0] == "evaluate":
@@ -465,7 +467,7 @@ def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
     (["train", "missing.zarr", "--out", "x.asdf", "--conditioning", "spectrum", "--condition-scatter", "0.5"],
      ["--condition-scatter goes with"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--conditioning", "redshift", "--condition-dropout", "1"],
-     ["condition_dropout must be", "got 1.0"]),
+     ["--condition-dropout must be", "got 1.0"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--validation-fraction", "1.5"], ["--validation-fraction", "1.5"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--resume"], ["--resume needs --checkpoint"]),
     (["evaluate", "t.asdf", "--out", "r.html"], ["at least one translator"]),
@@ -474,7 +476,7 @@ def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
     (["evaluate", "cube.fits", "x.zarr", "--out", "r.html"], ["cube.fits"]),
     (["evaluate", "t.asdf", "x.zarr", "--out", "no/r.html"], ["no does not exist"]),
 ])
-def test_other_verbs_refuse(work, run, arguments, words):
+def test_other_subcommands_refuse(work, run, arguments, words):
     if arguments[0] == "simulate":
         pytest.importorskip("galsim")
     before = files_in(work)

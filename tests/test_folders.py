@@ -10,7 +10,8 @@ from astropy.table import Table
 
 from astro_galtrans._utils.files import listed_files
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.field._inputs import _found
+from astro_galtrans.field._field import frame_files
+from astro_galtrans.pairs import MatchConfig
 from astro_galtrans.pairs._match_images import images_of
 
 JUNK = {
@@ -39,8 +40,8 @@ def _put(folder, name, what):
 
 
 LISTERS = {
-    "listed_files": listed_files, "frames": _found,
-    "tiles": lambda where: images_of(where, "input", None, None, None, 2).tiles,
+    "listed_files": listed_files, "frames": frame_files,
+    "tiles": lambda where: images_of(where, "input", None, MatchConfig()).tiles,
 }
 
 

@@ -16,8 +16,8 @@ from astro_galtrans.gradients import radial_color_profiles, radial_fluxes, sed_g
 from astro_galtrans.images import BandCube, flux_and_weight
 from astro_galtrans.pairs import PairSet, match_one_to_one
 from astro_galtrans.photoz import (
-    PITCalibration, RedshiftPDF, binned_point_metrics, combine, coverage, desc_metrics, distribution_metrics,
-    fit_catalog_estimator, fit_redshift_estimator, judge_redshifts, nz_metrics, pit_statistics, point_metrics,
+    PITCalibration, RedshiftPDF, binned_point_metrics, combine, coverage, distribution_metrics,
+    fit_catalog_estimator, fit_redshift_estimator, evaluate_redshifts, nz_metrics, pit_statistics, point_metrics,
 )
 from astro_galtrans.spectra import SpectrumGrid, to_spectrum
 from astro_galtrans.surveys import band_flux_density, get_survey, synthetic_magnitude
@@ -262,15 +262,15 @@ def test_metrics_refuse_hidden_redshifts(kind):
     for metric in (pdf.pit, pdf.crps, pdf.credible_level, pdf.density_at):
         with pytest.raises(ValueError, match="z_spec"):
             metric(z_spec)
-    for metric in (distribution_metrics, nz_metrics, desc_metrics, coverage):
+    for metric in (distribution_metrics, nz_metrics, coverage):
         with pytest.raises(ValueError, match="z_spec"):
             metric(pdf, z_spec)
     with pytest.raises(ValueError, match="z_spec"):
         point_metrics(Z, z_spec)
     assert point_metrics(Z, z_spec, on_invalid="mask")["n_masked"] == 2
     assert point_metrics(z_spec, Z, on_invalid="mask")["n_masked"] == 2
-    judged = judge_redshifts(pdf, z_spec, n_bootstrap=0)
-    assert judged.metrics.meta["n_without_z_spec"] == 2
+    evaluation = evaluate_redshifts(pdf, z_spec, n_bootstrap=0)
+    assert evaluation.metrics.meta["n_without_z_spec"] == 2
     table = binned_point_metrics(Z, Z, z_spec, [0, 1])
     assert table["count"][0] == 48 and table.meta["n_outside"] == 2
     assert PITCalibration.fit(pdf, z_spec).n_left_out == 2

@@ -16,7 +16,7 @@ from astropy.utils.masked import Masked
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import BandCube, read_cube
 from astro_galtrans.images._fits_write import meta_of_table
-from astro_galtrans.images._meta import encoded
+from astro_galtrans._utils.meta import encoded
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage import load, save
 

@@ -114,7 +114,7 @@ def _pairs(folder, pairs):
 
 def _shipped(folder, pairs):
     translator = load("sdss-to-cfhtls")
-    flux, sigma = translator.translate_array(np.asarray(pairs.input_flux[:2]), return_uncertainty=True)
+    flux, sigma = translator.translate_array_with_uncertainty(np.asarray(pairs.input_flux[:2]))
     save(folder / "translator.asdf", translator)
     assert load(folder / "translator.asdf").hash == translator.hash
     return [flux, sigma]

@@ -15,7 +15,8 @@ from astro_galtrans._utils.positions import angle_unit, degrees
 from astro_galtrans._utils.tables import matching_columns, numbers, read_table
 from astro_galtrans.cli import main
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.field._inputs import listed
+from astro_galtrans.field import _field
+from astro_galtrans.pairs import MatchConfig
 from astro_galtrans.pairs._match_catalog import read_sources
 from astro_galtrans.photoz import RedshiftPDF, read_pdf_table
 
@@ -44,7 +45,7 @@ def test_text(tmp_path, kind, end):
     assert sources.ids.tolist() == IDS
     np.testing.assert_allclose(sources.position.ra.deg, [150.001, 150.002])
     np.testing.assert_allclose(sources.redshift, [0.1, 0.2])
-    field = listed(path)
+    field = _field.read_sources(path)
     np.testing.assert_allclose(field["dec"], [2.001, 2.002])
 
 
@@ -67,7 +68,7 @@ def test_words_for_missing(tmp_path, null):
     np.testing.assert_array_equal(np.isnan(sources.position.ra), [False, True, False])
     np.testing.assert_array_equal(sources.redshift, [0.1, np.nan, 0.4])
     table = Table({"ra": ["150.001", null], "dec": ["2.001", null], "z_spec": ["0.5", null]})
-    for sources in (read_sources(table), listed(table)):
+    for sources in (read_sources(table), _field.read_sources(table)):
         ra = sources["ra"] if isinstance(sources, Table) else sources.position.ra.deg
         np.testing.assert_array_equal(ra, [150.001, np.nan])
     np.testing.assert_array_equal(numbers(table["z_spec"], "z_spec"), [0.5, np.nan])
@@ -134,7 +135,7 @@ def test_other_formats(tmp_path, kind):
         sources = read_sources(one)
         assert sources.ids.tolist() == IDS
         np.testing.assert_allclose(sources.position.dec.deg, [2.001, 2.002])
-        np.testing.assert_allclose(listed(one)["ra"], [150.001, 150.002])
+        np.testing.assert_allclose(_field.read_sources(one)["ra"], [150.001, 150.002])
     if kind == "plain.vot":
         assert list(sources.table["note"]) == ["a", ""]
 
@@ -181,7 +182,7 @@ def test_units_of_fits_columns(tmp_path, name, factor):
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "u.fits")
     for source in (tmp_path / "u.fits", read_table(tmp_path / "u.fits")):
         assert read_sources(source).position.ra.deg == pytest.approx([150])
-        assert listed(source)["ra"][0] == pytest.approx(150)
+        assert _field.read_sources(source)["ra"][0] == pytest.approx(150)
     assert angle_unit(name, "ra").is_equivalent(u.deg)
 
 
@@ -189,7 +190,7 @@ def test_units_that_are_no_angles():
     table = Table({"ra": Column([150.0], unit=u.Unit("furlongs", parse_strict="silent")), "dec": [2.0]})
     with pytest.raises(ValueError, match="column ra .*furlongs.*unit="):
         read_sources(table)
-    assert read_sources(table, unit="degrees").position.ra.deg == pytest.approx([150])
+    assert read_sources(table, MatchConfig(unit="degrees")).position.ra.deg == pytest.approx([150])
     with pytest.raises(ValueError, match="mag"):
         angle_unit("mag", "ra")
 
@@ -209,7 +210,7 @@ def test_right_ascension_as_text(kind, as_bytes):
     np.testing.assert_allclose(degrees(text, "ra", "ra"), expected)
     table = Table({"ra": text, "dec": ["2.5", "-2.5"]})
     np.testing.assert_allclose(read_sources(table).position.ra.deg, expected)
-    np.testing.assert_allclose(listed(table)["ra"], expected)
+    np.testing.assert_allclose(_field.read_sources(table)["ra"], expected)
 
 
 def test_declination_as_text():
@@ -232,7 +233,7 @@ def test_units_given_with_text():
     (["abc", "1"], [0.0, 1.0], "ra .*abc"), (["10:00:00", "10.5"], [0.0, 1.0], "ra .*10.5"),
     (["10:75:00", "1:0:0"], [0.0, 1.0], "ra .*10:75:00"), ([-999.0, 1.0], [0.0, 1.0], "ra .*-999")])
 def test_positions_that_cannot_be(ra, dec, wrong):
-    for read in (read_sources, listed):
+    for read in (read_sources, _field.read_sources):
         with pytest.raises(ValueError, match=f"column {wrong}"):
             read(Table({"ra": ra, "dec": dec}))
 
@@ -243,7 +244,7 @@ def test_masked_positions():
                   Table({"ra": MaskedColumn([1.0, 999.0], mask=[0, 1]), "dec": [1.0, 2.0]}),
                   Table({"ra": MaskedColumn(["1", "a"], mask=[0, 1]), "dec": [1.0, 2.0]})):
         np.testing.assert_array_equal(read_sources(table).position.ra.deg, [1, np.nan])
-        np.testing.assert_array_equal(listed(table)["ra"], [1, np.nan])
+        np.testing.assert_array_equal(_field.read_sources(table)["ra"], [1, np.nan])
 
 
 @pytest.mark.parametrize("ra, dec", [("150:00:00", "2"), ("400", "2"), ("10", "95"), ("nan", "2"), ("x", "2")])
@@ -277,7 +278,7 @@ def test_densities_in_numeric_order(tmp_path, kind):
     else:
         source = written(tmp_path, kind, table)
     for one in (source, table):
-        with pytest.warns(UserWarning, match="normalised"):
+        with pytest.warns(UserWarning, match="normalized"):
             pdf, others = read_pdf_table(one, pdf="p_*", grid="0:1.2:13", columns=["z_spec"])
         np.testing.assert_allclose(pdf.density, expected.density, rtol=1e-6)
         np.testing.assert_allclose(others["z_spec"], z)

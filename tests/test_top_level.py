@@ -145,7 +145,7 @@ def test_keywords_of_fit_replace_fields_of_the_configuration(result):
 
 
 def test_fit_names_an_unknown_keyword(pairs):
-    with pytest.raises(TypeError, match="keyword epoch;.*epochs"):
+    with pytest.raises(TypeError, match="epoch is not a keyword argument;.*epochs"):
         gt.fit(pairs, epoch=3)
     with pytest.raises(ValueError, match="epochs"):
         gt.fit(pairs, epochs=0)

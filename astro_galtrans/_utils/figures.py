@@ -1,4 +1,4 @@
-"""One look for all figures of reports, drawn with matplotlib's object interface."""
+"""Style of all figures of reports, which use matplotlib's object interface."""
 
 __all__ = ["PALETTE", "STYLE", "new_figure"]
 
@@ -13,7 +13,7 @@ PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def new_figure(width, height):
-    """A `matplotlib.figure.Figure` of a size in inches that is not registered in pyplot."""
+    """Return a `matplotlib.figure.Figure` of a size in inches that is not registered in pyplot."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""The FITS files that a folder or a pattern stands for, in folders as people have them."""
+"""The FITS files in a folder or of a pattern."""
 
 import bz2
 import glob
@@ -21,34 +21,23 @@ _NAMED = 5  # files that a warning names
 
 
 def listed_files(where):
-    """The FITS files of a folder or of a pattern with wild cards, or the one file.
+    """Return the paths of the FITS images in a folder or of a pattern with wild cards, or the one file, sorted.
 
-    A path that exists is taken as it is, whatever brackets it has; else it is a pattern. What is no image in a folder
-    or pattern is left out, with one warning that names it: hidden files, folders, tables and text, files that are
-    empty or cut off.
-
-    Parameters
-    ----------
-    where : path-like
-        Folder, file or pattern.
-
-    Returns
-    -------
-    list of `~pathlib.Path`
-        Sorted, at least one.
+    A path that exists is no pattern, even with brackets. One warning names everything else in the folder: hidden files,
+    folders, tables, text, and files that are empty or truncated.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is left.
+        If there is no image.
     """
     path = Path(where)
     if path.is_dir():
-        found, what = sorted(path.iterdir()), f"folder {path}"
+        found, label = sorted(path.iterdir()), f"folder {path}"
     elif path.exists():
         return [path]
     else:
-        found, what = [Path(one) for one in sorted(_matching(str(where)))], f"pattern {where}"
+        found, label = [Path(one) for one in sorted(_matching(str(where)))], f"pattern {where}"
         if not found:
             raise FileNotFoundError(f"no such file or folder, and no file of such a name: {where}")
     kept, skipped = [], {}
@@ -60,15 +49,15 @@ def listed_files(where):
             skipped[one.name] = reason
     if not kept:
         reasons = f": {_named(skipped)}" if skipped else ""
-        raise FileNotFoundError(f"the {what} has no FITS image{reasons}")
+        raise FileNotFoundError(f"the {label} has no FITS image{reasons}")
     if skipped:
-        warnings.warn(f"the {what} has {len(kept)} FITS images; the rest is left out: {_named(skipped)}",
+        warnings.warn(f"the {label} has {len(kept)} FITS images; the rest is left out: {_named(skipped)}",
                       GaltransWarning, stacklevel=3)
     return kept
 
 
 def _matching(pattern):
-    """Files of a pattern, whose folder is taken literally where it exists."""
+    """Return the files of a pattern; its folder is literal if it exists."""
     folder, name = Path(pattern).parent, Path(pattern).name
     if folder.is_dir() and glob.has_magic(str(folder)):
         pattern = str(Path(glob.escape(str(folder))) / name)
@@ -76,7 +65,7 @@ def _matching(pattern):
 
 
 def _why_not(path):
-    """Why a path is not a FITS image that can be read, or None."""
+    """Return why a path is not a FITS image that can be read, or None."""
     if path.is_dir():
         return "a folder"
     if path.name.startswith("."):
@@ -99,23 +88,10 @@ def _why_not(path):
 
 
 def first_image(path):
-    """Header of the first image of a FITS file, without reading its pixels where that can be done.
+    """Return the header of the first image of a FITS file, or None, and the byte after its end.
 
-    Parameters
-    ----------
-    path : `~pathlib.Path`
-
-    Returns
-    -------
-    header : `~astropy.io.fits.Header` or None
-        None where the file holds no image.
-    end : int or None
-        Byte after the image's last, None for a compressed file.
-
-    Raises
-    ------
-    OSError, EOFError, ValueError, KeyError
-        If the file cannot be read as FITS.
+    The pixels are not read where that is possible. The end is None for a compressed file. A file that cannot be read as
+    FITS raises OSError, EOFError, ValueError or KeyError.
     """
     for suffix, unpack in ((".bz2", bz2.open), (".gz", gzip.open)):
         if path.name.lower().endswith(suffix):
@@ -124,7 +100,7 @@ def first_image(path):
             if header.get("NAXIS", 0) >= 2:
                 return header, None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyUserWarning)  # that it is cut off is told by who asks
+        warnings.simplefilter("ignore", AstropyUserWarning)  # callers report truncated files
         with fits.open(path) as parts:
             for part in parts:
                 if part.is_image and part.header.get("NAXIS", 0) >= 2:
@@ -135,7 +111,7 @@ def first_image(path):
 
 
 def start_of(path):
-    """The first bytes of a file."""
+    """Return the first bytes of a file."""
     with open(path, "rb") as file:
         return file.read(len(_MAGIC[0]))
 

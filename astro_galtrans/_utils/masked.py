@@ -1,4 +1,4 @@
-"""The one conversion of array arguments: masked arrays, Quantity, table columns, pandas and torch to plain arrays.
+"""Conversion of array arguments: masked arrays, Quantity, table columns, pandas and torch to plain arrays.
 
 A public function that takes an array calls `floats` for measurements, where a missing value becomes NaN, or `whole`
 for identifiers, labels and grids, where a missing value is refused. `is_tensor` and `split` serve the functions that
@@ -30,7 +30,7 @@ class Parts(NamedTuple):
 
 
 def is_tensor(values):
-    """Whether an argument is a torch tensor, without importing torch."""
+    """Return whether an argument is a torch tensor, without importing torch."""
     return type(values).__module__.partition(".")[0] == "torch"
 
 
@@ -92,7 +92,7 @@ def _is_image(values):
 
 
 def _needs_care(value):
-    """Whether an entry of a sequence may hold a mask or a unit that `numpy.asarray` drops."""
+    """Return whether an entry of a sequence may hold a mask or a unit that `numpy.asarray` drops."""
     return value is None or isinstance(value, (list, tuple, np.ma.MaskedArray, Masked, u.Quantity)) or (
         not isinstance(value, (np.ndarray, np.generic, int, float, str, bytes, complex)))
 
@@ -110,14 +110,14 @@ def _stacked(parts, name):
     if all(part.mask is None for part in parts):
         return Parts(np.array([part.values for part in parts]), None, unit)
     masks = [np.zeros(part.values.shape, bool) if part.mask is None else part.mask for part in parts]
-    # a missing entry of a sequence tells nothing of the type of the others
+    # A missing entry of a sequence has no type.
     known = next((part.values.dtype for part, mask in zip(parts, masks) if not mask.all()), np.dtype(float))
     filled = [np.zeros(part.values.shape, known) if mask.all() else part.values for part, mask in zip(parts, masks)]
     return Parts(np.array(filled), np.array(masks), unit)
 
 
 def _typed(values):
-    """An array of objects as one of numbers or text where it is one, and where it holds None, NaN or pandas.NA."""
+    """Return an array of objects as one of numbers or text where it is one, and where it has None, NaN or pandas.NA."""
     missing = np.array([one is None or one is np.ma.masked or type(one).__name__ in ("NAType", "NaTType")
                         or (isinstance(one, float) and one != one) for one in values.ravel()], bool)
     missing = missing.reshape(values.shape)
@@ -136,7 +136,7 @@ def _typed(values):
 
 
 def floats(values, name, *, unit=None, dtype=None, kinds="fiu"):
-    """Measurements as a plain floating array with NaN where they are missing.
+    """Return measurements as a plain floating array with NaN where they are missing.
 
     Parameters
     ----------
@@ -145,8 +145,8 @@ def floats(values, name, *, unit=None, dtype=None, kinds="fiu"):
     name : str
         Argument, for messages.
     unit : `~astropy.units.Unit`, optional
-        What a Quantity, or a column with a unit, is converted to; bare numbers are in it. None takes the numbers in
-        whatever unit they are.
+        Unit of the result, to which a Quantity or a column with a unit is converted. None takes the numbers in the unit
+        that they have.
     dtype : dtype, optional
         Of the result; by default that of floating values, and for integers float32 where it holds them all, else
         float64.
@@ -156,7 +156,7 @@ def floats(values, name, *, unit=None, dtype=None, kinds="fiu"):
     Returns
     -------
     ndarray
-        New where something had to be changed, else the memory of ``values``.
+        A new array if anything is changed, else the memory of ``values``.
 
     Raises
     ------
@@ -181,24 +181,12 @@ def floats(values, name, *, unit=None, dtype=None, kinds="fiu"):
 
 
 def is_null(text):
-    """Whether the strings of an array are empty or say that a value is missing."""
+    """Return whether the strings of an array are empty or a word for a missing value."""
     return np.isin(np.char.strip(text), ("", *NULLS))
 
 
 def whole(values, name):
-    """Values as a plain array of any kind; missing ones are refused.
-
-    Parameters
-    ----------
-    values : array_like
-        See `split`.
-    name : str
-        Argument, for messages.
-
-    Returns
-    -------
-    ndarray
-    """
+    """Return values as a plain array of any kind; missing ones are an error."""
     array, mask, _ = split(values, name)
     if mask is not None:
         raise ValueError(f"{name} must not have missing values, {np.count_nonzero(mask)} of {mask.size} are masked")

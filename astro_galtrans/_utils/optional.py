@@ -6,25 +6,9 @@ __all__ = ["optional"]
 
 
 def optional(module, extra="report", purpose="figures and reports"):
-    """Import a module of an optional package.
+    """Import a module of an optional package, or raise an ImportError that names the extra of this package.
 
-    Parameters
-    ----------
-    module : str
-        Full name of the module.
-    extra : str, optional
-        Extra of this package that installs it.
-    purpose : str, optional
-        What it is needed for, for the message.
-
-    Returns
-    -------
-    module
-
-    Raises
-    ------
-    ImportError
-        Where it is not installed; the message names the package and the extra.
+    ``purpose`` is for the message.
     """
     try:
         return importlib.import_module(module)

@@ -51,7 +51,7 @@ def ordered_results(setup, recipe, function, tasks, workers):
                                "perhaps for lack of memory; use fewer workers") from error
         raise RuntimeError(
             f"the workers ended before their first result. Each of them imports the script that called this function: "
-            f"with workers={workers} the call must stand under `{_GUARD}`, and objects that are passed must be of "
+            f"with workers={workers} the call must be under `{_GUARD}`, and objects that are passed must be of "
             "classes in modules; workers=1 needs neither") from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -65,13 +65,7 @@ def _work(token, setup, recipe, function, task):
 
 
 def check_workers(workers):
-    """Whether this process can start workers; to be called before anything that takes time.
-
-    Raises
-    ------
-    RuntimeError
-        If it cannot, with what is missing.
-    """
+    """Raise RuntimeError, with the reason, if this process cannot start workers."""
     if workers == 1:
         return
     process, main = multiprocessing.current_process(), sys.modules.get("__main__")
@@ -89,7 +83,7 @@ def check_workers(workers):
         line = _unguarded_line(main, path)
         if line is not None:
             raise RuntimeError(f"{path}, line {line}: each worker imports this script and would run this line too; "
-                               f"with workers={workers} it must stand under `{_GUARD}`, workers=1 does not need that")
+                               f"with workers={workers} it must be under `{_GUARD}`, workers=1 does not need that")
 
 
 def _unguarded_line(main, path):

@@ -1,4 +1,4 @@
-"""Texts of one line for what a session shows of an object."""
+"""One-line representations of objects."""
 
 from dataclasses import MISSING, fields
 
@@ -6,17 +6,7 @@ __all__ = ["changed_fields", "shapes"]
 
 
 def changed_fields(settings):
-    """The call that makes a dataclass of settings again, with the fields that differ from their defaults only.
-
-    Parameters
-    ----------
-    settings : dataclass
-
-    Returns
-    -------
-    str
-        As ``TrainConfig(epochs=3)``.
-    """
+    """Return a dataclass of settings as text, as ``TrainConfig(epochs=3)``, without fields that have their defaults."""
     parts = []
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -27,17 +17,6 @@ def changed_fields(settings):
 
 
 def shapes(arrays):
-    """Name and shape of each array of a named tuple.
-
-    Parameters
-    ----------
-    arrays : NamedTuple
-        Of arrays, tensors and None.
-
-    Returns
-    -------
-    str
-        As ``<GradientArrays x (2, 5, 8, 7), y (2, 5, 7, 8)>``.
-    """
+    """Return name and shape of each array of a named tuple: ``<GradientArrays x (2, 5, 8, 7), y (2, 5, 7, 8)>``."""
     parts = [f"{name} {tuple(array.shape)}" for name, array in arrays._asdict().items() if array is not None]
     return f"<{type(arrays).__name__} {', '.join(parts)}>"

@@ -1,8 +1,8 @@
-"""The one reader of tables: FITS, HDF5, Parquet, VOTable and text files, as the archives and their users write them.
+"""Read tables: FITS, HDF5, Parquet, VOTable and text files, as archives and their users write them.
 
-The kind of a file is told by its first bytes, not by its name. `read_table` gives a whole table; `open_source` gives
-columns by name, read only when asked for. `numbers` turns a column into floats, and `matching_columns` puts columns
-that belong together into their numeric order.
+The first bytes of a file decide its format, not its name. `read_table` returns a whole table; `open_source` reads
+columns by name when they are needed. `numbers` converts a column to floats, and `matching_columns` sorts columns by the
+numbers in their names.
 """
 
 import csv
@@ -27,9 +27,9 @@ __all__ = ["matching_columns", "numbers", "open_source", "ragged", "read_table"]
 
 _MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"PAR1": "parquet", b"SIMPLE  =": "fits"}
 _ENDS = {"hdf5": (".h5", ".hdf5", ".hdf"), "parquet": (".parquet", ".parq", ".pq")}
-# Text that only a reader of its own understands.
+# Text formats with readers of their own.
 _OTHER_TEXT = (".html", ".htm", ".tex", ".rst", ".mrt", ".qdp", ".rdb", ".asdf")
-# What tells that a text has a layout of its own, by the format of astropy that reads it.
+# Patterns of texts with a special layout, by the format of astropy that reads them.
 _MARKS = {
     "ipac": r"\A(\\.*\n)*\|", "cds": "^Byte-by-byte Description of file", "sextractor": r"\A#\s*1\s+[A-Z]\w+",
     "daophot": r"\A#K\s",
@@ -41,51 +41,31 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?\d+")
 
 
 def read_table(source, name="catalog", table=None, format=None):
-    """A whole table.
+    """Return a new `~astropy.table.Table` with masked values where they are missing, from a file or another table.
 
-    Parameters
-    ----------
-    source : str, path-like or `~astropy.table.Table`
-        A file, or a table, of which a new one with the same data is made.
-    name : str, optional
-        Argument, for messages.
-    table, format : optional
-        As of `open_source`.
-
-    Returns
-    -------
-    `~astropy.table.Table`
-        Missing values are masked, whatever the file calls them; units of angles are astropy's.
-
-    Raises
-    ------
-    TypeError
-        If it is neither a table nor a path.
-    FileNotFoundError
-        If there is no such file.
-    FileFormatError
-        If the file is not a table, or not a whole one.
+    See `open_source` for the arguments and errors.
     """
     return open_source(source, table, format, name).whole()
 
 
 def open_source(source, table=None, format=None, name="source"):
-    """A table to take columns from.
+    """Return a `TableSource`, which reads columns by name.
 
     Parameters
     ----------
     source : str, path-like or `~astropy.table.Table`
     table : str or int, optional
-        Which HDU of a FITS file, which table of a VOTable file, or which dataset or group of an HDF5 file.
+        The HDU of a FITS file, table of a VOTable file, or dataset or group of an HDF5 file.
     format : str, optional
         ``"fits"``, ``"hdf5"``, ``"parquet"``, ``"votable"``, ``"text"`` or a format of `astropy.table.Table.read`; by
-        default the file tells.
+        default the content of the file decides.
     name : str, optional
         Argument, for messages.
 
-    Returns
-    -------
-    TableSource
+    Raises
+    ------
+    TypeError, FileNotFoundError, FileFormatError
+        If ``source`` is neither a table nor a path, does not exist, or is not a complete table.
     """
     if isinstance(source, Table):
         return TableSource(source, "the table")
@@ -117,7 +97,7 @@ def open_source(source, table=None, format=None, name="source"):
 
 
 def _bytes_of(path, n=-1):
-    """The first bytes of a file, decompressed."""
+    """Return the first bytes of a file, decompressed."""
     from astropy.utils.data import get_readable_fileobj
 
     with get_readable_fileobj(str(path), encoding="binary") as file:
@@ -155,7 +135,7 @@ def _decoded(data):
 
 
 def _read_text(path):
-    """A table of lines: separated by commas, semicolons, tabs, bars or spaces, with comments anywhere."""
+    """Read lines separated by commas, semicolons, tabs, bars or spaces, with comments anywhere."""
     text = _decoded(_bytes_of(path))
     if text.startswith("# %ECSV"):
         return Table.read(text, format="ascii.ecsv")
@@ -172,29 +152,41 @@ def _read_text(path):
         body.insert(0, header)
     if re.fullmatch("sep=.", body[0].strip()):  # of spreadsheets
         del body[0]
-    drawn = next((row for row in (1, 2) if len(body) > row and _DRAWN.fullmatch(body[row])), 0)
-    above = body[1:drawn]  # VizieR has the units between the names and a line that is drawn below them
-    del body[1:drawn + 1]
+    units = _removed_units(body)
     delimiter = _delimiter(body)
     names = _fields(body[0], delimiter)
     if all(_is_number(name) for name in names):
         raise ValueError(f"its first line, {body[0][:60]!r}, holds numbers and not the names of columns")
     if len(set(names)) < len(names):
         raise ValueError(f"its columns must have different names, got {', '.join(names)}")
+    table = _parsed(body, delimiter)
+    table.meta.pop("comments", None)
+    if comments:
+        table.meta["comments"] = [line.lstrip("# ").rstrip() for line in comments]
+    for line in units:
+        for name, unit in zip(table.colnames, line.split(delimiter)):
+            if unit.strip():
+                table[name].unit = u.Unit(unit.strip(), parse_strict="silent")
+    return table
+
+
+def _removed_units(body):
+    """Remove and return the lines between the names and a drawn line, where VizieR has the units."""
+    drawn = next((row for row in (1, 2) if len(body) > row and _DRAWN.fullmatch(body[row])), 0)
+    units = body[1:drawn]
+    del body[1:drawn + 1]
+    return units
+
+
+def _parsed(body, delimiter):
+    """Return the table of lines, with text converted to numbers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "OverflowError converting", AstropyWarning)  # see _typed
         kind = {"format": "tab"} if delimiter == "\t" else {"format": "basic", "delimiter": delimiter}
         table = ascii.read(body, **kind, guess=False, comment="a^",
                            fill_values=[("", "0"), *((one, "0") for one in NULLS)])
-    table.meta.pop("comments", None)
-    if comments:
-        table.meta["comments"] = [line.lstrip("# ").rstrip() for line in comments]
     for name in table.colnames:
         table[name] = _typed(table[name], delimiter)
-    for line in above:
-        for name, unit in zip(table.colnames, line.split(delimiter)):
-            if unit.strip():
-                table[name].unit = u.Unit(unit.strip(), parse_strict="silent")
     return table
 
 
@@ -203,7 +195,7 @@ def _fields(line, delimiter):
 
 
 def _delimiter(body):
-    """The character that cuts the first lines into the same number of fields, or that the first line has most of."""
+    """Return the delimiter with the same number of fields in the first lines, or with most in the first line."""
     counts = {one: [len(_fields(line, one)) for line in body[:20]] for one in (*_DELIMITERS, " ")}
     counts = {one: found for one, found in counts.items() if found[0] > 1} or {" ": [1]}
     even = {one: found for one, found in counts.items() if len(set(found)) == 1} or counts
@@ -219,7 +211,7 @@ def _is_number(text):
 
 
 def _header_in_comments(comments, first):
-    """Names of columns that the last comment holds, where the first line after it holds numbers; or None."""
+    """Return the last comment if it has the names of columns and the first line after it has numbers; or None."""
     if not comments:
         return None
     header = comments[-1].lstrip().lstrip("#").strip()
@@ -232,7 +224,7 @@ def _header_in_comments(comments, first):
 
 
 def _typed(column, delimiter):
-    """Text as the numbers that it is: integers beyond 64 bits with a sign, and decimal commas between semicolons."""
+    """Convert text to numbers: unsigned integers of 64 bits, and decimal commas between semicolons."""
     values, mask, _ = split(column, column.name)
     if values.dtype.kind != "U":
         return column
@@ -249,19 +241,7 @@ def _typed(column, delimiter):
 
 
 def numbers(column, name):
-    """A column as floats, NaN where it is masked or says that the value is missing.
-
-    Parameters
-    ----------
-    column : array_like
-        Numbers, or text that holds numbers.
-    name : str
-        For messages.
-
-    Returns
-    -------
-    ndarray
-    """
+    """Return a column of numbers or text as floats, NaN where it is masked or has a word for a missing value."""
     values, mask, _ = parts = split(column, name)
     if values.dtype.kind not in "SU":
         return floats(parts, name, dtype=float, kinds="iufb")
@@ -277,25 +257,9 @@ def numbers(column, name):
 
 
 def matching_columns(columns, pattern, name="the table"):
-    """Columns whose names match a pattern, in the order of the numbers in their names.
+    """Return the columns whose names match a pattern, as ``"p_*"``, in the order of the numbers in their names.
 
-    Parameters
-    ----------
-    columns : sequence of str
-    pattern : str
-        With ``*``, ``?`` or ``[...]``, as ``"p_*"``.
-    name : str, optional
-        Of the table, for messages.
-
-    Returns
-    -------
-    list of str
-        ``p_2`` before ``p_10``, whatever the order in the table; of names without numbers the one that matches.
-
-    Raises
-    ------
-    ValueError
-        If more than one matches, and their names do not differ in one number alone, or two have the same.
+    The names of several columns must differ in one number, else it is a ValueError.
     """
     found = [column for column in columns if fnmatchcase(column, pattern)]
     if len(found) < 2:
@@ -319,26 +283,17 @@ def matching_columns(columns, pattern, name="the table"):
 
 
 class TableSource:
-    """The columns of a table in memory.
-
-    Attributes
-    ----------
-    name : str
-        What it is, for messages.
-    columns : list of str
-        The names that it has.
-    meta : dict
-    """
+    """The columns of a table in memory: its ``name`` in messages, the names of its ``columns``, and ``meta``."""
 
     def __init__(self, table, name):
         self._table, self.name, self.columns, self.meta = table, name, list(table.colnames), dict(table.meta)
 
     def column(self, name):
-        """One column as an array or masked array."""
+        """Return one column as an array or masked array."""
         return self._table[name]
 
     def whole(self):
-        """All columns, a new `~astropy.table.Table`."""
+        """Return all columns as a new `~astropy.table.Table`."""
         table = self._table.copy(copy_data=False)
         for name in table.colnames:
             column = table[name]
@@ -350,12 +305,12 @@ class TableSource:
             elif isinstance(column, Column) and isinstance(column.unit, u.UnrecognizedUnit):
                 try:
                     column.unit = angle_unit(column.unit, name)
-                except ValueError:  # quoted where somebody asks for it
+                except ValueError:  # reported where the column is used
                     continue
         return table
 
     def other(self, name):
-        """What the file has under a name beside the table, as an array, or None."""
+        """Return the array that the file has under a name beside the table, or None."""
 
 
 class _FitsSource(TableSource):
@@ -399,7 +354,7 @@ class _VOTableSource(TableSource):
 
 
 class _HDF5Source(TableSource):
-    """A table as astropy writes it, or datasets, one a column, by their paths below a group."""
+    """A table that astropy wrote, or datasets as columns, by their paths below a group."""
 
     def __init__(self, path, table):
         self._h5py, self._path = _module("h5py", "HDF5"), path
@@ -483,7 +438,7 @@ _READERS = {"fits": _FitsSource, "hdf5": _HDF5Source, "votable": _VOTableSource}
 
 
 def ragged(rows):
-    """Rows as one array; those that are missing or of another length than most are NaN throughout."""
+    """Return rows as one array; rows that are missing or of another length than most are all NaN."""
     rows = [None if row is None or row is np.ma.masked else floats(row, "row", dtype=float).ravel() for row in rows]
     lengths = [len(row) for row in rows if row is not None]
     if not lengths:

@@ -1,4 +1,4 @@
-"""The defaults of torch around the package's networks, whatever the process has set."""
+"""The defaults of torch around the networks of the package."""
 
 from contextlib import ExitStack, contextmanager
 
@@ -7,12 +7,12 @@ import torch
 
 from astro_galtrans._utils.numerics import numpy_defaults
 
-__all__ = ["as_tensor", "torch_defaults"]
+__all__ = ["as_tensor", "on_device", "torch_defaults"]
 
 
 @contextmanager
 def torch_defaults():
-    """Build and run networks in float32 and on the CPU unless told otherwise; the caller's defaults come back."""
+    """Compute in float32 and on the CPU by default, and restore the defaults of the caller."""
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.enter_context(numpy_defaults())
@@ -25,5 +25,18 @@ def torch_defaults():
 
 
 def as_tensor(values):
-    """A tensor as it is, and anything else on the CPU: `torch.as_tensor` would move both to the default device."""
+    """Return a tensor as it is, and arrays on the CPU; `torch.as_tensor` would move them to the default device."""
     return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
+
+
+@contextmanager
+def on_device(translator, device):
+    """Move a translator to a device unless it is None, and back at the end."""
+    before = translator.device
+    if device is not None:
+        translator.to(device)
+    try:
+        yield
+    finally:
+        if device is not None:
+            translator.to(before)

@@ -1,7 +1,7 @@
-"""What several backbones are made of."""
-
+"""Layers that several backbones share."""
 
 import torch
+from astropy.utils.decorators import deprecated_renamed_argument
 from torch import nn
 from torch.nn import functional
 
@@ -30,7 +30,7 @@ class Block(nn.Module):
         self.modulation = nn.Linear(n_condition, 2 * n_out) if n_condition else None
 
     def forward(self, x, condition):
-        """Images of shape ``(galaxy, n_in, y, x)`` to shape ``(galaxy, n_out, y, x)``."""
+        """Map images of shape ``(galaxy, n_in, y, x)`` to shape ``(galaxy, n_out, y, x)``."""
         y = self.first(x)
         if self.modulation is not None:
             gain, offset = self.modulation(condition)[:, :, None, None].chunk(2, 1)
@@ -40,14 +40,14 @@ class Block(nn.Module):
 
 
 class ConditionPlanes(nn.Module):
-    """Appends the condition to images as planes of one value each, for networks that have no other way in.
+    """Append the condition to images as planes of one value each, for networks without another input for it.
 
     Parameters
     ----------
     n_condition : int
-        Length of the condition; 0 for none, and then images pass as they are.
+        Length of the condition; 0 for none, which leaves images as they are.
     n_planes : int, optional
-        Planes that are appended.
+        Number of planes.
     """
 
     def __init__(self, n_condition, n_planes=4):
@@ -56,7 +56,7 @@ class ConditionPlanes(nn.Module):
         self.project = nn.Linear(n_condition, n_planes) if n_condition else None
 
     def forward(self, x, condition):
-        """Images of shape ``(galaxy, channel, y, x)`` to shape ``(galaxy, channel + n_planes, y, x)``."""
+        """Map images of shape ``(galaxy, channel, y, x)`` to shape ``(galaxy, channel + n_planes, y, x)``."""
         if self.project is None:
             return x
         planes = self.project(condition)[:, :, None, None].to(x.dtype)
@@ -64,43 +64,33 @@ class ConditionPlanes(nn.Module):
 
 
 class Painter(nn.Module):
-    """From feature maps on any grid around the same centre to the features on the target grid.
+    """Map feature maps on any grid around the same center to features on the target grid.
 
     Parameters
     ----------
     n_in : int
-        Channels of the maps that go in.
+        Channels of the input maps.
     n_features : int
         Channels on the target grid.
-    n_hints, n_condition : int
+    n_resampled, n_condition : int
         As of `Backbone`.
     """
 
-    def __init__(self, n_in, n_features, n_hints, n_condition):
+    @deprecated_renamed_argument("n_hints", "n_resampled", "0.2")
+    def __init__(self, n_in, n_features, n_resampled, n_condition):
         super().__init__()
         self.to_target = nn.Conv2d(n_in, n_features, 1)
-        self.paint = Block(n_features + n_hints, n_features, n_condition)
+        self.paint = Block(n_features + n_resampled, n_features, n_condition)
 
-    def forward(self, x, hints, size, step, condition):
-        """Maps of shape ``(galaxy, n_in, y, x)``, whose pixels are 1 / ``step`` target pixels wide, to the target."""
-        x = resample(self.to_target(x), size, step)
-        return self.paint(torch.cat([x, hints.to(x.dtype)], 1), condition)
+    @deprecated_renamed_argument(["hints", "step"], ["resampled_input", "scale_ratio"], ["0.2", "0.2"])
+    def forward(self, x, resampled_input, size, scale_ratio, condition):
+        """Map ``x`` of shape ``(galaxy, n_in, y, x)``, with target pixels of ``scale_ratio`` pixels, to the target."""
+        x = resample(self.to_target(x), size, scale_ratio)
+        return self.paint(torch.cat([x, resampled_input.to(x.dtype)], 1), condition)
 
 
 def import_monai(module, backbone):
-    """A module of MONAI, or an ImportError that says which extra brings it.
-
-    Parameters
-    ----------
-    module : str
-        As ``"monai.networks.nets"``.
-    backbone : str
-        Name of the backbone that needs it, for the message.
-
-    Returns
-    -------
-    module
-    """
+    """Import a module of MONAI, or raise an ImportError that names the extra and the backbone."""
     # MONAI can be imported without einops, and fails when its attention is built or called.
     for name in ("einops", module):
         found = optional(name, "backbones", f"the {backbone} backbone")
@@ -108,22 +98,9 @@ def import_monai(module, backbone):
 
 
 def pad_to_multiple(images, multiple, smallest=None):
-    """Images padded on all sides, by their rim, to a multiple of some number of pixels.
+    """Pad images on all sides, by their rim, to a multiple of some pixels and at least ``smallest``.
 
-    Parameters
-    ----------
-    images : torch.Tensor
-        Shape ``(galaxy, channel, y, x)``.
-    multiple : int
-        What rows and columns become a multiple of.
-    smallest : int, optional
-        What they become at least.
-
-    Returns
-    -------
-    padded : torch.Tensor
-    inside : tuple of slice
-        Where the images lie in it, an index into its last two axes.
+    Returns the padded images and the location of the images in them, an index into the last two axes.
     """
     inside, padding = [], []
     for n in images.shape[-2:]:

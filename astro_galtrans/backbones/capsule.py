@@ -1,4 +1,4 @@
-"""Convolutional capsules with routing by agreement, and a decoder that paints the target image from their poses."""
+"""Convolutional capsules with routing by agreement, and a decoder of their poses."""
 
 import math
 from numbers import Integral
@@ -8,13 +8,13 @@ from torch import nn
 from torch.nn import functional
 
 from astro_galtrans.backbones.blocks import Block, Painter, pad_to_multiple
-from astro_galtrans.backbones.contract import Backbone, Features, register_backbone
+from astro_galtrans.backbones.contract import Backbone, Features, register_backbone, renamed_parameters
 
 __all__ = ["CapsuleNet", "ConvolutionalCapsules", "PrimaryCapsules", "route", "squash"]
 
-# Side of the window a capsule looks at. Even, so that halving the grid keeps the centre of the image where it is.
+# Side of the window of a capsule. Even, so that halving the grid keeps the center of the image where it is.
 _WINDOW = 4
-# Square of a length far below anything a network distinguishes; without it the square root has no slope at 0.
+# Square of a negligible length; without it the square root has no slope at 0.
 _TINY = 1e-12
 
 
@@ -24,9 +24,9 @@ def squash(vectors, dim=-1):
     Parameters
     ----------
     vectors : torch.Tensor
-        Of any shape and floating type; half precision is computed, and given back, in float32.
+        Of any shape and floating type; half precision becomes float32.
     dim : int, optional
-        The axis along which a vector lies.
+        Axis of the components of a vector.
 
     Returns
     -------
@@ -42,17 +42,16 @@ def squash(vectors, dim=-1):
 def route(votes, iterations, bias=None):
     """Routing by agreement (Sabour et al. 2017, procedure 1) at each place of a grid.
 
-    Each child shares itself among the parents, equally at first; a parent is the squashed sum of the votes weighted
-    by those shares; and the logit of a share grows by the scalar product of the vote and the parent it was cast for.
-    The shares are found on the votes as they stand: gradients pass through the last weighted sum, not through the
-    search for its weights, so that memory does not grow with the iterations.
+    Each child shares itself among the parents, equally at first. A parent is the squashed sum of the votes weighted by
+    those shares, and the logit of a share grows by the scalar product of the vote and its parent. Gradients pass
+    through the last weighted sum, not through the iterations before it, so that memory does not grow with them.
 
     Parameters
     ----------
     votes : torch.Tensor
         Shape ``(galaxy, child, parent, pose, y, x)``; computed in float32 at least.
     iterations : int
-        How often shares are used; 1 shares each child equally among the parents.
+        Number of weighted sums; with 1 each child is shared equally among the parents.
     bias : torch.Tensor, optional
         Added to each sum of votes, shape ``(parent, pose)``.
 
@@ -79,14 +78,9 @@ def _weighted(votes, shares, offset):
 
 
 class PrimaryCapsules(nn.Module):
-    """The first capsules: a convolution whose channels are taken together into poses, on half the grid.
+    """The first capsules: a convolution whose channels are grouped into poses, on half the grid.
 
-    Parameters
-    ----------
-    n_in : int
-        Channels that go in.
-    types, pose : int
-        Kinds of capsule, and the length of the vector each of them has.
+    There are ``types`` types of capsule, each with a vector of length ``pose``.
     """
 
     def __init__(self, n_in, types, pose):
@@ -95,20 +89,20 @@ class PrimaryCapsules(nn.Module):
         self.convolution = nn.Conv2d(n_in, types * pose, _WINDOW, stride=2, padding=_WINDOW // 2 - 1)
 
     def forward(self, x):
-        """Images of shape ``(galaxy, n_in, y, x)`` to poses of shape ``(galaxy, type, pose, y / 2, x / 2)``."""
+        """Map images of shape ``(galaxy, n_in, y, x)`` to poses of shape ``(galaxy, type, pose, y / 2, x / 2)``."""
         return squash(self.convolution(x).unflatten(1, self.shape), 2)
 
 
 class ConvolutionalCapsules(nn.Module):
-    """Capsules that are voted for by the capsules in a window of 4 x 4 places, on half the grid.
+    """Capsules that receive the votes of the capsules in a window of 4 x 4 places, on half the grid.
 
-    As in LaLonde & Bagci (2018) the matrices are shared by all places, and all capsules of one type in the window
-    cast one vote together: what agrees or not is types, and there are 16 times fewer votes than one for each place.
+    As in LaLonde & Bagci (2018) all places share the matrices, and all capsules of one type in the window cast one
+    vote together, which gives 16 times fewer votes than one for each place.
 
     Parameters
     ----------
     child, parent : tuple of int
-        Types and length of a pose, of the capsules below and of these.
+        Number of types and length of a pose, of the capsules below and of these.
     routing_iterations : int
         See `route`.
     """
@@ -120,16 +114,16 @@ class ConvolutionalCapsules(nn.Module):
         self.vote = nn.Conv2d(n_child * below, n_child * n_parent * pose, _WINDOW, stride=2, padding=_WINDOW // 2 - 1,
                               groups=n_child, bias=False)
         self.bias = nn.Parameter(torch.full((n_parent, pose), 0.1 / math.sqrt(pose)))
-        # Sums of the votes of children of length 1/2 then begin at a length of 1. Much shorter ones would be squashed
-        # to next to nothing, and their gradients with them, layer after layer.
+        # Sums of the votes of children of length 1/2 then start at a length of 1. Much shorter ones, and their
+        # gradients, would vanish by the squashing of each layer.
         nn.init.normal_(self.vote.weight, std=2 * n_parent / (_WINDOW * math.sqrt(pose * n_child)))
 
     def votes(self, poses):
-        """Poses of shape ``(galaxy, child, pose, y, x)`` to votes; see `route`."""
+        """Map poses of shape ``(galaxy, child, pose, y, x)`` to votes; see `route`."""
         return self.vote(poses.flatten(1, 2)).unflatten(1, self.shape)
 
     def forward(self, poses):
-        """Poses of shape ``(galaxy, child, pose, y, x)`` to those of ``(galaxy, parent, pose, y / 2, x / 2)``."""
+        """Map poses of shape ``(galaxy, child, pose, y, x)`` to ``(galaxy, parent, pose, y / 2, x / 2)``."""
         return route(self.votes(poses), self.routing_iterations, self.bias)[0]
 
 
@@ -137,16 +131,15 @@ class ConvolutionalCapsules(nn.Module):
 class CapsuleNet(Backbone):
     """Capsule network: convolutions, primary capsules, routed capsules, and a decoder of their poses.
 
-    Each level of capsules halves the grid. The decoder goes back up and is given the poses of every level, and
-    nothing else of the image; the squashed poses cannot grow with the flux, and so the resampled input (the hints)
-    joins on the target grid.
+    Each level of capsules halves the grid. The decoder reads the poses of every level, and nothing else of the image.
+    The squashed poses cannot grow with the flux, so the resampled input joins on the target grid.
 
-    The embedding holds, for each type of capsule of the last level, its presence (the largest length it has anywhere
-    in the image) and then, type by type, its mean pose, weighted by length: how it looks where it is present.
+    The embedding contains, for each type of capsule of the last level, its presence (its largest length in the image)
+    and then, type by type, its mean pose, weighted by length.
 
     Parameters
     ----------
-    n_planes, n_hints, n_condition, step
+    n_planes, n_resampled, n_condition, scale_ratio
         See `Backbone`.
     stem : int, optional
         Channels of the convolutions on the input grid, before and after the capsules.
@@ -155,7 +148,7 @@ class CapsuleNet(Backbone):
     poses : sequence of int, optional
         Length of the pose vectors of each level.
     routing_iterations : int, optional
-        Iterations of routing by agreement; 1 for none of it.
+        Iterations of routing by agreement; 1 for none.
     n_features : int, optional
         Channels of the feature maps on the target grid.
     """
@@ -165,8 +158,9 @@ class CapsuleNet(Backbone):
         "base": {"stem": 64, "types": [16, 24, 32], "poses": [16, 16, 16], "routing_iterations": 3, "n_features": 32},
     }
 
-    def __init__(self, n_planes, n_hints, n_condition=0, *, step, stem=16, types=(8, 8, 8), poses=(6, 8, 8),
-                 routing_iterations=3, n_features=16):
+    @renamed_parameters
+    def __init__(self, n_planes, n_resampled, n_condition=0, *, scale_ratio, stem=16, types=(8, 8, 8),
+                 poses=(6, 8, 8), routing_iterations=3, n_features=16):
         super().__init__()
         for option, value in (("stem", stem), ("routing_iterations", routing_iterations), ("n_features", n_features)):
             if not _counts([value]):
@@ -177,7 +171,7 @@ class CapsuleNet(Backbone):
         if len(types) != len(poses):
             raise ValueError(f"types and poses must have one entry for each level, got {types!r} and {poses!r}")
         levels = list(zip(types, poses))
-        self.step, self.n_features, self.n_embedding = step, n_features, types[-1] * (1 + poses[-1])
+        self.scale_ratio, self.n_features, self.n_embedding = scale_ratio, n_features, types[-1] * (1 + poses[-1])
         self.stem = Block(n_planes, stem, n_condition)
         self.primary = PrimaryCapsules(stem, *levels[0])
         self.routed = nn.ModuleList(
@@ -188,19 +182,19 @@ class CapsuleNet(Backbone):
             Block(fine + coarse, fine, n_condition) for fine, coarse in zip(widths[:-1], widths[1:])
         )
         self.unfold = Block(widths[0], stem, n_condition)
-        self.painter = Painter(stem, n_features, n_hints, n_condition)
+        self.painter = Painter(stem, n_features, n_resampled, n_condition)
 
-    def forward(self, planes, hints, size, condition=None):
+    def forward(self, planes, resampled_input, size, condition=None):
         """Feature maps on the target grid; see `Backbone`."""
         padded, inside = pad_to_multiple(planes, 2 ** (1 + len(self.routed)))
         levels = [self.primary(self.stem(padded, condition))]
         for capsules in self.routed:
             levels.append(capsules(levels[-1]))
         x = self.decode([poses.flatten(1, 2) for poses in levels], condition)[inside]
-        return Features(self.painter(x, hints, size, self.step, condition), _summary(levels[-1]))
+        return Features(self.painter(x, resampled_input, size, self.scale_ratio, condition), _summary(levels[-1]))
 
     def decode(self, levels, condition=None):
-        """Poses of each level, shape ``(galaxy, type * pose, y, x)``, the finest first, to maps on the input grid."""
+        """Map poses of each level, ``(galaxy, type * pose, y, x)``, the finest first, to maps on the input grid."""
         x = levels[-1]
         for poses, block in zip(reversed(levels[:-1]), reversed(self.decoder)):
             x = block(torch.cat([_twice(x), poses.to(x.dtype)], 1), condition)

@@ -8,23 +8,24 @@ from torch.nn import functional
 
 __all__ = ["RedshiftEmbedding", "RedshiftReader", "SpectrumEmbedding", "available_conditioning", "build_embedding"]
 
-# Of the redshift reader. Steps of two pixels of the grid resolve what a spectrum of 0.1 per cent a pixel tells.
+# Of the redshift reader. Steps of two pixels of the grid resolve the redshift of a spectrum of 0.1 per cent per pixel.
 _PIXELS_A_STEP = 2
 _STEPS_BELOW = 3
-_SMOOTHING = 1.5  # steps; the standard deviation of the Gaussian that is learned
-_SHARPEST = 0.5  # steps; no redshift is taken for better known
+_SMOOTHING = 1.5  # steps; standard deviation of the learned Gaussian
+_SHARPEST = 0.5  # steps; least error of a redshift
 _PEAK = 8  # steps on either side that belong to one peak
 
 
 class _Embedding(nn.Module):
-    """Base class: two tensors a galaxy to a vector, and a learned vector for galaxies of which nothing is known."""
+    """Base class: a vector from two tensors per galaxy, and a learned vector for galaxies without information."""
 
     def __init__(self, n_out):
         super().__init__()
+        self.reader = None
         self.unknown = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, value, error):
-        """Vectors of shape ``(galaxy, n_out)``; what `known` calls unknown gives the learned vector."""
+        """Return vectors of shape ``(galaxy, n_out)``, the learned one for galaxies that are not `known`."""
         known = self.known(value, error)
         return torch.where(known[:, None], self._embed(value, error, known), self.unknown)
 
@@ -32,10 +33,9 @@ class _Embedding(nn.Module):
 class RedshiftEmbedding(_Embedding):
     """Sines and cosines of ln(1 + redshift), damped by the redshift's uncertainty, through a small network.
 
-    A passband sees the rest frame shifted by ln(1 + z), so that this is the coordinate in which spectral features
-    pass through bands at a constant rate. Each wave is replaced by its expectation over a Gaussian of the stated
-    width, exp(-k^2 s^2 / 2) sin(k x) (Barron et al. 2021, arXiv:2103.13415): what the redshift does not resolve
-    vanishes by itself.
+    Spectral features pass through bands at a constant rate in ln(1 + z). Each wave is replaced by its expectation over
+    a Gaussian of the stated width, exp(-k^2 s^2 / 2) sin(k x) (Barron et al. 2021, arXiv:2103.13415), so waves that the
+    redshift does not resolve vanish.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RedshiftEmbedding(_Embedding):
 
     @staticmethod
     def known(redshift, error):
-        """Which galaxies have a redshift: those where it is not NaN."""
+        """Return which galaxies have a finite redshift."""
         return redshift.isfinite()
 
     def _embed(self, redshift, error, known):
@@ -65,16 +65,9 @@ class RedshiftEmbedding(_Embedding):
 
 
 class _SpectrumLayers(nn.Module):
-    """Convolutions along a spectrum, and two layers over what they find and where: places tell the redshift.
+    """Convolutions along a spectrum, and two layers over their output at all places, which depend on the redshift.
 
-    Parameters
-    ----------
-    n_pixels : int
-        Of the spectrum.
-    n_out : int
-        Length of the result.
-    widths : sequence of int, optional
-        Channels of each level; each has a quarter of the pixels of the one before.
+    Each of the levels, with ``widths`` channels, has a quarter of the pixels of the one before.
     """
 
     def __init__(self, n_pixels, n_out, widths=(16, 24, 32)):
@@ -91,9 +84,9 @@ class _SpectrumLayers(nn.Module):
 
 
 def _channels(flux, weight):
-    """What layers read of a spectrum, ``(galaxy, 3, pixel)``: its shape, its signal-to-noise, and where it is.
+    """Shape, signal-to-noise and validity of a spectrum, ``(galaxy, 3, pixel)``.
 
-    The shape is the flux density over its mean: the image knows how bright the galaxy is, and a fibre takes an unknown
+    The shape is the flux density over its mean: the image contains the brightness, and a fiber receives an unknown
     share of it.
     """
     valid = weight > 0
@@ -105,17 +98,16 @@ def _channels(flux, weight):
 
 
 class RedshiftReader(nn.Module):
-    """The redshift of a galaxy from its spectrum, as probabilities of steps of ln(1 + redshift).
+    """Redshift of a galaxy from its spectrum, as probabilities of steps of ln(1 + redshift).
 
-    It is trained on spectra alone, before the translator, in seconds where images take minutes, and is then left as it
-    is. `loss` is what it is trained on.
+    It is trained with `loss` on spectra alone, before the translator, and then fixed.
 
     Parameters
     ----------
     grid : dict
         The grid of wavelengths: ``"first"``, ``"last"`` and ``"n_pixels"``.
     largest : float
-        The largest redshift that it can tell.
+        Largest redshift of its output.
     """
 
     def __init__(self, grid, largest):
@@ -123,16 +115,15 @@ class RedshiftReader(nn.Module):
         self.grid_step = math.log(grid["last"] / grid["first"]) / (grid["n_pixels"] - 1)
         self.largest, step = largest, _PIXELS_A_STEP * self.grid_step
         n_steps = math.ceil(math.log1p(largest) / step)
-        # Some steps below 0: galaxies fall towards us, and the peak of one at 0 has two sides.
+        # Some steps below 0: some galaxies approach us, and the peak of one at 0 has two sides.
         self.register_buffer("shifts", step * torch.arange(-_STEPS_BELOW, n_steps + 1), persistent=False)
         self.layers = _SpectrumLayers(grid["n_pixels"], len(self.shifts))
         self.requires_grad_(False)
 
     def forward(self, flux, weight):
-        """Redshift and its standard deviation, each of shape ``(galaxy,)``.
+        """Return redshift and its standard deviation, each of shape ``(galaxy,)``.
 
-        They are those of the largest peak of the probability, not of all of it: between two lines that it may be
-        is no line.
+        They are those of the largest peak of the probability: the mean of two peaks is at neither of them.
         """
         # The 8 bits of bfloat16 would blur the spectrum, and the redshift.
         with torch.autocast(flux.device.type, enabled=False):
@@ -148,20 +139,20 @@ class RedshiftReader(nn.Module):
         return shift.expm1(), variance.clamp_min((_SHARPEST * step).square()).sqrt() * shift.exp()
 
     def loss(self, flux, weight, redshift):
-        """Cross entropy of the probabilities and those of a Gaussian around each redshift, a scalar tensor.
+        """Return the mean cross entropy of the probabilities and those of a Gaussian around each redshift.
 
-        Redshifts below 0 and above the largest do not count.
+        Redshifts below 0 and above the largest are ignored.
         """
         offset = (torch.log1p(redshift)[:, None] - self.shifts) / (_SMOOTHING * (self.shifts[1] - self.shifts[0]))
         wanted = (-0.5 * offset.square()).softmax(1)
         entropy = -(wanted * self.layers(_channels(flux, weight)).log_softmax(1)).sum(1)
-        # Counted by a factor, not cut out: each new size of a batch costs a CPU more than the step itself.
-        told = ((redshift >= 0) & (redshift <= self.largest)).to(entropy.dtype)
-        return (entropy * told).sum() / told.sum().clamp_min(1)
+        # Weighted by a factor, not selected: each new size of a batch costs a CPU more than the step itself.
+        counted = ((redshift >= 0) & (redshift <= self.largest)).to(entropy.dtype)
+        return (entropy * counted).sum() / counted.sum().clamp_min(1)
 
 
 class SpectrumEmbedding(_Embedding):
-    """A spectrum on a fixed logarithmic grid of wavelengths: its shape through convolutions, and the redshift in it.
+    """Embedding of a spectrum on a fixed logarithmic grid of wavelengths: its shape through convolutions, its redshift.
 
     Parameters
     ----------
@@ -170,20 +161,21 @@ class SpectrumEmbedding(_Embedding):
     grid : dict
         The grid of wavelengths: ``"first"``, ``"last"`` and ``"n_pixels"``.
     largest_redshift : float, optional
-        That a `RedshiftReader` can tell. None is no reader, where redshifts to train it on are not known.
+        Of the output of a ``RedshiftReader``; None for no reader, where there are no redshifts to train it.
     """
 
     def __init__(self, n_out, grid, largest_redshift=None):
         super().__init__(n_out)
         self.layers = _SpectrumLayers(grid["n_pixels"], n_out)
-        self.reader = None if largest_redshift is None else RedshiftReader(grid, largest_redshift)
+        if largest_redshift is not None:
+            self.reader = RedshiftReader(grid, largest_redshift)
         self.redshift = None if largest_redshift is None else RedshiftEmbedding(n_out)
         if self.redshift is not None:
             self.redshift.unknown.requires_grad_(False)  # a spectrum always has a redshift
 
     @staticmethod
     def known(flux, weight):
-        """Which galaxies have a spectrum: those with a pixel of positive weight."""
+        """Return which galaxies have a spectrum: those with a pixel of positive weight."""
         return (weight > 0).any(1)
 
     def _embed(self, flux, weight, known):
@@ -195,25 +187,12 @@ _EMBEDDINGS = {"redshift": RedshiftEmbedding, "spectrum": SpectrumEmbedding}
 
 
 def available_conditioning():
-    """What a network can be given beside the image, a tuple: None and names."""
+    """Return the kinds of further input of a network, a tuple of None and names."""
     return None, *_EMBEDDINGS
 
 
 def build_embedding(conditioning, n_out, **options):
-    """The embedding of a kind of conditioning, or None.
-
-    Parameters
-    ----------
-    conditioning : {None, "redshift", "spectrum"}
-    n_out : int
-        Length of the embedding.
-    **options
-        Of the embedding.
-
-    Returns
-    -------
-    torch.nn.Module or None
-    """
+    """Return the embedding of length ``n_out`` for a kind of conditioning, or None."""
     if conditioning not in available_conditioning():
         raise ValueError(
             f"conditioning must be one of {', '.join(map(str, available_conditioning()))}, got {conditioning!r}")

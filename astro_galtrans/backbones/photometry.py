@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import torch
+from astropy.utils.decorators import deprecated_renamed_argument
 from torch import nn
 
 __all__ = ["N_APERTURES", "PhotometryHead", "aperture_fluxes", "aperture_radii", "log_apertures"]
@@ -16,22 +17,27 @@ _OVERSAMPLING = 5
 _LARGEST_CHANGE = 2.0  # in log flux
 _N_PASSES = 2
 _SMOOTHNESS = 0.15  # width of the step between two rings over its radius
-_FAR = 8.0  # standard deviations at which what the perceptron reads is cut
-_BRIGHTEST = 25.0  # log flux; 4e10 times the noise, where float32 is still at ease
+_FAR = 8.0  # standard deviations at which the input of the perceptron is clipped
+_BRIGHTEST = 25.0  # log flux; 4e10 times the noise, well within float32
 _MOST_MISSING = 0.2  # share of an aperture
 _RIDGE = 1e-4  # of the covariance of log fluxes, for its inverse in single precision
 _PENALTY = 1.0  # of the squared slopes, for features of unit variance
 
 
-def aperture_radii(step):
-    """Radii in target pixels of the apertures whose fluxes are predicted, from the widest, a tuple of float.
+@deprecated_renamed_argument("step", "scale_ratio", "0.2")
+def aperture_radii(scale_ratio):
+    """Return the radii in target pixels of the apertures whose fluxes are predicted, from the widest.
 
     Parameters
     ----------
-    step : float
+    scale_ratio : float
         Target pixel scale over input pixel scale.
+
+    Returns
+    -------
+    tuple of float
     """
-    coarser = max(1.0, 1 / step)
+    coarser = max(1.0, 1 / scale_ratio)
     return tuple(_OUTER_RADIUS * coarser / 2**k for k in range(N_APERTURES))
 
 
@@ -39,7 +45,7 @@ def aperture_radii(step):
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _masks(n_y, n_x, radii):
-    """Share of each pixel within circles around the centre of the image, shape ``(radius, n_y * n_x)``."""
+    """Share of each pixel within circles around the center of the image, shape ``(radius, n_y * n_x)``."""
     offset = (torch.arange(_OVERSAMPLING) + 0.5) / _OVERSAMPLING - 0.5
     y, x = ((torch.arange(n)[:, None] - 0.5 * (n - 1) + offset).flatten() for n in (n_y, n_x))
     square = y[:, None] ** 2 + x**2
@@ -48,7 +54,7 @@ def _masks(n_y, n_x, radii):
 
 
 def aperture_fluxes(flux, radii):
-    """Flux in circular apertures around the centre of images.
+    """Sum the flux in circular apertures around the center of images.
 
     Parameters
     ----------
@@ -69,7 +75,7 @@ def aperture_fluxes(flux, radii):
 
 
 def log_apertures(flux, noise, radii):
-    """Softened log flux in circular apertures, asinh(f / 2s) with s the sky noise of the whole aperture.
+    """Return the softened log flux in circular apertures, asinh(f / 2s) with s the sky noise of the whole aperture.
 
     Parameters
     ----------
@@ -90,18 +96,18 @@ def log_apertures(flux, noise, radii):
 
 
 def _rings(apertures):
-    """What is between apertures and their next inner ones, and in the innermost, along the last axis."""
+    """Differences of apertures and their next inner ones, and the innermost, along the last axis."""
     return torch.cat([apertures[..., :-1] - apertures[..., 1:], apertures[..., -1:]], -1)
 
 
 class PhotometryHead(nn.Module):
-    """Aperture fluxes of the target from those of the input, and a translation multiplied to agree with them.
+    """Aperture fluxes of the target from those of the input, and a translation that is renormalized to them.
 
-    A convolutional network sums the errors of a thousand pixels when it paints a galaxy, and its colours are worse than
-    those of the input that it was given. Here the integrated fluxes are one small regression. It starts as the linear
-    one of log fluxes on those of the input in six apertures, solved before training, which weighs what is measured well
-    against what is noise. A perceptron that reads the same, colours, the backbone's embedding and its condition adds to
-    it. Each band of the painted image is then multiplied by a smooth function of radius.
+    A convolutional network sums the errors of a thousand pixels when it paints a galaxy, so its colors are worse than
+    those of its input. Here the integrated fluxes are one small regression. It starts as the linear one of log fluxes
+    on those of the input in six apertures, solved before training, which weighs the well measured against the noisy. A
+    perceptron on the same values, colors, the backbone's embedding and its condition adds to it. Each band of the
+    painted image is then multiplied by a smooth function of radius.
 
     Parameters
     ----------
@@ -109,7 +115,7 @@ class PhotometryHead(nn.Module):
         Bands of the two surveys.
     n_extra : int
         Length of the embedding and condition of a galaxy.
-    step : float
+    scale_ratio : float
         Target pixel scale over input pixel scale.
     width : int, optional
         Of the perceptron's two hidden layers.
@@ -119,15 +125,16 @@ class PhotometryHead(nn.Module):
         perceptron also reads which are observed.
     """
 
-    def __init__(self, n_input, n_target, n_extra, step, width=128, takes_missing=False):
+    @deprecated_renamed_argument("step", "scale_ratio", "0.2")
+    def __init__(self, n_input, n_target, n_extra, scale_ratio, width=128, takes_missing=False):
         super().__init__()
-        self.step, self.takes_missing = step, takes_missing
-        self.radii = aperture_radii(step)
-        coarser = max(1.0, step)
+        self.takes_missing = takes_missing
+        self.radii = aperture_radii(scale_ratio)
+        coarser = max(1.0, scale_ratio)
         ratio = (_OUTERMOST / _INNERMOST) ** (1 / (_N_INPUT - 1))
         self.input_radii = tuple(_INNERMOST * coarser * ratio**k for k in range(_N_INPUT))
-        n_features, n_levels = _N_INPUT * (2 * n_input - 1), _N_INPUT * n_input
-        n_flags = n_levels if takes_missing else 0
+        n_features, n_fluxes = _N_INPUT * (2 * n_input - 1), _N_INPUT * n_input
+        n_flags = n_fluxes if takes_missing else 0
         self.perceptron = nn.Sequential(
             nn.Linear(n_features + n_flags + n_extra, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
             nn.Linear(width, n_target * len(self.radii)),
@@ -137,33 +144,34 @@ class PhotometryHead(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(n_features))
         self.register_buffer("feature_spread", torch.ones(n_features))
         if takes_missing:
-            self.register_buffer("covariance", torch.eye(n_levels))
+            self.register_buffer("covariance", torch.eye(n_fluxes))
         self.register_buffer("slopes", torch.zeros(n_target * N_APERTURES, n_features))
+        # Mean and scatter of the target's log aperture fluxes, under the names that files have.
         for name, value in (("level_mean", 0.0), ("level_spread", 1.0)):
             self.register_buffer(name, torch.full((n_target, N_APERTURES), value))
 
     def features(self, flux, noise, observed=None):
-        """Softened log fluxes of the input in its apertures and their differences between bands.
+        """Return the softened log fluxes of the input in its apertures and their differences between bands.
 
         Parameters
         ----------
         flux, noise
             As of `forward`.
         observed : torch.Tensor of bool, optional
-            As `observed_apertures` gives it; the log fluxes of the others are replaced by their expectation.
+            As `observed_apertures` returns it; the log fluxes of the others are replaced by their expectation.
 
         Returns
         -------
         torch.Tensor
             Shape ``(galaxy, feature)``.
         """
-        levels = log_apertures(flux, noise, self.input_radii)
+        log_flux = log_apertures(flux, noise, self.input_radii)
         if observed is not None:
-            levels = self._expected(levels.flatten(1), observed.flatten(1)).view_as(levels)
-        return torch.cat([levels.flatten(1), (levels[:, 1:] - levels[:, :-1]).flatten(1)], 1)
+            log_flux = self._expected(log_flux.flatten(1), observed.flatten(1)).view_as(log_flux)
+        return torch.cat([log_flux.flatten(1), (log_flux[:, 1:] - log_flux[:, :-1]).flatten(1)], 1)
 
     def observed_apertures(self, valid):
-        """Input apertures in which pixels with data leave little to fill.
+        """Return the input apertures of which, and of each within, at most a fifth has no data.
 
         Parameters
         ----------
@@ -173,41 +181,41 @@ class PhotometryHead(nn.Module):
         Returns
         -------
         torch.Tensor of bool
-            Shape ``(galaxy, band, radius)``: at most a fifth of the aperture, and of each within it, has no data.
+            Shape ``(galaxy, band, radius)``.
         """
         missing, areas = aperture_fluxes((~valid).float(), self.input_radii)
         return (missing / areas).cummax(-1).values <= _MOST_MISSING
 
-    def _expected(self, levels, observed):
-        """Log fluxes of which those not observed are replaced by their expectation given the observed ones."""
-        n_levels = levels.shape[1]
-        mean, known = self.feature_mean[:n_levels], observed.to(levels.dtype)
+    def _expected(self, log_flux, observed):
+        """Log fluxes, with those not observed replaced by their expectation given the observed ones."""
+        n_fluxes = log_flux.shape[1]
+        mean, known = self.feature_mean[:n_fluxes], observed.to(log_flux.dtype)
         covariance = self.covariance * known[:, :, None] * known[:, None] + torch.diag_embed(1 - known)
-        offset = (levels - mean) * known
+        offset = (log_flux - mean) * known
         solution = torch.linalg.solve(covariance, offset[..., None])[..., 0] * known
-        return torch.where(observed, levels, mean + solution @ self.covariance)
+        return torch.where(observed, log_flux, mean + solution @ self.covariance)
 
     @torch.no_grad()
-    def solve(self, features, levels):
+    def solve(self, features, log_flux):
         """Set the linear regression and the units of the perceptron.
 
         Parameters
         ----------
         features : torch.Tensor
-            Of training galaxies, as `features` gives them.
-        levels : torch.Tensor
+            Of training galaxies, as `features` returns them.
+        log_flux : torch.Tensor
             Log fluxes of their targets, as of `log_apertures`, shape ``(galaxy, target band, radius)``.
         """
         self.feature_mean.copy_(features.mean(0))
         if self.takes_missing:
-            levels_in = features[:, :len(self.covariance)].double()
-            covariance = torch.cov(levels_in.T, correction=0)
+            inputs = features[:, :len(self.covariance)].double()
+            covariance = torch.cov(inputs.T, correction=0)
             self.covariance.copy_(covariance + _RIDGE * torch.eye(len(covariance), dtype=torch.float64))
         self.feature_spread.copy_(features.std(0, correction=0).clamp_min(1e-3))
-        self.level_mean.copy_(levels.mean(0))
+        self.level_mean.copy_(log_flux.mean(0))
         x = ((features - self.feature_mean) / self.feature_spread).double()
-        y = (levels - self.level_mean).flatten(1).double()
-        # Colours are differences of the other features: the penalty makes the solution one.
+        y = (log_flux - self.level_mean).flatten(1).double()
+        # Colors are differences of the other features: the penalty makes the solution unique.
         slopes = torch.linalg.solve(x.T @ x + _PENALTY * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
         self.slopes.copy_(slopes.T)
         rest = (y - x @ slopes).std(0, correction=0).clamp_min(1e-2)
@@ -243,18 +251,36 @@ class PhotometryHead(nn.Module):
         linear = (features @ self.slopes.T).unflatten(1, self.level_mean.shape)
         return (self.level_mean + linear + self.level_spread * added).clamp(-_BRIGHTEST, _BRIGHTEST)
 
-    def apply_to(self, image, levels, noise):
-        """Multiply each band of an image by a smooth function of radius so that its aperture fluxes are as predicted.
-
-        What is multiplied are the rings between the apertures, whose steps are smoothed, in two passes: a fifth
-        that an aperture is off becomes half a per cent. A pass changes the image by a factor of at most 7.
+    def renormalize(self, image, flux, extra, valid, input_noise, target_noise):
+        """Return a target image with the aperture fluxes that `forward` predicts, in float32 under autocast.
 
         Parameters
         ----------
         image : torch.Tensor
             Target flux, shape ``(galaxy, band, Y, X)``.
-        levels : torch.Tensor
-            As `forward` gives them.
+        flux, valid : torch.Tensor
+            As of `forward`.
+        extra : list of torch.Tensor
+            Parts of ``extra`` of `forward`.
+        input_noise, target_noise : torch.Tensor
+            Sky noise of one pixel, shape ``(band, 1, 1)``.
+        """
+        with torch.autocast(flux.device.type, enabled=False):
+            extra = torch.cat([part.float() for part in extra], 1) if extra else flux.new_zeros(len(flux), 0)
+            return self.apply_to(image, self(flux, input_noise, extra, valid), target_noise)
+
+    def apply_to(self, image, log_flux, noise):
+        """Multiply each band of an image by a smooth function of radius so that its aperture fluxes are as predicted.
+
+        The rings between the apertures are multiplied, with smoothed steps, in two passes: an error of a fifth becomes
+        half a per cent. A pass changes the image by a factor of at most 7.
+
+        Parameters
+        ----------
+        image : torch.Tensor
+            Target flux, shape ``(galaxy, band, Y, X)``.
+        log_flux : torch.Tensor
+            As `forward` returns it.
         noise : torch.Tensor
             Sky noise of one target pixel, shape ``(band, 1, 1)``.
 
@@ -265,9 +291,9 @@ class PhotometryHead(nn.Module):
         """
         fluxes, areas = aperture_fluxes(image, self.radii)
         rings = _rings(areas)
-        inside = rings > 0.5  # a ring around a small image holds nothing to be changed
+        inside = rings > 0.5  # a ring around a small image has no pixel to change
         softening = 2 * noise[:, 0] * rings.clamp_min(0.5).sqrt()
-        wanted = torch.asinh(_rings(levels.sinh() * (2 * noise[:, 0] * areas.sqrt())) / softening)
+        wanted = torch.asinh(_rings(log_flux.sinh() * (2 * noise[:, 0] * areas.sqrt())) / softening)
         shares = self._shares(image)
         for _ in range(_N_PASSES):
             change = (wanted - torch.asinh(_rings(fluxes) / softening)).clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE)
@@ -277,7 +303,7 @@ class PhotometryHead(nn.Module):
         return image
 
     def _shares(self, image):
-        """How much of the change of each ring a pixel takes, in all 1, shape ``(radius, Y * X)``."""
+        """Share of each pixel in the change of each ring, in all 1, shape ``(radius, Y * X)``."""
         y, x = (torch.arange(n, device=image.device) - 0.5 * (n - 1) for n in image.shape[-2:])
         radius = torch.hypot(y[:, None], x[None]).flatten()
         edges = torch.tensor(self.radii[1:], device=image.device)[:, None]

@@ -3,11 +3,11 @@
 from numbers import Integral
 
 from astro_galtrans.backbones.blocks import ConditionPlanes, Painter, import_monai, pad_to_multiple
-from astro_galtrans.backbones.contract import Backbone, Features, register_backbone
+from astro_galtrans.backbones.contract import Backbone, Features, register_backbone, renamed_parameters
 
 __all__ = ["Swin"]
 
-# Of the encoder, as MONAI has it; each halves the grid, and the patches of 2 x 2 pixels have halved it before.
+# Of MONAI's encoder; each halves the grid, which the patches of 2 x 2 pixels have halved before.
 _N_STAGES = 4
 _NORMS = {"group": ("group", {"num_groups": 4}), "instance": "instance", "none": ""}
 
@@ -17,14 +17,13 @@ class Swin(Backbone):
     """MONAI's SwinUNETR (Hatamizadeh et al. 2022, arXiv:2201.01266) on the input grid, painted on the target grid.
 
     Patches of 2 x 2 pixels pass four stages of a Swin Transformer (Liu et al. 2021, arXiv:2103.14030): attention
-    within windows of patches, which every second block shifts by half a window. What each stage gives is joined on
-    the way back to the pixels, by convolutions, as in a U-Net. Images are padded by their rim to a multiple of 32
-    pixels and to 16 windows at least: in stages that are smaller than a window MONAI would look up the relative
-    position of two patches at a wrong place.
+    within windows of patches, which every second block shifts by half a window. Convolutions join the output of each
+    stage on the way back to the pixels, as in a U-Net. Images are padded by their rim to a multiple of 32 pixels and to
+    16 windows at least: in stages that are smaller than a window MONAI would look up wrong relative positions.
 
     Parameters
     ----------
-    n_planes, n_hints, n_condition, step
+    n_planes, n_resampled, n_condition, scale_ratio
         See `Backbone`.
     feature_size : int, optional
         Channels of the first stage, a multiple of 12; each further stage doubles them.
@@ -35,46 +34,48 @@ class Swin(Backbone):
     window : int, optional
         Side of a window in patches. Images of 64 pixels and windows of 4 patches have the last stage in one window.
     norm : {"group", "instance", "none"}, optional
-        Normalisation of the convolutions: by 4 groups of channels, by channel, or none; see the page on this
-        backbone for what each leaves of the flux.
+        Normalization of the convolutions: by 4 groups of channels, by channel, or none; see :ref:`backbone-swin` for
+        their effect on the flux.
     n_features : int, optional
         Channels of the feature maps on the target grid.
     """
 
     multiple = 2 ** (_N_STAGES + 1)
-    """What MONAI asks that rows and columns are a multiple of."""
+    """Divisor of rows and columns that MONAI requires."""
     sizes = {
         "tiny": {"feature_size": 12, "depths": [2, 2, 2, 2], "n_heads": 1, "window": 4, "n_features": 8},
         "base": {"feature_size": 72, "depths": [2, 2, 6, 2], "n_heads": 3, "window": 4, "n_features": 8},
     }
 
-    def __init__(self, n_planes, n_hints, n_condition=0, *, step, feature_size=12, depths=(2, 2, 2, 2), n_heads=1,
-                 window=4, norm="group", n_features=8):
+    @renamed_parameters
+    def __init__(self, n_planes, n_resampled, n_condition=0, *, scale_ratio, feature_size=12, depths=(2, 2, 2, 2),
+                 n_heads=1, window=4, norm="group", n_features=8):
         super().__init__()
         _check(feature_size, depths, n_heads, window, norm, n_features)
-        self.step, self.n_features, self.n_embedding = step, n_features, 2**_N_STAGES * feature_size
+        self.scale_ratio, self.n_features, self.n_embedding = scale_ratio, n_features, 2**_N_STAGES * feature_size
         self.condition = ConditionPlanes(n_condition)
         # No dropout and no stochastic depth: training and evaluation agree.
         self.monai_options = {
-            "in_channels": n_planes + self.condition.n_planes, "out_channels": n_hints, "spatial_dims": 2,
+            "in_channels": n_planes + self.condition.n_planes, "out_channels": n_resampled, "spatial_dims": 2,
             "feature_size": feature_size, "depths": tuple(depths), "window_size": window, "norm_name": _NORMS[norm],
             "num_heads": tuple(n_heads * 2**stage for stage in range(_N_STAGES)),
         }
         self.unetr = import_monai("monai.networks.nets.swin_unetr", "swin").SwinUNETR(**self.monai_options)
         del self.unetr.out
-        # By channel there is nothing to normalise where the coarsest level is a single place.
+        # Normalization by channel needs more than a single place on the coarsest level.
         self.smallest = max(self.multiple // 2 * window, 2 * self.multiple if norm == "instance" else 0)
-        self.painter = Painter(feature_size, n_features, n_hints, n_condition)
+        self.painter = Painter(feature_size, n_features, n_resampled, n_condition)
 
-    def forward(self, planes, hints, size, condition=None):
+    def forward(self, planes, resampled_input, size, condition=None):
         """Feature maps on the target grid; see `Backbone`."""
         # Padded first: on CUDA the padding has no reproducible gradient, and the planes of the condition need one.
         planes, inside = pad_to_multiple(planes, self.multiple, self.smallest)
         maps, deepest = self.encode_decode(self.condition(planes, condition))
-        return Features(self.painter(maps[inside], hints, size, self.step, condition), deepest.mean((-2, -1)))
+        maps = self.painter(maps[inside], resampled_input, size, self.scale_ratio, condition)
+        return Features(maps, deepest.mean((-2, -1)))
 
     def encode_decode(self, x):
-        """MONAI's forward without its last layer, and the deepest maps of the encoder beside.
+        """Run MONAI's forward without its last layer, and keep the deepest maps of the encoder.
 
         Parameters
         ----------
@@ -99,7 +100,7 @@ class Swin(Backbone):
 
 
 def _check(feature_size, depths, n_heads, window, norm, n_features):
-    """A ValueError for options that give no network."""
+    """Raise a ValueError for options that define no network."""
     for name, value, low in (("feature_size", feature_size, 12), ("n_heads", n_heads, 1), ("window", window, 2),
                              ("n_features", n_features, 1)):
         if not isinstance(value, Integral) or value < low:

@@ -1,4 +1,4 @@
-"""The ``galtrans`` command. Each verb calls one public function; what it needs is imported only when it runs."""
+"""The ``galtrans`` command. Each subcommand calls one public function and imports what it needs when it runs."""
 
 from astro_galtrans.cli._main import main
 

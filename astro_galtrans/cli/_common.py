@@ -1,15 +1,19 @@
-"""What several verbs share: arguments, checks of what they are given, and what they hand back."""
+"""Arguments, checks and results that several subcommands share."""
 
+import json
+import math
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-__all__ = ["Result", "add_device", "add_direction", "add_overwrite", "add_seed", "bands_of", "check_output",
-           "device_named", "directed", "load_one"]
+__all__ = [
+    "Result", "add_device", "add_direction", "add_overwrite", "add_reading", "add_seed", "as_json", "bands_of",
+    "check_output", "device_named", "directed", "load_one", "read_config",
+]
 
 
 class Result(NamedTuple):
-    """What a verb made, for people and for scripts."""
+    """Result of a subcommand, for people and for scripts."""
 
     lines: list
     """For standard output."""
@@ -18,7 +22,7 @@ class Result(NamedTuple):
 
 
 def bands_of(paths):
-    """A dict of band to path where every path is one of a band, as ``r=tile-r.fits``, else None."""
+    """Return a dict of band to path where every path has a band, as ``r=tile-r.fits``, else None."""
     named = [path.partition("=") for path in paths]
     if not named or not all(equals and "/" not in band for band, equals, _ in named):
         return None
@@ -29,37 +33,57 @@ def bands_of(paths):
 
 
 def add_seed(parser, what, default=0):
-    """Add ``--seed``, with the words of what it is the seed of."""
-    parser.add_argument("--seed", type=int, default=default, metavar="N", help=f"of {what} (default: {default or 0})")
+    """Add ``--seed``; ``what`` uses it."""
+    parser.add_argument("--seed", type=int, default=default, metavar="N",
+                        help=f"seed of {what} (default: {default or 0})")
 
 
-def add_device(verb):
+def add_device(parser):
     """Add ``--device``."""
-    verb.add_argument("--device", metavar="DEVICE",
-                      help="cpu, cuda or cuda:N (default: a GPU if there is one for training, else cpu)")
+    parser.add_argument("--device", metavar="DEVICE",
+                        help="cpu, cuda or cuda:N (default: a GPU if there is one for training, else cpu)")
 
 
-def add_overwrite(verb):
+def add_overwrite(parser):
     """Add ``--overwrite``."""
-    verb.add_argument("--overwrite", action="store_true", help="replace what is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
-def add_direction(verb, does):
-    """Add ``--direction``, with the verb that says what is done in it."""
-    verb.add_argument("--direction", choices=("forward", "reverse", "input", "target"), default="forward",
-                      help=f"{does} from input to target survey, the other way, or within one of them, which shows "
-                      "what the network alone loses (default: %(default)s)")
+def add_direction(parser, does):
+    """Add ``--direction``; ``does`` is what the subcommand does in it."""
+    parser.add_argument("--direction", choices=("forward", "reverse", "input", "target"), default="forward",
+                        help=f"{does} from input to target survey, the reverse, or within one of them, which shows "
+                        "the loss by the network alone (default: %(default)s)")
+
+
+def add_reading(parser):
+    """Add the options for reading images."""
+    parser.add_argument("--unit", metavar="UNIT", help="unit of the images, as nJy, instead of BUNIT in their headers")
+    parser.add_argument("--mask-bits", metavar="BIT[,BIT...]",
+                        help="names or numbers of the bits that are bad in masks of bit planes; none for no bit")
+
+
+def read_config(options):
+    """Return the `ReadConfig` of the options for reading images, or None without any."""
+    if options.unit is None and options.mask_bits is None:
+        return None
+    from astro_galtrans.images import ReadConfig
+
+    bits = options.mask_bits
+    if bits is not None:
+        bits = [] if bits == "none" else [int(bit) if bit.isdigit() else bit for bit in bits.split(",")]
+    return ReadConfig(unit=options.unit, mask_bits=bits)
 
 
 def directed(pairs, direction):
-    """A set of pairs with input and target as a direction has them."""
+    """Return pairs with the input and target of a direction."""
     if direction == "forward":
         return pairs
     return pairs.reversed() if direction == "reverse" else pairs.within(direction)
 
 
 def check_output(path, overwrite):
-    """Whether a file could be written, before the work that leads to it."""
+    """Raise an error if the file of ``--out`` cannot be written, before the work that leads to it."""
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"--out {path} is a folder, not a file to write to")
@@ -73,7 +97,7 @@ def check_output(path, overwrite):
 
 
 def load_one(path, kind):
-    """The object of a kind in an ASDF file."""
+    """Return the only object of a kind in an ASDF file."""
     from astro_galtrans.storage import load
 
     found = load(path)
@@ -86,7 +110,7 @@ def load_one(path, kind):
 
 
 def device_named(name):
-    """The name of a device if it is there, or an error."""
+    """Return the name of a device if it is available, else raise ValueError."""
     if name is None:
         return None
     import torch
@@ -96,5 +120,48 @@ def device_named(name):
     except RuntimeError as error:
         raise ValueError(f"--device must be cpu, cuda or cuda:N, got {name!r}") from error
     if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: no GPU is there that this torch can use")
+        raise ValueError(f"--device {name}: there is no GPU that this torch can use")
     return name
+
+
+def as_json(value):
+    """Return JSON of str, numbers, paths, arrays, quantities and tables; values that are not finite become null.
+
+    A table is a list of its rows, each an object; a quantity is an object with its value and unit.
+    """
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value):
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [_plain(item) for item in value]
+    return _plain_array(value)
+
+
+def _plain_array(value):
+    # NumPy and astropy are loaded already where there is such a value.
+    import numpy as np
+    from astropy.table import Table
+    from astropy.units import Quantity, UnitBase
+
+    if isinstance(value, Table):
+        return [{name: _plain(row[name]) for name in value.colnames} for row in value]
+    if isinstance(value, Quantity):
+        return {"value": _plain(value.value), "unit": value.unit.to_string()}
+    if isinstance(value, UnitBase):
+        return value.to_string()
+    if value is np.ma.masked:
+        return None
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())  # None where it is masked
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return str(value)

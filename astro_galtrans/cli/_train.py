@@ -1,4 +1,4 @@
-"""``galtrans train``."""
+"""Subcommand ``train``."""
 
 import argparse
 import json
@@ -10,14 +10,14 @@ from astro_galtrans.cli._common import (
 __all__ = ["add_train", "train"]
 
 
-def add_train(verb):
-    """Add the arguments of the verb."""
-    verb.add_argument("pairs", metavar="PAIRS", help="set of pairs, as pairs.zarr")
-    verb.add_argument("--out", required=True, metavar="FILE", help="translator to write, as t.asdf")
-    _add_network(verb.add_argument_group("the network"))
-    _add_course(verb.add_argument_group("the training"))
-    add_device(verb)
-    add_overwrite(verb)
+def add_train(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("pairs", metavar="PAIRS", help="set of pairs, as pairs.zarr")
+    parser.add_argument("--out", required=True, metavar="FILE", help="translator to write, as t.asdf")
+    _add_network(parser.add_argument_group("the network"))
+    _add_course(parser.add_argument_group("the training"))
+    add_device(parser)
+    add_overwrite(parser)
 
 
 def _add_network(group):
@@ -27,45 +27,45 @@ def _add_network(group):
     group.add_argument("--backbone-size", "--size", dest="size", metavar="NAME",
                        help="tiny for a CPU, base for a GPU, ... (default: as the backbone has it)")
     group.add_argument("--backbone-option", "--option", dest="option", action="append", metavar="NAME=VALUE",
-                       help="in place of that of the size; VALUE is JSON or else text, as widths=[16,32]; more than "
-                       "once for more of them")
+                       help="instead of that of the size; VALUE is JSON or else text, as widths=[16,32]; may be "
+                       "given several times")
     group.add_argument("--residual", action=argparse.BooleanOptionalAction,
-                       help="whether it adds to the resampled input (default: as is usual with the objective)")
+                       help="whether the network adds to the resampled input (default: that of the objective)")
     group.add_argument("--photometry", action=argparse.BooleanOptionalAction, help="whether a head predicts fluxes in "
-                       "apertures, with which the image is brought to agree (default: as is usual with the objective)")
+                       "apertures, to which the image is adjusted (default: that of the objective)")
     group.add_argument("--conditioning", choices=("none", "redshift", "spectrum"), default="none",
-                       help="what the translator is given beside the image (default: %(default)s)")
-    group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="of the galaxies whose redshift or "
-                       "spectrum is hidden in each step, so that it serves galaxies without too (default: 0.1)")
-    group.add_argument("--condition-scatter", type=float, metavar="SHARE", help="of the redshifts that are scattered "
-                       "in each step by an error that the network is told (default: 0.1)")
-    group.add_argument("--input-dropout", type=float, metavar="SHARE", help="of the galaxies that lose bands or "
-                       "regions of the input in each step, so that the translator can do without (default: 0)")
-    add_direction(group, "trains")
+                       help="input of the translator beside the image (default: %(default)s)")
+    group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="share of the galaxies whose redshift "
+                       "or spectrum is hidden in each step, so that both may be unknown later (default: 0.1)")
+    group.add_argument("--condition-scatter", type=float, metavar="SHARE", help="share of the redshifts that are "
+                       "scattered in each step by an error that the network knows (default: 0.1)")
+    group.add_argument("--input-dropout", type=float, metavar="SHARE", help="share of the galaxies that lose bands "
+                       "or regions of the input in each step, so that these may be missing later (default: 0)")
+    add_direction(group, "train")
 
 
 def _add_course(group):
     group.add_argument("--objective", default="gradient", metavar="NAME",
                        help="pixel, adversarial, denoising, gradient, gradient-unweighted, or conventional: the one "
-                       "that the literature trains the backbone with (default: %(default)s)")
+                       "of the literature of the backbone (default: %(default)s)")
     group.add_argument("--objective-option", action="append", metavar="NAME=VALUE",
-                       help="of the objective, as --backbone-option")
+                       help="option of the objective, as --backbone-option")
     group.add_argument("--epochs", type=int, default=10, metavar="N",
                        help="passes over the pairs (default: %(default)s)")
-    add_seed(group, "all that is drawn")
+    add_seed(group, "all random numbers")
     group.add_argument("--validation-fraction", type=float, default=0.1, metavar="SHARE",
                        help="share of the pairs that chooses the best epoch; 0 for none (default: %(default)s)")
-    group.add_argument("--batch-size", type=int, metavar="N", help="galaxies a step (default: 32)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="galaxies per step (default: 32)")
     group.add_argument("--learning-rate", type=float, metavar="RATE",
                        help="largest of the schedule (default: 0.002)")
     group.add_argument("--precision", metavar="BITS", help="32, bf16 or 16 (default: 32)")
     group.add_argument("--patience", type=int, metavar="N", help="stop after so many epochs without improvement")
     group.add_argument("--checkpoint", metavar="DIR", help="folder for a checkpoint after each epoch")
-    group.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+    group.add_argument("--resume", action="store_true", help="resume from the checkpoint, if there is one")
 
 
 def train(options):
-    """Run the verb."""
+    """Run the subcommand."""
     check_output(options.out, options.overwrite)
     if not 0 <= options.validation_fraction < 1:
         raise ValueError(f"--validation-fraction must be at least 0 and below 1, got {options.validation_fraction}")
@@ -85,7 +85,7 @@ def train(options):
         result = fit(pairs, config, validation=validation, directory=options.checkpoint, resume=options.resume,
                      device=device_named(options.device), progress=not options.quiet)
     except KeyboardInterrupt as error:
-        hint = "the same command with --resume goes on" if options.checkpoint else "nothing was written"
+        hint = "the same command with --resume resumes it" if options.checkpoint else "nothing was written"
         raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'training stopped'}; {hint}") from error
     save(options.out, result.translator, overwrite=options.overwrite)
     translator, best = result.translator, result.best_epoch + 1
@@ -95,7 +95,7 @@ def train(options):
 
 
 def _settings(options):
-    """What was asked for, by the names of `TrainConfig`; what was not keeps its default there."""
+    """Fields of `TrainConfig`; those without an option keep their default."""
     if options.condition_dropout is not None and options.conditioning == "none":
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
     if options.condition_scatter is not None and options.conditioning != "redshift":

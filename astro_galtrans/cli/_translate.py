@@ -1,43 +1,47 @@
-"""``galtrans translate``."""
+"""Subcommand ``translate``."""
 
 from pathlib import Path
 
-from astro_galtrans.cli._common import Result, add_device, add_overwrite, add_seed, bands_of, device_named, load_one
+from astro_galtrans.cli._common import (
+    Result, add_device, add_overwrite, add_reading, add_seed, bands_of, device_named, load_one, read_config,
+)
 
 __all__ = ["add_translate", "translate"]
 
 _OF_CUBES = ("redshift", "redshift_error", "spectrum")
 _OF_FIELDS = ("catalog", "detect", "max_magnitude", "size")
-_OPTIONS = {"size": "input-size", "max_magnitude": "max-magnitude", "redshift_error": "redshift-error"}
+_OPTIONS = {"size": "input-size", "max_magnitude": "max-magnitude", "redshift_error": "redshift-error",
+            "mask_bits": "mask-bits"}
 
 
-def add_translate(verb):
-    """Add the arguments of the verb."""
-    verb.epilog += "\n  galtrans translate sdss-to-cfhtls galaxy1.fits galaxy2.fits --out translated\n" \
-                   "  galtrans translate t.asdf g=my-g.fits r=my-r.fits i=my-i.fits --out translated\n" \
-                   "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
-    verb.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
-                      "of one that comes with the package, sdss-to-cfhtls")
-    verb.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes, one galaxy each; the bands of one galaxy, "
-                      "as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images are "
-                      "translated")
-    verb.add_argument("--out", required=True, metavar="DIR",
-                      help="folder to write to; of pairs, the set to make, as translated.zarr")
-    given = verb.add_argument_group(
-        "a translator that is given more than the image", "of each cube; for a field, give --catalog columns "
-        "redshift, redshift_error or spectrum; pairs have their own")
-    given.add_argument("--redshift", metavar="Z[,Z...]", help="one for all or one each; nan where it is not known")
-    given.add_argument("--redshift-error", metavar="DZ[,DZ...]", help="standard deviation, one for all or one each")
+def add_translate(parser):
+    """Add the arguments of the subcommand."""
+    parser.epilog += "\n  galtrans translate sdss-to-cfhtls galaxy1.fits galaxy2.fits --out translated\n" \
+                     "  galtrans translate t.asdf g=my-g.fits r=my-r.fits i=my-i.fits --out translated\n" \
+                     "  galtrans translate t.asdf pairs.zarr --out translated.zarr"
+    parser.add_argument("translator", metavar="TRANSLATOR", help="trained translator, as t.asdf, or the name "
+                        "of one that comes with the package, sdss-to-cfhtls")
+    parser.add_argument("cubes", nargs="*", metavar="CUBE", help="FITS cubes of one galaxy each; the bands of one "
+                        "galaxy, as g=my-g.fits r=my-r.fits; or one set of pairs, as pairs.zarr, whose input images "
+                        "are translated")
+    parser.add_argument("--out", required=True, metavar="DIR",
+                        help="folder to write to; of pairs, the set to make, as translated.zarr")
+    given = parser.add_argument_group(
+        "a translator that is conditioned on more than the image", "values of each cube; for a field, give "
+        "--catalog columns redshift, redshift_error or spectrum; pairs have their own")
+    given.add_argument("--redshift", metavar="Z[,Z...]", help="one for all or one for each; nan if unknown")
+    given.add_argument("--redshift-error", metavar="DZ[,DZ...]", help="standard deviation, one for all or one for each")
     given.add_argument("--spectrum", metavar="FILE[,FILE...]",
-                       help="one each, in a format that specutils reads; none for a cube without")
-    samples = verb.add_argument_group("a translator that draws samples, as one with the backbone diffusion")
+                       help="one for each, in a format that specutils reads; none for a cube without")
+    samples = parser.add_argument_group("a translator that draws samples, as with the backbone diffusion")
     samples.add_argument("--n-samples", type=int, metavar="N",
                          help="images to draw of each galaxy: the mean, with their spread as uncertainty (default: 1)")
     add_seed(samples, "the samples", default=None)
-    samples.add_argument("--steps", type=int, metavar="N", help="of the sampler (default: the translator's own)")
-    field = verb.add_argument_group("a whole field")
+    samples.add_argument("--steps", type=int, metavar="N",
+                         help="steps of the sampler (default: those of the translator)")
+    field = parser.add_argument_group("a whole field")
     field.add_argument("--frames", nargs="+", metavar="PATH",
-                       help="files, one a band, or a folder or pattern of them, as SDSS corrected frames")
+                       help="files, each with a band, or a folder or pattern of them, as SDSS corrected frames")
     which = field.add_mutually_exclusive_group()
     which.add_argument("--catalog", metavar="TABLE", help="sources, with the columns ra and dec, in degrees where they "
                        "have no unit; or a set of pairs, without --frames")
@@ -45,16 +49,18 @@ def add_translate(verb):
     field.add_argument("--max-magnitude", type=float, metavar="MAG", help="faintest to detect, in r (default: 20.5)")
     field.add_argument("--input-size", "--size", dest="size", type=int, metavar="PIXELS",
                        help="side of the input cutouts (default: 64)")
-    verb.add_argument("--allow-missing", action="store_true", help="also translate galaxies of which a band has no "
-                      "data, with a translator that was trained with missing bands")
-    add_device(verb)
-    add_overwrite(verb)
+    parser.add_argument("--allow-missing", action="store_true", help="also translate galaxies of which a band has no "
+                        "data, with a translator that was trained with missing bands")
+    add_reading(parser.add_argument_group("FITS files"))
+    add_device(parser)
+    add_overwrite(parser)
 
 
 def translate(options):
-    """Run the verb."""
+    """Run the subcommand."""
     pairs = _pairs_of(options)
     _check(options, pairs)
+    from astro_galtrans.exceptions import BandMismatchError
     from astro_galtrans.field import translate_field, translate_files, translate_pairs
 
     translator = load_one(options.translator, "Translator")
@@ -67,13 +73,19 @@ def translate(options):
     if options.frames is None:
         bands = bands_of(options.cubes)
         galaxies = options.cubes if bands is None else [bands]
-        told = _conditions(options, len(galaxies))
-        paths = translate_files(translator, galaxies, options.out, **told, **common)
+        try:
+            paths = translate_files(translator, galaxies, options.out, read_config=read_config(options),
+                                    **_conditions(options, len(galaxies)), **common)
+        except BandMismatchError as error:
+            if bands is None and "dict of band" not in str(error):
+                raise BandMismatchError(f"{error}; give the files of one galaxy as g=my-g.fits r=my-r.fits") from error
+            raise
         return Result([str(path) for path in paths], {"files": paths})
     given = {name: getattr(options, name) for name in ("max_magnitude", "size")}
     table = translate_field(
         translator, options.frames[0] if len(options.frames) == 1 else options.frames, options.out,
-        catalog=options.catalog, **{name: value for name, value in given.items() if value is not None}, **common)
+        catalog=options.catalog, read_config=read_config(options),
+        **{name: value for name, value in given.items() if value is not None}, **common)
     n_translated = int((table["status"] == "translated").sum())
     why = "" if n_translated == len(table) else "; catalog.ecsv has the reason for each of the others"
     return Result([f"{options.out}: {n_translated} of {len(table)} sources translated{why}"], {
@@ -82,7 +94,7 @@ def translate(options):
 
 
 def _pairs_of(options):
-    """The set of pairs to translate, None where it is a field or cubes."""
+    """The set of pairs to translate, None for a field or cubes."""
     given = options.cubes if options.catalog is None else [options.catalog, *options.cubes]
     if options.frames is not None or len(given) != 1:
         return None
@@ -90,9 +102,9 @@ def _pairs_of(options):
 
 
 def _check(options, pairs):
-    """Whether it is a field, single cubes or pairs, and nothing of the others."""
+    """Raise ValueError unless there is either a field, single cubes or pairs, with its own options."""
     if pairs is not None:
-        for name in (*_OF_CUBES, "max_magnitude", "size", "detect"):
+        for name in (*_OF_CUBES, "max_magnitude", "size", "detect", "unit", "mask_bits"):
             if getattr(options, name) not in (None, False):
                 raise ValueError(f"--{_OPTIONS.get(name, name)} does not go with pairs, as {pairs}")
         return
@@ -117,7 +129,7 @@ def _check(options, pairs):
 
 
 def _conditions(options, n):
-    """What is told of the n galaxies, by the names of `translate_files`."""
+    """Conditioning of the n galaxies, by the names of `translate_files`."""
     given = {}
     if options.redshift is not None:
         given["redshift"] = _numbers("--redshift", options.redshift, n)

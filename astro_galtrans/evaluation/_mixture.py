@@ -13,8 +13,8 @@ __all__ = ["PURPOSE", "Mixture", "Plane", "fit_mixture", "flattest_axes", "princ
 
 PURPOSE = "populations of galaxies"
 
-_CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that single ones do not set an axis
-# A part with a smaller share than this over the number of parts is a handful of outliers and no population.
+_CLIPPED = 0.5  # percent of the galaxies at either end of each feature, so that outliers do not set an axis
+# A part with a smaller share than this over the number of parts holds outliers and is no population.
 _LEAST_SHARE = 0.3
 _SAME_AXIS = 0.95  # cosine
 
@@ -33,7 +33,7 @@ class Plane:
     """A fitted `sklearn.decomposition.PCA` with ``whiten=True``."""
 
     def coordinates(self, values):
-        """Coordinates, shape ``(n, component)``, of features of shape ``(n, feature)``; NaN in, NaN out."""
+        """Return coordinates (n, component) of features (n, feature); NaN in, NaN out."""
         good = np.isfinite(values).all(1)
         points = np.full((len(values), self.pca.n_components_), np.nan)
         if good.any():
@@ -43,7 +43,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Gaussian mixture of one common covariance, its parts in order along the axis that separates them."""
+    """Gaussian mixture with one common covariance, its parts in order along the axis that separates them."""
 
     model: Any
     """A fitted `sklearn.mixture.GaussianMixture` with ``covariance_type="tied"``."""
@@ -71,20 +71,20 @@ class Mixture:
         return self.model.precisions_
 
     def probabilities(self, points):
-        """Probability of each part for points of shape ``(n, dimension)``, shape ``(n, part)``."""
+        """Return the probability of each part (n, part) for points (n, dimension)."""
         return self.model.predict_proba(points)[:, self.order] if len(points) else np.empty((0, len(self.order)))
 
     def score(self, points):
-        """Position along the axis, 0 at the mean of all, shape ``(n,)``."""
+        """Return the position along the axis, 0 at the mean of all, shape ``(n,)``."""
         return (points - self.shares @ self.means) @ self.axis
 
     def reversed(self):
-        """The same mixture with the axis and the order of the parts reversed."""
+        """Return the mixture with the axis and the order of the parts reversed."""
         return replace(self, order=self.order[::-1], axis=-self.axis)
 
 
 def principal_plane(values, n_components, seed=0):
-    """The `Plane` of the largest principal components of finite features of shape ``(n, feature)``."""
+    """Return the `Plane` of the largest principal components of finite features of shape ``(n, feature)``."""
     low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED], axis=0)
     clipped = np.clip(values, low, high)
     sizes = np.linalg.svd(clipped - clipped.mean(0), compute_uv=False)
@@ -98,28 +98,13 @@ def principal_plane(values, n_components, seed=0):
 def fit_mixture(points, n_parts, seed=0):
     """Fit a Gaussian mixture of one common covariance, starting from the axis along which the points are flattest.
 
-    A common covariance makes it Fisher's linear discriminant with classes that nobody provided. The likeliest two
-    parts may divide a tail or a bend, as clouds of galaxies are not normal; the fit starts from the direction of least
-    kurtosis, or the next one if a part ends almost empty. One part more is the likeliest fit that starts with one of
-    the parts divided along one of these directions.
+    With a common covariance it is Fisher's linear discriminant with unknown classes. The likeliest two parts may
+    divide a tail or a bend, since clouds of galaxies are not normal; so the fit starts from the direction of least
+    kurtosis, or the next one if a part ends almost empty. Each further part is the likeliest fit that starts with one
+    of the parts divided along one of these directions.
 
-    Parameters
-    ----------
-    points : ndarray
-        Shape ``(n, dimension)``, finite, uncorrelated, of mean 0 and unit variance.
-    n_parts : int
-        At least 2.
-    seed : int, optional
-        Seed of scikit-learn.
-
-    Returns
-    -------
-    Mixture
-
-    Raises
-    ------
-    ValueError
-        If every fit ends with a part that is almost empty.
+    The points of shape ``(n, dimension)`` must be finite and uncorrelated, with mean 0 and unit variance. ValueError if
+    every fit ends with a part that is almost empty.
     """
     axes, labels, model = flattest_axes(points), np.zeros(len(points), dtype=int), None
     for number in range(2, n_parts + 1):
@@ -138,25 +123,17 @@ def fit_mixture(points, n_parts, seed=0):
 
 
 def flattest_axes(points):
-    """Directions of locally least kurtosis, which two clusters of similar size have along the line between them.
+    """Return directions of locally least kurtosis, as of the line between two clusters of similar size.
 
     Kurtosis is 1 for two points, 1.8 for a uniform density, 3 for a normal one and more with tails; in a mixture of
     two normal densities of one covariance, each with more than 21 % of the points, the direction of least kurtosis
     is Fisher's discriminant (Pena & Prieto 2001, J. Am. Stat. Assoc. 96, 1433).
 
-    Parameters
-    ----------
-    points : ndarray
-        As of `fit_mixture`.
-
-    Returns
-    -------
-    list of ndarray
-        Unit vectors, the one of least kurtosis first.
+    The points are those of `fit_mixture`. Returns a list of unit vectors, the one of least kurtosis first.
     """
     # FastICA of scikit-learn stays in maxima of the kurtosis where there are many components.
     norm = (points**2).sum(1)
-    invariant = np.linalg.eigh((points.T * norm) @ points)[1].T  # those of the matrix of fourth moments
+    invariant = np.linalg.eigh((points.T * norm) @ points)[1].T  # axes of the matrix of fourth moments
     found = [minimize(_kurtosis, start, args=(points,), jac=True, method="BFGS", options={"gtol": 1e-5})
              for start in (*invariant, *np.eye(len(invariant)))]
     axes = []

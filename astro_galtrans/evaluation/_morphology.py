@@ -1,7 +1,7 @@
 """Sizes and shapes of galaxies on translated and real images, measured by statmorph.
 
-All images of a galaxy are measured with the segmentation and about the centre of the reference: where it is, and which
-pixels belong to it and which to its neighbours, is not for the image under test to say.
+All images of a galaxy are measured with the segmentation and about the center of the reference, so that an image under
+test determines neither the position of the galaxy nor which pixels belong to it.
 """
 
 import warnings
@@ -12,9 +12,8 @@ from astropy.utils import lazyproperty
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.optional import optional
-from astro_galtrans.evaluation._reference import resample_input
-from astro_galtrans.evaluation._robust import median, nmad
-from astro_galtrans.evaluation._run import TARGET
+from astro_galtrans.evaluation._measure import resample_input
+from astro_galtrans.evaluation._run import REFERENCE, RESAMPLED, TARGET
 from astro_galtrans.evaluation._tables import as_table
 from astro_galtrans.images import segment_galaxy
 
@@ -23,19 +22,18 @@ __all__ = ["MEASURES", "measure_galaxy", "measure_morphology", "morphology", "ne
 # name -> attribute of statmorph, and whether its error is relative
 MEASURES = {"half_light_radius": ("rhalf_circ", True), "concentration": ("concentration", False),
             "asymmetry": ("asymmetry", False), "sersic_index": ("sersic_n", True)}
-_REFERENCE, _RESAMPLED = "reference", "resampled input"
-_INVALID = -99.0  # what statmorph gives where it has no value
+_INVALID = -99.0  # statmorph's value of a measure that failed
 _BAD_FLAG, _BAD_FIT = 4, 2
 
 
 def need_statmorph():
-    """statmorph, or an error that names the extra it is in."""
+    """Return statmorph, or raise an ImportError that names the extra."""
     return optional("statmorph", "morphology", "the morphology of galaxies")
 
 
 @cache
 def _few_measures():
-    """SourceMorphology with a centre that may be given, and without measures that are not asked for: thrice as fast."""
+    """Return a SourceMorphology that takes a center and computes only the measures used here: three times as fast."""
 
     class FewMeasures(need_statmorph().SourceMorphology):
         def __init__(self, *arguments, center=None, **options):
@@ -59,36 +57,21 @@ def _few_measures():
 
 
 def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
-    """Measures of one galaxy in one band.
+    """Measure one galaxy in one band, with a segmentation of `~astro_galtrans.images.segment_galaxy`.
 
-    Parameters
-    ----------
-    image : ndarray of shape (y, x)
-    segmentation : ndarray of int of the same shape, or None
-        As `~astro_galtrans.images.segment_galaxy` gives.
-    sigma : ndarray of the same shape
-        Standard deviation of the pixels; the Sersic fit is weighted by it.
-    mask : ndarray of bool, optional
-        Pixels that do not count.
-    center : sequence of float, optional
-        ``(x, y)`` in pixels; by default the point about which the image is most symmetric.
-
-    Returns
-    -------
-    values : ndarray of shape (4,)
-        In the order of ``MEASURES``, lengths in pixels; NaN where a measure failed.
-    center : tuple of float, or None
-        The centre used; None where nothing could be measured.
+    The Sersic fit is weighted by sigma, the standard deviation of the pixels. The center ``(x, y)`` is by default the
+    point about which the image is most symmetric. Returns the values in the order of ``MEASURES``, lengths in pixels
+    and NaN where a measure failed, and the center, None where nothing could be measured.
     """
     values = np.full(len(MEASURES), np.nan)
     if segmentation is None or not np.isfinite(image).all():
         return values, None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # statmorph warns of what its flags say
+        warnings.simplefilter("ignore")  # the flags of statmorph say the same
         try:
             found = _few_measures()(np.asarray(image, dtype=float), segmentation, 1, weightmap=sigma, mask=mask,
                                     center=center, sersic_maxiter=500)
-        except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError):  # galaxies it cannot handle
+        except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError):  # by statmorph
             return values, None
     if found.flag >= _BAD_FLAG:
         return values, None
@@ -99,26 +82,22 @@ def measure_galaxy(image, segmentation, sigma, mask=None, center=None):
     return values, (found.xc_asymmetry, found.yc_asymmetry)
 
 
-def measure_morphology(sources, test, rows, *, batch_size, seed, device, progress):
-    """Measures of some galaxies on all kinds of images.
+def measure_morphology(sources, test, rows, seed, compute):
+    """Return measures (galaxy, 4) of some galaxies by kind of images, among them the reference.
 
-    Where the reference is a noisy image, translated images are given noise of the target first, so that both sides
-    of the comparison have it; a single sample of a generative translator has noise of its own.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (galaxy, 4)
-        By kind of images, with ``"reference"``.
+    Where the reference is a noisy image, noise of the target is added to translated images, so that both sides of the
+    comparison have it. A single sample of a generative translator already has noise.
     """
     survey = test.target_survey
     band = survey.band_names.index("r") if "r" in survey.band_names else len(survey) // 2
     noisy = {name for name, source in sources.items() if test.target_truth is None and source.n_samples != 1}
     found = {}
-    with tqdm(total=len(rows), desc="morphology", unit="galaxy", disable=not progress) as bar:
-        for start in range(0, len(rows), batch_size):
-            part = np.asarray(rows[start:start + batch_size], dtype=int)
+    with tqdm(total=len(rows), desc="morphology", unit="galaxy", disable=not compute.progress) as bar:
+        for start in range(0, len(rows), compute.batch_size):
+            part = np.asarray(rows[start:start + compute.batch_size], dtype=int)
             batch = test.read(part)
-            images = _band_images(sources, test, batch, band, part, device)
+            images = _band_images(sources, test, batch, part, compute.device)
+            images = {name: np.asarray(flux[:, band], dtype=float) for name, flux in images.items()}
             for index, row in enumerate(part):
                 one = {name: flux[index] for name, flux in images.items()}
                 weight = None if batch["target_weight"] is None else batch["target_weight"][index, band]
@@ -129,52 +108,48 @@ def measure_morphology(sources, test, rows, *, batch_size, seed, device, progres
     return {name: np.stack(values) for name, values in found.items()}
 
 
-def _band_images(sources, test, batch, band, rows, device):
-    target = batch["target_flux"]
-    images = {_REFERENCE: target if batch["target_truth"] is None else batch["target_truth"],
-              _RESAMPLED: resample_input(batch["input_flux"], test.input_survey, test.target_survey,
-                                         target.shape[-2:]), TARGET: target}
-    if batch["target_truth"] is None:
-        del images[TARGET]
-    images.update({name: source.translate(batch, rows, device=device)[0] for name, source in sources.items()})
-    return {name: np.asarray(flux[:, band], dtype=float) for name, flux in images.items()}
+def _band_images(sources, test, batch, rows, device):
+    target, truth = batch["target_flux"], batch["target_truth"]
+    resampled = resample_input(batch["input_flux"], test.input_survey, test.target_survey, target.shape[-2:])
+    images = {REFERENCE: target, RESAMPLED: resampled} if truth is None else {
+        REFERENCE: truth, RESAMPLED: resampled, TARGET: target}
+    return images | {name: source.translate(batch, rows, device=device)[0] for name, source in sources.items()}
 
 
 def _measure_images(images, weight, survey, band, noisy, rng):
     """Measures of one galaxy on each of its images."""
     sky = float(survey.sky_noise[band])
-    shape = images[_REFERENCE].shape
+    shape = images[REFERENCE].shape
     used = np.ones(shape, dtype=bool) if weight is None else weight > 0
     sigma = np.full(shape, sky)
     if weight is not None:
         sigma[used] = weight[used]**-0.5
     images = {name: np.where(used, image, 0) for name, image in images.items()}
-    segmentation = segment_galaxy(images[_REFERENCE], sky if not used.any() else float(np.median(sigma[used])),
+    segmentation = segment_galaxy(images[REFERENCE], sky if not used.any() else float(np.median(sigma[used])),
                                   survey.pixel_scale)
     noise = np.where(used, sigma, 0) * rng.normal(size=shape)
     mask = None if used.all() else ~used
     found = {}
-    found[_REFERENCE], center = measure_galaxy(images.pop(_REFERENCE), segmentation, sigma, mask)
+    found[REFERENCE], center = measure_galaxy(images.pop(REFERENCE), segmentation, sigma, mask)
     for name, image in images.items():
         found[name] = np.full(len(MEASURES), np.nan) if center is None else measure_galaxy(
             image + noise if name in noisy else image, segmentation, sigma, mask, center)[0]
     return found
 
 
-def morphology(make, found):
-    """The table: error of each measure against the reference."""
-    band = "r" if "r" in make.target_survey.band_names else make.target_survey.band_names[len(make.target_survey) // 2]
+def morphology(tabulator, found):
+    """Return the table with the error of each measure against the reference."""
+    names = tabulator.target_survey.band_names
+    band = "r" if "r" in names else names[len(names) // 2]
     rows = []
-    for image in (name for name in make.images(_RESAMPLED) if name in found):
+    for image in (name for name in tabulator.images(RESAMPLED) if name in found):
         for index, (measure, (_, relative)) in enumerate(MEASURES.items()):
-            own, reference = found[image][:, index], found[_REFERENCE][:, index]
+            own, reference = found[image][:, index], found[REFERENCE][:, index]
             error = own - reference
             if relative:
                 error = np.divide(error, reference, out=np.full(error.shape, np.nan), where=reference > 0)
-            low, high = make.interval(error)
-            n = int(np.isfinite(error).sum())
+            errors = tabulator.errors(error)
             rows.append({"image": image, "band": band, "measure": measure,
-                         "error": "relative" if relative else "difference", "bias": median(error),
-                         "scatter": nmad(error), "scatter_low": low, "scatter_high": high, "n": n,
-                         "n_failed": len(error) - n})
+                         "error": "relative" if relative else "difference", **errors,
+                         "n_failed": len(error) - errors["n"]})
     return as_table(rows)

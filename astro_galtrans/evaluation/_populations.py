@@ -1,70 +1,98 @@
-"""Populations of galaxies that a translator tells apart without being told of any."""
+"""Populations of galaxies that a translator distinguishes without labels."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any, Literal, TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
 
 from astro_galtrans._utils.masked import split, whole
 from astro_galtrans._utils.optional import optional
+from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.torch_state import on_device
+from astro_galtrans._utils.validation import configured, whole_number
 from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
     from astropy.units import Quantity
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
+    from astro_galtrans.evaluation._mixture import Mixture, Plane
     from astro_galtrans.pairs import PairSet
     from astro_galtrans.translation import Translator
 
-__all__ = ["Populations", "populations"]
+__all__ = ["Populations", "PopulationsConfig", "populations"]
 
 log = logging.getLogger(__name__)
 
-_ANNULI = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_N_COMPONENTS = 15
 _LEAST = 20  # galaxies for each population, and for each component
 _N_SHOWN = 4
 
 
+@dataclass(frozen=True, repr=False)
+class PopulationsConfig:
+    """Settings of `populations` that rarely change.
+
+    Parameters
+    ----------
+    annuli : sequence of float, optional
+        Edges in arcsec of the annuli in which features are averaged; annuli beyond the image are ignored.
+    n_components : int, optional
+        Principal components kept, at most one for every 20 galaxies.
+    batch_size : int, optional
+        Galaxies per forward pass; at most 16 on a CPU.
+    """
+
+    annuli: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    n_components: int = 15
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        whole_number(self.n_components, "n_components", 1)
+        whole_number(self.batch_size, "batch_size", 1)
+
+    def __repr__(self) -> str:
+        return changed_fields(self)
+
+
 class Populations:
-    """Populations of galaxies, made by `populations`.
+    """Populations of galaxies, found by `populations`.
 
     Attributes
     ----------
     table : `~astropy.table.Table`
-        One row a galaxy: ``id``; ``population``, 0, 1, ..., or -1 for a galaxy without a usable pixel; the
-        probability of each as ``probability_0``, ``probability_1``, ...; and ``score``, the place along the axis that
-        separates them best, 0 in the mean, in units of the scatter within a population. Populations are numbered from
-        the blue to the red end of the axis.
+        A row for each galaxy: ``id``; ``population``, 0, 1, ..., or -1 for a galaxy without a usable pixel; the
+        probability of each population as ``probability_0``, ``probability_1``, ...; and ``score``, the position along
+        the axis that separates them best, 0 in the mean, in units of the scatter within a population. Populations are
+        numbered from the blue to the red end of the axis.
     kind : str
-        What they were told apart by, as ``"scales"``.
+        Kind of features, as ``"scales"``.
     shape : tuple of int
         Rows and columns of the input images.
     features : ndarray
         Shape ``(galaxy, feature)``.
     feature_names : list of str
-        One for each feature.
+        Name of each feature.
     coordinates : ndarray
-        The principal components that the mixture lives in, shape ``(galaxy, component)``.
+        The principal components in which the mixture is fitted, shape ``(galaxy, component)``.
     n_components : int
-        How many they are.
+        Number of components.
     shares : ndarray
-        Of each population in the galaxies among which they were found.
+        Share of each population in the galaxies among which they were found.
     separation : float
         Distance of the outermost populations along the axis in units of the scatter within one. Any set of galaxies
-        can be cut in two; less than about 2 means a single cluster cut in two.
+        can be cut in two; less than about 2 means a single cluster split in two.
     bic_gain : float
-        Bayesian information criterion of a single population less that of these; above 0 these describe the galaxies
+        Bayesian information criterion of a single population minus that of these; above 0 these describe the galaxies
         better.
     examples : list of dict
         A few typical galaxies of each population: ``"population"``, ``"id"``, ``"flux"``, ``"survey"`` and
@@ -72,10 +100,10 @@ class Populations:
     """
 
     def __init__(
-        self, ids: np.ndarray, shape: Sequence[int], features: Any, reader: Any, plane: Any, mixture: Any,
-        examples: Sequence[Any] = (),
+        self, ids: np.ndarray, shape: Sequence[int], features: Features, reader: Reader, plane: Plane,
+        mixture: Mixture, examples: Sequence[dict[str, object]] = (),
     ) -> None:
-        self.features, self.feature_names, self._redness = features.values, features.names, features.redness
+        self.features, self.feature_names, self._redness = features
         self._reader, self._plane, self._mixture = reader, plane, mixture
         self._hash = reader.translator.hash
         self.kind, self.examples, self.shape = reader.kind, list(examples), tuple(shape)
@@ -95,16 +123,16 @@ class Populations:
                 f"{self._reader.translator.name}, separation {self.separation:.1f}>")
 
     def auc(self, labels: ArrayLike) -> float:
-        """How well the score orders galaxies by a label that it has not seen.
+        """Return the area under the ROC curve of the score for a label that it has not seen.
 
         It is the probability that a galaxy with the label has a higher score than one without, a half for ties (Mann
-        & Whitney 1947). The score is not turned round: 0 is as far from chance as 1.
+        & Whitney 1947). It is not folded about 0.5: 0 is as far from chance as 1.
 
         Parameters
         ----------
         labels : array_like of bool
-            One a galaxy, in the order of the table. Galaxies without a score, and those where a masked array has no
-            label, do not count.
+            Label of each galaxy, in the order of the table. Galaxies without a score, and those where a masked array
+            has no label, do not count.
 
         Returns
         -------
@@ -113,25 +141,29 @@ class Populations:
         Raises
         ------
         ValueError
-            If labels are not bool or one a galaxy, or all galaxies have the same.
+            If there is not one bool label per galaxy, or all galaxies have the same.
         """
         labels, known = _checked_labels(labels, len(self))
         score = np.asarray(self.table["score"])
         known = known & np.isfinite(score)
-        return _auc(score[known], labels[known])
+        n_with = int(labels[known].sum())
+        if n_with in (0, int(known.sum())):
+            raise ValueError(f"labels must be of both kinds, got {n_with} of {known.sum()} galaxies with it")
+        metrics = optional("sklearn.metrics", "populations", PURPOSE)
+        return float(metrics.roc_auc_score(labels[known], score[known]))
 
     def assign(
         self, translator: Translator, pairs: PairSet | ArrayLike | Quantity, *, batch_size: int = 64,
         device: str | torch.device | None = None, progress: bool = False,
     ) -> Populations:
-        """Other galaxies, told apart along the same axis into the same populations.
+        """Assign other galaxies to the same populations.
 
         Parameters
         ----------
         translator : Translator
-            The same that these were found with.
+            The translator that these populations were found with.
         pairs, batch_size, device, progress
-            As of `populations`; one galaxy is enough.
+            As of `populations`; a single galaxy is enough.
 
         Returns
         -------
@@ -139,26 +171,27 @@ class Populations:
         """
         if translator.hash != self._hash:
             raise ValueError(f"translator {translator.name!r} is not the one that these populations were found with: "
-                             "its hash is another")
+                             "its hash is different")
         reader = Reader(translator, self.kind, self._reader.annuli)
-        pairs, features = _read(reader, pairs, batch_size, device, progress)
-        if features.names != self.feature_names:
-            raise ValueError("the images are of another size than those the populations were found with")
-        return _with_examples(pairs, features, reader, self._plane, self._mixture)
+        with on_device(translator, device):
+            pairs, features = _read(reader, pairs, batch_size, progress)
+            if features.names != self.feature_names:
+                raise ValueError("the images are of another size than those the populations were found with")
+            return _with_examples(pairs, features, reader, self._plane, self._mixture)
 
     def refit(
         self, rows: ArrayLike | None = None, *, n_populations: int | None = None, n_components: int | None = None,
     ) -> Populations:
-        """The same galaxies again, but told apart by what was found among some of them, or with other numbers.
+        """Find populations again among some of the galaxies, or with other numbers.
 
-        Features are not read again, so that it takes a second to see how much depends on either.
+        Features are not read again, so it takes a second to see how much the result depends on either.
 
         Parameters
         ----------
         rows : array_like of int or bool, optional
-            Galaxies among which populations are looked for; by default all.
+            Galaxies among which populations are found; by default all.
         n_populations, n_components : int, optional
-            As of `populations`; by default as they were.
+            As of `populations`; by default as before.
 
         Returns
         -------
@@ -172,21 +205,22 @@ class Populations:
         """
         n_populations = len(self.shares) if n_populations is None else n_populations
         n_components = self.n_components if n_components is None else n_components
-        _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1))
+        whole_number(n_populations, "n_populations", 2)
+        whole_number(n_components, "n_components", 1)
         features = Features(self.features, self.feature_names, self._redness)
         parts = _find(features, slice(None) if rows is None else whole(rows, "rows"), n_populations, n_components,
                       self._mixture.seed)
         return Populations(self.table["id"], self.shape, features, self._reader, *parts)
 
     def figure(self, labels: ArrayLike | None = None, *, names: Sequence[str] = ("without", "with")) -> Figure:
-        """Draw the plane that the populations lie in, their scores, what tells them apart, and typical galaxies.
+        """Draw the plane of the populations, their scores, the features that differ, and typical galaxies.
 
         Parameters
         ----------
         labels : array_like of bool, optional
-            As of `auc`: outlines their scores.
+            As of `auc`; their scores are outlined.
         names : tuple of str, optional
-            Of the galaxies without and with the label.
+            Names of the galaxies without and with the label.
 
         Returns
         -------
@@ -204,16 +238,16 @@ class Populations:
 
 def populations(
     translator: Translator, pairs: PairSet | ArrayLike | Quantity, *, n_populations: int = 2,
-    features: Literal["scales", "excess", "noise", "weights", "embedding"] = "scales",
-    annuli: Sequence[float] = _ANNULI, n_components: int = _N_COMPONENTS, seed: int = 0, batch_size: int = 64,
-    device: str | torch.device | None = None, progress: bool = False,
+    features: Literal["scales", "excess", "noise", "weights", "embedding"] = "scales", seed: int = 0,
+    device: str | torch.device | None = None, progress: bool = False, config: PopulationsConfig | None = None,
+    **settings: object,
 ) -> Populations:
     """Find populations of galaxies by what a translator has learned of them, without labels.
 
-    Features of each galaxy, centred on its own mean, are brought to their principal components. In these a mixture of
-    normal densities of one common covariance is fitted with scikit-learn, from the direction along which the galaxies
-    are flattest: that of least kurtosis, which joins two clusters. No redshift, type or color takes part; the flux in
-    the input's bands only decides which end of the axis is called red.
+    Features of each galaxy, minus the mean of the galaxy, are reduced to their principal components. In these a mixture
+    of normal densities with one common covariance is fitted with scikit-learn. The fit starts from the direction of
+    least kurtosis, which joins two clusters. No redshift, type or color takes part; the flux in the input bands only
+    decides which end of the axis is called red.
 
     Parameters
     ----------
@@ -223,26 +257,24 @@ def populations(
         Galaxies, or input images alone: shape ``(galaxy, band, y, x)``, NaN where masked, a bare array in the unit of
         the translator's input survey. Pixels of weight 0 count as masked.
     n_populations : int, optional
-        How many.
+        Number of populations.
     features : {"scales", "excess", "noise", "weights", "embedding"}, optional
-        What the galaxies are told apart by. ``"scales"``: the standard deviation that the objective expects of the
-        residual of each gradient, whose inverse square is its weight; ``"excess"``: the same in units of the sky noise,
-        and so only what was learned; ``"noise"``: the sky noise alone, which follows from the translated image. These
-        need the input alone. ``"weights"``: weights of the flow for the residuals against target images. All of these
-        are means in annuli, at the scales of the objective up to 0.8 arcsec. ``"embedding"``: the network's vector of
-        the galaxy. Translators of other objectives have ``"noise"`` and ``"embedding"``.
-    annuli : sequence of float, optional
-        Edges in arcsec; annuli beyond the image are left out.
-    n_components : int, optional
-        Principal components kept, at most one for every 20 galaxies.
+        Kind of features. ``"scales"``: the standard deviation that the objective expects of the residual of each
+        gradient, whose inverse square is its weight; ``"excess"``: the same in units of the sky noise, and so only
+        what was learned; ``"noise"``: the sky noise alone, which follows from the translated image. These need only
+        the input. ``"weights"``: weights of the flow for the residuals against target images. All of these are means
+        in annuli, at the scales of the objective up to 0.8 arcsec. ``"embedding"``: the network's vector of the
+        galaxy. Translators of other objectives have ``"noise"`` and ``"embedding"``.
     seed : int, optional
         Seed of scikit-learn; equal input and seed give equal populations.
-    batch_size : int, optional
-        Galaxies a forward pass; at most 16 on a CPU.
     device : str or torch.device, optional
-        Where to compute; by default where the weights are. The weights move there and stay.
+        Device to compute on, by default that of the weights.
     progress : bool, optional
         Whether to show a progress bar.
+    config : PopulationsConfig, optional
+        Annuli, components and batch size.
+    **settings
+        Fields of `PopulationsConfig`, which replace those of ``config``.
 
     Returns
     -------
@@ -250,28 +282,27 @@ def populations(
 
     Raises
     ------
+    TypeError
+        If a keyword is unknown.
     ValueError
         If the translator has no such features, its surveys are not those of the pairs, there are too few galaxies, or
         they do not fall into so many populations.
     ImportError
         Without scikit-learn, which is in ``astro_galtrans[populations]``.
     """
-    _check_numbers(n_populations=(n_populations, 2), n_components=(n_components, 1), seed=(seed, 0),
-                   batch_size=(batch_size, 1))
+    config = configured(PopulationsConfig, config, settings)
+    whole_number(n_populations, "n_populations", 2)
+    whole_number(seed, "seed")
     optional("sklearn", "populations", PURPOSE)  # before the features are read
-    reader = Reader(translator, features, annuli)
-    pairs, read = _read(reader, pairs, batch_size, device, progress)
-    return _with_examples(pairs, read, reader, *_find(read, slice(None), n_populations, n_components, seed))
-
-
-def _check_numbers(**numbers):
-    for name, (value, low) in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+    reader = Reader(translator, features, config.annuli)
+    with on_device(translator, device):
+        pairs, read = _read(reader, pairs, config.batch_size, progress)
+        parts = _find(read, slice(None), n_populations, config.n_components, seed)
+        return _with_examples(pairs, read, reader, *parts)
 
 
 def _find(features, rows, n_populations, n_components, seed):
-    """The plane and the mixture of the galaxies at some rows that have features."""
+    """Return plane and mixture of the galaxies at some rows that have features."""
     values, redness = features.values[rows], features.redness[rows]
     good = np.isfinite(values).all(1)
     if good.sum() < _LEAST * n_populations:
@@ -287,9 +318,7 @@ def _find(features, rows, n_populations, n_components, seed):
     return plane, mixture
 
 
-def _read(reader, pairs, batch_size, device, progress):
-    if device is not None:
-        reader.translator.to(device)
+def _read(reader, pairs, batch_size, progress):
     pairs = as_pairs(reader.translator, pairs)
     if not len(pairs):
         raise ValueError("pairs holds no galaxy")
@@ -297,7 +326,7 @@ def _read(reader, pairs, batch_size, device, progress):
     n_empty = int((~np.isfinite(features.values).all(1)).sum())
     if n_empty:
         warnings.warn(f"{n_empty} of {len(pairs)} galaxies have no usable pixel and are in no population",
-                      GaltransWarning, 3)
+                      GaltransWarning, stacklevel=3)
     return pairs, features
 
 
@@ -321,7 +350,7 @@ def _table(ids, coordinates, mixture):
 
 
 def _with_examples(pairs, features, reader, plane, mixture):
-    """The populations, with the galaxies nearest to the mean of each."""
+    """Return populations with the galaxies nearest to the mean of each as examples."""
     found = Populations(pairs.ids, pairs.input_flux.shape[2:], features, reader, plane, mixture)
     offset = found.coordinates[:, None] - mixture.means
     distance = np.einsum("npi,ij,npj->pn", offset, mixture.precision, offset)
@@ -341,18 +370,11 @@ def _with_examples(pairs, features, reader, plane, mixture):
 
 
 def _checked_labels(labels, n):
-    """Labels as bool, and where there are any."""
+    """Return labels as bool, and which galaxies have one."""
     labels, missing, _ = split(labels, "labels")
     known = np.ones(labels.shape, bool) if missing is None else ~missing
     if labels.dtype.kind != "b":
         raise ValueError(f"labels must be bool, as from bulge_fraction > 0.5, got {labels.dtype}")
     if labels.shape != (n,):
-        raise ValueError(f"labels must have shape ({n},), one a galaxy, got {labels.shape}")
+        raise ValueError(f"labels must have shape ({n},), one per galaxy, got {labels.shape}")
     return labels, known
-
-
-def _auc(score, labels):
-    n_with = int(labels.sum())
-    if n_with in (0, len(labels)):
-        raise ValueError(f"labels must be of both kinds, got {n_with} of {len(labels)} galaxies with it")
-    return float(optional("sklearn.metrics", "populations", PURPOSE).roc_auc_score(labels, score))

@@ -1,18 +1,20 @@
-"""What a translator has learned of each galaxy, as numbers that tell populations apart."""
+"""Features of galaxies that a translator has learned, from which populations are found."""
+
+from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
 import torch
-from torch.nn import functional
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.masked import floats
-from astro_galtrans.evaluation._sources import check_conditioning, conditions
+from astro_galtrans.evaluation._sources import check_conditioning, check_surveys, conditions
 from astro_galtrans.images import missing_bands
-from astro_galtrans.objectives import GradientObjective, UnweightedGradientObjective, gradient_residuals, pool_scales
-from astro_galtrans.pairs import PairSet
-from astro_galtrans.pairs._checks import checked_images
-from astro_galtrans.translation._conditions import checked_condition
+from astro_galtrans.objectives import (
+    GradientObjective, Target, UnweightedGradientObjective, gradient_residuals, pool_scales,
+)
+from astro_galtrans.pairs import PairSet, checked_flux
+from astro_galtrans.translation import Conditions
 
 __all__ = ["FEATURES", "Features", "Reader", "as_pairs"]
 
@@ -25,59 +27,28 @@ _SPECTRA = ("spectrum_flux", "spectrum_weight")
 
 
 def as_pairs(translator, pairs):
-    """Pairs as they are, checked against the translator; input images as pairs that have no target.
-
-    Parameters
-    ----------
-    translator : Translator
-    pairs : PairSet, array_like or `~astropy.units.Quantity`
-
-    Returns
-    -------
-    PairSet
-    """
+    """Return pairs, checked against the translator; input images become pairs without target."""
     if not isinstance(pairs, PairSet):
-        flux, weight, _ = checked_images("input", pairs, None, None, translator.input_survey)
+        flux, weight = checked_flux(pairs, translator.input_survey, name="input_flux")
         return PairSet({"input_flux": flux, "input_weight": weight}, redshift=None, ids=np.arange(len(flux)),
                        input_survey=translator.input_survey, target_survey=translator.target_survey)
-    for side in ("input", "target"):
-        own, given = getattr(translator, f"{side}_survey"), getattr(pairs, f"{side}_survey")
-        if (own.name, own.band_names) != (given.name, given.band_names):
-            raise ValueError(
-                f"translator {translator.name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), the "
-                f"pairs have {given.name} ({' '.join(given.band_names)})")
+    check_surveys(translator.name, translator, pairs, "the pairs have")
     return pairs
 
 
-class Features:
-    """Numbers of many galaxies.
+class Features(NamedTuple):
+    """Features of many galaxies."""
 
-    Attributes
-    ----------
-    values : ndarray
-        Shape ``(galaxy, feature)``, NaN where a galaxy has no usable pixel.
-    names : list of str
-        Of the features.
-    redness : ndarray
-        Log of the flux in the redder over that in the bluer bands of the input, shape ``(galaxy,)``, NaN where that
-        cannot be said.
-    """
-
-    def __init__(self, values, names, redness):
-        self.values, self.names, self.redness = values, names, redness
+    values: np.ndarray
+    """Shape ``(galaxy, feature)``, NaN where a galaxy has no usable pixel."""
+    names: list[str]
+    """Name of each feature."""
+    redness: np.ndarray
+    """Log of the flux in the redder over that in the bluer bands of the input, shape ``(galaxy,)``, or NaN."""
 
 
 class Reader:
-    """Reads one kind of features off a translator.
-
-    Parameters
-    ----------
-    translator : Translator
-    kind : str
-        One of `FEATURES`.
-    annuli : sequence of float
-        Edges in arcsec.
-    """
+    """Reads one kind of `FEATURES` from a translator, in annuli with edges in arcsec."""
 
     def __init__(self, translator, kind, annuli):
         if kind not in FEATURES:
@@ -90,17 +61,16 @@ class Reader:
         if annuli.ndim != 1 or len(annuli) < 2 or not np.all(np.diff(annuli) > 0) or not 0 <= annuli[0]:
             raise ValueError(f"annuli must be two or more increasing radii in arcsec, got {annuli.tolist()}")
         self.translator, self.kind, self.annuli = translator, kind, annuli
-        self._elements, self._n_scales = "gradients", 10  # of translators whose objective has no gradients
+        self._elements, self._n_scales = "gradients", 10  # for objectives without gradients
         if isinstance(translator.objective, (GradientObjective, UnweightedGradientObjective)):
             self._elements, self._n_scales = translator.objective.elements, translator.objective.max_scales
 
     def read(self, pairs, rows, batch_size=64, progress=False):
-        """Features of the galaxies at some rows, a `Features`."""
+        """Return the `Features` of the galaxies at some rows."""
         if self.kind == "weights" and pairs.target_flux is None:
             raise ValueError("features='weights' are those of the residuals and need target images; all others need "
-                             "the input alone")
-        needs = {name: getattr(self.translator, name) for name in ("conditioning", "spectrum_grid", "takes_unknown")}
-        check_conditioning(self.translator.name, needs, pairs, "given")
+                             "only the input")
+        check_conditioning(self.translator.name, self.translator, pairs, "given")
         if self.translator.device.type == "cpu":
             batch_size = min(batch_size, _CPU_BATCH)
         values, redness = [], []
@@ -114,10 +84,7 @@ class Reader:
         return Features(np.concatenate(values), self.names(shape), np.concatenate(redness))
 
     def maps(self, pairs, rows):
-        """Inverse learned variance of the passband gradients, of mean 1 in each galaxy, shape ``(galaxy, h, w)``.
-
-        None where there is no such thing.
-        """
+        """Return the inverse learned variance of the passband gradients, shape ``(galaxy, h, w)``, mean 1, or None."""
         if self.kind == "embedding" or not self._parts()["passband"]:
             return None
         batch = self._batch(pairs, rows)
@@ -128,13 +95,10 @@ class Reader:
         return (weight / weight.mean((1, 2), keepdim=True)).cpu().numpy()
 
     def describe(self, shape):
-        """What the features in annuli are, for input images of ``shape`` (rows, columns).
+        """Describe the features for input images of ``shape``, a list that is empty for the embedding.
 
-        Returns
-        -------
-        list of tuple
-            Type of gradient, band or bands, target pixels a side that were averaged, and inner and outer radius in
-            arcsec; empty for the embedding.
+        Each item has the type of gradient, the band or bands, the side of the averaged blocks in target pixels, and
+        inner and outer radius in arcsec.
         """
         if self.kind == "embedding":
             return []
@@ -146,14 +110,14 @@ class Reader:
                 for element in elements[part] for ring in self._rings(shape, scale)[1]]
 
     def names(self, shape):
-        """Names of the features, a list of str."""
+        """Return the names of the features, a list of str."""
         if self.kind == "embedding":
             return [f"embedding {index}" for index in range(self.translator.network.backbone.n_embedding)]
         return [f"{part} {element}, {scale} pixels, {low:g}-{high:g} arcsec"
                 for part, element, scale, low, high in self.describe(shape)]
 
     def _parts(self):
-        """Places of each type of element in the vector of a pixel, x and y taken together; a dict of range."""
+        """Indices of each type of element in the vector of a pixel, x and y taken together; a dict of range."""
         n = len(self.translator.target_survey)
         kind = self._elements
         n_spatial, n_flux = n if kind in ("gradients", "spatial") else 0, n if kind == "log flux" else 0
@@ -163,7 +127,7 @@ class Reader:
 
     @property
     def scales(self):
-        """Target pixels a side over which flux is averaged, from 1 on, a list of int."""
+        """Sides in target pixels of the blocks over which flux is averaged, a list of int."""
         pixel = self.translator.target_survey.pixel_scale.to_value(u.arcsec)
         return [2**level for level in range(self._n_scales) if level == 0 or 2**level * pixel <= _COARSEST]
 
@@ -174,14 +138,14 @@ class Reader:
 
     def _prediction(self, batch, valid):
         translator, network = self.translator, self.translator.network
-        given = checked_condition(translator, len(valid), **conditions(translator.conditioning, batch))
+        given = translator.condition_arrays(Conditions(**conditions(translator.conditioning, batch)), len(valid))
         condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
         flux = np.where(valid, batch["input_flux"], np.float32(0))
         flux, valid = (torch.from_numpy(array).to(translator.device) for array in (flux, valid))
         size = translator.target_size(flux.shape[2:])
         if not network.generative:
             return network(flux, size, condition, valid=valid)
-        # The same noise for each galaxy, and the sampler's first step, which has seen nothing else but the input.
+        # The first step of the sampler depends on nothing but the input and this noise, the same for each galaxy.
         shape = len(network.nearest_band), *size
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(flux.device)
         return network.sample(flux, size, condition, noise=noise.expand(len(flux), *shape), n_steps=1, valid=valid)
@@ -207,9 +171,9 @@ class Reader:
             elements = {"scales": excess + log_noise, "excess": excess, "noise": log_noise}[self.kind]
         masks = torch.from_numpy(self._rings(batch["input_flux"].shape[2:], scale)[0]).to(elements)
         values = elements.flatten(2) @ masks
-        if self.kind == "weights":  # of weight 0 is what is masked in the target
+        if self.kind == "weights":  # pixels that are masked in the target have weight 0
             values = (values / ((elements > 0).float().flatten(2) @ masks)).clamp_min(1e-6).log()
-        # How bright a galaxy looks is no property of it.
+        # The apparent brightness is not a property of the galaxy.
         return (values - values.nanmean((1, 2), keepdim=True)).nan_to_num(0).flatten(1)
 
     def _scales(self, prediction, scale):
@@ -221,9 +185,8 @@ class Reader:
                                   elements=self._elements)
         if not isinstance(objective, GradientObjective):
             return 0.0, self._without_direction(part.log_noise)
-        raw = objective.scale_heads[level](torch.cat([part.maps, part.log_flux], 1))
-        raw = raw + objective.scale_shifts[level](prediction.embedding)[:, :, None, None]
-        return self._without_direction(functional.softplus(raw)), self._without_direction(part.log_noise)
+        excess = objective.log_excess(level, part, prediction.embedding)
+        return self._without_direction(excess), self._without_direction(part.log_noise)
 
     def _weights(self, prediction, batch, scale):
         """Weights of the residuals; those of pixels that are masked in the target are 0."""
@@ -231,11 +194,12 @@ class Reader:
         valid = _valid(batch, _TARGET)
         target = torch.from_numpy(np.where(valid, batch["target_flux"], np.float32(0))).to(translator.device)
         mask = None if valid.all() else torch.from_numpy(valid).to(translator.device)
+        target = Target(target, torch.ones_like(target), mask)
         return self._without_direction(
-            translator.objective.weights(translator.network, prediction, target, mask, scale))
+            translator.objective.weights(prediction, target, translator.network.output_space, scale))
 
     def _without_direction(self, elements):
-        """Elements along x and y as their mean: it does not matter how a galaxy lies on the sky."""
+        """Elements with the mean of those along x and y, which does not depend on the orientation of the galaxy."""
         n = len(self.translator.target_survey)
         if not self._parts()["spatial"]:
             return elements

@@ -4,18 +4,18 @@ import numpy as np
 
 from astro_galtrans._utils.figures import new_figure
 from astro_galtrans._utils.optional import optional
-from astro_galtrans.evaluation._drawing import STYLE
-from astro_galtrans.evaluation._rgb import rgb_image, rgb_stretch
+from astro_galtrans.evaluation._figures import STYLE
+from astro_galtrans.evaluation._galleries import image_stretch, show_galaxy
 
 __all__ = ["draw"]
 
-# Okabe & Ito's palette, blue first: populations are numbered from blue to red
+# The palette of Okabe & Ito, blue first as the populations
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 _MOST_DRAWN = 4000
 
 
 def draw(found, labels, names):
-    """The figure; ``labels`` is None, or labels and where they are known."""
+    """Draw the figure; ``labels`` is None, or labels and which of them are known."""
     matplotlib = optional("matplotlib")
     colors = [_COLORS[number % len(_COLORS)] for number in range(len(found.shares))]
     if len(colors) == 3:
@@ -46,7 +46,7 @@ def _plane(found, axis, colors):
         part = population[rows] == number
         axis.scatter(score[rows][part], other[part], s=7, lw=0, alpha=0.5, color=color, rasterized=True,
                      label=f"population {number}")
-    axis.set(xlabel="score", ylabel="largest scatter across it", title="Told apart without labels")
+    axis.set(xlabel="score", ylabel="largest scatter across it", title="Found without labels")
     axis.legend(fontsize=9, loc="upper left", markerscale=2, handletextpad=0.2, frameon=True, framealpha=0.8,
                 edgecolor="none")
     low, high = np.percentile(other, [0, 100]) if len(other) else (0, 1)
@@ -54,7 +54,7 @@ def _plane(found, axis, colors):
 
 
 def _across(found, rows):
-    """Coordinate of largest scatter of those that do not change the score."""
+    """Coordinate of largest scatter among those perpendicular to the score."""
     points = found.coordinates[rows]
     axis = found._mixture.axis
     points = points - points.mean(0)
@@ -82,7 +82,7 @@ def _scores(found, axis, colors, labels, names):
 
 
 def _differences(found, axis):
-    """What the features of the last population have more than those of the first, against radius."""
+    """Difference of the features of the last population and the first, against radius."""
     from matplotlib import colormaps
 
     population = np.asarray(found.table["population"])
@@ -99,8 +99,8 @@ def _differences(found, axis):
         axis.plot(*points.T, marker="o", ms=4, lw=1.6, color=colormaps["viridis"](place), label=element)
     axis.axhline(0, color="#5b6470", lw=0.9)
     what = "weight" if found.kind == "weights" else "scale"
-    axis.set(xlabel="radius (arcsec)", ylabel=f"log {what}, population {len(found.shares) - 1} less 0",
-             title=f"What differs: {wanted} gradients")
+    axis.set(xlabel="radius (arcsec)", ylabel=f"log {what}, population {len(found.shares) - 1} minus 0",
+             title=f"Difference: {wanted} gradients")
     axis.legend(fontsize=9)
 
 
@@ -108,14 +108,13 @@ def _typical(found, figure, colors, lines):
     n_columns = max(sum(one["population"] == number for one in found.examples) for number in range(len(colors)))
     blocks = figure.subfigures(1, len(colors), squeeze=False)[0]
     for number, (block, color) in enumerate(zip(blocks, colors)):
-        block.suptitle(f"Typical of population {number}" + (", with the weight of its colours" if lines > 1 else ""),
+        block.suptitle(f"Typical of population {number}" + (", with the weight of its colors" if lines > 1 else ""),
                        color=color, fontsize=10)
         axes = block.subplots(lines, n_columns, squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for column, one in zip(axes.T, (one for one in found.examples if one["population"] == number)):
-            stretch = rgb_stretch(one["flux"], one["survey"])
-            column[0].imshow(rgb_image(one["flux"], one["survey"], stretch), origin="lower", interpolation="nearest")
+            show_galaxy(column[0], one["flux"], one["survey"], image_stretch(one["flux"], one["survey"]))
             if lines > 1:
                 column[1].imshow(np.log(one["weight"]), origin="lower", cmap="viridis", vmin=-1.5, vmax=2.5,
                                  interpolation="nearest")

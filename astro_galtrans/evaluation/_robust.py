@@ -1,24 +1,26 @@
-"""Robust summaries and their bootstrap over galaxies."""
+"""Robust statistics and their bootstrap over galaxies."""
 
 import warnings
 
 import numpy as np
 from scipy import stats
 
-__all__ = ["Bootstrap", "interval", "median", "nmad", "paired_reduction"]
+from astro_galtrans._utils.statistics import interval, resampled_rows
+
+__all__ = ["Bootstrap", "median", "nmad", "paired_reduction"]
 
 _BLOCK = 2_000_000
 _KEPT = 8  # lengths of columns whose resampled rows are kept
 
 
 def median(values):
-    """Median of the finite values; NaN where there are none."""
+    """Return the median of the finite values, NaN if there are none."""
     values = _finite(values)
     return np.median(values) if values.size else np.nan
 
 
 def nmad(values):
-    """1.4826 median |x - median x| of the finite values; NaN where there are none."""
+    """Return 1.4826 median |x - median x| of the finite values, NaN if there are none."""
     values = _finite(values)
     return _nmad(values) if values.size else np.nan
 
@@ -32,16 +34,8 @@ def _nmad(values, axis=-1):
     return 1.4826 * stats.median_abs_deviation(values, axis=axis)
 
 
-def interval(draws, confidence):
-    """Central interval (low, high) of the finite draws."""
-    draws = draws[np.isfinite(draws)]
-    if not draws.size:
-        return np.nan, np.nan
-    return tuple(float(value) for value in np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2]))
-
-
 def paired_reduction(first, other, *, n_bootstrap, seed, confidence):
-    """1 - nmad(other) / nmad(first) over the galaxies where both are finite, and its interval."""
+    """Return 1 - nmad(other) / nmad(first) over the galaxies where both are finite, and its interval."""
     both = np.isfinite(first) & np.isfinite(other)
     first, other = np.asarray(first)[both], np.asarray(other)[both]
     if both.sum() < 2 or nmad(first) == 0:
@@ -58,24 +52,24 @@ def paired_reduction(first, other, *, n_bootstrap, seed, confidence):
         found = stats.bootstrap((first, other), reduction, paired=True, vectorized=True, n_resamples=n_bootstrap,
                                 batch=max(1, _BLOCK // len(first)), method="percentile",
                                 random_state=np.random.default_rng(seed))
-    # Not its own interval: a resample without scatter, which has no reduction, would leave none.
+    # SciPy's own interval is NaN if a single resample has no scatter and thus no reduction.
     return value, *interval(found.bootstrap_distribution, confidence)
 
 
 class Bootstrap:
-    """Intervals of the NMAD of one column after another.
+    """Bootstrap intervals of the NMAD of one column after another.
 
-    In a sorted column the numbers of the resampled rows, sorted too, are the resampled values in order: median and
-    median deviation are then found without touching every value, and the numbers serve all columns of one length. An
-    evaluation has hundreds of columns, and `scipy.stats.bootstrap` takes 40 times as long.
+    The sorted row numbers of a resample, applied to a sorted column, give the resampled values in order. Median and
+    median deviation are then found without touching every value, and the row numbers serve all columns of one length.
+    An evaluation has hundreds of columns, and `scipy.stats.bootstrap` takes 40 times as long.
 
     Parameters
     ----------
     n_bootstrap : int
-        Resamples.
+        Number of resamples.
     seed : int
     confidence : float
-        Probability that an interval holds.
+        Probability of the intervals.
     """
 
     def __init__(self, n_bootstrap, seed, confidence):
@@ -83,7 +77,7 @@ class Bootstrap:
         self._kept = {}
 
     def nmad(self, values):
-        """Interval (low, high) of the NMAD of the finite values; NaN without any."""
+        """Return the interval (low, high) of the NMAD of the finite values, NaN if there are none."""
         values = np.sort(_finite(values))
         if not len(values) or not self.n_bootstrap:
             return np.nan, np.nan
@@ -91,7 +85,7 @@ class Bootstrap:
         return interval(draws, self.confidence)
 
     def _blocks(self, n):
-        """Sorted row numbers, (resamples, n) at a time; kept where they are few."""
+        """Sorted row numbers, (resamples, n) per block; small ones are kept."""
         if n in self._kept:
             return [self._kept[n]]
         blocks = self._drawn(n)
@@ -103,32 +97,29 @@ class Bootstrap:
         return blocks
 
     def _drawn(self, n):
-        rng = np.random.default_rng(self.seed)
-        block = max(1, _BLOCK // n)
         kind = np.uint16 if n <= 2**16 else np.uint32
-        for start in range(0, self.n_bootstrap, block):
-            rows = rng.integers(n, size=(min(block, self.n_bootstrap - start), n), dtype=kind)
+        for rows in resampled_rows(n, self.n_bootstrap, self.seed, kind):
             rows.sort(axis=1, kind="stable")  # a radix sort for 16 bits
             yield rows
 
 
 def _sorted_nmad(values, rows):
-    """NMAD of ``values[rows]`` for each line of ``rows``; both are sorted."""
+    """NMAD of ``values[rows]`` for each row of ``rows``; both are sorted."""
     n = rows.shape[1]
-    centre = (values[rows[:, (n - 1) // 2]] + values[rows[:, n // 2]]) / 2
-    distances = [_distance_within(values, rows, centre, k) for k in {(n - 1) // 2 + 1, n // 2 + 1}]
+    center = (values[rows[:, (n - 1) // 2]] + values[rows[:, n // 2]]) / 2
+    distances = [_distance_within(values, rows, center, k) for k in {(n - 1) // 2 + 1, n // 2 + 1}]
     return 1.4826 * np.mean(distances, axis=0)
 
 
-def _distance_within(values, rows, centre, k):
-    """The k-th smallest distance to the centre: the least that k neighbours in the sorted values all lie within."""
+def _distance_within(values, rows, center, k):
+    """The k-th smallest distance to the center: the least that holds k consecutive sorted values."""
     line = np.arange(len(rows))
 
     def sides(first):
-        return centre - values[rows[line, first]], values[rows[line, first + k - 1]] - centre
+        return center - values[rows[line, first]], values[rows[line, first + k - 1]] - center
 
     low, high = np.zeros(len(rows), dtype=int), np.full(len(rows), rows.shape[1] - k)
-    while (low < high).any():  # the first place from which the right side is the farther one
+    while (low < high).any():  # bisection for the first place where the right side is the larger one
         middle = (low + high) // 2
         left, right = sides(middle)
         low, high = np.where(right >= left, low, np.minimum(middle + 1, high)), np.where(right >= left, middle, high)

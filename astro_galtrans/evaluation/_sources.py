@@ -1,32 +1,37 @@
-"""Where the translated images of an evaluation come from: a translator, or finished images."""
+"""Sources of the translated images of an evaluation: translators and finished images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, TYPE_CHECKING, runtime_checkable
 
 import astropy.units as u
 import numpy as np
 from astropy.utils.masked import Masked
 
+from astro_galtrans.evaluation._run import INPUT, REFERENCE, RESAMPLED, TARGET
 from astro_galtrans.objectives import GradientObjective
 from astro_galtrans.translation import Translator
 
 if TYPE_CHECKING:
     from astro_galtrans.surveys import Survey
 
-__all__ = ["ImageSource", "TranslatorLike", "TranslatorSource", "check_conditioning", "conditions", "image_sources"]
+__all__ = [
+    "ImageSource", "TranslatorLike", "TranslatorSource", "check_conditioning", "check_surveys",
+    "conditions", "image_sources",
+]
 
-_BLOCK = 256  # galaxies whose spectra are looked at together
+_BLOCK = 256  # galaxies whose spectra are read together
 _IMAGES = "images"
-_RESERVED = ("real input", "real target", "resampled input", "reference")  # rows that every table may have
+_RESERVED = (INPUT, TARGET, RESAMPLED, REFERENCE)  # rows that every table may have
 
 
 @runtime_checkable
 class TranslatorLike(Protocol):
-    """What `evaluate` needs of a translator, such as `~astro_galtrans.translation.Translator`.
+    """Interface that `evaluate` needs of a translator, such as `~astro_galtrans.translation.Translator`.
 
-    Further attributes are optional. What is missing has the default in parentheses: ``name`` ("translator"),
+    Further attributes are optional, with the default in parentheses: ``name`` ("translator"),
     ``conditioning`` (None), ``takes_unknown`` (True), ``spectrum_grid`` (that of the pairs), ``generative`` (False),
     ``gives_uncertainty`` (False), ``gives_gradient_weights`` (False), ``objective_name``, ``backbone``, ``hash`` and
     ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty``, `translate_array` accepts
@@ -36,13 +41,15 @@ class TranslatorLike(Protocol):
     Attributes
     ----------
     input_survey, target_survey : Survey
-        With the bands of the images.
+        Surveys with the bands of the images.
     """
 
     input_survey: Survey
     target_survey: Survey
 
-    def translate_array(self, flux: np.ndarray, *, weight: np.ndarray | None = None, **options: Any) -> Any:
+    def translate_array(
+        self, flux: np.ndarray, *, weight: np.ndarray | None = None, **options: object,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Translate many galaxies.
 
         Parameters
@@ -63,82 +70,78 @@ class TranslatorLike(Protocol):
         ...
 
 
-_OPTIONAL: dict[str, Any] = {
-    "name": "translator", "conditioning": None, "takes_unknown": True, "spectrum_grid": None, "generative": False,
-    "gives_uncertainty": False, "gives_gradient_weights": False, "objective_name": None, "backbone": None,
-    "hash": None, "history": None, "provenance": {},
-}
+@dataclass
+class _Traits:
+    """The optional attributes of a `TranslatorLike`."""
 
+    name: str = "translator"
+    conditioning: str | None = None
+    takes_unknown: bool = True
+    spectrum_grid: Any = None
+    generative: bool = False
+    gives_uncertainty: bool = False
+    gives_gradient_weights: bool = False
+    objective_name: str | None = None
+    backbone: str | None = None
+    hash: str | None = None
+    history: Any = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+    residual: bool | None = None
+    photometry: bool | None = None
 
-def _traits(translator):
-    """The optional attributes of a translator, a dict with the defaults of those that it lacks."""
-    traits = {name: getattr(translator, name, default) for name, default in _OPTIONAL.items()}
-    if isinstance(translator, Translator):
+    @classmethod
+    def of(cls, translator):
+        if isinstance(translator, Translator):
+            return cls._of_translator(translator)
+        own = set(dir(translator)) - {"parameters", "residual", "photometry"}  # these are of our networks
+        return cls(**{one.name: getattr(translator, one.name) for one in fields(cls) if one.name in own})
+
+    @classmethod
+    def _of_translator(cls, translator):
         network, objective = translator.network, translator.objective
-        traits |= {"generative": network.generative, "backbone": network.options["backbone"],
-                   "gives_uncertainty": True, "gives_gradient_weights": isinstance(objective, GradientObjective)
-                   and objective.elements == "gradients"}
-    return traits
+        return cls(
+            name=translator.name, conditioning=translator.conditioning, takes_unknown=translator.takes_unknown,
+            spectrum_grid=translator.spectrum_grid, generative=network.generative, gives_uncertainty=True,
+            gives_gradient_weights=isinstance(objective, GradientObjective) and objective.elements == "gradients",
+            objective_name=translator.objective_name, backbone=network.config.backbone, hash=translator.hash,
+            history=translator.history, provenance=translator.provenance,
+            parameters=sum(weight.numel() for weight in network.parameters()), residual=network.config.residual,
+            photometry=network.photometry is not None)
 
 
 class TranslatorSource:
-    """Images that a translator makes of the input images.
+    """Images that a translator makes of the input images; of a generative one, the mean of several samples."""
 
-    Parameters
-    ----------
-    name : str
-        Name in tables and figures.
-    translator : TranslatorLike
-    n_samples : int
-        Images of each galaxy that a generative translator draws; their mean is evaluated.
-    seed : int
-        Seed of the samples.
-    """
-
-    retrains = True  # whether it translates training galaxies too
+    retrains = True  # an estimator can be trained on its images of the training galaxies
 
     def __init__(self, name, translator, n_samples, seed):
         self.name, self.translator, self.seed = name, translator, seed
-        self.traits = _traits(translator)
-        self.gives_uncertainty, self.history = self.traits["gives_uncertainty"], self.traits["history"]
-        self.n_samples = n_samples if self.traits["generative"] else None
+        self.traits = _Traits.of(translator)
+        self.gives_uncertainty, self.history = self.traits.gives_uncertainty, self.traits.history
+        self.n_samples = n_samples if self.traits.generative else None
 
     def check(self, pairs, what):
         """Raise ValueError where surveys or conditioning do not fit the ``what`` ("test" or "training") pairs."""
-        for side in ("input", "target"):
-            own, given = getattr(self.translator, f"{side}_survey"), getattr(pairs, f"{side}_survey")
-            if (own.name, own.band_names) != (given.name, given.band_names):
-                raise ValueError(
-                    f"translator {self.name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), "
-                    f"the {what} pairs {given.name} ({' '.join(given.band_names)})")
+        check_surveys(self.name, self.translator, pairs, f"the {what} pairs")
         check_conditioning(self.name, self.traits, pairs, what)
 
     def translate(self, batch, numbers, *, device=None, uncertainty=False):
-        """Translate a batch of galaxies.
+        """Return the images of a batch of `PairSet.read` and their uncertainty, None unless it is asked for.
 
-        Parameters
-        ----------
-        batch : dict of ndarray
-            As `PairSet.read` returns.
-        numbers : ndarray of int
-            Number of each galaxy, shape ``(galaxy,)``: a generative translator draws other noise for each.
-        device : str, optional
-        uncertainty : bool, optional
-            Whether to ask for the uncertainty.
-
-        Returns
-        -------
-        flux : ndarray
-        sigma : ndarray or None
+        A generative translator draws other noise for each number of a galaxy.
         """
-        options = {"weight": batch["input_weight"], **conditions(self.traits["conditioning"], batch)}
+        options = {"weight": batch["input_weight"], **conditions(self.traits.conditioning, batch)}
         if self.n_samples is not None:
             options |= {"n_samples": self.n_samples, "seed": self.seed, "galaxies": numbers}
         if device is not None:
             options["device"] = device
         if not uncertainty:
             return self._plain(self.translator.translate_array(batch["input_flux"], **options)), None
-        flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
+        if isinstance(self.translator, Translator):
+            flux, sigma = self.translator.translate_array_with_uncertainty(batch["input_flux"], **options)
+        else:
+            flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
         return self._plain(flux), self._plain(sigma)
 
     def _plain(self, images):
@@ -146,37 +149,25 @@ class TranslatorSource:
         return values if mask is None else np.where(mask, np.nan, values)
 
     def gradient_weights(self, batch):
-        """Weights of the gradient elements, a dict of ndarray, or None for a translator without."""
-        if not self.traits["gives_gradient_weights"]:
+        """Return weights of the gradient elements, a dict of ndarray, or None if the translator has none."""
+        if not self.traits.gives_gradient_weights:
             return None
         weights = self.translator.gradient_weights(batch["input_flux"], batch["target_flux"],
-                                                   **conditions(self.traits["conditioning"], batch))
+                                                   **conditions(self.traits.conditioning, batch))
         return {kind: np.asarray(value) for kind, value in weights.items()}
 
     def about(self):
-        """What the report says of the translator, a dict."""
-        known = isinstance(self.translator, Translator)
-        parameters = sum(p.numel() for p in self.translator.network.parameters()) if known else None
+        """Return a dict that describes the translator in the report."""
+        traits = self.traits
         return {
-            "kind": "translator", "name": self.traits["name"], "backbone": self.traits["backbone"],
-            "objective": self.traits["objective_name"], "parameters": parameters,
-            "residual": self.translator.network.options["residual"] if known else None,
-            "conditioning": self.traits["conditioning"], "samples": self.n_samples, "hash": self.traits["hash"],
-            "provenance": dict(self.traits["provenance"])}
+            "kind": "translator", "name": traits.name, "backbone": traits.backbone,
+            "objective": traits.objective_name, "parameters": traits.parameters, "residual": traits.residual,
+            "photometry": traits.photometry, "conditioning": traits.conditioning, "samples": self.n_samples,
+            "hash": traits.hash, "provenance": dict(traits.provenance)}
 
 
 class ImageSource:
-    """Finished images, one of each test galaxy.
-
-    Parameters
-    ----------
-    name : str
-        Name in tables and figures.
-    images : array_like or `~astropy.units.Quantity`
-        Shape ``(galaxy, target band, Y, X)`` of the target images of ``test``, in the unit of the target survey. Masked
-        elements of a `numpy.ma.MaskedArray` or `~astropy.utils.masked.Masked` become NaN.
-    test : PairSet
-    """
+    """Finished images, one of each test galaxy, in the shape and unit of its target images; NaN where masked."""
 
     retrains, gives_uncertainty, history, n_samples = False, False, None, None
 
@@ -192,26 +183,26 @@ class ImageSource:
         self.images = values
 
     def check(self, pairs, what):
-        """Finished images need nothing of the pairs beyond their shape."""
+        """Do nothing: finished images need nothing of the pairs beyond their shape."""
 
     def translate(self, batch, numbers, *, device=None, uncertainty=False):
-        """The images of the test galaxies with these numbers; see `TranslatorSource.translate`."""
+        """Return the images of the test galaxies with these numbers; see `TranslatorSource.translate`."""
         flux = np.array(self.images[numbers], dtype=np.float32)
         if self.mask is not None:
             flux[self.mask[numbers]] = np.nan
         return flux, None
 
     def gradient_weights(self, batch):
-        """None: images have no weights."""
+        """Return None: images have no weights."""
 
     def about(self):
-        """What the report says of the images, a dict with the keys of `TranslatorSource.about`."""
-        return {"kind": "images", "name": self.name, "backbone": None, "objective": None, "parameters": None,
-                "residual": None, "conditioning": None, "samples": None, "hash": None, "provenance": {}}
+        """Return a dict with the keys of `TranslatorSource.about`."""
+        unknown = ("backbone", "objective", "parameters", "residual", "photometry", "conditioning", "samples", "hash")
+        return {"kind": "images", "name": self.name, **dict.fromkeys(unknown), "provenance": {}}
 
 
 def _split(images, what, survey):
-    """Plain array of images in the unit of a survey, and their mask or None; ``what`` they are is for the messages."""
+    """Plain array of images in the unit of a survey, and their mask or None; ``what`` names them in messages."""
     mask = None
     if isinstance(images, Masked):
         images, mask = images.unmasked, images.mask
@@ -228,7 +219,7 @@ def _split(images, what, survey):
 
 def _without_unit(images, what, survey):
     if images.unit == survey.unit or images.ndim != 4 or images.shape[1] != len(survey):
-        return images.value  # a shape that does not fit is refused with those of arrays
+        return images.value  # the shape is checked with those of arrays
     try:
         factors = [images.unit.to(u.Jy) / band.flux_per_unit().to_value(u.Jy) for band in survey]
     except u.UnitConversionError as error:
@@ -238,9 +229,9 @@ def _without_unit(images, what, survey):
 
 
 def image_sources(translators, test, n_samples, seed):
-    """Sources by name, a dict, from what `evaluate` was given: one of them or a mapping, translators or images."""
+    """Return sources by name, a dict, of one translator or array of images, or of a mapping of these."""
     if not isinstance(translators, Mapping):
-        name = _traits(translators)["name"] if isinstance(translators, TranslatorLike) else _IMAGES
+        name = _Traits.of(translators).name if isinstance(translators, TranslatorLike) else _IMAGES
         translators = {name: translators}
     if not translators:
         raise ValueError("translators must hold at least one translator or array of images")
@@ -252,7 +243,7 @@ def image_sources(translators, test, n_samples, seed):
 
 
 def conditions(conditioning, batch):
-    """Keywords with which a translator of some conditioning is told of the galaxies of a batch, a dict."""
+    """Return keywords for the conditioning of a translator on the galaxies of a batch, a dict."""
     if conditioning is None:
         return {}
     if conditioning == "spectrum":
@@ -261,20 +252,21 @@ def conditions(conditioning, batch):
     return {"redshift": batch["redshift"], **({} if error is None else {"redshift_error": error})}
 
 
-def check_conditioning(name, traits, pairs, what):
-    """Raise ValueError where pairs lack what a translator is conditioned on.
+def check_surveys(name, translator, pairs, what):
+    """Raise ValueError where a translator is between other surveys than the pairs."""
+    for side in ("input", "target"):
+        own, given = getattr(translator, f"{side}_survey"), getattr(pairs, f"{side}_survey")
+        if (own.name, own.band_names) != (given.name, given.band_names):
+            raise ValueError(f"translator {name!r} has the {side} survey {own.name} ({' '.join(own.band_names)}), "
+                             f"{what} {given.name} ({' '.join(given.band_names)})")
 
-    Parameters
-    ----------
-    name : str
-        Name of the translator, for the message.
-    traits : dict
-        Its ``conditioning``, ``spectrum_grid`` and ``takes_unknown``.
-    pairs : PairSet
-    what : str
-        Which pairs they are: "test" or "training".
+
+def check_conditioning(name, traits, pairs, what):
+    """Raise ValueError where pairs lack the conditioning of a translator.
+
+    ``traits`` has ``conditioning``, ``spectrum_grid`` and ``takes_unknown``; ``what`` names the pairs in the message.
     """
-    kind, grid = traits["conditioning"], traits["spectrum_grid"]
+    kind, grid = traits.conditioning, traits.spectrum_grid
     if kind not in (None, "redshift", "spectrum"):
         raise ValueError(f"translator {name!r} is conditioned on {kind!r}, which is not something that pairs have")
     if kind is None:
@@ -285,7 +277,7 @@ def check_conditioning(name, traits, pairs, what):
     if kind == "spectrum" and grid not in (None, pairs.spectrum_grid):
         raise ValueError(f"translator {name!r} takes spectra on {grid}, those of the {what} pairs are on "
                          f"{pairs.spectrum_grid}")
-    if traits["takes_unknown"]:
+    if traits.takes_unknown:
         return
     n_unknown = np.count_nonzero(~np.isfinite(values)) if kind == "redshift" else _n_empty(pairs.spectrum_weight)
     if n_unknown:

@@ -1,4 +1,4 @@
-"""What a translator is told of each galaxy beside its image: from the columns of a catalogue, or from files."""
+"""Metadata of galaxies for conditioned translators, from the columns of a catalog or from files."""
 
 import warnings
 from pathlib import Path
@@ -15,18 +15,9 @@ COLUMNS = ("redshift", "redshift_error", "spectrum")
 
 
 def spectrum_arrays(spectrum, grid):
-    """A spectrum on the grid of a translator.
+    """Return flux and weight of a spectrum on the grid of a translator, float32; 0 for None.
 
-    Parameters
-    ----------
-    spectrum : `specutils.Spectrum`, path-like or None
-        A path is read by `~astro_galtrans.spectra.read_spectrum`.
-    grid : SpectrumGrid
-
-    Returns
-    -------
-    flux, weight : ndarray of float32
-        Shape ``(n_pixels,)``; all 0 for None.
+    The spectrum is a `specutils.Spectrum` or the path of a file that `~astro_galtrans.spectra.read_spectrum` reads.
     """
     if spectrum is None:
         return np.zeros((2, grid.n_pixels), np.float32)
@@ -42,46 +33,36 @@ def spectrum_arrays(spectrum, grid):
 
 
 class CatalogConditions:
-    """What a translator is told of the sources of a catalogue.
+    """Metadata of the sources of a catalog for a conditioned translator.
 
-    Parameters
-    ----------
-    translator : Translator
-    sources : `~astropy.table.Table`
-        With the columns `COLUMNS` as far as they are known.
-    folder : path-like
-        Where the paths of spectra begin.
-    detected : bool
-        Whether the sources were found in the images, and so have none of these columns.
-
-    Raises
-    ------
-    ValueError
-        If the translator needs a column that is not there, or one holds something else.
+    ``sources`` has the columns `COLUMNS` as far as they are known, and none of them if the sources were ``detected`` in
+    the images. Relative paths of spectra are in ``folder``. A column that is missing or has wrong values is a
+    ValueError if the translator needs it.
     """
 
-    def __init__(self, translator, sources, folder, detected):
+    def __init__(self, translator, sources, folder=".", detected=False):
         self.kind, self.takes_unknown = translator.conditioning, translator.takes_unknown
         self.grid, self.folder = translator.spectrum_grid, Path(folder)
         self.columns, self._spectra = {}, {}
         if self.kind is None:
             return
         if self.kind not in sources.colnames:
-            self._without(translator, detected)
+            self._handle_missing(translator, detected)
         names = ("redshift", "redshift_error") if self.kind == "redshift" else ("spectrum",)
         reads = _paths if self.kind == "spectrum" else _numbers
         self.columns = {name: reads(sources[name], name) for name in names if name in sources.colnames}
 
-    def _without(self, translator, detected):
+    def _handle_missing(self, translator, detected):
+        """Raise an error if the translator needs the column, otherwise warn."""
         if not self.takes_unknown:
-            what = "it needs a catalog with " + ("redshifts" if self.kind == "redshift" else "spectra")
+            needed = "it needs a catalog with " + ("redshifts" if self.kind == "redshift" else "spectra")
             raise ValueError(f"translator {translator.name!r} is conditioned on the {self.kind}: "
-                             + (what if detected else "catalog must have that column"))
+                             + (needed if detected else "catalog must have that column"))
         warnings.warn(f"translator {translator.name!r} is conditioned on the {self.kind}, and there is none: all "
-                      "galaxies are translated as those of which it is not known", GaltransWarning, 4)
+                      "galaxies are translated with unknown values", GaltransWarning, 4)
 
     def defect(self, row):
-        """Why a source cannot be translated, or None."""
+        """Return the reason why a source cannot be translated, or None."""
         if self.kind is None:
             return None
         if self.kind == "spectrum":
@@ -110,44 +91,44 @@ class CatalogConditions:
             self._spectra[row] = spectrum_arrays(self._path(row), self.grid)
         return self._spectra[row]
 
-    def given(self, rows):
-        """Keywords for the translator, of some sources without a defect, a dict."""
+    def keywords(self, rows):
+        """Return the keywords of the translator for some sources without a defect."""
         if self.kind is None:
             return {}
         if self.kind == "spectrum":
             return {"spectrum": tuple(np.stack(part) for part in zip(*map(self._spectrum, rows)))}
-        given = {name: np.array([self._value(name, row) for row in rows]) for name in ("redshift", "redshift_error")}
-        return given if "redshift_error" in self.columns else {"redshift": given["redshift"]}
+        keywords = {name: np.array([self._value(name, row) for row in rows]) for name in ("redshift", "redshift_error")}
+        return keywords if "redshift_error" in self.columns else {"redshift": keywords["redshift"]}
 
-    def told(self, row):
-        """In a word what the translator was told of a source: "redshift", "spectrum" or "none"."""
+    def used(self, row):
+        """Return what a conditioned translator uses for a source: "redshift", "spectrum" or "none"."""
         if self.kind == "spectrum":
             known = self._spectrum(row)[1].any()
         else:
             known = not np.isnan(self._value("redshift", row))
         return self.kind if known else "none"
 
-    def source_of(self, row):
-        """Further provenance of a translation, a dict: the file of the spectrum."""
+    def provenance(self, row):
+        """Return further provenance of a translation: the file of the spectrum."""
         path = self._path(row) if self.kind == "spectrum" else None
         return {} if path is None else {"spectrum_file": str(path)}
 
     def forget(self, rows):
-        """Drop the spectra of sources that are done with."""
+        """Free the spectra of some sources."""
         for row in rows:
             self._spectra.pop(row, None)
 
 
 def _numbers(column, name):
-    """A column as floats, NaN where masked."""
+    """Return a column as floats, NaN if masked."""
     values = numbers(column, f"column {name} of the catalog")
     if values.ndim != 1:
-        raise ValueError(f"column {name} of the catalog must hold one number a source, got shape {values.shape}")
+        raise ValueError(f"column {name} of the catalog must hold one number in each row, got shape {values.shape}")
     return values
 
 
 def _paths(column, name):
-    """A column of paths as str, None where masked, empty or "none"."""
+    """Return a column of paths as str, None if masked, empty or "none"."""
     paths = []
     for value in column:
         if value is None or np.ma.is_masked(value):

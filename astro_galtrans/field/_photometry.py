@@ -1,4 +1,4 @@
-"""Aperture photometry and simple morphology of a source in a cube, and the names of the columns for them."""
+"""Aperture photometry and simple morphology of a source in a cube."""
 
 import re
 from typing import NamedTuple
@@ -7,47 +7,32 @@ import astropy.units as u
 import numpy as np
 from astropy.stats import mad_std
 
+from astro_galtrans._utils.photometry import circle_mask
 from astro_galtrans.images import flux_and_weight, segment_galaxy
 
 __all__ = ["MORPHOLOGY", "aperture_magnitudes", "colors_of", "column_names", "correlated_error", "shape_band",
            "shape_of"]
 
-# Measures of `shape_of`, with what they are.
+# Descriptions of the fields of `Shape`.
 MORPHOLOGY = {
     "concentration": "5 log10(r80 / r20) of the flux within 1.5 Petrosian radii (Conselice 2003, ApJS 147, 1)",
     "asymmetry": "rotational asymmetry within 1.5 Petrosian radii, that of the sky subtracted (Conselice 2003)",
     "axis_ratio": "minor over major axis, from the second moments of the flux",
 }
-# Distance within which the errors of translated pixels are the same, as the shipped translator has it on simulated
-# galaxies: `benchmarks/aperture_errors.py`.
+# Correlation length of the errors of translated pixels, of the shipped translator on simulated galaxies:
+# `benchmarks/aperture_errors.py`.
 CORRELATION_LENGTH = 0.55 * u.arcsec
 _PETROSIAN_RATIO, _PETROSIAN_RADII = 0.2, 1.5
-_CENTER_SHIFT = 2  # pixels within which the center of the asymmetry is looked for
+_CENTER_SHIFT = 2  # pixels, largest shift of the center of the asymmetry
 _MIN_PIXELS = 8
 
 
 def aperture_magnitudes(cube, position, radii, correlated=False):
-    """AB magnitudes and colors within circles around a position.
+    """Measure AB magnitudes and errors, shape ``(radius, band)``, within circles around a position.
 
-    Parameters
-    ----------
-    cube : BandCube
-        With a survey and a WCS.
-    position : `~astropy.coordinates.SkyCoord`
-        Center of the circles.
-    radii : sequence of float
-        In arcsec.
-    correlated : bool, optional
-        Whether the errors of neighboring pixels are correlated, as those of a translation are; see
-        `correlated_error`.
-
-    Returns
-    -------
-    magnitude, error : ndarray of shape (radius, band)
-        NaN where a circle touches a bad pixel or reaches beyond the image, or where the flux is not positive.
+    Radii are in arcsec. Values are NaN if a circle touches a bad pixel or reaches beyond the image, or if the flux is
+    not positive. ``correlated`` assumes correlated errors of neighboring pixels, see `correlated_error`.
     """
-    from photutils.aperture import CircularAperture
-
     flux, weight = flux_and_weight(cube)
     x, y = (float(value) for value in cube.wcs.world_to_pixel(position))
     zero_point = np.array([band.zero_point for band in cube.survey])
@@ -57,7 +42,7 @@ def aperture_magnitudes(cube, position, radii, correlated=False):
         pixels = radius / cube.pixel_scale.to_value(u.arcsec)
         if not (pixels <= min(x, y) + 0.5 and x + pixels <= flux.shape[2] - 0.5 and y + pixels <= flux.shape[1] - 0.5):
             continue
-        share = CircularAperture((x, y), pixels).to_mask(method="exact").to_image(flux.shape[1:])
+        share = circle_mask(flux.shape[1:], pixels, (x, y))
         total = np.tensordot(flux, share, 2)
         good = (total > 0) & (weight[:, share > 0] > 0).all(axis=1)
         error = np.sqrt(np.tensordot(variance, share**2, 2))
@@ -69,36 +54,27 @@ def aperture_magnitudes(cube, position, radii, correlated=False):
 
 
 def correlated_error(radius, pixel_scale, length=CORRELATION_LENGTH):
-    """Error of the flux in a circle over that of independent pixels.
+    """Return the ratio of the error of the flux in a circle to that of independent pixels.
 
     With a correlation exp(-d² / L²) of pixels at distance d, the variance of a sum is that of independent pixels times
     1 + (π L² / pixel area) (1 - exp(-R² / L²)).
-
-    Parameters
-    ----------
-    radius, pixel_scale, length : `~astropy.units.Quantity`
-        R, the side of a pixel, and L.
-
-    Returns
-    -------
-    float
     """
     within = 1 - np.exp(-((radius / length).to_value(u.one))**2)
     return float(np.sqrt(1 + np.pi * (length / pixel_scale).to_value(u.one)**2 * within))
 
 
 def column_names(prefix, names, radius):
-    """Names of the columns of an aperture, as ``input_r_2arcsec``: letters, digits and underscores only."""
+    """Return the names of the columns of an aperture, as ``input_r_2arcsec``: letters, digits and underscores only."""
     return [re.sub(r"\W", "_", f"{prefix}_{name}_{f'{radius:g}'.replace('.', 'p')}arcsec") for name in names]
 
 
 def colors_of(bands):
-    """Neighboring bands as names of colors: ``["u_g", "g_r", ...]``."""
+    """Return neighboring bands as names of colors: ``["u_g", "g_r", ...]``."""
     return [f"{blue}_{red}" for blue, red in zip(bands, bands[1:])]
 
 
 class Shape(NamedTuple):
-    """Simple morphology, NaN where it cannot be measured; the fields are described in ``MORPHOLOGY``."""
+    """Simple morphology, NaN if it cannot be measured; ``MORPHOLOGY`` describes the fields."""
 
     concentration: float = np.nan
     asymmetry: float = np.nan
@@ -106,31 +82,19 @@ class Shape(NamedTuple):
 
 
 def shape_band(survey):
-    """The band in which shapes are measured: "r", or else the middle one."""
+    """Return the band in which shapes are measured: "r", otherwise the middle one."""
     names = survey.band_names
     return "r" if "r" in names else names[len(names) // 2]
 
 
 def shape_of(cube, band, position):
-    """Concentration, asymmetry and axis ratio of the source at a position, in one band and as the PSF leaves it.
-
-    Parameters
-    ----------
-    cube : BandCube
-        With a WCS.
-    band : str
-    position : `~astropy.coordinates.SkyCoord`
-
-    Returns
-    -------
-    Shape
-    """
+    """Return the `Shape` of the source at a position in one band of a cube, without correction for the PSF."""
     index = cube.bands.index(band)
     flux, weight = flux_and_weight(cube)
     image, good = flux[index].astype(float), weight[index] > 0
     if good.sum() < _MIN_PIXELS:
         return Shape()
-    # the scatter of a translation, which has hardly any noise, would take faint bridges to neighbors for the galaxy
+    # The scatter alone is too low for a translation, which has hardly any noise: faint bridges would join neighbors.
     sigma = max(mad_std(image[good]), float(np.median(weight[index][good]**-0.5)))
     if not sigma > 0:
         return Shape()
@@ -153,7 +117,7 @@ def shape_of(cube, band, position):
 
 
 def _flux_center(image, own, start):
-    """Center of the flux of the segment within 1.5 times the distance from the start at which half of it is."""
+    """Return the center of the flux of a segment in a Gaussian window of 2 pixels that follows it."""
     y, x = np.nonzero(own)
     flux = np.maximum(image[own], 0)
     center = np.array([float(start[0]), float(start[1])])
@@ -166,19 +130,17 @@ def _flux_center(image, own, start):
 
 
 def _growth(image, good, center):
-    """Flux within circles of radii that grow by half a pixel; bad pixels have that of the opposite ones."""
-    from photutils.aperture import CircularAperture
-
+    """Return radii in steps of half a pixel and the flux within; bad pixels have the flux of the opposite ones."""
     opposite, valid = _rotated(np.where(good, image, 0), good, center)
     filled = np.where(good, image, np.where(valid, opposite, 0))
     reach = min(*center, image.shape[1] - 1 - center[0], image.shape[0] - 1 - center[1])
     radii = np.arange(0.5, max(reach, 0.5) + 0.01, 0.5)
-    sums = [CircularAperture(center, radius).do_photometry(filled, method="exact")[0][0] for radius in radii]
+    sums = [np.sum(filled * circle_mask(filled.shape, radius, center)) for radius in radii]
     return radii, np.array(sums)
 
 
 def _petrosian_radius(radii, growth):
-    """Where the surface brightness is a fifth of the mean within; None beyond the image."""
+    """Return the radius at which the surface brightness is a fifth of the mean within; None beyond the image."""
     inner, outer = 0.8 * radii, 1.25 * radii
     known = (outer <= radii[-1]) & (inner >= radii[0])
     annulus = (np.interp(outer, radii, growth) - np.interp(inner, radii, growth)) / (outer**2 - inner**2)
@@ -189,17 +151,17 @@ def _petrosian_radius(radii, growth):
 
 
 def _radius_of(radii, growth, share, edge):
-    """Radius that holds a share of the flux within ``edge``."""
+    """Return the radius that contains a fraction of the flux within ``edge``."""
     radii, growth = np.append(0, radii), np.maximum.accumulate(np.append(0, growth))
     total = np.interp(edge, radii, growth)
     k = int(np.argmax(growth >= share * total))
     part = (share * total - growth[k - 1]) / (growth[k] - growth[k - 1])
-    # between the center and the first circle the flux grows with the area
+    # Inside the first circle the flux grows with the area.
     return radii[k] * np.sqrt(part) if k == 1 else radii[k - 1] + part * (radii[k] - radii[k - 1])
 
 
 def _rotated(image, good, center):
-    """An image turned by 180 degrees about the nearest half pixel, and where that has good pixels."""
+    """Return an image rotated by 180 degrees about the nearest half pixel, and its good pixels."""
     two_x, two_y = (int(round(2 * value)) for value in center)
     y, x = np.indices(image.shape)
     y, x = two_y - y, two_x - x
@@ -209,7 +171,7 @@ def _rotated(image, good, center):
 
 
 def _asymmetry(image, good, center, edge):
-    """Least asymmetry about a center near that of the flux, that of the sky subtracted."""
+    """Return the smallest asymmetry about centers near that of the flux, with that of the sky subtracted."""
     shifts = np.arange(-_CENTER_SHIFT, _CENTER_SHIFT + 0.1, 0.5)
     y, x = np.indices(image.shape)
     least = np.inf
@@ -221,12 +183,12 @@ def _asymmetry(image, good, center, edge):
             inside = np.hypot(x - place[0], y - place[1]) <= edge
             difference, sky = np.abs(image - other), valid & ~inside
             inside &= valid
-            light = np.abs(image[inside]).sum()
-            if not light > 0:
+            total = np.abs(image[inside]).sum()
+            if not total > 0:
                 continue
-            # the mean of |d| of a Gaussian is 1.183 times its median, which sources beyond the circle hardly move
+            # The mean of |d| of a Gaussian is 1.183 times its median, which is robust against other sources.
             noise = 1.183 * np.median(difference[sky]) if sky.any() else 0
-            least = min(least, (difference[inside].sum() - noise * np.count_nonzero(inside)) / light)
+            least = min(least, (difference[inside].sum() - noise * np.count_nonzero(inside)) / total)
     return least if np.isfinite(least) else np.nan
 
 

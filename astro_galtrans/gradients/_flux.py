@@ -1,4 +1,4 @@
-"""A cube as plain arrays in Jy: flux, its standard deviation, which pixels are good, and the grid on the sky."""
+"""Images as plain arrays in Jy, and the checks of arguments that the functions of this subpackage share."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,26 +7,35 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 
+from astro_galtrans._utils.masked import split
 from astro_galtrans.images import as_band_cube, empty_pixels
 
-__all__ = ["FluxArrays", "band_constants", "band_index", "effective_wavelengths", "flux_arrays", "pixel_sides"]
+__all__ = [
+    "MAGNITUDE", "FluxArrays", "annulus_edges", "arcsec", "band_constants", "band_index", "effective_wavelengths",
+    "flux_arrays", "pixel_sides", "positive", "two_bands",
+]
 
+MAGNITUDE = 2.5 / np.log(10)
 _ONE_JY = u.Jy.to(u.ABmag)
 
 
 @dataclass(frozen=True)
 class FluxArrays:
-    """Flux and standard deviation in Jy and the good pixels, each of shape ``(band, y, x)``; Jy of one image unit."""
+    """Arrays of shape ``(band, y, x)``."""
 
     cube: object
     flux: np.ndarray
+    """In Jy."""
     sigma: np.ndarray | None
+    """Standard deviation in Jy, None where the noise is not known."""
     good: np.ndarray
+    """Whether a pixel is finite, unmasked and of finite error."""
     jansky: np.ndarray
+    """One unit of the image in Jy, shape ``(band,)``."""
 
 
 def flux_arrays(image, survey=None):
-    """Read any accepted image into a `FluxArrays`; a pixel is good if it is finite, unmasked and has a finite error."""
+    """Return any accepted image as `FluxArrays`."""
     cube = as_band_cube(image, survey=survey)
     zero_points = cube.zero_points
     if zero_points is None:
@@ -57,7 +66,7 @@ def _stated_sigma(cube, factor):
 
 
 def _survey_sigma(cube, flux):
-    """Sky noise of the survey and the source's Poisson noise through its gain, in Jy, or None without a survey."""
+    """Return the survey's sky noise with the source's Poisson noise, in Jy, or None without a survey."""
     if cube.survey is None:
         return None
     unit = band_constants(cube.survey.bands)[1][:, None, None]
@@ -67,52 +76,69 @@ def _survey_sigma(cube, flux):
 
 
 @lru_cache(maxsize=64)
-def _band_constants(bands):
+def band_constants(bands):
+    """Return effective wavelengths in Angstrom and flux densities of one survey unit in Jy of a tuple of bands."""
     constants = np.array([(band.effective_wavelength.to_value(u.AA), band.flux_per_unit().to_value(u.Jy))
                           for band in bands]).T
     constants.flags.writeable = False
     return constants
 
 
-def band_constants(bands):
-    """Effective wavelength in Angstrom and flux density of one survey unit in Jy, two arrays of shape ``(band,)``."""
-    return _band_constants(tuple(bands))
-
-
 def effective_wavelengths(cube):
-    """Effective wavelength of each band of the cube's survey, Quantity in Angstrom of shape ``(band,)``."""
+    """Return the effective wavelength of each band, a Quantity in Angstrom of shape ``(band,)``."""
     if cube.survey is None:
-        raise ValueError(
-            "the cube has no survey, so that the wavelengths of its bands are not known; "
-            "give survey=, as survey='SDSS'"
-        )
+        raise ValueError("image has no survey, so the wavelengths of its bands are not known; "
+                         "give survey=, as survey='SDSS'")
     return band_constants(cube.survey.bands)[0] * u.AA
 
 
-def band_index(cube, name):
-    """Where the cube has a band, or a ValueError that names those it has."""
-    if name not in cube.bands:
-        raise ValueError(f"bands names {name!r}, which is not among the image's bands {', '.join(cube.bands)}")
-    return cube.bands.index(name)
+def two_bands(names, known):
+    """Return the positions of two different bands among the known names."""
+    names = tuple(names)
+    if len(names) != 2 or names[0] == names[1]:
+        raise ValueError(f"bands must be two different band names, as ('g', 'r'), got {names!r}")
+    return [band_index(name, known) for name in names]
+
+
+def band_index(name, known):
+    """Return the position of a band among the known names."""
+    if name not in known:
+        raise ValueError(f"bands names {name!r}, which is not among the bands {', '.join(known)}")
+    return tuple(known).index(name)
+
+
+def arcsec(name, value):
+    """Return an angle as a plain array in arcsec; a bare number is in arcsec already."""
+    value, mask, unit = split(value, name)
+    if mask is not None:
+        raise ValueError(f"{name} must not be masked")
+    try:
+        value = value if unit in (None, u.dimensionless_unscaled) else u.Quantity(value, unit).to_value(u.arcsec)
+    except u.UnitConversionError as error:
+        raise TypeError(f"{name} must be in arcsec or an angle, got {unit}") from error
+    return np.asarray(value, dtype=float)
+
+
+def annulus_edges(radii):
+    """Return the edges of annuli in arcsec."""
+    edges = arcsec("radii", radii)
+    if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0:
+        raise ValueError(f"radii must be at least two increasing edges, not negative, got {radii!r}")
+    return edges
+
+
+def positive(values):
+    """Return the values with NaN where they are not above zero, so that their logarithm does not warn."""
+    return np.where(values > 0, values, np.nan)
 
 
 def pixel_sides(cube):
-    """Length on the sky of one step along x and along y at the centre of the image, two floats in arcsec."""
+    """Return the angle of one pixel along x and along y at the center of the image, two floats in arcsec."""
     if cube.wcs is None:
         if cube.survey is None:
-            raise ValueError("the cube has neither a WCS nor a survey, so that its pixel scale is not known")
+            raise ValueError("image has neither a WCS nor a survey, so its pixel scale is not known")
         scale = cube.survey.pixel_scale.to_value(u.arcsec)
         return scale, scale
     y, x = (np.array(cube.shape[-2:]) - 1) / 2
-    steps = np.array([[x - 0.5, x + 0.5, x, x], [y, y, y - 0.5, y + 0.5]])
-    world = cube.wcs.pixel_to_world_values(*steps)
-    types = [kind or "" for kind in cube.wcs.world_axis_physical_types]
-    latitude = next((i for i, kind in enumerate(types) if kind.endswith((".dec", ".lat"))), 1)
-    units = [u.Unit(unit) for unit in cube.wcs.world_axis_units]
-    lon, lat = (np.asarray(world[i]) * units[i].to(u.rad) for i in (1 - latitude, latitude))
-    sides = []
-    for a, b in ((0, 1), (2, 3)):
-        # Haversine: the steps are far too small for the arc cosine.
-        h = np.sin((lat[b] - lat[a]) / 2)**2 + np.cos(lat[a]) * np.cos(lat[b]) * np.sin((lon[b] - lon[a]) / 2)**2
-        sides.append(float(2 * np.arcsin(np.sqrt(h)) * u.rad.to(u.arcsec)))
-    return tuple(sides)
+    sky = cube.wcs.pixel_to_world([x - 0.5, x + 0.5, x, x], [y, y, y - 0.5, y + 0.5])
+    return tuple(float(sky[i].separation(sky[i + 1]).arcsec) for i in (0, 2))

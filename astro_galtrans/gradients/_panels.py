@@ -1,4 +1,4 @@
-"""Panels of the figures of gradients: images with the sky along their axes, maps and profiles."""
+"""Panels of the figures of gradients: images on WCS axes, maps and profiles."""
 
 import astropy.units as u
 import numpy as np
@@ -7,7 +7,7 @@ from astropy.wcs import WCS
 from astro_galtrans._utils.figures import new_figure
 from astro_galtrans._utils.optional import optional
 
-__all__ = ["STYLE", "color_panel", "gradient_panel", "image_panel", "plot_elements", "profile_panel", "sky_axes"]
+__all__ = ["STYLE", "color_panel", "gradient_panel", "image_panel", "plot_elements", "profile_panel", "spatial_panels"]
 
 STYLE = {"font.size": 8, "axes.titlesize": 9, "image.origin": "lower", "image.interpolation": "nearest",
          "figure.dpi": 120}
@@ -15,7 +15,7 @@ _DIVERGING, _COLOR, _IMAGE = "RdBu_r", "Spectral_r", "gray_r"
 
 
 def plot_elements(gradients, band=None):
-    """The figure of `SEDGradients.plot`."""
+    """Return the figure of `SEDGradients.plot`."""
     matplotlib = optional("matplotlib", "report", "figures")
     names = gradients.bands
     if band is None:
@@ -26,8 +26,7 @@ def plot_elements(gradients, band=None):
     with matplotlib.rc_context(STYLE):
         figure = new_figure(9.5, 2.9)
         cells = figure.add_gridspec(1, 3)
-        gradient_panel(figure, cells[0], gradients.x, index, f"{band}: along x", "d ln f / dx (arcsec$^{-1}$)")
-        gradient_panel(figure, cells[1], gradients.y, index, f"{band}: along y", "d ln f / dy (arcsec$^{-1}$)", False)
+        spatial_panels(figure, cells[0], cells[1], gradients, index, labels=True)
         if len(names) > 1:
             pair = min(index, len(names) - 2)
             gradient_panel(figure, cells[2], gradients.passband, pair, f"{names[pair]} to {names[pair + 1]}",
@@ -35,8 +34,15 @@ def plot_elements(gradients, band=None):
     return figure
 
 
-def sky_axes(figure, cell, wcs, title, labels=True):
-    """Axes with the sky along them, or with pixels."""
+def spatial_panels(figure, x_cell, y_cell, gradients, index, labels):
+    """Draw the gradients of a band along x and y; only the first may have labeled axes."""
+    band = gradients.bands[index]
+    gradient_panel(figure, x_cell, gradients.x, index, f"{band}: along x", "d ln f / dx (arcsec$^{-1}$)", labels)
+    gradient_panel(figure, y_cell, gradients.y, index, f"{band}: along y", "d ln f / dy (arcsec$^{-1}$)", False)
+
+
+def _sky_axes(figure, cell, wcs, title, labels=True):
+    """Return axes with the sky along them, or with pixels if there is no WCS."""
     if not isinstance(wcs, WCS):
         axes = figure.add_subplot(cell)
         axes.set_title(title)
@@ -57,29 +63,25 @@ def sky_axes(figure, cell, wcs, title, labels=True):
     return axes
 
 
-def _shown(element, index):
-    data = element.data[index]
-    return data if element.mask is None else np.where(element.mask[index], np.nan, data)
-
-
 def gradient_panel(figure, cell, element, index, title, label, labels=True):
-    """One gradient; it fades where its uncertainty is as large as the values that are shown."""
+    """Draw one gradient, faded where its uncertainty is as large as the values."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    values = _shown(element, index)
-    axes = sky_axes(figure, cell, element.wcs, title, labels)
+    values = np.where(element.mask[index], np.nan, element.data[index])
+    axes = _sky_axes(figure, cell, element.wcs, title, labels)
     sigma = None if element.uncertainty is None else element.uncertainty.array[index]
     limit = _limit(values, sigma)
     alpha = None if sigma is None else np.nan_to_num(1 / (1 + (2 * sigma / limit)**2))
     axes.set_facecolor("0.93")
     axes.imshow(values, cmap=_DIVERGING, vmin=-limit, vmax=limit, alpha=alpha)
-    scale = ScalarMappable(Normalize(-limit, limit), _DIVERGING)  # of the image, the bar would fade too
+    # The color bar of the image itself would fade too.
+    scale = ScalarMappable(Normalize(-limit, limit), _DIVERGING)
     figure.colorbar(scale, ax=axes, label=label, shrink=0.85)
 
 
 def _limit(values, sigma):
-    """End of the colour scale, from the elements that are known well: the sky would set it otherwise."""
+    """Return the end of the color scale, from the elements of small uncertainty; the sky would dominate otherwise."""
     used = np.isfinite(values)
     if sigma is not None and used.any():
         known = used & (sigma < 0.3 * np.nanpercentile(sigma, 99))
@@ -92,7 +94,7 @@ def image_panel(figure, cell, arrays, band):
     from astropy.visualization import AsinhStretch, ImageNormalize
 
     values = np.where(arrays.good[band], arrays.flux[band], np.nan) * 1e6
-    axes = sky_axes(figure, cell, arrays.cube.wcs, f"{arrays.cube.bands[band]}: image")
+    axes = _sky_axes(figure, cell, arrays.cube.wcs, f"{arrays.cube.bands[band]}: image")
     noise = np.nanstd(values) if arrays.sigma is None else np.nanmedian(arrays.sigma[band]) * 1e6
     norm = ImageNormalize(vmin=-3 * noise, vmax=np.nanmax(values), stretch=AsinhStretch(0.02))
     drawn = axes.imshow(values, cmap=_IMAGE, norm=norm)
@@ -101,7 +103,7 @@ def image_panel(figure, cell, arrays, band):
 
 def color_panel(figure, cell, colors, bands):
     values = np.where(colors.mask, np.nan, colors.data)
-    axes = sky_axes(figure, cell, colors.wcs, f"{bands[0]} - {bands[1]}", False)
+    axes = _sky_axes(figure, cell, colors.wcs, f"{bands[0]} - {bands[1]}", False)
     axes.set_facecolor("0.93")
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, (2, 98)) if finite.size else (0, 1)

@@ -1,14 +1,15 @@
-"""Aperture and annulus photometry of many stamps at once, as products with fixed pixel weights."""
+"""Aperture and annulus photometry of many stamps at once, by products with fixed pixel weights."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import astropy.units as u
 import numpy as np
 
-from astro_galtrans._utils.masked import floats, split
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.photometry import circle_mask
+from astro_galtrans.gradients._flux import annulus_edges, arcsec, positive, two_bands
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
 
@@ -22,22 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["annulus_weights", "aperture_weights", "radial_color_profiles", "radial_fluxes", "radial_slopes"]
 
-_OVERSAMPLE = 10
-
-
-def arcsec(name, value):
-    value, mask, unit = split(value, name)
-    if mask is not None:
-        raise ValueError(f"{name} must not be masked")
-    try:
-        value = value if unit in (None, u.dimensionless_unscaled) else u.Quantity(value, unit).to_value(u.arcsec)
-    except u.UnitConversionError as error:
-        raise TypeError(f"{name} must be in arcsec or an angle, got {unit}") from error
-    return np.asarray(value, dtype=float)
-
 
 def aperture_weights(shape: tuple[int, ...], radius: float | Quantity, pixel_scale: float | Quantity) -> np.ndarray:
-    """Share of every pixel that lies within a circle around the centre of the stamp, ``(n - 1) / 2``.
+    """Return the share of every pixel inside a circle around the center of the stamp, ``(n - 1) / 2``.
 
     Parameters
     ----------
@@ -49,20 +37,14 @@ def aperture_weights(shape: tuple[int, ...], radius: float | Quantity, pixel_sca
     Returns
     -------
     ndarray of shape (ny, nx)
-        Between 0 and 1, from 10 x 10 samples a pixel.
+        Between 0 and 1, from 10 x 10 samples per pixel.
     """
-    scale = float(arcsec("pixel_scale", pixel_scale))
-    ny, nx = shape
-    offsets = (np.arange(_OVERSAMPLE) + 0.5) / _OVERSAMPLE - 0.5
-    y = (np.arange(ny) - (ny - 1) / 2)[:, None] + offsets
-    x = (np.arange(nx) - (nx - 1) / 2)[:, None] + offsets
-    limit = (float(arcsec("radius", radius)) / scale)**2
-    inside = (y**2)[:, None, :, None] + (x**2)[None, :, None, :] < limit
-    return inside.mean(axis=(2, 3))
+    pixels = float(arcsec("radius", radius)) / float(arcsec("pixel_scale", pixel_scale))
+    return circle_mask(shape, pixels, subpixels=10)
 
 
 def annulus_weights(shape: tuple[int, ...], radii: ArrayLike | Quantity, pixel_scale: float | Quantity) -> np.ndarray:
-    """Share of every pixel that lies in each annulus around the centre of the stamp.
+    """Return the share of every pixel inside each annulus around the center of the stamp.
 
     Parameters
     ----------
@@ -71,28 +53,24 @@ def annulus_weights(shape: tuple[int, ...], radii: ArrayLike | Quantity, pixel_s
     radii : array_like or `~astropy.units.Quantity`
         The n + 1 increasing edges of n annuli; bare numbers are in arcsec. The first may be 0.
     pixel_scale : float or `~astropy.units.Quantity`
-        Angle of the side of a pixel.
+        Side of a pixel; a bare number is in arcsec.
 
     Returns
     -------
     ndarray of shape (n, ny, nx)
     """
-    edges = arcsec("radii", radii)
-    if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0:
-        raise ValueError(f"radii must be at least two increasing edges, not negative, got {radii!r}")
-    filled = np.stack([aperture_weights(shape, edge, pixel_scale) for edge in edges])
-    return np.diff(filled, axis=0)
+    return np.diff([aperture_weights(shape, edge, pixel_scale) for edge in annulus_edges(radii)], axis=0)
 
 
 def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sums of many stamps under fixed pixel weights.
+    """Return the sums of many stamps under fixed pixel weights.
 
     Parameters
     ----------
     flux : array_like of shape (n, band, ny, nx)
-        Stamps. A sum over a pixel that is missing, NaN or masked, is NaN.
+        Stamps. A sum over a pixel that is NaN or masked is NaN.
     weights : ndarray of shape (m, ny, nx)
-        As `annulus_weights` gives.
+        As `annulus_weights` returns.
 
     Returns
     -------
@@ -117,17 +95,17 @@ def radial_color_profiles(
     flux: np.ndarray, survey: Survey | str, bands: Sequence[str], radii: ArrayLike | Quantity,
     pixel_scale: float | Quantity | None = None,
 ) -> np.ndarray:
-    """Colour in circular annuli for many galaxies, each centred in its stamp.
+    """Return the color in circular annuli for many galaxies, each centered in its stamp.
 
     Parameters
     ----------
     flux : array_like of shape (n, band, ny, nx)
-        In the survey's unit, its bands in the survey's order; NaN or masked where a pixel is missing,
-        as is an area of zeros (`~astro_galtrans.images.empty_pixels`).
+        In the survey's unit, with its bands in the survey's order. Missing pixels are NaN or masked, or in an area of
+        zeros (`~astro_galtrans.images.empty_pixels`).
     survey : Survey or str
-        For the zero points; its bands are those of ``flux``.
+        Survey with the bands and zero points of ``flux``.
     bands : tuple of str
-        The two bands of the colour, as ``("g", "r")`` for g - r.
+        The two bands of the color, as ``("g", "r")`` for g - r.
     radii : array_like or `~astropy.units.Quantity`
         Edges of the annuli; bare numbers are in arcsec.
     pixel_scale : float or `~astropy.units.Quantity`, optional
@@ -150,7 +128,7 @@ def radial_color_profiles(
     flux = floats(flux, "flux", unit=survey.unit)
     if flux.ndim != 4 or flux.shape[1] != len(survey):
         raise ValueError(f"flux must have shape (n, {len(survey)}, y, x) for {survey.name}, got {flux.shape}")
-    index = [_band_index(survey, name) for name in _two_bands(bands)]
+    index = two_bands(bands, survey.band_names)
     scale = survey.pixel_scale if pixel_scale is None else pixel_scale
     flux = flux[:, index]
     if not flux.all():
@@ -161,19 +139,19 @@ def radial_color_profiles(
 
 
 def radial_slopes(colors: np.ndarray, radii: ArrayLike | Quantity) -> np.ndarray:
-    """Least-squares slope of the colour against log10 of the annulus radius, for many galaxies.
+    """Return the least-squares slope of the color against log10 of the annulus radius, for many galaxies.
 
     Parameters
     ----------
     colors : ndarray of shape (n, n_annuli)
-        As `radial_color_profiles` gives; NaN values are left out.
+        As `radial_color_profiles` returns; NaN values are left out.
     radii : array_like or `~astropy.units.Quantity`
-        Edges of the annuli. An annulus stands at the mean of its two edges.
+        Edges of the annuli. The radius of an annulus is the mean of its two edges.
 
     Returns
     -------
     ndarray of shape (n,)
-        Magnitudes per decade in radius; NaN with fewer than two finite colours.
+        Magnitudes per decade in radius; NaN with fewer than two finite colors.
     """
     edges = arcsec("radii", radii)
     colors = floats(colors, "colors", dtype=float)
@@ -185,21 +163,3 @@ def radial_slopes(colors: np.ndarray, radii: ArrayLike | Quantity) -> np.ndarray
     spread = (dx**2).sum(axis=1)
     product = (dx * np.where(used, colors, 0)).sum(axis=1)
     return np.divide(product, spread, out=np.full(len(colors), np.nan), where=(count > 1) & (spread > 0))
-
-
-def positive(values):
-    """The values, NaN where they are not above zero, so that a logarithm neither warns nor invents a magnitude."""
-    return np.where(values > 0, values, np.nan)
-
-
-def _two_bands(bands):
-    bands = tuple(bands)
-    if len(bands) != 2 or bands[0] == bands[1]:
-        raise ValueError(f"bands must be two different band names, as ('g', 'r'), got {bands!r}")
-    return bands
-
-
-def _band_index(survey, name):
-    if name not in survey.band_names:
-        raise ValueError(f"bands names {name!r}, which is not among the bands {', '.join(survey.band_names)}")
-    return survey.band_names.index(name)

@@ -1,8 +1,8 @@
-"""The spectral energy distribution of parts of an image as spectra."""
+"""Spectral energy distributions of parts of an image."""
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from astropy.nddata import CCDData, NDData
+    from photutils.aperture import Aperture
+    from photutils.segmentation import SegmentationImage
     from specutils import Spectrum
 
     from astro_galtrans.images import BandCube
@@ -24,29 +26,30 @@ __all__ = ["sed_spectrum"]
 
 
 def sed_spectrum(
-    image: BandCube | NDData | CCDData | Mapping[str, CCDData], aperture: Any = None, *,
+    image: BandCube | NDData | CCDData | Mapping[str, CCDData],
+    aperture: Aperture | SegmentationImage | np.ndarray | Literal["pixel"] | None = None, *,
     label: int | Sequence[int] | None = None, survey: Survey | str | None = None,
 ) -> Spectrum:
-    """Spectral energy distribution at the bands' effective wavelengths.
+    """Return the spectral energy distribution at the bands' effective wavelengths.
 
     Parameters
     ----------
     image : BandCube, `~astropy.nddata.NDData` or dict of `~astropy.nddata.CCDData`
         The image, ``(band, y, x)``.
     aperture : None, photutils aperture, segmentation map, ndarray or "pixel", optional
-        What is summed:
+        Region of the sum:
 
         - None: the whole image.
-        - A photutils pixel or sky aperture: each pixel by the share inside it. At several positions it gives a
-          spectrum for each.
+        - A photutils pixel or sky aperture: each pixel weighted by the share inside it. Several positions give one
+          spectrum each.
         - A `photutils.segmentation.SegmentationImage` or an array of int, shape ``(y, x)``: the segment ``label``,
-          or a spectrum for each of several.
-        - An array of bool or float, shape ``(y, x)``: each pixel by its weight.
-        - ``"pixel"``: nothing, a spectrum for every pixel.
+          or one spectrum for each of several.
+        - An array of bool or float, shape ``(y, x)``: the weight of each pixel.
+        - ``"pixel"``: no sum, one spectrum per pixel.
     label : int or sequence of int, optional
-        Segments of a segmentation map; default all but 0, in increasing order.
+        Segments of a segmentation map; default: all but 0, in increasing order.
     survey : Survey or str, optional
-        Where the image does not say it itself.
+        Survey of an image that does not name one.
 
     Returns
     -------
@@ -54,12 +57,13 @@ def sed_spectrum(
         In Jy, with a standard deviation where the noise is known, of shape ``(band,)``, ``(n, band)`` for several
         positions or segments, or ``(y, x, band)``.
 
-        A pixel that is bad in one band is left out of the sum in all, since the colours would be those of different
-        regions otherwise; ``meta["area"]`` is the share of the area that was summed, ``meta["labels"]`` the segments.
-        One of several without a good pixel is NaN and masked.
+        A pixel that is bad in one band is left out of the sum in all bands, so that they cover the same region.
+        ``meta["area"]`` is the share of the area that was summed, ``meta["labels"]`` the segments. A region without a
+        good pixel is NaN and masked if it is one of several.
 
-        With ``"pixel"`` bad values are NaN and masked, ``spectrum[y, x, :]`` is one pixel, and ``spectrum.wcs`` has
-        the wavelengths and the sky. specutils does not slice it; ``meta["celestial_wcs"]`` is that of the image.
+        With ``"pixel"``, bad values are NaN and masked, ``spectrum[y, x, :]`` is the spectrum of one pixel, and
+        ``spectrum.wcs`` has the wavelengths and the sky. specutils does not slice that WCS;
+        ``meta["celestial_wcs"]`` is the WCS of the image.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def _per_pixel(arrays):
 
 
 def _compound(wavelength, celestial):
-    """The WCS of the pixels (band, x, y): a table of wavelengths and the sky; None with a specutils without NDCube."""
+    """Return the WCS (wavelength table, sky) of a spectrum per pixel; None if specutils is not based on NDCube."""
     from astropy.wcs.wcsapi import HighLevelWCSWrapper
     from specutils import Spectrum
 
@@ -117,8 +121,10 @@ def _compound(wavelength, celestial):
 
 
 def _segments(aperture, label, shape):
-    """(map, the labels wanted) of a segmentation map, None for anything else."""
-    values = aperture.data if type(aperture).__name__ == "SegmentationImage" else aperture
+    """Return (map, requested labels) of a segmentation map, None for anything else."""
+    from photutils.segmentation import SegmentationImage
+
+    values = aperture.data if isinstance(aperture, SegmentationImage) else aperture
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
         if label is not None:
             raise ValueError(f"label needs a segmentation map as aperture, got {type(aperture).__name__}")
@@ -136,7 +142,7 @@ def _segments(aperture, label, shape):
 
 
 def _of_segments(arrays, segments, labels):
-    """Sums over the good pixels of each segment."""
+    """Return the sums over the good pixels of each segment."""
     known, place = np.unique(segments, return_inverse=True)
     row = np.searchsorted(known, labels)
     place = place.ravel()
@@ -153,7 +159,7 @@ def _of_segments(arrays, segments, labels):
 
 
 def _of_weights(arrays, weights):
-    """Sums under weights of shape (y, x), or (n, y, x) for n of them; NaN where none is on a good pixel."""
+    """Return the sums under weights of shape (y, x) or (n, y, x); NaN where no weight is on a good pixel."""
     good = arrays.good.all(axis=0)
     used = weights * good
     area = used.sum(axis=(-2, -1)) / weights.sum(axis=(-2, -1))
@@ -166,15 +172,17 @@ def _of_weights(arrays, weights):
 
 
 def _pixel_weights(aperture, cube):
-    """The aperture as weights of shape (y, x), or (n, y, x) for one at several positions."""
+    """Return the aperture as weights of shape (y, x), or (n, y, x) for n positions."""
+    from photutils.aperture import PixelAperture, SkyAperture
+
     shape = cube.shape[-2:]
     if aperture is None:
         return np.ones(shape)
-    if hasattr(aperture, "to_pixel"):
+    if isinstance(aperture, SkyAperture):
         if cube.wcs is None:
-            raise ValueError("a sky aperture needs a WCS, and the image has none")
+            raise ValueError("aperture on the sky needs a WCS, and the image has none")
         aperture = aperture.to_pixel(cube.wcs)
-    if hasattr(aperture, "to_mask"):
+    if isinstance(aperture, PixelAperture):
         masks = aperture.to_mask(method="exact")
         images = [mask.to_image(shape) for mask in (masks if isinstance(masks, list) else [masks])]
         if any(image is None for image in images):

@@ -1,7 +1,7 @@
-"""Which HDU of a file is what: images, noise of three kinds, masks and point spread functions.
+"""Roles of the HDUs of a file: images, noise of three kinds, masks and point spread functions.
 
-The role of an HDU is told by its name (EXTNAME, HDUNAME), by keywords of some tools (EXTTYPE, IMTYPE, DES_EXT, HDUCLAS2
-and HDUCLAS3, UTYPE) and, in files of one image, by the name of the file.
+The role of an HDU follows from its name (EXTNAME, HDUNAME), from keywords of some tools (EXTTYPE, IMTYPE, DES_EXT,
+HDUCLAS2 and HDUCLAS3, UTYPE) and, in files of one image, from the name of the file.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, TYPE_CHECKING
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
+from astro_galtrans.images._fits_read import FitsFile, Part
 from astro_galtrans.images._headers import Keywords, band_of_header, known_band
 
-if TYPE_CHECKING:
-    from astro_galtrans.images._fits_read import FitsFile, Part
-
 __all__ = ["MASKS", "NOISE", "PLAIN_BANDS", "Planes", "chosen_images", "companion", "cube_bands", "described",
-           "plane_of", "planes_of", "role_of", "squeezed"]
+           "plane_of", "role_of", "squeezed"]
 
 _WORDS = {
     "sigma": "ERR ERROR ERRORS SIGMA SIG STD STDEV STDDEV RMS NOISE UNCERT UNC UNCERTAINTY ERRMAP FLUXERR",
@@ -37,11 +34,11 @@ _WORDS = {
 _ROLES = {word: role for role, words in _WORDS.items() for word in words.split()}
 # The first of these among the words of a name decides: PSF_VAR is no PSF, SCI_ERR no image, VAR_POISSON no variance.
 _ORDER = ("other", "sigma", "variance", "inverse variance", "WHT", "good pixels", "mask", "psf", "image")
-# In names of files these may stand behind a name without a break, as in G265911sigma.fits.
+# In names of files these may follow a name without a break, as in G265911sigma.fits.
 _BEHIND = re.compile("(SIGMA|RMS|NOISE|ERROR|VARIANCE|INVVAR|IVAR|WEIGHT)$")
 NOISE = ("sigma", "variance", "inverse variance")
 MASKS = ("mask", "good pixels")
-# Names of bands that mean the same in every survey: a plane that says another one of them is of another image.
+# Names of bands that mean the same in every survey: a plane with another one of them is of another image.
 PLAIN_BANDS = ("u", "g", "r", "i", "z", "y", "i2")
 _KEYWORDS = {
     "EXTTYPE": {"IMAGE": "image", "MASK": "mask", "VARIANCE": "variance"},
@@ -56,7 +53,7 @@ _KEYWORDS = {
 
 
 def _words(name):
-    """The words of a name, with a number behind one that tells a role apart: SCI2 is SCI and 2."""
+    """Return the words of a name; a number at the end of a role is a word: SCI2 is SCI and 2."""
     words = []
     for word in re.split(r"[^A-Z0-9]+", name.upper()):
         bare = word.rstrip("0123456789")
@@ -69,14 +66,14 @@ def _role_of_name(name):
     return next((role for role in _ORDER if role in found), None)
 
 
-def role_of(part: Part) -> str | None:
-    """Return what an image HDU is: an entry of `NOISE`, WHT, mask, psf, image or other; None where nothing tells."""
+def role_of(part):
+    """Return the role of an image HDU: one of `NOISE`, WHT, one of `MASKS`, psf, image or other; None if unknown."""
     for key in ("UTYPE", "HDUCLAS3", "HDUCLAS2", "EXTTYPE", "IMTYPE", "IMAGETYP", "DES_EXT"):
-        told = _KEYWORDS[key].get(str(part.header.get(key, "")).strip().upper())
-        if told is not None:
-            return told
+        role = _KEYWORDS[key].get(str(part.header.get(key, "")).strip().upper())
+        if role is not None:
+            return role
     named = _role_of_name(part.name)
-    # files of HSC and LSST have the bit planes of their mask in the primary header too, which may be that of the image
+    # Files of HSC and LSST have MP_* in the primary header too, which may be that of the image.
     if named in (None, "image") and part.name not in ("IMAGE", "SCI") and part.data.dtype.kind in "iub" and any(
             key.startswith("MP_") for key in part.header):
         return "mask"
@@ -85,70 +82,53 @@ def role_of(part: Part) -> str | None:
 
 @dataclass(frozen=True)
 class Planes:
-    """An image of a file and what belongs to it.
-
-    Parameters
-    ----------
-    file : FitsFile
-        Where they are.
-    image : Part
-        The image, of two axes or a cube of three.
-    band : str or None
-        Band that its own header or name tells.
-    companions : tuple of Part
-        Noise, masks and PSFs that go with it; several where it is a cube, or for the user to choose from.
-    unread : tuple of Part
-        Planes that go with it and are not read: of another shape, or the weights of drizzle.
-    names : tuple of str
-        Names of the bands, by which companions of one band are told.
-    """
+    """An image of a file and its companions."""
 
     file: FitsFile
     image: Part
+    """Image of two axes, or a cube of three."""
     band: str | None = None
-    companions: tuple = ()
-    unread: tuple = ()
-    names: tuple = ()
+    """Band in its own header or name."""
+    companions: tuple[Part, ...] = ()
+    """Noise, masks and PSFs; several where the image is a cube, or for the user to choose from."""
+    unread: tuple[Part, ...] = ()
+    """Planes that are not read: of another shape, or the weights of drizzle."""
+    names: tuple[str, ...] = ()
+    """Names of the bands, which companions of one band have in theirs."""
 
     @cached_property
-    def keys(self) -> Keywords:
+    def keys(self):
         """The keywords of the image, with those that it inherits."""
         return Keywords(self.file.label, self.image.header, self.file.primary, self.file.warned)
 
-    def noise(self, band: str | None) -> Part | None:
-        """Return the noise of a band, of the first kind that there is; None without.
-
-        Raises
-        ------
-        FileFormatError
-            If there are several of the same kind.
-        """
+    def noise(self, band):
+        """Return the noise of a band, of the first kind that there is; None without."""
         for role in NOISE:
             found = self._of_band(role, band)
             if found:
                 return self._only(found, band, "weight")
         return None
 
-    def psf(self, band: str | None) -> Part | None:
-        """Return the image of the PSF of a band, or None; an error if there are several."""
+    def psf(self, band):
+        """Return the image of the PSF of a band, or None."""
         found = self._of_band("psf", band)
         return self._only(found, band, "psf") if found else None
 
-    def masks(self, band: str | None) -> list[Part]:
+    def masks(self, band):
         """Return all masks of a band."""
         return [part for role in MASKS for part in self._of_band(role, band)]
 
     @property
-    def has_mask(self) -> bool:
+    def has_mask(self):
         """Whether there is a mask for any band."""
         return any(role_of(part) in MASKS for part in self.companions)
 
     def _of_band(self, role, band):
-        """The companions of a role that may be of a band: those that say so, else those that say nothing else."""
-        there = [part for part in self.companions if role_of(part) == role]
-        told = {part.index: _own_band(part, self.names) for part in there}
-        own = [part for part in there if band is not None and told[part.index] == band]
-        return own or [part for part in there if not _is_of_another(told[part.index], band, self.band, self.names)]
+        """Return the companions of a role with the name of a band, else those without the name of another band."""
+        parts = [part for part in self.companions if role_of(part) == role]
+        bands = {part.index: _own_band(part, self.names) for part in parts}
+        own = [part for part in parts if band is not None and bands[part.index] == band]
+        return own or [part for part in parts if not _is_of_another(bands[part.index], band, self.band, self.names)]
 
     def _only(self, found, band, argument):
         if len(found) > 1:
@@ -158,15 +138,16 @@ class Planes:
         return found[0]
 
 
-def _is_of_another(told, band, own, names):
-    """Whether the band that a plane tells is surely not that of an image."""
-    if told is None or band is None or told in (band, own):
+def _is_of_another(plane_band, band, own, names):
+    """Return whether the band of a plane is certainly not that of an image."""
+    if plane_band is None or band is None or plane_band in (band, own):
         return False
-    return (told in names and band in names) or (told.lower() in PLAIN_BANDS and band.lower() in PLAIN_BANDS)
+    return (plane_band in names and band in names) or (
+        plane_band.lower() in PLAIN_BANDS and band.lower() in PLAIN_BANDS)
 
 
-def squeezed(array: Any) -> Any:
-    """Return an image without leading axes of length 1, and without any that make more than three."""
+def squeezed(array):
+    """Return an image without leading axes of length 1, and of more than three axes without others of length 1."""
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     while array.ndim > 3 and 1 in array.shape[:-2]:
@@ -174,8 +155,8 @@ def squeezed(array: Any) -> Any:
     return array
 
 
-def described(parts: Any) -> str:
-    """Return a list of HDUs with what they are, for messages."""
+def described(parts):
+    """Return a list of HDUs with their bands and roles, for messages."""
     texts = []
     for part in parts:
         role, band = role_of(part) if part.is_image else None, part.header.get("FILTER")
@@ -185,7 +166,7 @@ def described(parts: Any) -> str:
 
 
 def _candidates(file):
-    """The HDUs that may be an image, those that say so first."""
+    """Return the HDUs that may be an image, those with this role first."""
     images, unknown = [], []
     for part in file.parts:
         if not part.is_image or min(part.data.shape) == 0:
@@ -200,10 +181,10 @@ def _candidates(file):
 
 
 def _own_band(part, names):
-    """The band that the header of an HDU tells, or its name."""
-    told = band_of_header(part.header, names)
-    if told is not None:
-        return told
+    """Return the band in the header of an HDU, or in its name."""
+    band = band_of_header(part.header, names)
+    if band is not None:
+        return band
     words = [word for word in _words(part.name) if word not in _ROLES]
     found = list(dict.fromkeys(band for band in (known_band(word, names) for word in words) if band in names))
     if not names:
@@ -212,26 +193,13 @@ def _own_band(part, names):
     return found[0] if len(found) == 1 else None
 
 
-def planes_of(file: FitsFile, names: tuple[str, ...] = ()) -> list[Planes]:
-    """Return the images of a file, each with the noise, mask and PSF that belong to it.
-
-    Parameters
-    ----------
-    file : FitsFile
-        Where they are.
-    names : tuple of str, optional
-        Names of the survey's bands.
-
-    Raises
-    ------
-    FileFormatError
-        If there is no image.
-    """
+def _planes_of(file, names=()):
+    """Return the images of a file, each with its companions."""
     images = _candidates(file)
     if not images:
-        there = [part for part in file.parts if part.is_image]
+        parts = [part for part in file.parts if part.is_image]
         raise FileFormatError(f"{file} has no image of two axes" + (
-            f" among its HDUs: {described(there)}" if there else ""))
+            f" among its HDUs: {described(parts)}" if parts else ""))
     return [_with_companions(file, image, images, names) for image in images]
 
 
@@ -241,11 +209,11 @@ def _with_companions(file, image, images, names):
     if band is None and len(images) == 1 and data.ndim == 2:
         band = band_of_header(Keywords(file.label, image.header, file.primary), names)
     if band is None and data.ndim == 2:
-        told = cube_bands(Keywords(file.label, image.header, file.primary), 1)
-        band = None if told is None else known_band(told[0], names)
+        own = cube_bands(Keywords(file.label, image.header, file.primary), 1)
+        band = None if own is None else known_band(own[0], names)
     if data.ndim == 3 and not names:
-        told = cube_bands(Keywords(file.label, image.header, file.primary), len(data)) or ()
-        names = tuple(known_band(one) for one in told)
+        own = cube_bands(Keywords(file.label, image.header, file.primary), len(data)) or ()
+        names = tuple(known_band(one) for one in own)
     found, unread = [], []
     for part in file.parts:
         role = role_of(part) if part.is_image and part is not image else None
@@ -261,7 +229,7 @@ def _fits_on(shape, image):
 
 
 def _belongs(file, part, image, images, names):
-    """Whether a plane goes with an image, of several: by band or name, by version, else by its place in the file."""
+    """Return whether a plane belongs to one of several images: by band, name, version, or place in the file."""
     if len(images) == 1:
         return True
     for key in (lambda one: _own_band(one, names), lambda one: _rest(one.name), lambda one: one.version):
@@ -271,58 +239,49 @@ def _belongs(file, part, image, images, names):
                 one for one in images if key(one) == own]) is image)
     if role_of(part) in MASKS and not images[0].index < part.index < images[-1].index and not any(
             role_of(one) in MASKS for one in file.parts if one.is_image and one is not part):
-        # one mask before or behind all images is that of all
+        # One mask before or after all images is that of all.
         return True
     return _nearest(part, images) is image
 
 
 def _rest(name):
-    """A name without the words that tell a role."""
+    """Return the words of a name that are no role."""
     return tuple(word for word in _words(name) if word not in _ROLES) or None
 
 
 def _nearest(part, images):
-    """The image before a plane, or the first."""
+    """Return the image before a plane, or the first."""
     before = [one for one in images if one.index < part.index]
     return before[-1] if before else images[0]
 
 
-def plane_of(part: Part, band: str | None, place: tuple[int, int] | None, what: str) -> Any:
-    """Return the image of a band that an HDU holds: the HDU itself, or a plane of its cube.
+def plane_of(part, band, place, label):
+    """Return the image of a band in an HDU: the HDU itself, or a plane of its cube.
 
-    Parameters
-    ----------
-    part : Part
-        The HDU.
-    band : str or None
-        Band of the image that it goes with.
-    place : tuple of int, or None
-        Number of that image in its cube, and number of images there; None for an image of two axes.
-    what : str
-        What it is, for messages.
+    ``place`` is the number of the image in its own cube, and the number of images there; None for an image of two axes.
     """
     data = squeezed(part.data)
     if data.ndim == 2:
         return data
-    told = cube_bands(part.header, len(data)) if data.ndim == 3 else None
-    if told is not None and band is not None:
-        names = [known_band(one, (band,)) for one in told]
+    own = cube_bands(part.header, len(data)) if data.ndim == 3 else None
+    if own is not None and band is not None:
+        names = [known_band(one, (band,)) for one in own]
         if band not in names:
-            raise BandMismatchError(f"{what} is a cube of bands {', '.join(names)}, not {band}")
+            raise BandMismatchError(f"{label} is a cube of bands {', '.join(names)}, not {band}")
         return data[names.index(band)]
     if place is None or data.ndim != 3 or len(data) != place[1]:
         raise FileFormatError(
-            f"{what} has shape {data.shape} and must be an image (y, x), or a cube with the bands of its image")
+            f"{label} has shape {data.shape} and must be an image (y, x), or a cube with the bands of its image")
     return data[place[0]]
 
 
-def cube_bands(header: Any, n_planes: int) -> tuple[str, ...] | None:
-    """Return the bands of a cube that its header names in BANDS, or in BAND0, BAND1 ...; None where it does not."""
-    told = header.get("BANDS")
-    if isinstance(told, str) and told.strip():
-        names = tuple(name.strip() for name in re.split(r"[,\s]+", told.strip()) if name.strip())
-        if len(names) != n_planes and len(told.strip()) == n_planes:
-            names = tuple(told.strip())
+def cube_bands(header, n_planes):
+    """Return the bands of a cube in BANDS, or in BAND0, BAND1 ..., of its header; None without."""
+    text = header.get("BANDS")
+    if isinstance(text, str) and text.strip():
+        names = tuple(name for name in re.split(r"[,\s]+", text.strip()) if name)
+        if len(names) != n_planes and len(text.strip()) == n_planes:
+            names = tuple(text.strip())
         if len(names) == n_planes:
             return names
     for first in (0, 1):
@@ -333,35 +292,17 @@ def cube_bands(header: Any, n_planes: int) -> tuple[str, ...] | None:
     return None
 
 
-def chosen_images(
-    file: FitsFile, band: str | None, hdu: Any, names: tuple[str, ...], wanted: tuple[str, ...] | None = None,
-) -> list[Planes]:
-    """Return the image of a band, or the images of all bands of a file that is given without one.
+def chosen_images(file, band, hdu, names, wanted=None):
+    """Return a list of `Planes`: the image of a band or of an HDU, or else of all bands or those that are ``wanted``.
 
-    Parameters
-    ----------
-    file : FitsFile
-        Where they are.
-    band : str or None
-        Band that is asked for.
-    hdu : int, str, tuple or None
-        The HDU that is asked for; the path may name one too.
-    names : tuple of str
-        Names of the survey's bands.
-    wanted : tuple of str, optional
-        Of a file that is given without a band, the bands that are needed.
-
-    Raises
-    ------
-    FileFormatError
-        If it cannot be told which HDU is meant, or the one that is named is no image.
+    ``names`` are those of the survey's bands.
     """
     if hdu is not None and file.selected is not None:
         raise ValueError(f"hdu is given for {file}[{file.selected}], which names the HDU itself")
     hdu = file.selected if hdu is None else hdu
     if hdu is not None:
         return [_selected(file, hdu, names)]
-    images = planes_of(file, names)
+    images = _planes_of(file, names)
     if len(images) == 1:
         return images
     if band is not None:
@@ -380,9 +321,9 @@ def chosen_images(
     return images
 
 
-def _ambiguous(file, images, what):
+def _ambiguous(file, images, which):
     return FileFormatError(
-        f"{file} has several images, and it cannot be told which is that of {what}: "
+        f"{file} has several images, and it is ambiguous which is that of {which}: "
         f"{described([one.image for one in images])}. Choose with hdu=, or with the path as file.fits[2]")
 
 
@@ -397,46 +338,41 @@ def _selected(file, hdu, names):
     return _with_companions(file, part, [part, *others] if others else [part], names)
 
 
-def companion(file: FitsFile, roles: tuple[str, ...], band: str | None, what: str) -> tuple[Part, str | None]:
-    """Return the HDU of a file of noise, masks or PSFs, and its role where something tells it.
+def companion(file, roles, band, argument):
+    """Return the HDU of a file of noise, masks or PSFs, and its role where that is known.
 
-    Parameters
-    ----------
-    file : FitsFile
-        The file.
-    roles : tuple of str
-        Roles that are looked for.
-    band : str or None
-        Band of the image.
-    what : str
-        Argument, for messages.
+    Of several HDUs it is that of the band, and then the first of the roles.
     """
     if file.selected is not None:
-        part = file.select(file.selected, what)
+        part = file.select(file.selected, argument)
         if not part.is_image:
-            raise FileFormatError(f"{file} has no image in HDU {part}, which {what} names")
+            raise FileFormatError(f"{file} has no image in HDU {part}, which {argument} names")
         return part, role_of(part)
-    there = [part for part in file.parts if part.is_image]
-    found = [part for part in there if role_of(part) in roles]
-    if len(found) > 1 and band is not None:
-        found = [part for part in found if _own_band(part, (band,)) == band] or found
+    parts = [part for part in file.parts if part.is_image]
+    found = _those_of_band([part for part in parts if role_of(part) in roles], band)
     if len(found) > 1:
-        # of several kinds of noise the first kind is taken, as in the file of an image
         first = min(roles.index(role_of(part)) for part in found)
         found = [part for part in found if role_of(part) == roles[first]]
     if not found:
-        found = [part for part in there if role_of(part) in (None, "image")]
-        if len(found) > 1 and band is not None:
-            found = [part for part in found if _own_band(part, (band,)) == band] or found
+        found = _those_of_band([part for part in parts if role_of(part) in (None, "image")], band)
     if not found:
-        raise FileFormatError(f"{file} has no image of two axes" + (f": {described(there)}" if there else ""))
+        raise FileFormatError(f"{file} has no image of two axes" + (f": {described(parts)}" if parts else ""))
     if len(found) > 1:
-        raise FileFormatError(f"{file} has several HDUs that {what} may mean: {described(found)}; name one as "
+        raise FileFormatError(f"{file} has several HDUs that {argument} may mean: {described(found)}; name one as "
                               "file.fits[2]")
     role = role_of(found[0])
-    if role in (None, "image"):
-        name = PurePath(file.label).name.upper().split(".FIT")[0]
-        behind = _BEHIND.search(name)
-        named = _role_of_name(name) or (None if behind is None else _ROLES[behind[0]])
-        role = named if named in roles else None
-    return found[0], role
+    return found[0], _role_of_file(file, roles) if role in (None, "image") else role
+
+
+def _those_of_band(parts, band):
+    if len(parts) < 2 or band is None:
+        return parts
+    return [part for part in parts if _own_band(part, (band,)) == band] or parts
+
+
+def _role_of_file(file, roles):
+    """Return the role in the name of a file, or None."""
+    name = PurePath(file.label).name.upper().split(".FIT")[0]
+    end = _BEHIND.search(name)
+    role = _role_of_name(name) or (None if end is None else _ROLES[end[0]])
+    return role if role in roles else None

@@ -1,8 +1,9 @@
-"""The container of the package: one galaxy or field in several bands on one pixel grid."""
+"""The container for images of one galaxy or field in several bands on one pixel grid."""
 
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 import astropy.units as u
@@ -11,49 +12,53 @@ from astropy.io import fits, registry
 from astropy.nddata import CCDData, NDData
 
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.psf import checked_psf
+from astro_galtrans._utils.rgb import rgb_bands
+from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _scales, _uncertainty
-from astro_galtrans.images._ccd_write import BandMeta, without_wcs
-from astro_galtrans.images._ccd_write import write_bands as _write_bands
-from astro_galtrans.images._fits_write import common_cards, write_cube
-from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale, shifted_wcs
-from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, checked_psf, parse_bands
-from astro_galtrans.images._picture import cube_html
-from astro_galtrans.images._plot import plot_cube
+from astro_galtrans.images._display import color_image, cube_html, draw
+from astro_galtrans.images._fits_write import (
+    BandMeta, band_hdus, common_cards, without_wcs, write_cube, write_hdus,
+)
+from astro_galtrans.images._grid import Window, check_celestial, local_pixel_scale
+from astro_galtrans.images._parts import band_meta, checked_data, checked_mask, parse_bands
 from astro_galtrans.images._psf import FieldPSF
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from astropy.coordinates import SkyCoord
     from astropy.nddata import NDUncertainty
     from astropy.units import Quantity, UnitBase
     from astropy.wcs import WCS
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
+    from astro_galtrans.images._fits_read import FitsSource
     from astro_galtrans.surveys import Survey
 
 __all__ = ["BandCube"]
 
 
 class BandCube(NDData):
-    """Images of the same piece of sky in several bands, on one pixel grid.
+    """Images of the same region of the sky in several bands, on one pixel grid.
 
     It is an `~astropy.nddata.NDData` without slicing and arithmetic: those of NDData know one unit, one PSF and one
-    set of axes, and would drop or misplace what belongs to the bands. A band is taken out with ``cube["r"]``, a
-    piece of sky with `cutout`, some of the bands with `select_bands`. Nothing that is given is changed in place.
+    set of axes, and would drop or misplace parts of the bands. ``cube["r"]`` is one band, `cutout` a region of the sky,
+    `select_bands` some of the bands. No argument is changed in place.
 
     Parameters
     ----------
     data : array_like, `~astropy.units.Quantity`, `numpy.ma.MaskedArray` or `~astropy.nddata.NDData`
         Flux in each pixel, shape ``(band, y, x)``.
     unit : `~astropy.units.Unit` or str, optional
-        Linear unit of flux, as ``"nmgy"``, ``"adu"`` or ``"Jy"``. It may be left out where ``data`` has one, or where
-        there is a survey, whose unit it then is.
+        Linear unit of flux, as ``"nmgy"``, ``"adu"`` or ``"Jy"``. The default is the unit of ``data``, or that of the
+        survey.
     wcs : `~astropy.wcs.WCS`, optional
-        Celestial WCS of the two image axes, the same for all bands. None only for images without a place on the sky.
+        Celestial WCS of the two image axes, the same for all bands. None only for images without a position on the sky.
     bands : str or sequence of str
         Name of each plane of ``data``; a string is read letter by letter.
     survey : `~astro_galtrans.surveys.Survey` or str, optional
@@ -66,10 +71,10 @@ class BandCube(NDData):
         Of the shape of ``data``.
     psf : array_like or FieldPSF, optional
         Point spread function of each band on pixels of the same size, shape ``(band, py, px)``, or ``(py, px)`` for
-        all bands. It is normalised to a sum of 1. A `FieldPSF` knows it at any place: ``cube.psf`` is then that of the
-        middle of the image, and each cutout has that of its own middle.
+        all bands. It is normalized to a sum of 1. A `FieldPSF` gives the PSF at any position: ``cube.psf`` is then that
+        of the middle of the image, and each cutout has that of its own middle.
     meta : dict-like, optional
-        Anything else. ``meta["zero_point"]``, a number or one a band, is the AB magnitude of one unit of flux, for
+        Anything else. ``meta["zero_point"]``, a number or one per band, is the AB magnitude of one unit of flux, for
         images in counts that are not on their survey's scale.
 
     Attributes
@@ -99,10 +104,6 @@ class BandCube(NDData):
     (8, 8)
     """
 
-    if TYPE_CHECKING:
-        _pixel_scale: Any
-        _psf: Any
-
     def __init__(
         self, data: ArrayLike | Quantity | NDData, *, unit: UnitBase | str | None = None, wcs: WCS | None = None,
         bands: str | Sequence[str], survey: Survey | str | None = None, mask: ArrayLike | None = None,
@@ -123,8 +124,11 @@ class BandCube(NDData):
                 f"bands names {len(bands)} bands ({', '.join(bands)}), data has {data.shape[0]} planes: "
                 f"shape {data.shape}")
         unit = _scales.check_flux_unit(unit)
-        self._bands, self._survey, self._pixel_scale = bands, survey, None
-        # A FITS header has repeated cards, which a dict of its items would lose: it stays whole, under one key.
+        self._bands, self._survey = bands, survey
+        self._pixel_scale: tuple[WCS, Quantity] | None = None  # and the WCS that it is of
+        self._psf: np.ndarray | None = None
+        self._psf_field: FieldPSF | None = None
+        # A FITS header has repeated cards, which a dict of its items would lose: it is stored whole, under one key.
         meta = {} if meta is None else {"header": meta.copy()} if isinstance(meta, fits.Header) else dict(meta)
         super().__init__(
             data, unit=unit, wcs=check_celestial(wcs), mask=checked_mask(mask, own_mask, data.shape),
@@ -154,7 +158,8 @@ class BandCube(NDData):
     def pixel_scale(self) -> Quantity | None:
         """Side of the pixel in the middle of the image, a Quantity in arcsec; None without a WCS.
 
-        It is the square root of the pixel's area on the sky, so that CD or PC matrix, distortion and projection count.
+        It is the square root of the area of the pixel on the sky, so that CD or PC matrix, distortion and projection
+        count.
         """
         if self.wcs is None:
             return None
@@ -164,7 +169,7 @@ class BandCube(NDData):
 
     @property
     def zero_points(self) -> np.ndarray | None:
-        """AB magnitude of one unit of flux in each band, ndarray; None for counts of which nothing is known."""
+        """AB magnitude of one unit of flux in each band, ndarray; None for counts without a zero point."""
         given = self.meta.get("zero_point")
         if given is None:
             each = {band: band_meta(self.meta, band).get("zero_point") for band in self.bands}
@@ -183,18 +188,18 @@ class BandCube(NDData):
         return self._psf
 
     @psf.setter
-    def psf(self, psf):
+    def psf(self, psf: ArrayLike | FieldPSF | None) -> None:
         self._psf_field, self._psf = None, None
         if not isinstance(psf, FieldPSF):
             self._psf = checked_psf(psf, len(self.bands))
             return
         if self.wcs is None:
-            raise ValueError("psf must be an array for a cube without a WCS: a FieldPSF needs a place on the sky")
+            raise ValueError("psf must be an array for a cube without a WCS: a FieldPSF needs a position on the sky")
         self._psf_field = psf.select(self.bands)
 
     @property
     def psf_field(self) -> FieldPSF | None:
-        """The `FieldPSF` that knows the PSF at any place; None where one array stands for all of the image."""
+        """The `FieldPSF` with the PSF at any position; None where one array holds for the whole image."""
         return self._psf_field
 
     def __contains__(self, band: object) -> bool:
@@ -205,14 +210,14 @@ class BandCube(NDData):
     def __getitem__(self, band: str) -> CCDData:
         """Return one band as a `~astropy.nddata.CCDData` with its own copy of everything.
 
-        ``cube["r"].write("r.fits")`` works whatever is in ``meta``: what a FITS card cannot hold becomes JSON in the
+        ``cube["r"].write("r.fits")`` works with any ``meta``: values that a FITS card cannot hold become JSON in the
         card ``GTMETA``, beside ``BAND``, ``FILTER``, ``SURVEY``, ``MAGZERO`` and, of a translated image, ``GTTRANS``,
         ``GTHASH`` and ``GTVERS``. Its ``meta`` is a dict whose ``items()`` are these cards.
         """
         if not isinstance(band, str):
             raise TypeError(
                 f"a BandCube is indexed by the name of a band, got {band!r}; "
-                "cutout() takes a piece of sky, select_bands() some of the bands"
+                "cutout() selects a region of the sky, select_bands() some of the bands"
             )
         if band not in self.bands:
             raise KeyError(f"the cube has no band {band!r}; its bands are {', '.join(self.bands)}")
@@ -226,7 +231,7 @@ class BandCube(NDData):
             psf=None if self.psf is None else self.psf[index].copy())
 
     def _meta_of(self, band):
-        """What is known of one band: what is true of the cube, and what is told of the band alone."""
+        """Return the meta of one band: that of the cube, and that of the band alone."""
         common = {key: deepcopy(value) for key, value in self.meta.items() if key != "band_meta"}
         if isinstance(common.get("zero_point"), dict):
             common["zero_point"] = common["zero_point"][band]
@@ -245,7 +250,7 @@ class BandCube(NDData):
         return BandMeta(common, cards)
 
     def _replace(self, data, *, uncertainty=None, **changed):
-        """A cube with other data and uncertainty array, and whatever else is named; all other parts are kept."""
+        """Return a cube with other data, uncertainty array and other parts; all parts that are not named are kept."""
         parts = {"unit": self.unit, "wcs": self.wcs, "bands": self.bands, "survey": self.survey, "mask": self.mask,
                  "psf": _psf_of(self), "meta": deepcopy(self.meta), **changed}
         if uncertainty is not None:
@@ -253,19 +258,20 @@ class BandCube(NDData):
         return BandCube(data, uncertainty=uncertainty, **parts)
 
     def cutout(
-        self, position: SkyCoord | None = None, size: int | tuple[int, int] | Quantity = 64, *,
+        self, position: SkyCoord | str | None = None, size: int | tuple[int, int] | Quantity = 64, *,
         mode: Literal["partial", "strict"] = "partial",
     ) -> BandCube:
-        """The pixels around a position on the sky.
+        """Return the pixels around a position on the sky.
 
         Parameters
         ----------
-        position : `~astropy.coordinates.SkyCoord` or None
-            Place of the middle of the cutout, met to half a pixel; None is the middle of the image.
+        position : `~astropy.coordinates.SkyCoord` or str, optional
+            Middle of the cutout, accurate to half a pixel; by default that of the image. Text has right ascension and
+            declination in degrees, ``"189.23 1.03"``, or hours and degrees, ``"12 34 56 +01 02 03"``.
         size : int, tuple of int or `~astropy.units.Quantity`
             Side, or ``(ny, nx)``, in pixels or as an angle, which is rounded to whole pixels.
         mode : {"partial", "strict"}, optional
-            Whether a cutout that reaches beyond the image is given, with NaN there and the mask True, or refused.
+            Whether a cutout that reaches beyond the image has NaN there and the mask True, or is an error.
 
         Returns
         -------
@@ -289,7 +295,7 @@ class BandCube(NDData):
             uncertainty=None if spread is None else window.take(spread.array, _uncertainty.EMPTY[type(spread)]))
 
     def select_bands(self, bands: str | Sequence[str]) -> BandCube:
-        """The cube with some of its bands, in the order they are named.
+        """Return a cube with some of the bands, in the order of the argument.
 
         Parameters
         ----------
@@ -321,15 +327,15 @@ class BandCube(NDData):
     def to_unit(
         self, unit: UnitBase | str, *, zero_point: float | Sequence[float] | Mapping[str, float] | None = None,
     ) -> BandCube:
-        """The cube on another flux scale; data and uncertainty are both converted, band by band.
+        """Convert the cube to another flux scale; data and uncertainty are both converted, band by band.
 
         Parameters
         ----------
         unit : `~astropy.units.Unit` or str
             Unit wanted: maggies (``"nmgy"``), a flux density (``"Jy"``) or counts (``"adu"``).
         zero_point : float, sequence or dict of band to float, optional
-            AB magnitude of one count: of the counts that are wanted, or else of those that the cube has. Without it
-            the zero points of the survey are used. It is kept in ``meta["zero_point"]``.
+            AB magnitude of one count: of the new counts, or else of those of the cube. The default is the zero points
+            of the survey. It is kept in ``meta["zero_point"]``.
 
         Returns
         -------
@@ -338,40 +344,42 @@ class BandCube(NDData):
         Raises
         ------
         ValueError
-            If counts are on either side and nothing tells their zero point.
+            If the zero point of counts on either side is not known.
         """
         unit = _scales.check_flux_unit(unit)
         if zero_point is not None and not (_scales.is_counts(unit) or _scales.is_counts(self.unit)):
             raise ValueError(f"zero_point has no effect on the conversion of {self.unit} to {unit}, got {zero_point!r}")
-        own, wanted = self.zero_points, None
+        factors = self._factors_to(unit, zero_point)
         meta = deepcopy(self.meta)
         meta.pop("zero_point", None)
         for band in self.bands:
             band_meta(meta, band).pop("zero_point", None)
-        if _scales.is_counts(unit):
-            wanted = _scales.zero_points(unit, self.bands, self.survey, zero_point)
-            if zero_point is not None:
-                meta["zero_point"] = _compact(wanted, self.bands)
-        else:
-            wanted = _scales.zero_points(unit, self.bands, self.survey)
-            if zero_point is not None and _scales.is_counts(self.unit):
-                own = _scales.zero_points(self.unit, self.bands, self.survey, zero_point)
-        if own is None and wanted is None and unit.is_equivalent(self.unit):
-            factors = np.full(len(self.bands), self.unit.to(unit))
-        elif own is None or wanted is None:
-            which = self.unit if own is None else unit
-            raise ValueError(
-                f"zero_point is needed to convert {self.unit} to {unit}: nothing tells what one {which} is")
-        else:
-            factors = _scales.scale_factors(own, wanted)
+        if zero_point is not None and _scales.is_counts(unit):
+            meta["zero_point"] = _compact(_scales.zero_points(unit, self.bands, self.survey, zero_point), self.bands)
         factors = factors.astype(self.data.dtype)[:, np.newaxis, np.newaxis]
         return self._replace(
             self.data * factors, unit=unit, meta=meta,
             uncertainty=None if self.uncertainty is None else _uncertainty.scaled(self.uncertainty, factors))
 
+    def _factors_to(self, unit, zero_point):
+        """Return the factor of each band to another unit."""
+        own, wanted = self.zero_points, _scales.zero_points(unit, self.bands, self.survey, zero_point)
+        if zero_point is not None and not _scales.is_counts(unit):
+            own = _scales.zero_points(self.unit, self.bands, self.survey, zero_point)
+        if own is None and wanted is None and unit.is_equivalent(self.unit):
+            return np.full(len(self.bands), self.unit.to(unit))
+        if own is None or wanted is None:
+            which = self.unit if own is None else unit
+            raise ValueError(
+                f"zero_point is needed to convert {self.unit} to {unit}: the flux of one {which} is not known")
+        return _scales.scale_factors(own, wanted)
+
     @classmethod
-    def read(cls, paths: Any, survey: Survey | str | None = None, **options: Any) -> BandCube:
-        """Read images of one piece of sky in several bands, as `read_cube` does.
+    def read(
+        cls, paths: FitsSource | CCDData | Mapping[str, FitsSource | CCDData] | Iterable[FitsSource | CCDData],
+        survey: Survey | str | None = None, **options: Any,
+    ) -> BandCube:
+        """Read images of one region of the sky in several bands, as `read_cube` does.
 
         Parameters
         ----------
@@ -380,7 +388,7 @@ class BandCube(NDData):
         survey : `~astro_galtrans.surveys.Survey` or str, optional
             The survey that the images are from.
         **options
-            Further keywords of `read_cube`, as ``bands`` and ``position``.
+            Other keywords of `read_cube`, as ``bands`` and ``position``.
 
         Returns
         -------
@@ -407,16 +415,15 @@ class BandCube(NDData):
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
         """Write the cube to one FITS file, which `read` gives back.
 
-        The primary HDU holds the data; the extensions MASK, UNCERT, PSF and META what the cube has of them. All but
-        META have ``EXTNAME``, ``BUNIT``, ``BANDS``, ``SURVEY`` and the zero points, ``MAGZERO`` where all bands have
-        the same and ``MAGZP1`` and so on; all but the PSF have the celestial WCS, with its distortion, on axes 1 and
-        2. A translated cube names its translator in ``GTTRANS``, ``GTHASH`` and ``GTVERS``. The file appears whole or
-        not at all.
+        The primary HDU holds the data, and the extensions MASK, UNCERT, PSF and META the other parts. All but META have
+        ``EXTNAME``, ``BUNIT``, ``BANDS``, ``SURVEY`` and the zero points, ``MAGZERO`` where all bands have the same and
+        ``MAGZP1`` and so on; all but the PSF have the celestial WCS, with its distortion, on axes 1 and 2. A translated
+        cube names its translator in ``GTTRANS``, ``GTHASH`` and ``GTVERS``. The file appears complete or not at all.
 
         Parameters
         ----------
         path : str or path-like
-            Where to.
+            The new file, compressed if its name ends in ``.gz`` or ``.bz2``.
         overwrite : bool, optional
             Whether an existing file may be replaced.
 
@@ -426,6 +433,45 @@ class BandCube(NDData):
             If the file exists and ``overwrite`` is False.
         """
         write_cube(self, path, overwrite=overwrite)
+
+    def write_bands(self, path: str | PathLike, overwrite: bool = False) -> dict[str, Path]:
+        """Write each band to a FITS image of its own, in the layout of `~astropy.nddata.CCDData`.
+
+        The primary HDU has the image, and the extensions MASK (1 = bad), UNCERT and PSFIMAGE have the mask, uncertainty
+        and PSF. Each has ``EXTNAME``, ``BUNIT``, ``FILTER``, ``BAND``, ``SURVEY`` and, where it is known, ``MAGZERO``,
+        the AB magnitude of one unit of flux; all but the PSF have the celestial WCS. DS9, CARTA, ginga and any reader
+        of FITS images show them, ``CCDData.read`` and ccdproc read all of it, and `read_cube` makes a cube of the files
+        again. A translated image names its translator in ``GTTRANS``, the translator's hash in ``GTHASH`` and the
+        version of this package in ``GTVERS``. The extension META holds ``meta``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The new files, with ``{band}`` for the name of the band, as ``"galaxy-{band}.fits"``.
+        overwrite : bool, optional
+            Whether existing files may be replaced.
+
+        Returns
+        -------
+        dict of str to `~pathlib.Path`
+            Band name to file.
+
+        Raises
+        ------
+        ValueError
+            If ``path`` has no ``{band}``.
+        FileExistsError
+            If a file exists and ``overwrite`` is False; then none is written.
+        """
+        if "{band}" not in str(path):
+            raise ValueError(f"path must have {{band}} for the name of the band, as galaxy-{{band}}.fits, got {path}")
+        files = {band: Path(str(path).replace("{band}", band)) for band in self.bands}
+        there = [str(file) for file in files.values() if file.exists()]
+        if there and not overwrite:
+            raise FileExistsError(f"{', '.join(there)} exists already; overwrite=True replaces it")
+        for band, file in files.items():
+            write_hdus(band_hdus(self, band), file)
+        return files
 
     def __repr__(self) -> str:
         names = "".join(self.bands) if all(len(band) == 1 for band in self.bands) else ",".join(self.bands)
@@ -438,25 +484,79 @@ class BandCube(NDData):
                 + (f", without {', '.join(lacking)}" if lacking else "") + ">")
 
     __str__ = __repr__
-    _repr_html_ = cube_html
-    plot = plot_cube
-    write_bands = _write_bands
+
+    def _repr_html_(self) -> str:
+        return cube_html(self)
+
+    def color_image(self, bands: str | Sequence[str] | None = None, *, step: int = 1) -> np.ndarray:
+        """Return a color image with the stretch of Lupton et al. (2004, PASP 116, 133).
+
+        Parameters
+        ----------
+        bands : str or sequence of str, optional
+            Three bands for red, green and blue. By default i, r and g, or three that are spread over those of the cube.
+        step : int, optional
+            Use every ``step``-th pixel only.
+
+        Returns
+        -------
+        ndarray of uint8
+            Shape ``(y, x, 3)``; pixels without a valid value are gray.
+
+        Raises
+        ------
+        BandMismatchError
+            If the cube lacks a band, or there are not three.
+        """
+        return color_image(self, rgb_bands(self.bands) if bands is None else tuple(bands), step)
+
+    def plot(
+        self, bands: str | Sequence[str] | None = None, ax: Axes | None = None, *, colorbar: bool = True,
+        **options: Any,
+    ) -> Axes:
+        """Draw one band, or three as a color image, with celestial coordinates along the axes.
+
+        Parameters
+        ----------
+        bands : str or sequence of str, optional
+            The name of a band, or three for red, green and blue, as ``"irg"``. By default i, r and g, or three that are
+            spread over those of the cube; the first band of a cube that has fewer than three.
+        ax : `~matplotlib.axes.Axes`, optional
+            Where to draw; by default a new figure of pyplot, with a `~astropy.visualization.wcsaxes.WCSAxes` where the
+            cube has a WCS.
+        colorbar : bool, optional
+            Whether a figure of one band has a color bar.
+        **options
+            Keywords of `~matplotlib.axes.Axes.imshow`, as ``cmap``, or ``norm`` instead of the asinh stretch.
+
+        Returns
+        -------
+        `~matplotlib.axes.Axes`
+            As ``ax.figure.savefig(path)`` writes it.
+
+        Raises
+        ------
+        BandMismatchError
+            If the cube lacks a band, or their number is neither one nor three.
+        ImportError
+            Without matplotlib, which ``astro_galtrans[report]`` installs.
+        """
+        return draw(self, bands, ax, colorbar, options)
 
 
 def _psf_of(image):
-    """The PSF of an image in the form that tells most of it."""
-    field = getattr(image, "psf_field", None)
-    return image.psf if field is None else field
+    """Return the `FieldPSF` of an image where it has one, else its PSF."""
+    return image.psf_field if isinstance(image, BandCube) and image.psf_field is not None else image.psf
 
 
 def _compact(zero_points, bands):
-    """One number where all bands agree, else a dict, the form in which ``meta["zero_point"]`` is kept."""
+    """Return one number where all bands agree, else a dict, as ``meta["zero_point"]`` is stored."""
     values = [float(value) for value in zero_points]
     return values[0] if len(set(values)) == 1 else dict(zip(bands, values))
 
 
 def _survey_of(survey, bands):
-    """The survey with these bands, or the error that says which are missing or out of order."""
+    """Return the survey with these bands, or raise an error about bands that are missing or out of order."""
     survey = get_survey(survey)
     if survey.band_names == bands:
         return survey

@@ -1,4 +1,4 @@
-"""Finding the galaxies of a real field."""
+"""Detect and measure the galaxies of a field."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.stats import mad_std
 from astropy.table import Column, Table
-from astropy.utils import minversion
+from astropy.utils.decorators import deprecated_renamed_argument
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.photometry import deblended
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
-from astro_galtrans.images._missing import empty_pixels
+from astro_galtrans.images._valid import empty_pixels
 from astro_galtrans.images._grid import local_pixel_scale
 from astro_galtrans.images._scales import is_counts, zero_points
 from astro_galtrans.images._uncertainty import inverse_variance
@@ -27,19 +30,19 @@ from astro_galtrans.surveys import get_survey
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["deblended", "detect_galaxies", "segment_galaxy"]
+__all__ = ["detect_galaxies", "segment_galaxy"]
 
 # The edge of a galaxy in units of the noise of a pixel, and how much the image is smoothed before.
 _ISOPHOTE, _SMOOTHING = 1.5, 0.4 * u.arcsec
-# Stars measured well enough to tell the size of the PSF, and how many of them it takes.
+# Signal-to-noise and number of stars that are enough to measure the size of the PSF.
 _STAR_SIGNAL_TO_NOISE = 50
 _MIN_STARS = 5
-# Saturation is looked for in sources of at least this signal-to-noise, in annuli of these radii, in half-light radii of
-# the stars; an annulus counts where it is measured to a fifth.
+# The search for saturation uses sources of at least this signal-to-noise, and annuli of these radii, in units of the
+# half-light radius of the stars; an annulus counts at a signal-to-noise of 5.
 _BRIGHT_SIGNAL_TO_NOISE = 100
 _ANNULI = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0)
 _ANNULUS_SIGNAL_TO_NOISE = 5
-# Two neighboring annuli of a star agree about its flux to this factor, and exceed what its core says by that one.
+# Annuli of a saturated star agree about its flux to the first factor, and exceed that of its core by the second.
 _WINGS_AGREE, _CORE_DEFICIT = 1.35, 1.2
 # It is not much fainter than the brightest star that is not saturated.
 _FAINTEST_SATURATED = 0.5
@@ -58,42 +61,54 @@ _DESCRIPTIONS = {
     "semiminor_axis": "square root of the smaller second moment in band {band}",
     "position_angle": "angle of the major axis, counterclockwise from the x axis of the image",
     "signal_to_noise": "Kron flux over its error in band {band}", "extended": "wider than the stars of the field",
-    "saturated": "star with a saturated core", "neighbour": "another source nearby, at most 2 mag fainter",
+    "saturated": "star with a saturated core", "neighbor": "another source nearby, at most 2 mag fainter",
     "edge": "touches the border of the image or a bad pixel",
 }
 _SATURATION_KEYS = ("SATURATE", "SATLEVEL", "SATURAT", "SATURATA")
 
 
+class _SourceTable(Table):
+    """Table of sources, which still knows the earlier name of a column."""
+
+    def __getitem__(self, item):
+        if isinstance(item, str) and item == "neighbour":
+            warnings.warn("the column ``neighbour`` is deprecated since 0.2; use ``neighbor``",
+                          AstropyDeprecationWarning, stacklevel=2)
+            item = "neighbor"
+        return super().__getitem__(item)
+
+
+@deprecated_renamed_argument("neighbour_radius", "neighbor_radius", since="0.2")
 @numpy_defaults()
 def detect_galaxies(
     image: FrameSet | BandCube | CCDData, band: str = "r", *, threshold: float = 1.5, min_pixels: int = 8,
     kernel_fwhm: float | None = None, max_magnitude: float | None = None, extended_only: bool = False,
-    neighbour_radius: Quantity = 10 * u.arcsec,
+    neighbor_radius: Quantity = 10 * u.arcsec,
 ) -> Table:
-    """Find sources in one band of a field, measure them, and tell the extended ones from stars.
+    """Detect and measure sources in one band of a field, and classify them as extended sources or stars.
 
     The background is subtracted, the image smoothed with a Gaussian of the width of the PSF, pixels above the
-    threshold are joined to sources and blends taken apart (`photutils.segmentation`); magnitudes are Kron's (1980,
-    ApJS 43, 305) with the factor 2.5.
+    threshold are joined to sources and blends are divided (`photutils.segmentation`); magnitudes are those of Kron
+    (1980, ApJS 43, 305) with the factor 2.5.
 
     A source is extended if its half-light radius exceeds that of the stars of the same field. The stars are the
     crowd of sources of nearly one size: the mode of the sizes of all sources with signal-to-noise above 50, and its
     scatter. The limit is the mode plus the largest of 10 per cent, 4 times that scatter, and 3 times the mode over the
-    signal-to-noise. In a field with too few stars half the PSF's FWHM of the survey stands for their size.
+    signal-to-noise. In a field with too few stars, half the FWHM of the survey's PSF is used as their size.
 
-    A saturated star is wider than the others, and so ``extended``; it is ``saturated`` if one of its pixels reaches the
-    limit that the image tells (``meta["saturation"]`` in its unit, or ``SATURATE`` and similar keywords of its
-    header), if its core is cut off flat, or if its wings are those of a star and its core is fainter than they
-    say: of the flux ratio between the source and the stars of the field in annuli from 2 half-light radii outwards,
-    the outermost three that are measured agree to 35 per cent, and exceed that of the core by 20 per cent. Only sources
-    with signal-to-noise above 100 are looked at.
+    A saturated star is wider than the others, and so ``extended``. It is ``saturated`` if one of its pixels reaches the
+    saturation limit of the image (``meta["saturation"]`` in its unit, or ``SATURATE`` and similar keywords of its
+    header), if its core is flat, or if it has the wings of a star and a core that is too faint for them: the flux
+    ratios between the source and the stars of the field in the outermost three measured annuli, from 2 half-light radii
+    outwards, agree to 35 per cent and exceed that of the core by 20 per cent. This applies to sources with
+    signal-to-noise above 100.
 
     Parameters
     ----------
     image : FrameSet, BandCube or `~astropy.nddata.CCDData`
         The field, with a WCS.
     band : str, optional
-        The band to look in.
+        The band of the detection.
     threshold : float, optional
         In standard deviations of the background of one pixel, for the smoothed image.
     min_pixels : int, optional
@@ -101,19 +116,19 @@ def detect_galaxies(
     kernel_fwhm : float, optional
         FWHM of the smoothing kernel in pixels; the default is the survey's PSF, or 3 pixels.
     max_magnitude : float, optional
-        Leave out what is fainter.
+        Leave out fainter sources.
     extended_only : bool, optional
         Leave out stars, saturated ones too.
-    neighbour_radius : `~astropy.units.Quantity`, optional
-        Angle within which another source, not more than 2 magnitudes fainter, makes a source one with a neighbour.
+    neighbor_radius : `~astropy.units.Quantity`, optional
+        Angle within which another source, not more than 2 magnitudes fainter, counts as a neighbor.
 
     Returns
     -------
     `~astropy.table.Table`
-        A row a source, brightest first: ``ra``, ``dec`` (deg), ``x``, ``y`` (pixel of the band's image, from 0),
+        One row per source, brightest first: ``ra``, ``dec`` (deg), ``x``, ``y`` (pixel of the band's image, from 0),
         ``magnitude`` (AB; of band r for the default), ``magnitude_error``, ``half_light_radius``, ``semimajor_axis``
         and ``semiminor_axis`` (second moments; arcsec), ``position_angle`` (deg from the x axis), ``signal_to_noise``,
-        ``extended``, ``saturated``, ``neighbour`` and ``edge`` (bool; the last for sources whose pixels touch the
+        ``extended``, ``saturated``, ``neighbor`` and ``edge`` (bool; the last for sources whose pixels touch the
         border or a bad pixel). Each column has a description. ``meta`` has the size of the stars and their number.
 
     Examples
@@ -137,7 +152,7 @@ def detect_galaxies(
     _flag_extended(table, psf_fwhm)
     _flag_saturated(table, flux, segments, bad, level, _limit(ccd, zero_point[0]))
     _place(table, ccd.wcs, scale)
-    _flag_neighbours(table, neighbour_radius.to_value(u.arcsec) / scale)
+    _flag_neighbors(table, neighbor_radius.to_value(u.arcsec) / scale)
     table.sort("magnitude")
     keep = np.ones(len(table), dtype=bool)
     if max_magnitude is not None:
@@ -152,7 +167,7 @@ def detect_galaxies(
 
 
 def _image_of(image, band):
-    """The single-band image to look in, and its survey or None."""
+    """Return the single-band image, and its survey or None."""
     if isinstance(image, (BandCube, FrameSet)):
         if band not in image.bands:
             raise BandMismatchError(f"image has bands {', '.join(image.bands)}, not {band}")
@@ -172,7 +187,7 @@ def _image_of(image, band):
 
 
 def _prepared(ccd, kernel_fwhm):
-    """Flux without background, bad pixels, the smoothed flux, and the background scatter of each pixel."""
+    """Return flux without background, bad pixels, the smoothed flux, and the background scatter of each pixel."""
     from photutils.background import Background2D
 
     flux = ccd.data.astype(float)
@@ -213,16 +228,8 @@ def segment_galaxy(image: np.ndarray, sigma: float, pixel_scale: Quantity) -> np
     return np.where(labels == own, 1, np.where(labels > 0, 2, 0)) if own else None
 
 
-def deblended(image, segments, min_pixels):
-    """Segments of which those that hold several sources are taken apart, without a progress bar."""
-    from photutils.segmentation import deblend_sources
-
-    quiet = {} if minversion("photutils", "3.1") else {"progress_bar": False}  # deprecated there
-    return deblend_sources(image, segments, min_pixels, contrast=0.005, **quiet)
-
-
 def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
-    """A table of what photutils finds and measures, in pixels and the unit of the image, and the segments.
+    """Return a table of the sources that photutils finds, in pixels and the unit of the image, and the segments.
 
     Only names and positional arguments that photutils 2 and 3 share are used, but for the radius.
     """
@@ -231,7 +238,7 @@ def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
     limit = threshold * scatter
     segments = detect_sources(smooth, limit, min_pixels, mask=bad) if np.any(smooth > limit) else None
     if segments is None:
-        raise ValueError("no source stands above the threshold")
+        raise ValueError("no source is above the threshold")
     segments = deblended(smooth, segments, min_pixels)
     error = scatter
     if uncertainty is not None:
@@ -244,7 +251,7 @@ def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
     kron_error = sources.kron_flux_err if hasattr(type(sources), "kron_flux_err") else sources.kron_fluxerr
     moments = np.sqrt(np.atleast_2d(u.Quantity(sources.covariance_eigvals).value))
     centroid = np.atleast_2d(sources.centroid)
-    table = Table({
+    table = _SourceTable({
         "x": centroid[:, 0], "y": centroid[:, 1], "flux": np.atleast_1d(kron), "half_light_radius": _plain(half),
         "semimajor_axis": moments.max(axis=1), "semiminor_axis": moments.min(axis=1),
         "position_angle": _plain(sources.orientation),
@@ -258,12 +265,12 @@ def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
 
 
 def _plain(values):
-    """A value or Quantity of one source or many as a plain array."""
+    """Return a value or Quantity of one source or many as a plain array."""
     return np.atleast_1d(u.Quantity(values).value)
 
 
 def _touches(segments, bad):
-    """Whether the pixels of each source touch the border or a bad pixel."""
+    """Return whether the pixels of each source touch the border or a bad pixel."""
     near = ndimage.binary_dilation(bad, iterations=2)
     near[[0, -1], :] = near[:, [0, -1]] = True
     touched = np.unique(segments.data[near])
@@ -271,7 +278,7 @@ def _touches(segments, bad):
 
 
 def _mode(values):
-    """Half-sample mode: the half of the values that lies closest together, and of it the half, and so on."""
+    """Return the half-sample mode: the densest half of the values, then the densest half of those, and so on."""
     values = np.sort(values)
     while len(values) > 3:
         half = (len(values) + 1) // 2
@@ -281,7 +288,7 @@ def _mode(values):
 
 
 def _flag_extended(table, psf_fwhm):
-    """Add ``extended``; the size of the stars goes to ``meta``."""
+    """Add ``extended``, and the size of the stars to ``meta``."""
     size, snr = np.asarray(table["half_light_radius"]), np.asarray(table["signal_to_noise"])
     good = size[(snr > _STAR_SIGNAL_TO_NOISE) & ~np.asarray(table["edge"])]
     stars = good[:0]
@@ -290,11 +297,11 @@ def _flag_extended(table, psf_fwhm):
         stars = good[np.abs(good - middle) < 0.15 * middle]
     if len(stars) >= _MIN_STARS:
         middle = np.median(stars)
-        scatter = 1.4826 * np.median(np.abs(stars - middle))
+        scatter = mad_std(stars)
     elif psf_fwhm is not None:
         stars, middle, scatter = good[:0], psf_fwhm / 2, 0.025 * psf_fwhm
     else:
-        raise ValueError("image has too few stars to tell the size of the PSF; a survey would tell it")
+        raise ValueError("image has too few stars to measure the size of the PSF, and no survey to take it from")
     margin = np.maximum(max(0.1 * middle, 4 * scatter), 3 * middle / np.maximum(snr, 1e-3))
     table["extended"] = size > middle + margin
     table.meta.update(
@@ -306,13 +313,13 @@ def _is_number(value):
 
 
 def _limit(ccd, zero_point):
-    """Flux at which a pixel saturates, by the meta or header of an image; infinite where they do not tell.
+    """Return the flux at which a pixel saturates, from the meta or header of an image; infinite if unknown.
 
-    A header has it in the counts of its file, which may have been put on another zero point since.
+    The header has it in the counts of its file, and the image may be on another zero point.
     """
-    told = ccd.meta.get("saturation")
-    if told is not None:
-        return float(told)
+    limit = ccd.meta.get("saturation")
+    if limit is not None:
+        return float(limit)
     header = ccd.meta if isinstance(ccd.meta, fits.Header) else ccd.meta.get("header", {})
     level = next((header[key] for key in _SATURATION_KEYS if _is_number(header.get(key)) and header[key] > 0), None)
     if level is None:
@@ -324,7 +331,7 @@ def _limit(ccd, zero_point):
 
 
 def _flag_saturated(table, flux, segments, bad, scatter, limit):
-    """Add ``saturated``: a pixel at the limit, a core that is cut off flat, or one too faint for wings of a star.
+    """Add ``saturated``: a pixel at the limit, a flat core, or a core too faint for the wings of a star.
 
     The wings of a saturated star are those of the other stars, times its flux; its core has less. A galaxy is brighter
     than a star at all radii, and the more so the farther out. The surface brightness of an annulus is the median of its
@@ -376,7 +383,7 @@ def _profile(row, flux, segments, bad, scatter, size):
 
 
 def _star_profile(stars, fluxes):
-    """Median surface brightness in the annuli, and core, of stars of flux 1; None where there are too few."""
+    """Return the median surface brightness in the annuli, and core, of stars of flux 1; None for too few stars."""
     if len(stars) < _MIN_STARS:
         return None
     annuli = np.array([star.annuli for star in stars]) / fluxes[:, np.newaxis]
@@ -391,21 +398,20 @@ def _star_profile(stars, fluxes):
 
 
 def _cored(source, psf, faintest):
-    """Whether a source has the wings of a star of at least the flux ``faintest``, and less in the core."""
+    """Return whether a source has the wings of a star of at least the flux ``faintest``, and less in the core."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        told = source.annuli / psf.annuli
+        ratio = source.annuli / psf.annuli
         known = ((source.annuli > _ANNULUS_SIGNAL_TO_NOISE * source.error)
                  & (psf.annuli > _ANNULUS_SIGNAL_TO_NOISE * psf.error))
-    told = told[known]
-    if len(told) < 2:
+    outer = ratio[known][-3:]
+    if len(outer) < 2:
         return False
-    outer = told[-3:]
     return (outer.max() < _WINGS_AGREE * outer.min() and np.median(outer) > faintest
             and np.median(outer) > _CORE_DEFICIT * source.core / psf.core)
 
 
 def _place(table, wcs, scale):
-    """Add the positions on the sky and put lengths into arcsec."""
+    """Add the positions on the sky and convert lengths to arcsec."""
     sky = wcs.pixel_to_world(np.asarray(table["x"]), np.asarray(table["y"])).icrs
     table["ra"], table["dec"] = Column(sky.ra.deg, unit=u.deg), Column(sky.dec.deg, unit=u.deg)
     for name in ("half_light_radius", "semimajor_axis", "semiminor_axis"):
@@ -416,10 +422,10 @@ def _place(table, wcs, scale):
     table["x"].unit = table["y"].unit = u.pix
 
 
-def _flag_neighbours(table, radius):
-    """Add ``neighbour``: another source within ``radius`` pixels that is at most 2 magnitudes fainter."""
+def _flag_neighbors(table, radius):
+    """Add ``neighbor``: another source within ``radius`` pixels that is at most 2 magnitudes fainter."""
     pairs = cKDTree(np.column_stack([table["x"], table["y"]])).query_pairs(radius, output_type="ndarray")
     magnitude, flag = np.asarray(table["magnitude"]), np.zeros(len(table), dtype=bool)
     for one, other in (pairs.T, pairs.T[::-1]):
         flag[one[magnitude[other] < magnitude[one] + 2]] = True
-    table["neighbour"] = flag
+    table["neighbor"] = flag

@@ -1,4 +1,4 @@
-"""FITS files, paths or objects in memory, opened once, with errors that name them."""
+"""Open FITS files and objects of astropy.io.fits once, with errors that name them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import warnings
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -22,9 +22,10 @@ from astropy.wcs import WCS, FITSFixedWarning, WcsError
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images._headers import inherits, warn_once
 
-__all__ = ["FitsFile", "Part", "celestial_wcs", "find_part", "is_file", "is_path", "is_stream", "load_parts", "native",
-           "open_fits", "parsed_hdu", "plain_wcs", "split_path"]
+__all__ = ["FitsFile", "FitsSource", "Part", "celestial_wcs", "find_part", "is_file", "is_path", "load_parts", "native",
+           "open_fits", "plain_wcs", "split_path"]
 
+FitsSource = str | os.PathLike | BinaryIO | fits.HDUList | fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
 _SELECTOR = re.compile(r"(.+)\[([^\[\]]+)\]")
 _WCS_NUMBER = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PC00[12]00[12]")
 _FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
@@ -32,27 +33,20 @@ _FRAMES = ("ICRS", "FK5", "FK4", "FK4-NO-E")
 
 @dataclass(frozen=True)
 class Part:
-    """One HDU with its data in memory.
-
-    Parameters
-    ----------
-    name, version : str and int
-        EXTNAME in capitals, and EXTVER.
-    header : `~astropy.io.fits.Header`
-        As it is in the file, with the keywords of scaled integers.
-    data : ndarray or None
-        Image or table.
-    index : int
-        Number of the HDU in its file.
-    """
+    """One HDU with its data in memory."""
 
     name: str
+    """EXTNAME in capitals."""
     header: fits.Header
+    """As it is in the file, with the keywords of scaled integers."""
     data: Any
+    """Image or table, ndarray, or None."""
     version: int = 1
+    """EXTVER."""
     index: int = 0
+    """Number of the HDU in its file."""
 
-    def __str__(self) -> str:
+    def __str__(self):
         name = self.name or "without a name"
         shape = "" if not self.is_image else f" ({' x '.join(map(str, self.data.shape))} pixels)"
         return f"[{self.index}] {name}{f',{self.version}' if self.version != 1 else ''}{shape}"
@@ -62,56 +56,47 @@ class Part:
         """Whether the HDU is an image of two or more axes."""
         return isinstance(self.data, np.ndarray) and self.data.dtype.names is None and self.data.ndim >= 2
 
+    @property
+    def columns(self):
+        """Names of the columns of a table, empty for an image."""
+        return () if self.data is None else self.data.dtype.names or ()
+
 
 @dataclass(frozen=True)
 class FitsFile:
-    """The HDUs of a file.
-
-    Parameters
-    ----------
-    label : str
-        What messages call the file.
-    parts : tuple of Part
-        Its HDUs.
-    hdus : `~astropy.io.fits.HDUList`
-        The same for `~astropy.wcs.WCS`, which takes the tables of distortions from it.
-    selected : int, str, tuple or None
-        The HDU that the path names, as ``file.fits[2]`` or ``file.fits[SCI,2]``.
-    warned : set of str
-        What was warned about, so that each warning comes once for a file with many images.
-    """
+    """The HDUs of a file."""
 
     label: str
+    """Name of the file in messages."""
     parts: tuple[Part, ...]
     hdus: fits.HDUList
+    """The same for `~astropy.wcs.WCS`, which takes the tables of distortions from it."""
     selected: Any = None
+    """The HDU in the path, as of ``file.fits[2]`` or ``file.fits[SCI,2]``."""
     warned: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Texts of earlier warnings, which are not repeated for each image of a file."""
 
-    def warn(self, text: str) -> None:
+    def warn(self, text):
         """Warn about the file, once."""
         warn_once(text, self.warned)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.label
 
     @property
-    def primary(self) -> fits.Header | None:
+    def primary(self):
         """The primary header where it holds for all HDUs: where the primary HDU has no data of its own."""
         return self.parts[0].header if self.parts[0].data is None and len(self.parts) > 1 else None
 
-    def listed(self) -> str:
-        """The HDUs, for messages."""
-        return ", ".join(str(part) for part in self.parts)
-
-    def select(self, hdu: Any, argument: str = "hdu") -> Part:
+    def select(self, hdu, argument="hdu"):
         """Return the HDU of a number, a name, or a name and version."""
-        wanted = parsed_hdu(hdu, argument)
+        wanted = _parsed_hdu(hdu, argument)
         if isinstance(wanted, int):
             found = [part for part in self.parts if part.index == wanted]
         else:
             found = [part for part in self.parts if part.name == wanted[0] and wanted[1] in (None, part.version)]
         if not found:
-            raise FileFormatError(f"{self} has no HDU {_spelled(wanted)}; it has {self.listed()}")
+            raise FileFormatError(f"{self} has no HDU {_spelled(wanted)}; it has {', '.join(map(str, self.parts))}")
         if len(found) > 1:
             raise FileFormatError(
                 f"{self} has several HDUs {_spelled(wanted)}; {argument}= must name one by its number: "
@@ -125,7 +110,7 @@ def _spelled(wanted):
     return wanted[0] if wanted[1] is None else f"{wanted[0]},{wanted[1]}"
 
 
-def parsed_hdu(hdu: Any, argument: str = "hdu") -> Any:
+def _parsed_hdu(hdu, argument="hdu"):
     """Return a choice of HDU as a number, or as a pair of name and version or None."""
     if isinstance(hdu, (int, np.integer)) and not isinstance(hdu, bool) and hdu >= 0:
         return int(hdu)
@@ -141,35 +126,25 @@ def parsed_hdu(hdu: Any, argument: str = "hdu") -> Any:
     raise TypeError(f"{argument} must be the number of an HDU, its name, or (name, version), got {hdu!r}")
 
 
-def is_path(value: Any) -> bool:
+def is_path(value):
     """Return whether something is a path."""
     return isinstance(value, (str, os.PathLike))
 
 
-def is_stream(value: Any) -> bool:
+def _is_stream(value):
     """Return whether something is an open file, or bytes."""
     return isinstance(value, (bytes, bytearray, io.IOBase)) or all(
         callable(getattr(value, name, None)) for name in ("read", "seek", "tell"))
 
 
-def is_file(value: Any) -> bool:
+def is_file(value):
     """Return whether something is a FITS file: a path, an open file or an object of astropy.io.fits."""
-    return is_path(value) or is_stream(value) or isinstance(
+    return is_path(value) or _is_stream(value) or isinstance(
         value, (FitsFile, fits.HDUList, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU))
 
 
-def open_fits(source: Any) -> FitsFile:
-    """Read all HDUs of a FITS file, compressed or not, from a path, an open file or astropy's objects.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    FileFormatError
-        If it is not FITS, or truncated.
-    TypeError
-        If ``source`` is something else.
-    """
+def open_fits(source):
+    """Read all HDUs of a FITS file, compressed or not, from a path, an open file or astropy's objects."""
     if isinstance(source, FitsFile):
         return source
     if isinstance(source, fits.HDUList):
@@ -181,13 +156,13 @@ def open_fits(source: Any) -> FitsFile:
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path}")
         return _opened(str(path), path.read_bytes(), selected)
-    if is_stream(source):
+    if _is_stream(source):
         return _opened(str(getattr(source, "name", "the open file")), _content(source), None)
     raise TypeError(
         f"a file must be a path, an open file, an HDUList, an image HDU or a CCDData, got {type(source).__name__}")
 
 
-def load_parts(source: Any) -> tuple[Part, ...]:
+def load_parts(source):
     """Return all HDUs of a FITS file; see `open_fits`."""
     return open_fits(source).parts
 
@@ -212,14 +187,14 @@ def split_path(source: str | os.PathLike) -> tuple[Path, int | str | tuple[str, 
     match = None if path.exists() else _SELECTOR.fullmatch(str(path))
     if match is None or not match[2].strip():
         return path, None
-    hdu = parsed_hdu(match[2])
+    hdu = _parsed_hdu(match[2])
     return Path(match[1]), hdu if isinstance(hdu, int) or hdu[1] is not None else hdu[0]
 
 
 def _content(source):
     if isinstance(source, (bytes, bytearray)):
         return bytes(source)
-    # what was just written to is at its end
+    # A file that was just written is at its end.
     place = source.tell() if not isinstance(source, io.IOBase) or source.seekable() else None
     if place is not None:
         source.seek(0)
@@ -231,7 +206,7 @@ def _content(source):
     return content
 
 
-# What astropy raises for files that are cut off, of another kind, or closed.
+# Errors of astropy for files that are truncated, of another kind, or closed.
 _ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, lzma.LZMAError,
            AstropyUserWarning, fits.VerifyError)
 
@@ -247,14 +222,14 @@ def _held(label, hdus):
 
 def _opened(label, content, selected):
     try:
-        # astropy would unpack a bzip2 file again for each seek backwards in it
+        # astropy would decompress a bzip2 file again for each seek backwards in it.
         for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress),
                               (b"\xfd7zXZ", lzma.decompress)):
             if content.startswith(magic):
                 content = unpack(content)
         with _quiet(), fits.open(io.BytesIO(content), memmap=False) as hdus:
             parts = _parts(label, hdus)
-            # astropy leaves out an extension whose header is cut off
+            # astropy leaves out an extension whose header is truncated.
             last = hdus[-1].fileinfo()
             start = last["datLoc"] + last["datSpan"]
             rest = content[start:start + 8]
@@ -280,7 +255,7 @@ def _parts(label, hdus):
     parts = []
     with _quiet():
         for index, hdu in enumerate(hdus):
-            # the data first changes the header: its scaling is taken away
+            # Access to the data removes its scaling from the header.
             header = hdu.header.copy()
             name = str(header.get("EXTNAME") or header.get("HDUNAME") or hdu.name or "").strip().upper()
             parts.append(Part(name, header, hdu.data, int(getattr(hdu, "ver", 1) or 1), index))
@@ -289,28 +264,18 @@ def _parts(label, hdus):
     return tuple(parts)
 
 
-def native(array: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """Return an array of this machine's byte order."""
+def native(array, dtype=None):
+    """Return a contiguous array in native byte order."""
     return np.ascontiguousarray(array, dtype=dtype or array.dtype.newbyteorder("="))
 
 
-def find_part(parts: tuple[Part, ...], *names: str) -> Part | None:
-    """Return the first part with data and one of these names, or None."""
-    for name in names:
-        for part in parts:
-            if part.name == name and part.data is not None:
-                return part
-    return None
+def find_part(parts, name):
+    """Return the first part of a name that has data, or None."""
+    return next((part for part in parts if part.name == name and part.data is not None), None)
 
 
-def plain_wcs(header: fits.Header, label: str = "the header", hdus: fits.HDUList | None = None) -> WCS | None:
-    """Return the celestial WCS of the first two axes of a header, or None.
-
-    Raises
-    ------
-    FileFormatError
-        If the header has one that astropy does not take. The message names the file.
-    """
+def plain_wcs(header, label="the header", hdus=None):
+    """Return the celestial WCS of the first two axes of a header, or None."""
     header = _with_numbers(_with_known_frame(header, label), label)
     try:
         with warnings.catch_warnings():
@@ -324,17 +289,17 @@ def plain_wcs(header: fits.Header, label: str = "the header", hdus: fits.HDUList
                 return None
             wcs.wcs.set()
             wcs.all_pix2world([[0, 0]], 0)
-    # a distortion that lacks its terms is a MemoryError of wcslib
+    # wcslib raises MemoryError for a distortion that lacks its terms.
     except (WcsError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
         reason = " ".join(str(error).split()).rstrip(".:")
         raise FileFormatError(
             f"{label} has a WCS that cannot be read: {reason}. Correct its header and pass the HDU, or remove the "
-            "keywords of the WCS to read the image without a place on the sky") from error
+            "keywords of the WCS to read the image without a position on the sky") from error
     return wcs
 
 
 def _with_numbers(header, label):
-    """The header with numbers where the WCS needs them: wcslib takes what is text for absent."""
+    """Return the header with numbers where the WCS needs them: wcslib ignores text."""
     texts = [key for key, value in header.items() if isinstance(value, str) and _WCS_NUMBER.fullmatch(key)]
     if texts:
         header = header.copy()
@@ -350,7 +315,7 @@ def _with_numbers(header, label):
 
 
 def _with_known_frame(header, label):
-    """The header with RADESYS in the spelling of the standard."""
+    """Return the header with RADESYS in the spelling of the standard."""
     for key in ("RADESYS", "RADECSYS"):
         value = header.get(key)
         if not isinstance(value, str) or value in _FRAMES:
@@ -371,7 +336,7 @@ def _with_known_frame(header, label):
     return header
 
 
-def celestial_wcs(file: FitsFile, part: Part) -> WCS | None:
+def celestial_wcs(file, part):
     """Return the WCS of an image, of its own header or the primary one, or None."""
     wcs = plain_wcs(part.header, file.label, file.hdus)
     if wcs is None and file.primary is not None and inherits(part.header):

@@ -1,8 +1,7 @@
-"""Writing a cube as one FITS file, whole or not at all."""
+"""Write cubes and their bands as FITS files, which appear complete or not at all."""
 
 import json
-import os
-import tempfile
+import re
 import warnings
 from pathlib import Path
 
@@ -11,25 +10,35 @@ from astropy.io import fits
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import _uncertainty
-from astro_galtrans.images._meta import decoded, writable
+from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.meta import decoded, writable
 
-__all__ = ["LAYOUT", "common_cards", "encoded_meta", "fits_unit", "image_hdus", "is_card_value", "meta_of_table",
-           "uncertainty_kinds", "write_cube"]
+__all__ = ["BandMeta", "LAYOUT", "band_hdus", "common_cards", "meta_of_table", "uncertainty_kinds", "without_wcs",
+           "write_cube", "write_hdus"]
 
-# Version of the layout; it stands in the header, so that a reader refuses a newer one instead of guessing.
+# Version of the layout in the header; readers refuse a newer one instead of guessing.
 LAYOUT = 1
 # Part of the peak by which a PSF that varies may differ between middle and corners and still be one PSF.
 _PSF_VARIATION = 0.02
 # As the headers of SDSS have them.
 _UNIT_NAMES = {"nmgy": "nanomaggy", "mgy": "maggy"}
-# What the headers of a translated image have of its provenance, by keyword; all of it is in the extension META.
+# Provenance in the headers of a translated image, by keyword; all of it is in the extension META.
 _PROVENANCE = {
     "GTTRANS": ("translator", "translator"), "GTHASH": ("hash", ""),
     "GTVERS": ("astro_galtrans_version", "version of astro_galtrans"), "GTNAME": ("translator", "as GTTRANS"),
     "GTINPUT": ("input_survey", "input survey"), "GTTRAIN": ("objective", "objective"),
     "GTNET": ("backbone", "backbone"), "GTZ": ("redshift", "redshift")}
-# Cards of the files that were read which say what was observed, and hold on every flux scale and pixel grid.
+# Cards of the original files that describe the observation, and hold on every flux scale and pixel grid.
 _OBSERVATION = ("OBJECT", "TELESCOP", "INSTRUME", "OBSERVER", "DATE-OBS", "MJD-OBS", "RUN", "CAMCOL", "FRAME")
+# Keywords of the storage and the WCS, which astropy writes itself.
+_STRUCTURE = re.compile(
+    r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|XTENSION|[PG]COUNT|GROUPS|TFIELDS|BSCALE|BZERO|BLANK|BUNIT|EXTNAME|EXTVER|END|"
+    r"CHECKSUM|DATASUM|COMMENT|HISTORY|CONTINUE|HIERARCH|LONGSTRN|GTMETA")
+_WCS = re.compile(
+    r"(WCSAXES|WCSNAME|(CRPIX|CRVAL|CDELT|CTYPE|CUNIT|CROTA|CNAME|CRDER|CSYER)\d+|(CD|PC)\d+_\d+|PC\d{6}|P[VS]\d+_\d+|"
+    r"(A|B|AP|BP)_(ORDER|DMAX|\d_\d)|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|(CP|CQ|D2IM)(DIS|ERR|EXT)\d*|"
+    r"(DP|DQ)\d+.*|AXISCORR)[A-Z]?")
+_KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 uncertainty_kinds = {kind.__name__: kind for kind in _uncertainty.POWERS}
 
 
@@ -38,31 +47,19 @@ def write_cube(cube, path, overwrite=False):
     path = Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
-    hdus = image_hdus(cube, _cube_cards(cube), "PSF")
+    hdus = _image_hdus(cube, _cube_cards(cube), "PSF")
     if cube.psf is not None:
         _warn_of_variation(cube)
     if cube.meta:
         hdus.append(_meta_table(cube.meta))
     hdus[0].header["NEXTEND"] = (len(hdus) - 1, "number of extensions")
-    _write_atomically(hdus, path)
+    write_hdus(hdus, path)
 
 
-def image_hdus(image, cards, psf_name):
-    """The HDUs of an image: flux, and mask, uncertainty and PSF where it has them.
+def _image_hdus(image, cards, psf_name):
+    """Return the HDUs of an image: flux, and mask, uncertainty and PSF where it has them.
 
-    Each has its name, its unit and ``cards``; all but the PSF, which has no place on the sky, have the WCS.
-
-    Parameters
-    ----------
-    image : BandCube or `~astropy.nddata.CCDData`
-    cards : list of tuple
-        Keyword, value and comment of what all HDUs say of the image.
-    psf_name : str
-        Name of the HDU of the PSF.
-
-    Returns
-    -------
-    `~astropy.io.fits.HDUList`
+    Each has its name, its unit and ``cards`` (keyword, value and comment); all but the PSF have the WCS.
     """
     place = fits.Header() if image.wcs is None else _wcs_header(image.wcs, image.data.ndim)
     hdus = fits.HDUList([_image_hdu(fits.PrimaryHDU, image.data, "PRIMARY", image.unit, place, cards)])
@@ -81,14 +78,14 @@ def image_hdus(image, cards, psf_name):
 def _image_hdu(kind, data, name, unit, place, cards):
     header = place.copy()
     header["EXTNAME"] = name
-    header["BUNIT"] = (fits_unit(unit), "" if unit is not None else "1 where bad" if name == "MASK" else "of sum 1")
+    header["BUNIT"] = (_fits_unit(unit), "" if unit is not None else "1 where bad" if name == "MASK" else "of sum 1")
     for keyword, value, comment in cards:
         header[keyword] = (value, comment)
     return kind(data, header=header)
 
 
 def _warn_of_variation(cube):
-    """A file holds one PSF a band: say so where that is not enough."""
+    """Warn where the one PSF per band in a file is not enough."""
     if cube.psf_field is None:
         return
     variation = cube.psf_field.variation(cube.wcs, cube.shape[1:])
@@ -98,34 +95,14 @@ def _warn_of_variation(cube):
             GaltransWarning, stacklevel=4)
 
 
-def _write_atomically(hdus, path):
-    """Write a file that appears whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".fits", dir=path.parent)
-    try:
-        # mkstemp lets nobody else read; an ordinary file has what the umask leaves.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, "wb") as file:
-            hdus.writeto(file, checksum=True)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def write_hdus(hdus, path):
+    """Write a FITS file that appears complete or not at all."""
+    with whole_file(path) as temporary:
+        hdus.writeto(temporary, checksum=True)
 
 
-def fits_unit(unit):
-    """A unit as the FITS standard spells it, and nanomaggies as the files of SDSS do; "" for None.
-
-    Parameters
-    ----------
-    unit : `~astropy.units.Unit` or None
-
-    Returns
-    -------
-    str
-        Which astropy reads as the same unit; in astropy's own spelling where FITS has none.
-    """
+def _fits_unit(unit):
+    """Return a unit in the spelling of the FITS standard, of SDSS for nanomaggies, or else of astropy; "" for None."""
     if unit is None:
         return ""
     try:
@@ -150,19 +127,7 @@ def _cube_cards(cube):
 
 
 def common_cards(cube, bands):
-    """What the header of every HDU says of some of the bands of a cube.
-
-    Parameters
-    ----------
-    cube : BandCube
-    bands : sequence of str
-        Those that the HDU holds.
-
-    Returns
-    -------
-    list of tuple
-        Keyword, value and comment.
-    """
+    """Return the cards (keyword, value, comment) of all HDUs that hold these bands of a cube."""
     cards = [("BAND", bands[0], ""), ("FILTER", bands[0], "")] if len(bands) == 1 else []
     if cube.survey is not None:
         cards.append(("SURVEY", cube.survey.name, "survey whose bands, unit and pixels these are"))
@@ -174,24 +139,24 @@ def common_cards(cube, bands):
     if not isinstance(made, dict) or "translator" not in made:
         return cards + _observed(cube, bands)
     return cards + [(keyword, made[name], comment) for keyword, (name, comment) in _PROVENANCE.items()
-                    if is_card_value(made.get(name))]
+                    if _is_card_value(made.get(name))]
 
 
 def _observed(cube, bands):
-    """Telescope, instrument, date and so on, where the headers of all of the bands have the same."""
+    """Return the cards of telescope, instrument, date and so on that are the same in the headers of all bands."""
     headers = []
     for band in bands:
         own = cube.meta.get("band_meta", {}).get(band, {})
         headers.append(own if isinstance(own, fits.Header) else own.get("header", cube.meta.get("header")))
     if not all(isinstance(header, fits.Header) for header in headers):
         return []
-    told = {keyword: [header.get(keyword) for header in headers] for keyword in _OBSERVATION}
-    return [(keyword, values[0], headers[0].comments[keyword]) for keyword, values in told.items()
-            if is_card_value(values[0]) and all(value == values[0] for value in values)]
+    found = {keyword: [header.get(keyword) for header in headers] for keyword in _OBSERVATION}
+    return [(keyword, values[0], headers[0].comments[keyword]) for keyword, values in found.items()
+            if _is_card_value(values[0]) and all(value == values[0] for value in values)]
 
 
-def is_card_value(value):
-    """Whether FITS can hold a value in a card, so that it is read back the same."""
+def _is_card_value(value):
+    """Return whether a card of FITS can hold a value without a change."""
     if isinstance(value, str):
         return value.isascii() and value.isprintable() and value == value.rstrip()
     if isinstance(value, (bool, np.bool_)):
@@ -202,12 +167,12 @@ def is_card_value(value):
 
 
 def _wcs_header(wcs, naxis):
-    """The celestial WCS with its distortion, for images of two axes or cubes (band, y, x)."""
+    """Return the header of the celestial WCS with its distortion, for images of two axes or cubes (band, y, x)."""
     if any(getattr(wcs, name) is not None for name in ("cpdis1", "cpdis2", "det2im1", "det2im2")):
         raise ValueError(
             "a WCS with lookup-table distortion cannot be written to a header; regrid() the image to a plain one")
     header = wcs.to_header(relax=True)
-    # to_header rounds to 12 digits; the cube that is read back shall be where it was.
+    # to_header rounds to 12 digits, which would shift the cube.
     pc, cdelt = wcs.wcs.get_pc(), wcs.wcs.get_cdelt()
     for i in range(2):
         header[f"CRPIX{i + 1}"], header[f"CRVAL{i + 1}"] = float(wcs.wcs.crpix[i]), float(wcs.wcs.crval[i])
@@ -221,8 +186,8 @@ def _wcs_header(wcs, naxis):
 
 
 def _meta_table(meta):
-    """The extension META: each key of ``meta`` with its value as JSON."""
-    texts = encoded_meta(meta)
+    """Return the extension META: each key of ``meta`` with its value as JSON."""
+    texts = _encoded_meta(meta)
     columns = []
     for name, column in (("KEY", list(map(_ascii, texts))), ("JSON", list(texts.values()))):
         columns.append(fits.Column(name=name, format=f"{max(map(len, column), default=1)}A", array=column))
@@ -230,20 +195,20 @@ def _meta_table(meta):
 
 
 def _ascii(key):
-    """A key in ASCII, as JSON escapes it: a character column of FITS holds nothing else, and no spaces at its end."""
+    """Return a key in ASCII, escaped as in JSON: FITS columns hold no other characters, and no spaces at the end."""
     text = json.dumps(key)[1:-1]
     stripped = text.rstrip(" ")
     return stripped + r"\u0020" * (len(text) - len(stripped))
 
 
-def encoded_meta(meta, stacklevel=5):
-    """The JSON text of each value of ``meta``; a warning names what JSON cannot hold and is left out."""
+def _encoded_meta(meta, stacklevel=5):
+    """Return the JSON text of each value of ``meta``; a warning names values that JSON cannot hold."""
     return {key: json.dumps(value) for key, value in writable(dict(meta), stacklevel=stacklevel).items()}
 
 
 def meta_of_table(part):
-    """The meta in a table that `_meta_table` made; None where it is another table."""
-    if part is None or "JSON" not in (getattr(part.data, "names", None) or ()):
+    """Return the meta in a table that `_meta_table` made; None for another table."""
+    if part is None or "JSON" not in part.columns:
         return None
     found = {}
     for row in part.data:
@@ -254,3 +219,66 @@ def meta_of_table(part):
             pass
         found[key] = decoded(json.loads(row["JSON"]))
     return found
+
+
+class BandMeta(dict):
+    """The meta of a band that was taken out of a cube: a dict that `~astropy.nddata.CCDData` can write.
+
+    `~astropy.nddata.CCDData.to_hdu` makes a card of each of ``meta.items()`` and fails on a dict, a list or a long key.
+    The items of this dict are therefore the cards of a header: values that fit a card, the cards of the band, and all
+    the rest as one JSON text under ``GTMETA``. Otherwise it is a dict of the original values; ``dict(meta)`` is a plain
+    one.
+
+    Parameters
+    ----------
+    values : dict
+        The meta.
+    cards : dict of str to tuple
+        Value and comment of the cards of the band: its name, survey, zero point, translator.
+    """
+
+    def __init__(self, values, cards):
+        super().__init__(values)
+        self.cards = cards
+
+    def __reduce__(self):
+        return BandMeta, (dict(self), self.cards)
+
+    def copy(self):
+        """Return a shallow copy."""
+        return BandMeta(self, self.cards)
+
+    def items(self):
+        """Return keyword and value, or value and comment, of the cards of a FITS header."""
+        found, rest = dict(self.cards), {}
+        for key, value in dict(self).items():
+            keyword = str(key).upper()
+            fits_card = isinstance(key, str) and _KEYWORD.fullmatch(keyword) and _is_card_value(value)
+            free = keyword not in found or keyword in self.cards and self.cards[keyword][0] == value
+            if fits_card and free and not _STRUCTURE.fullmatch(keyword) and not _WCS.fullmatch(keyword):
+                found[keyword] = value
+            else:
+                rest[key] = value
+        texts = _encoded_meta(rest)
+        if texts:
+            found["LONGSTRN"] = ("OGIP 1.0", "long strings go on in CONTINUE cards")
+            found["GTMETA"] = "{" + ", ".join(f"{json.dumps(key)}: {text}" for key, text in texts.items()) + "}"
+        return found.items()
+
+    @staticmethod
+    def rest_of(header):
+        """Return the values in ``GTMETA`` of a header; an empty dict without it."""
+        return {key: decoded(value) for key, value in json.loads(header.get("GTMETA", "{}")).items()}
+
+
+def without_wcs(header):
+    """Return a copy of a header without the cards of its WCS."""
+    return fits.Header([card for card in header.cards if not _WCS.fullmatch(card.keyword)], copy=True)
+
+
+def band_hdus(cube, band):
+    """Return the HDUs of the file of one band."""
+    image = cube[band]
+    hdus = _image_hdus(image, common_cards(cube, [band]), "PSFIMAGE")
+    hdus.append(_meta_table(dict(image.meta)))
+    return hdus

@@ -1,20 +1,22 @@
-"""Bands of one field on their own pixel grids, from which cutouts on a common grid are made."""
+"""Images of one field on their own pixel grids, and cutouts of them on a common grid."""
 
 from __future__ import annotations
 
 from copy import copy, deepcopy
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import CCDData, PartialOverlapError
 
+from astro_galtrans._utils.numerics import as_float
+from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import _uncertainty
-from astro_galtrans.images._grid import Window, same_grid, shifted_wcs
-from astro_galtrans.images._parts import as_float, parse_bands
-from astro_galtrans.images._psf import FieldPSF
+from astro_galtrans.images._grid import Window, same_grid
+from astro_galtrans.images._parts import parse_bands
+from astro_galtrans.images._psf import FieldPSF, PSFModel
 from astro_galtrans.images._regrid import regrid
-from astro_galtrans.images._stack import stack_bands
+from astro_galtrans.images._convert import stack_bands
 from astro_galtrans.surveys import get_survey
 
 if TYPE_CHECKING:
@@ -36,9 +38,9 @@ _MARGIN = 8
 class FrameSet:
     """The images of a field in several bands, each on its own pixel grid.
 
-    Surveys that scan the sky, as SDSS did, see a field in each band with an offset of some pixels. Hundreds of cutouts
-    are made from such a field without resampling whole frames: each band is cut with a margin, and only that is put
-    onto the grid of the reference band.
+    Surveys that scan the sky, as SDSS did, observe a field in each band with an offset of some pixels. Cutouts need no
+    resampling of whole frames: each band is cut with a margin, and only that is resampled to the grid of the reference
+    band.
 
     Parameters
     ----------
@@ -48,10 +50,9 @@ class FrameSet:
         The survey they are from; the bands are then in its order.
     reference : str, optional
         Band whose grid the others are put on; the default is "r", or the middle band where there is no r.
-    psf : object, optional
-        The point spread function where it varies over the field: a `FieldPSF`, or an object with a method
-        ``image(band, x, y)``, as `SDSSPSF`. It is used instead of those that the images have. Each cutout then has the
-        PSF of its own place.
+    psf : PSFModel or FieldPSF, optional
+        A point spread function that varies over the field: an object with a method ``image(band, x, y)``, as `SDSSPSF`.
+        It replaces those of the images, and each cutout has the PSF of its own middle.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class FrameSet:
 
     def __init__(
         self, images: Mapping[str, CCDData], survey: Survey | str | None = None, *, reference: str | None = None,
-        psf: Any = None,
+        psf: PSFModel | FieldPSF | None = None,
     ) -> None:
         bands = parse_bands(list(images))
         if survey is not None:
@@ -94,7 +95,7 @@ class FrameSet:
         self.psf_field = None if psf is None else psf.select(bands)
 
     def __getitem__(self, band: str) -> CCDData:
-        """The image of a band on its own grid, as it was given."""
+        """Return the image of a band on its own grid."""
         return self._images[band]
 
     def __contains__(self, band: object) -> bool:
@@ -122,7 +123,7 @@ class FrameSet:
         return self._images[self.reference].data.shape
 
     def to_cube(self) -> BandCube:
-        """All of the field on the grid of the reference band.
+        """Return the whole field on the grid of the reference band.
 
         Returns
         -------
@@ -133,10 +134,10 @@ class FrameSet:
         return self._stacked({band: regrid(image, self.wcs, self.shape) for band, image in self._images.items()})
 
     def cutout(
-        self, position: SkyCoord | None = None, size: int | tuple[int, int] | Quantity = 64, *,
+        self, position: SkyCoord | str | None = None, size: int | tuple[int, int] | Quantity = 64, *,
         mode: Literal["partial", "strict"] = "partial",
     ) -> BandCube:
-        """The pixels around a position on the sky, on the grid of the reference band.
+        """Return the pixels around a position on the sky, on the grid of the reference band.
 
         Parameters
         ----------
@@ -161,7 +162,7 @@ class FrameSet:
         return self._stacked(parts)
 
     def _stacked(self, images):
-        """The cube of images on one grid, with the PSF that the field has."""
+        """Return the cube of images on one grid, with the PSF of the field."""
         if self.psf_field is None:
             return stack_bands(images, self.survey)
         bare = {}
@@ -174,7 +175,7 @@ class FrameSet:
 
     @staticmethod
     def _window_on(image, wcs, shape):
-        """The part of an image on its own grid, with a margin, that a grid covers."""
+        """Return the window of an image that another grid covers, with a margin."""
         y, x = np.meshgrid([-0.5, shape[0] - 0.5], [-0.5, shape[1] - 0.5], indexing="ij")
         x, y = image.wcs.world_to_pixel(wcs.pixel_to_world(x.ravel(), y.ravel()))
         x0, y0 = int(np.floor(x.min())) - _MARGIN, int(np.floor(y.min())) - _MARGIN
@@ -183,17 +184,13 @@ class FrameSet:
 
 
 def _cut(image, window, wcs=None):
-    """A window of a single-band image with everything, in floating point, for it may reach beyond the image."""
+    """Return a window of a single-band image with all its parts, in floating point, as NaN may be needed."""
     mask, spread = image.mask, image.uncertainty
     pixels = as_float(image.data)
     if mask is None and not window.inside:
         mask = np.zeros(image.data.shape, dtype=bool)
-    if not window.overlaps:
-        data = np.full(window.shape, np.nan, dtype=pixels.dtype)
-    else:
-        data = window.take(pixels, np.nan)
     return CCDData(
-        data, unit=image.unit, meta=deepcopy(image.meta), psf=image.psf,
+        window.take(pixels, np.nan), unit=image.unit, meta=deepcopy(image.meta), psf=image.psf,
         wcs=shifted_wcs(image.wcs, window.x0, window.y0, window.shape) if wcs is None else wcs,
         mask=None if mask is None else window.take(mask, True),
         uncertainty=None if spread is None else _uncertainty.like(

@@ -1,18 +1,19 @@
-"""The pixel grid of an image on the sky: its scale, whether two grids are one, and cutting a window out of it."""
-
-from copy import deepcopy
+"""The pixel grid of an image on the sky: its scale, comparison with another grid, and windows of it."""
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.nddata import NoOverlapError, PartialOverlapError
-from astropy.wcs import WCS, DistortionLookupTable, Sip
+from astropy.nddata import NoOverlapError, PartialOverlapError, overlap_slices
+from astropy.wcs import WCS
 
-__all__ = ["Window", "check_celestial", "local_pixel_scale", "same_grid", "shifted_wcs"]
+from astro_galtrans._utils.positions import parse_position
+from astro_galtrans._utils.validation import choice
+
+__all__ = ["Window", "check_celestial", "local_pixel_scale", "same_grid"]
 
 
 def check_celestial(wcs):
-    """``wcs`` if it is a FITS WCS of two celestial axes (the first two of it, if it has more), or an error."""
+    """Return a FITS WCS of two celestial axes, the first two if it has more, or raise an error; None for None."""
     if wcs is None:
         return None
     if not isinstance(wcs, WCS):
@@ -25,7 +26,7 @@ def check_celestial(wcs):
 
 
 def _directions(wcs, x, y):
-    """Unit vectors on the sky of pixel positions, shape ``(..., 3)``."""
+    """Return unit vectors on the sky of pixel positions, shape ``(..., 3)``."""
     world = wcs.pixel_to_world_values(x, y)
     units = wcs.world_axis_units
     lon, lat = (np.radians(world[axis] * (1 if units[axis] == "deg" else u.Unit(units[axis]).to(u.deg)))
@@ -34,9 +35,9 @@ def _directions(wcs, x, y):
 
 
 def local_pixel_scale(wcs, shape):
-    """Side of the square that has the area on the sky of the central pixel, as a Quantity in arcsec.
+    """Return the side of the square with the area on the sky of the central pixel, a Quantity in arcsec.
 
-    Taken from sky positions, so that CD, PC and distortion terms and the projection all count.
+    It follows from sky positions, so that CD, PC and distortion terms and the projection all count.
     """
     x, y = (shape[1] - 1) / 2, (shape[0] - 1) / 2
     sides = _directions(wcs, x + np.array([-0.5, 0.5, 0, 0]), y + np.array([0, 0, -0.5, 0.5]))
@@ -45,7 +46,7 @@ def local_pixel_scale(wcs, shape):
 
 
 def same_grid(wcs, other, shape, tolerance=0.01):
-    """Whether two WCS put the pixels of an image of ``shape`` at the same places, within ``tolerance`` pixels."""
+    """Return whether two WCS have the pixels of an image at the same positions, within ``tolerance`` pixels."""
     if wcs is other:
         return True
     if wcs is None or other is None:
@@ -55,76 +56,46 @@ def same_grid(wcs, other, shape, tolerance=0.01):
     return bool(np.all(distance < tolerance * local_pixel_scale(wcs, shape).to_value(u.rad)))
 
 
-def shifted_wcs(wcs, x0, y0, shape):
-    """The WCS of a window of ``shape`` whose first pixel is ``(x0, y0)``, with all distortion terms moved along."""
-    if wcs is None:
-        return None
-    origin = np.array([x0, y0], dtype=float)
-    cut = deepcopy(wcs)
-    cut.wcs.crpix = cut.wcs.crpix - origin
-    cut.array_shape = shape
-    if cut.sip is not None:
-        cut.sip = Sip(cut.sip.a, cut.sip.b, cut.sip.ap, cut.sip.bp, cut.sip.crpix - origin)
-    for name in ("cpdis1", "cpdis2", "det2im1", "det2im2"):
-        table = getattr(cut, name)
-        if table is not None:
-            setattr(cut, name, DistortionLookupTable(
-                np.asarray(table.data, dtype=np.float32), tuple(table.crpix), tuple(table.crval - origin),
-                tuple(table.cdelt)))
-    return cut
-
-
 class Window:
-    """A rectangle of pixels, which may reach beyond the image it is cut from.
+    """A rectangle of pixels of an image, which may extend beyond the image.
 
-    Parameters
-    ----------
-    x0, y0 : int
-        First pixel, in pixels of the image.
-    shape : tuple of int
-        ``(ny, nx)`` of the window.
-    image_shape : tuple of int
-        ``(ny, nx)`` of the image.
+    ``x0`` and ``y0`` are the first column and row, ``shape`` is ``(ny, nx)``; ``overlaps`` is whether any pixel is on
+    the image, and ``inside`` whether all are.
     """
 
     def __init__(self, x0, y0, shape, image_shape):
-        self.x0, self.y0, self.shape = x0, y0, shape
-        self._from, self._to = [], []
-        for start, length, side in zip((y0, x0), shape, image_shape):
-            low, high = max(start, 0), min(start + length, side)
-            self._from.append(slice(low, high))
-            self._to.append(slice(low - start, high - start))
-        self.overlaps = all(part.stop > part.start for part in self._from)
-        self.inside = self.overlaps and all(
-            part.stop - part.start == length for part, length in zip(self._from, shape))
+        self.x0, self.y0, self.shape = x0, y0, tuple(shape)
+        try:
+            self._from, self._to = overlap_slices(
+                image_shape, shape, (y0 + shape[0] / 2, x0 + shape[1] / 2), mode="partial")
+        except NoOverlapError:
+            self._from = self._to = (slice(0, 0),) * 2
+        covered = tuple(part.stop - part.start for part in self._from)
+        self.overlaps, self.inside = min(covered) > 0, covered == self.shape
 
     @classmethod
     def around(cls, position, size, wcs, image_shape, mode="partial"):
-        """The window of ``size`` whose middle is as near as whole pixels allow to a sky position.
+        """Return the window of ``size`` with its middle as near as possible to a position on the sky.
 
         See `astro_galtrans.images.BandCube.cutout` for the arguments.
         """
-        if mode not in ("partial", "strict"):
-            raise ValueError(f"mode must be 'partial' or 'strict', got {mode!r}")
+        choice(mode, "mode", ("partial", "strict"))
         shape = _pixel_shape(size, wcs, image_shape)
         x, y = _pixel_position(position, wcs, image_shape)
-        # A hair is taken off, so that a position on the border of two windows does not fall by rounding error.
-        window = cls(int(np.floor(x - (shape[1] - 1) / 2 + 0.5 - 1e-6)),
-                     int(np.floor(y - (shape[0] - 1) / 2 + 0.5 - 1e-6)), shape, image_shape)
-        place = f"a window of {shape[0]} x {shape[1]} pixels around pixel (x, y) = ({x:.1f}, {y:.1f})"
+        # A position on the border of two windows must not depend on rounding errors.
+        x0, y0 = (int(np.ceil(middle - side / 2 - 1e-6)) for middle, side in ((x, shape[1]), (y, shape[0])))
+        window = cls(x0, y0, shape, image_shape)
+        text = f"a window of {shape[0]} x {shape[1]} pixels around pixel (x, y) = ({x:.1f}, {y:.1f})"
         if not window.overlaps:
-            raise NoOverlapError(f"{place} is outside the image of {image_shape[0]} x {image_shape[1]} pixels")
+            raise NoOverlapError(f"{text} is outside the image of {image_shape[0]} x {image_shape[1]} pixels")
         if mode == "strict" and not window.inside:
-            raise PartialOverlapError(f"{place} reaches beyond the image of {image_shape[0]} x {image_shape[1]} pixels")
+            raise PartialOverlapError(f"{text} reaches beyond the image of {image_shape[0]} x {image_shape[1]} pixels")
         return window
 
     def take(self, array, fill):
-        """A copy of the window of ``array`` (its last two axes), with ``fill`` where it is beyond the image."""
-        part = array[..., self._from[0], self._from[1]]
-        if self.inside:
-            return part.copy()
+        """Return a copy of the window of an array (its last two axes), with ``fill`` beyond the image."""
         out = np.full(array.shape[:-2] + self.shape, fill, dtype=array.dtype)
-        out[..., self._to[0], self._to[1]] = part
+        out[..., *self._to] = array[..., *self._from]
         return out
 
 
@@ -146,8 +117,11 @@ def _pixel_shape(size, wcs, image_shape):
 def _pixel_position(position, wcs, image_shape):
     if position is None:
         return (image_shape[1] - 1) / 2, (image_shape[0] - 1) / 2
+    if isinstance(position, str):
+        position = parse_position(position)
     if not isinstance(position, SkyCoord) or not position.isscalar:
-        raise TypeError(f"position must be a single SkyCoord or None for the middle of the image, got {position!r}")
+        raise TypeError("position must be a single SkyCoord, text with right ascension and declination, or None for "
+                        f"the middle of the image, got {position!r}")
     if wcs is None:
         raise ValueError("position needs an image with a WCS; None cuts around the middle of the image")
     x, y = (float(value) for value in wcs.world_to_pixel(position))

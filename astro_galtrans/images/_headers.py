@@ -1,29 +1,18 @@
-"""Values of FITS headers that are used only where they are understood: unit, zero point, gain, band.
+"""Unit, zero point, gain and band in FITS headers.
 
 A keyword is looked up in the header of the image, then in a primary header without data (the convention of INHERIT).
-One that is absent has a documented default; one that is there and makes no sense is an error that quotes it.
+One that is absent has a documented default; one that makes no sense is an error that quotes it.
 """
-
-from __future__ import annotations
 
 import re
 import warnings
-from typing import Any, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
-from astropy.io.fits import Header
 from astropy.io.fits.card import Undefined
 
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images._scales import check_flux_unit, is_counts, zero_points
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from astropy.units import UnitBase
-
-    from astro_galtrans.surveys import Survey
 
 __all__ = ["Keywords", "band_of_header", "gain_of", "inherits", "is_megacam", "known_band", "parse_unit",
            "plane_zero_point", "unit_and_zero_point", "warn_once"]
@@ -32,20 +21,20 @@ __all__ = ["Keywords", "band_of_header", "gain_of", "inherits", "is_megacam", "k
 # second, and so it comes last.
 _ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
 _LOWEST, _HIGHEST = 0.0, 60.0
-# Electrons per count beyond which a gain is a stand-in: a day of exposure with 100 electrons per count and second.
+# Electrons per count above which a gain is not a real one: a day of exposure with 100 electrons per count and second.
 _MAX_GAIN = 1e7
 _FILTER_KEYS = ("FILTER", "BAND", "FPA.FILTER", "FILTERS", "FILTNAM", "FILTER1", "FILTER2")
-# Spellings that headers have and astropy has not.
+# Spellings of units in headers that astropy does not know.
 _UNIT_NAMES = {
     "nanomaggies": "nmgy", "nanomaggy": "nmgy", "maggies": "mgy", "maggy": "mgy", "counts": "ct", "count": "ct",
     "adus": "adu", "dn": "DN", "electrons": "electron", "e-": "electron", "e": "electron", "sec": "s", "second": "s",
     "seconds": "s", "jansky": "Jy", "photons": "ph"}
-# A zero point that differs by more from what BUNIT says contradicts it; corrections to AB are smaller.
+# A zero point that differs by more from BUNIT contradicts it; corrections to AB are smaller.
 _ZERO_POINT_TOLERANCE = 0.1
 # Names of keywords that are likely zero points of a kind that is not known.
 _LIKE_ZERO_POINT = re.compile(
     r"(MAG|AB|PHOT|IMAGE|SEX|SEXMG|STACK)?_?(ZP|ZPT|ZERO|ZEROP|ZEROPT|ZEROPNT|ZEROPOINT|ZPOINT|MAG0|MAGZ)_?(AB|MAG)?")
-# Words beside the band in the names of filters.
+# Words next to the band in the names of filters.
 _FILTER_WORDS = {
     "SDSS", "DECAM", "MEGACAM", "MEGAPRIME", "HSC", "LSST", "LSSTCAM", "OCAM", "OMEGACAM", "PANSTARRS", "PS1", "NIR",
     "NISP", "EUCLID", "WISHES", "CFHT", "CFIS", "UNIONS", "KIDS", "DES", "VIRCAM", "VISTA", "SKYMAPPER", "FILTER",
@@ -55,34 +44,24 @@ _FILTER_WORDS = {
 class Keywords:
     """The keywords of an image, with those that it inherits.
 
-    Parameters
-    ----------
-    label : str
-        What messages call the file.
-    header : `~astropy.io.fits.Header` or dict
-        Of the image.
-    primary : `~astropy.io.fits.Header`, optional
-        Primary header without data, whose keywords hold for all images that do not say ``INHERIT = F``.
-    warned : set of str, optional
-        What was warned about in this file.
+    ``label`` is the name of the file in messages, ``primary`` a primary header without data, whose keywords hold for
+    all images without ``INHERIT = F``, and ``warned`` the texts of earlier warnings.
     """
 
-    def __init__(
-        self, label: str, header: Any, primary: Header | None = None, warned: set[str] | None = None,
-    ) -> None:
+    def __init__(self, label, header, primary=None, warned=None):
         self.label, self._headers = label, [header]
-        self._warned: set[str] = set() if warned is None else warned
+        self._warned = set() if warned is None else warned
         if primary is not None and inherits(header):
             self._headers.append(primary)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text):
         """Warn about the file, once."""
         warn_once(text, self._warned)
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self):
         return iter([key for header in self._headers for key in header])
 
-    def get(self, key: str) -> Any:
+    def get(self, key):
         """Return the value of a keyword; None where it is absent, undefined or blank."""
         for header in self._headers:
             value = header.get(key)
@@ -91,8 +70,8 @@ class Keywords:
                 return value
         return None
 
-    def number(self, key: str) -> float | None:
-        """Return a keyword as a finite number; None where it is absent, NaN where it is something else."""
+    def number(self, key):
+        """Return a keyword as a finite number; None where it is absent, NaN where it is not a finite number."""
         value = self.get(key)
         if value is None:
             return None
@@ -104,44 +83,38 @@ class Keywords:
             return np.nan
         return value if np.isfinite(value) else np.nan
 
-    def positive(self, key: str, what: str) -> float:
-        """Return a keyword that there must be as a positive number."""
+    def positive(self, key, meaning):
+        """Return a required keyword as a positive number."""
         value = self.number(key)
         if value is None or not value > 0:
-            raise FileFormatError(f"{self.label} must tell {what} in {key}, it has {self.get(key)!r}")
+            raise FileFormatError(f"{self.label} must have {meaning} in {key}, it has {self.get(key)!r}")
         return value
 
 
-def inherits(header: Any) -> bool:
-    """Return whether an image takes keywords from the primary header too, which INHERIT forbids."""
-    told = header.get("INHERIT", True)
-    return told.strip().upper() not in ("F", "FALSE", "NO", "0") if isinstance(told, str) else bool(told)
+def inherits(header):
+    """Return whether an image takes keywords from the primary header too, unless INHERIT forbids it."""
+    value = header.get("INHERIT", True)
+    return value.strip().upper() not in ("F", "FALSE", "NO", "0") if isinstance(value, str) else bool(value)
 
 
-def warn_once(text: str, warned: set[str]) -> None:
-    """Warn, unless it was done before."""
+def warn_once(text, warned):
+    """Warn, unless the text is among earlier ones."""
     if text not in warned:
         warned.add(text)
         warnings.warn(text, GaltransWarning, stacklevel=3)
 
 
-def parse_unit(text: Any) -> UnitBase | None:
-    """Return the unit that a BUNIT spells; None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If it is not understood.
-    """
+def parse_unit(text):
+    """Return the unit in a BUNIT; None for an empty one, ValueError for one that is not understood."""
     if text is None or isinstance(text, Undefined) or not str(text).strip():
         return None
-    # S of 'ELECTRONS/S' is the second, not the siemens
+    # S of 'ELECTRONS/S' is the second, not the siemens.
     text = re.sub(r"/\s*S\b", "/s", str(text).strip())
     plain = re.sub(r"\b[Ee]-(?!\d)|[A-Za-z]+", lambda word: _UNIT_NAMES.get(word[0].lower(), word[0]), text)
     for spelled in (text, plain, text.lower()):
         try:
             with warnings.catch_warnings():
-                # erg/s/cm2/Hz has slashes that the standard discourages
+                # erg/s/cm2/Hz has slashes that the standard discourages.
                 warnings.simplefilter("ignore", u.UnitsWarning)
                 return u.Unit(spelled)
         except ValueError:
@@ -149,26 +122,16 @@ def parse_unit(text: Any) -> UnitBase | None:
     raise ValueError(f"{text!r} is not a unit that is understood")
 
 
-def unit_and_zero_point(
-    keys: Keywords, unit: UnitBase | str | None, survey: Survey | None, default: UnitBase | None = None,
-) -> tuple[UnitBase, float | None]:
+def unit_and_zero_point(keys, unit, survey, default=None):
     """Return the unit of an image, and the AB magnitude of one unit where it is counts.
 
-    Parameters
-    ----------
-    keys : Keywords
-        Of the image.
-    unit : unit, optional
-        Which the user gives, and which wins over BUNIT.
-    survey : Survey, optional
-        It may name the keyword of the zero point, and has the unit of images that tell none.
-    default : unit, optional
-        Unit of files of this kind that have no BUNIT.
+    ``unit`` is that of the user, which takes precedence over BUNIT, and ``default`` that of files of this kind without
+    BUNIT. The survey may name the keyword of the zero point; its unit is the last resort.
     """
     if unit is not None:
         unit = check_flux_unit(unit)
     else:
-        unit = _told_unit(keys)
+        unit = _header_unit(keys)
         if unit is not None:
             _check_agreement(keys, unit)
     if unit is not None and not is_counts(unit):
@@ -182,21 +145,21 @@ def unit_and_zero_point(
         unit = u.adu if zero_point is not None else default
     if unit is None and survey is not None:
         unit = survey.unit
-        keys.warn(f"{keys.label} tells neither a unit in BUNIT nor a zero point; it is taken to be in {unit} of "
-                  f"{survey.name}, as its images are. unit= says otherwise")
+        keys.warn(f"{keys.label} has neither a unit in BUNIT nor a zero point; it is taken to be in {unit} of "
+                  f"{survey.name}, as its images are. unit= gives another")
     if unit is None:
-        raise ValueError(f"{keys.label} tells no unit in BUNIT; say it with unit=, or the survey with survey=")
+        raise ValueError(f"{keys.label} has no unit in BUNIT; give it with unit=, or the survey with survey=")
     if zero_point is None and survey is not None and zero_points(unit, survey.band_names, survey) is None:
         raise FileFormatError(
-            f"{keys.label} is in {unit} (BUNIT {keys.get('BUNIT')!r}) and tells no zero point, so that nothing tells "
-            f"what one unit is on the scale of survey {survey.name}; give unit=")
+            f"{keys.label} is in {unit} (BUNIT {keys.get('BUNIT')!r}) and has no zero point, so that one unit is not "
+            f"known on the scale of survey {survey.name}; give unit=")
     if zero_point is None and survey is not None and is_counts(unit):
         _warn_of_unread_zero_point(keys, survey)
     return unit, zero_point
 
 
 def _check_agreement(keys, unit):
-    """Whether a BUNIT that says what one unit is agrees with a zero point beside it."""
+    """Raise FileFormatError if a BUNIT with an absolute scale contradicts a zero point in the same header."""
     own = None if is_counts(unit) or unit.is_equivalent(u.Jy / u.sr) else zero_points(unit, ("",))
     for key in () if own is None else _ZERO_POINT_KEYS:
         value = keys.number(key)
@@ -210,7 +173,7 @@ def _check_agreement(keys, unit):
 
 
 def _warn_of_unread_zero_point(keys, survey):
-    """Name a keyword that looks like a zero point, where that of the survey is used."""
+    """Warn about a keyword that looks like a zero point, where that of the survey is used."""
     for key in keys:
         value = keys.number(key) if _LIKE_ZERO_POINT.fullmatch(key) and key not in _ZERO_POINT_KEYS else None
         if value is not None and _LOWEST < value <= _HIGHEST:
@@ -219,32 +182,32 @@ def _warn_of_unread_zero_point(keys, survey):
             return
 
 
-def _told_unit(keys):
-    """The unit in BUNIT, or an error that quotes it."""
-    told = keys.get("BUNIT")
+def _header_unit(keys):
+    """Return the unit in BUNIT, or raise an error that quotes it."""
+    text = keys.get("BUNIT")
     try:
-        unit = parse_unit(told)
-        # surface brightness becomes flux with the area of the pixel, which only its own header tells
+        unit = parse_unit(text)
+        # Surface brightness becomes flux with the area of the pixel in the same header.
         if unit is None or unit.is_equivalent(u.Jy / u.sr):
             return unit
         return check_flux_unit(unit, "BUNIT")
     except ValueError as error:
         raise FileFormatError(
-            f"{keys.label} has BUNIT = {told!r}, which cannot be used: {error}; give unit=") from error
+            f"{keys.label} has BUNIT = {text!r}, which cannot be used: {error}; give unit=") from error
 
 
 def _checked(keys, key, value):
     if value is None:
-        raise FileFormatError(f"{keys.label} must tell the zero point in {key}, it has no such keyword")
+        raise FileFormatError(f"{keys.label} must have the zero point in {key}, it has no such keyword")
     if not _LOWEST <= value <= _HIGHEST:
         raise FileFormatError(
-            f"{keys.label} must tell the zero point in {key} as an AB magnitude between {_LOWEST:.0f} and "
+            f"{keys.label} must have the zero point in {key} as an AB magnitude between {_LOWEST:.0f} and "
             f"{_HIGHEST:.0f}, it has {keys.get(key)!r}; correct it, or give unit= for an image with a unit of its own")
     return value
 
 
 def _zero_point_of(keys, named):
-    """AB magnitude of one count, by the keyword that the survey names, else by one in common use; None if untold."""
+    """Return the AB magnitude of one count, by the keyword that the survey names, else by a common one; or None."""
     if "zero_point" in named:
         return _checked(keys, named["zero_point"], keys.number(named["zero_point"]))
     if "flux_zero_point" in named:
@@ -261,18 +224,8 @@ def _zero_point_of(keys, named):
     return None
 
 
-def plane_zero_point(keys: Keywords, index: int, default: float | None) -> float | None:
-    """Return the zero point of a plane of a cube, for which MAGZP1, MAGZP2 ... may have one each.
-
-    Parameters
-    ----------
-    keys : Keywords
-        Of the cube.
-    index : int
-        Number of the plane, the first being 0.
-    default : float or None
-        Zero point of the whole cube.
-    """
+def plane_zero_point(keys, index, default):
+    """Return the zero point of a plane of a cube, from MAGZP1, MAGZP2 ..., or that of the whole cube."""
     for key in (*_ZERO_POINT_KEYS, "MAGZP_"):
         first = 0 if keys.get(f"{key}0") is not None else 1
         value = keys.number(f"{key}{index + first}")
@@ -286,7 +239,7 @@ def _of_flux(keys, key):
 
 
 def _hst_zero_point(keys, unit):
-    """Zero point and unit of an image of HST, whose PHOTFLAM is for one electron, or count, per second.
+    """Return the zero point and unit of an image of HST, whose PHOTFLAM is for one electron, or count, per second.
 
     From the definition of AB: -2.5 log10(PHOTFLAM PHOTPLAM**2 / c) - 48.60, in erg, cm, s and Angstrom.
     """
@@ -298,15 +251,15 @@ def _hst_zero_point(keys, unit):
     if unit is None:
         unit = u.electron / u.s
         keys.warn(f"{keys.label} has PHOTFLAM and no BUNIT; it is taken to be in {unit}, as drizzled images of HST "
-                  "are. unit= says otherwise")
+                  "are. unit= gives another")
     if not (unit * u.s).is_equivalent(u.s) and any(
             unit.is_equivalent(one) for one in (u.electron, u.ct, u.adu, u.DN, u.ph)):
         zero_point += 2.5 * np.log10(keys.positive("EXPTIME", "the exposure time"))
     return _checked(keys, "PHOTFLAM", zero_point), unit
 
 
-def gain_of(keys: Keywords, unit: UnitBase, survey: Survey | None) -> float | None:
-    """Return the electrons per unit of an image that the header tells; None where it tells nothing that applies."""
+def gain_of(keys, unit, survey):
+    """Return the electrons per unit of an image in its header; None where there is nothing that applies."""
     named = {} if survey is None else survey.keywords
     if "gain" in named and survey is not None and (is_counts(unit) or unit == survey.unit):
         return keys.positive(named["gain"], "the gain")
@@ -326,22 +279,15 @@ def gain_of(keys: Keywords, unit: UnitBase, survey: Survey | None) -> float | No
     return gain * exposure
 
 
-def is_megacam(header: Any) -> bool:
+def is_megacam(header):
     """Return whether a header is of an image taken through a MegaCam filter."""
     return ".MP9" in str(header.get("FILTER")).upper()
 
 
-def band_of_header(header: Any, names: tuple[str, ...] = ()) -> str | None:
-    """Return the band that FILTER, BAND or FPA.FILTER tells, as ``r`` of ``'r.MP9601'``; None if there is none.
+def band_of_header(header, names=()):
+    """Return the band in FILTER, BAND or FPA.FILTER, as ``r`` of ``'r.MP9601'``, in the spelling of ``names``, or None.
 
     The second MegaCam i filter, MP9702, is ``i2``.
-
-    Parameters
-    ----------
-    header : `~astropy.io.fits.Header`, dict or Keywords
-        Header of an image.
-    names : tuple of str, optional
-        Names of the survey's bands, whose spelling is taken.
     """
     for key in _FILTER_KEYS:
         value = header.get(key)
@@ -350,8 +296,8 @@ def band_of_header(header: Any, names: tuple[str, ...] = ()) -> str | None:
     return None
 
 
-def known_band(text: str, names: tuple[str, ...] = ()) -> str:
-    """Return the band of a filter's name: without instrument and number, in the spelling of the survey."""
+def known_band(text, names=()):
+    """Return the band in the name of a filter: without instrument and number, in the spelling of the survey."""
     text = text.strip()
     if text in names:
         return text
@@ -373,7 +319,7 @@ def known_band(text: str, names: tuple[str, ...] = ()) -> str:
 
 
 def _spelled(band, names):
-    """A band in the spelling of the survey's, or with the common bands in lower case."""
+    """Return a band in the spelling of the survey, or with the common bands in lower case."""
     if band in names:
         return band
     alike = [name for name in names if name.lower() == band.lower()]

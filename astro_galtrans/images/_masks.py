@@ -1,23 +1,27 @@
-"""Masks of several kinds as bool: one bit, or bit planes of which only some say that a pixel is bad."""
+"""Masks as arrays of bool: one bit, bit planes of which some say that a pixel is bad, and the fpM files of SDSS.
+
+An fpM file has a table for each kind of mask and a last one that names them (SDSS data model, ``fpM``). A row is an
+OBJMASK of the photometric pipeline: some pixels as spans, triples of 16-bit integers (row, first column, last column),
+both columns inside, counted from 0, which are stored in the heap as bytes.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.io import fits
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images._contents import role_of
+from astro_galtrans.images._fits_read import load_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+    from os import PathLike
 
-    from astro_galtrans.images._fits_read import FitsFile, Part
+__all__ = ["bad_pixels", "checked_bits", "is_fpm", "mask_from_parts", "read_sdss_mask"]
 
-__all__ = ["bad_pixels", "checked_bits"]
-
-# Planes of the pipeline of HSC and LSST, whose bits the header names in MP_*. DETECTED and the like are no defects.
+# Planes of the pipeline of HSC and LSST, whose bits are in MP_* of the header. DETECTED and others are no defects.
 _LSST_BAD = ("BAD", "SAT", "INTRP", "CR", "EDGE", "SUSPECT", "NO_DATA", "UNMASKEDNAN", "CROSSTALK", "VIGNETTED",
              "STREAK", "SPIKE", "ITL_DIP", "PARTLY_VIGNETTED")
 # JWST data quality: https://jwst-pipeline.readthedocs.io, "Data Quality Flags".
@@ -41,10 +45,14 @@ _HST_GOOD = ("WARM", "USER", "UNUSED")
 # Share of bad pixels above which a mask of unknown origin is likely one of good pixels.
 _MOST_BAD = 0.5
 _DES_BAD = ("BPM", "SATURATE", "INTERP", "BADAMP", "CRAY", "TRAIL", "EDGEBLEED", "EDGE", "STREAK")
+# The order of the tables of an fpM file that does not name them: S_MASKTYPE of the photometric pipeline.
+_SDSS_ORDER = ("INTERP", "SATUR", "NOTCHECKED", "OBJECT", "BRIGHTOBJECT", "BINOBJECT", "CATOBJECT", "SUBTRACTED",
+               "GHOST", "CR")
+_SDSS_BAD = ("INTERP", "SATUR", "CR", "NOTCHECKED")
 
 
-def checked_bits(mask_bits: Any) -> tuple[str | int, ...] | None:
-    """Return the names or numbers of the bits that are bad, or an error."""
+def checked_bits(mask_bits):
+    """Return the names or numbers of the bits that are bad, or an error; None for None."""
     if mask_bits is None:
         return None
     given = (mask_bits,) if isinstance(mask_bits, (str, int, np.integer)) else tuple(mask_bits)
@@ -56,21 +64,11 @@ def checked_bits(mask_bits: Any) -> tuple[str | int, ...] | None:
     return tuple(bit.strip().upper().removeprefix("MP_") if isinstance(bit, str) else int(bit) for bit in given)
 
 
-def bad_pixels(
-    file: FitsFile | str, part: Part, band: str | None = None, mask_bits: Iterable[str | int] | None = None,
-) -> np.ndarray:
+def bad_pixels(file, part, band=None, mask_bits=None):
     """Return the bad pixels of a mask, an array of bool.
 
-    Parameters
-    ----------
-    file : FitsFile or str
-        The file that it is in, or what messages call it.
-    part : Part
-        The mask.
-    band : str, optional
-        Band of the image, for masks that have bits for each band.
-    mask_bits : sequence of str or int, optional
-        The bits that are bad, as `checked_bits` gives them. The default depends on the kind of the mask.
+    ``file`` is the `FitsFile` of the mask, or its name in messages. Some masks have bits for each band. The default of
+    the bits that are bad depends on the kind of the mask.
     """
     values = np.asarray(part.data)
     where = f"{file}, HDU {part}" if part.name or part.index else str(file)
@@ -83,13 +81,13 @@ def bad_pixels(
         values = values.astype(np.uint8)
     if role_of(part) == "good pixels":
         if not np.all((values == 0) | (values == 1)):
-            raise FileFormatError(f"{where}, tells good pixels and must be 0 or 1, it has {_examples(values)}")
+            raise FileFormatError(f"{where}, marks good pixels and must be 0 or 1, it has {_examples(values)}")
         return values == 0
     known, bad = _planes(file, part, band)
     if mask_bits is not None:
         bad = tuple(mask_bits)
     elif not known:
-        # 255 is the 1 of masks that were made as pictures
+        # Masks that were made as images of 8 bits have 255 instead of 1.
         if np.all((values == 0) | (values == 1)) or np.all((values == 0) | (values == 255)):
             bad = values != 0
             if bad.mean() > _MOST_BAD and not isinstance(file, str):
@@ -98,8 +96,8 @@ def bad_pixels(
                     "mask_bits=() leaves it out, and mask= takes an array of bad pixels")
             return bad
         raise FileFormatError(
-            f"{where}, is a mask with values other than 0 and 1 ({_examples(values)}), and nothing tells the meaning "
-            "of its bits; mask_bits= must name the numbers of those that are bad")
+            f"{where}, is a mask with values other than 0 and 1 ({_examples(values)}), and the meaning of its bits "
+            "is not known; mask_bits= must name the numbers of those that are bad")
     bits = 0
     for one in bad:
         if isinstance(one, str) and one not in known:
@@ -110,34 +108,122 @@ def bad_pixels(
 
 
 def _planes(file, part, band):
-    """Name to number of all bit planes, and the names of those that are bad; empty where they are not known."""
-    header = part.header
-    primary = fits.Header() if isinstance(file, str) else file.parts[0].header
-    for one in (header, primary):
-        named = {key[3:]: one[key] for key in one if key.startswith("MP_") and type(one[key]) is int}
+    """Return a dict of name to number of all bit planes, and the names of bad ones; empty where they are not known."""
+    headers = [part.header] if isinstance(file, str) else [part.header, file.parts[0].header]
+    for header in headers:
+        named = {key[3:]: header[key] for key in header if key.startswith("MP_") and type(header[key]) is int}
         if named:
-            break
-    if named:
-        # keywords of eight letters cut the names
-        return named, tuple(name for name in named if name in _LSST_BAD or (
-            len(name) == 5 and any(bad.startswith(name) for bad in _LSST_BAD)))
-    telescope, instrument, detector = (str(header.get(key, primary.get(key, ""))).strip().upper() for key in (
-        "TELESCOP", "INSTRUME", "DETECTOR"))
+            # Keywords of eight letters truncate the names.
+            return named, tuple(name for name in named if name in _LSST_BAD or (
+                len(name) == 5 and any(bad.startswith(name) for bad in _LSST_BAD)))
+    telescope, instrument, detector = (_keyword(headers, key) for key in ("TELESCOP", "INSTRUME", "DETECTOR"))
     if telescope == "HST" and instrument in ("ACS", "WFC3"):
-        # the bit of the converter marks sources in the first read of the infrared channel
-        return _HST, tuple(name for name in _HST if name not in _HST_GOOD and (
-            name != "ATODSAT" or detector != "IR"))
-    # those of other instruments of HST have 16 bits
+        # The bit of the converter marks sources in the first read of the infrared channel.
+        good = (*_HST_GOOD, "ATODSAT") if detector == "IR" else _HST_GOOD
+        return _HST, tuple(name for name in _HST if name not in good)
+    # Masks of other instruments of HST have 16 bits.
     if telescope == "JWST" or (part.name == "DQ" and part.data.dtype.kind == "u" and part.data.dtype.itemsize == 4):
         return _JWST, ("DO_NOT_USE",)
-    if part.name == "MASKBITS" or str(header.get("IMTYPE", "")).strip().lower() == "maskbits":
+    if part.name == "MASKBITS" or _keyword(headers[:1], "IMTYPE") == "MASKBITS":
         own = "" if band is None else band.upper()
         return _LEGACY, tuple(name for name in _LEGACY if name in (f"SATUR_{own}", f"ALLMASK_{own}"))
-    if part.name == "MSK" or "DES_EXT" in header:
+    if part.name == "MSK" or "DES_EXT" in part.header:
         return _DES, _DES_BAD
     return {}, ()
+
+
+def _keyword(headers, key):
+    """Return the text of a keyword in capitals, from the first header that has it."""
+    return next((str(header[key]).strip().upper() for header in headers if key in header), "")
 
 
 def _examples(values):
     found = np.unique(values[(values != 0) & (values != 1)])
     return ", ".join(str(value) for value in found[:3]) + (", ..." if len(found) > 3 else "")
+
+
+def read_sdss_mask(path: str | PathLike, planes: Sequence[str] = _SDSS_BAD) -> np.ndarray:
+    """Read the bad pixels of an SDSS frame from an fpM file.
+
+    Parameters
+    ----------
+    path : path-like
+        ``fpM-RUN-BANDCAMCOL-FIELD.fit``, compressed or not.
+    planes : sequence of str, optional
+        Kinds of mask that are bad, by default pixels that were interpolated over (INTERP), saturated (SATUR), hit by a
+        cosmic ray (CR) or not searched for objects (NOTCHECKED). Others are OBJECT, BRIGHTOBJECT, BINOBJECT, CATOBJECT,
+        SUBTRACTED and GHOST.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a pixel is bad, of the shape of the frame.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If it is not an fpM file, or is truncated.
+    """
+    return mask_from_parts(path, load_parts(path), planes)
+
+
+def is_fpm(parts):
+    """Return whether the parts of a file are those of an fpM file."""
+    return all(key in parts[0].header for key in ("MASKROWS", "MASKCOLS", "NPLANE")) and parts[0].data is None
+
+
+def mask_from_parts(path, parts, planes=_SDSS_BAD):
+    """Return the mask in the parts of an fpM file; see `read_sdss_mask`."""
+    if not is_fpm(parts):
+        raise FileFormatError(f"{path} is not an SDSS fpM file: MASKROWS, MASKCOLS or NPLANE is not in its header")
+    header = parts[0].header
+    tables = _sdss_tables(path, parts, int(header["NPLANE"]))
+    wanted = [str(name).upper().removeprefix("S_MASK_") for name in ([planes] if isinstance(planes, str) else planes)]
+    unknown = [name for name in wanted if name not in tables]
+    if unknown:
+        raise ValueError(f"planes must be among {', '.join(tables)} for {path}, got {', '.join(unknown)}")
+    mask = np.zeros((int(header["MASKROWS"]), int(header["MASKCOLS"])), dtype=bool)
+    for name in wanted:
+        for row, first, last in _sdss_spans(path, name, tables[name]):
+            # Objects at the edge of the frame may extend beyond it.
+            if 0 <= row < mask.shape[0]:
+                mask[row, max(first, 0):max(last + 1, 0)] = True
+    return mask
+
+
+def _sdss_tables(path, parts, n_planes):
+    """Return a dict of kind of mask to its table."""
+    if len(parts) < n_planes + 1:
+        raise FileFormatError(f"{path} has {len(parts) - 1} tables, its header has NPLANE = {n_planes}")
+    order = list(_SDSS_ORDER)
+    if len(parts) > n_planes + 1 and parts[n_planes + 1].data is not None:
+        table = parts[n_planes + 1].data
+        columns = {name.upper(): name for name in parts[n_planes + 1].columns}
+        if {"DEFNAME", "ATTRIBUTENAME", "VALUE"} <= set(columns):
+            names = {int(row[columns["VALUE"]]): str(row[columns["ATTRIBUTENAME"]]).strip() for row in table
+                     if str(row[columns["DEFNAME"]]).strip() == "S_MASKTYPE"}
+            order = [names.get(index, f"PLANE{index}").upper().removeprefix("S_MASK_") for index in range(n_planes)]
+    return {name: part.data for name, part in zip(order, parts[1:n_planes + 1])}
+
+
+def _sdss_spans(path, name, table):
+    """Return row, first and last column of every span of a table."""
+    if table is None or len(table) == 0:
+        return np.zeros((0, 3), dtype=int)
+    columns = {column.upper(): column for column in table.dtype.names or ()}
+    if not {"NSPAN", "SPAN", "ROW0", "COL0"} <= set(columns):
+        raise FileFormatError(f"{path} has no spans for {name}: its columns are {', '.join(columns)}")
+    spans = []
+    for row in table:
+        values = np.asarray(row[columns["SPAN"]])
+        # The heap is of bytes, in which the integers have the byte order of FITS.
+        if values.dtype.itemsize == 1:
+            values = np.frombuffer(values.tobytes(), dtype=">i2") if values.size % 2 == 0 else values[:0]
+        count = int(row[columns["NSPAN"]])
+        if values.size < 3 * count:
+            raise FileFormatError(f"{path} has {values.size} numbers for {count} spans of {name}")
+        offset = (int(row[columns["ROW0"]]), int(row[columns["COL0"]]), int(row[columns["COL0"]]))
+        spans.append(values[:3 * count].reshape(count, 3).astype(int) + offset)
+    return np.concatenate(spans)

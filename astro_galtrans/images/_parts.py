@@ -1,75 +1,59 @@
-"""Checks of what a cube is made from: band names, data, mask, point spread function, meta."""
+"""Validation of the parts of a cube: band names, data, mask, meta."""
 
 import astropy.units as u
 import numpy as np
 from astropy.nddata import NDData
 
-from astro_galtrans._utils.masked import floats, split, whole
+from astro_galtrans._utils.masked import split, whole
+from astro_galtrans._utils.numerics import as_float
 from astro_galtrans.exceptions import BandMismatchError
 
-__all__ = ["as_float", "band_meta", "checked_data", "checked_mask", "checked_psf", "parse_bands"]
-
-
-# Part of the sum of a PSF that its negative pixels may have: noise in the wings has less, a wrong background more.
-_MAX_NEGATIVE = 0.5
-
-
-def as_float(array):
-    """``array`` itself if it is float32 or float64 in native byte order, else a copy in the nearest such type.
-
-    Integers, booleans and half precision hold neither NaN nor the results of resampling.
-    """
-    array = np.asarray(array)
-    if array.dtype.kind == "b":
-        return array.astype(np.float32)
-    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and array.dtype.itemsize < 4):
-        return array.astype(np.result_type(array.dtype.newbyteorder("="), np.float32))
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+__all__ = ["band_meta", "checked_data", "checked_mask", "parse_bands"]
 
 
 def parse_bands(bands):
-    """Band names as a tuple of str; a string is read letter by letter."""
+    """Return band names as a tuple of str; a string is read letter by letter."""
     if not isinstance(bands, str) and (not hasattr(bands, "__iter__") or isinstance(bands, bytes)):
         raise TypeError(f"bands must be a string or a sequence of names, got {bands!r}")
     names = tuple(bands)
     if not all(isinstance(name, str) and name for name in names):
         raise TypeError(f"bands must be names of bands, got {bands!r}")
-    names = tuple(str(name) for name in names)
     if not names:
         raise BandMismatchError("bands must name at least one band")
     if len(set(names)) != len(names):
         raise BandMismatchError(f"bands must be different, got {', '.join(names)}")
-    return names
+    return tuple(map(str, names))
 
 
 def checked_data(data, unit, default_unit):
-    """``(data, unit, mask)``: a plain float array (band, y, x), its unit, and the mask that came with it."""
-    mask = None
+    """Return a plain float array (band, y, x), its unit, and the mask of the data or None."""
     if isinstance(data, NDData):
-        if data.mask is not None:
-            mask = np.asarray(data.mask)
-        own_unit, data = data.unit, data.data
+        values, mask, own_unit = data.data, data.mask, data.unit
     else:
-        data, mask, own_unit = split(data, "data")
-    if data.dtype.kind not in "fiu":
-        raise TypeError(f"data must hold real numbers, got dtype {data.dtype}")
-    if data.ndim != 3 or 0 in data.shape:
-        raise ValueError(f"data must have shape (band, y, x) with no empty axis, got {data.shape}")
-    data = as_float(data)
+        values, mask, own_unit = split(data, "data")
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"data must hold real numbers, got dtype {values.dtype}")
+    if values.ndim != 3 or 0 in values.shape:
+        raise ValueError(f"data must have shape (band, y, x) with no empty axis, got {values.shape}")
+    return *_in_unit(as_float(values), own_unit, unit, default_unit), mask
+
+
+def _in_unit(values, own_unit, unit, default_unit):
+    """Return values in the unit that is wanted, and that unit."""
     if unit is None:
-        unit = own_unit if own_unit is not None else default_unit
+        unit = default_unit if own_unit is None else own_unit
         if unit is None:
             raise ValueError("unit must be given for data without a unit of their own and without a survey")
     elif own_unit is not None and own_unit != u.Unit(unit):
         if not own_unit.is_equivalent(unit):
             raise ValueError(f"data are in {own_unit}, which is not convertible to unit {unit}")
-        data = data * own_unit.to(unit)
-    return data, unit, mask
+        values = values * own_unit.to(unit)
+    return values, unit
 
 
 def checked_mask(mask, other, shape):
-    """The union of two masks of shape (band, y, x) or (y, x), as bool; None where there is neither."""
-    masks = []
+    """Return the union of two masks of shape (band, y, x) or (y, x), as bool; None where there is neither."""
+    union = None
     for one in (mask, other):
         if one is None or one is np.ma.nomask:
             continue
@@ -78,36 +62,13 @@ def checked_mask(mask, other, shape):
             raise ValueError(f"mask must have shape {shape} or {shape[1:]}, got {one.shape}")
         if one.dtype.kind not in "biu":
             raise TypeError(f"mask must be of bool, True where a pixel is bad, got dtype {one.dtype}")
-        masks.append(one.astype(bool, copy=False))
-    if not masks:
-        return None
-    if len(masks) == 1 and masks[0].shape == shape:
-        return masks[0]
-    return np.broadcast_to(np.logical_or(*masks) if len(masks) == 2 else masks[0], shape).copy()
-
-
-def checked_psf(psf, n_bands, name="psf"):
-    """The PSF of each band, shape (band, py, px), each of sum 1; None for None."""
-    if psf is None:
-        return None
-    psf = floats(psf, name)
-    if psf.ndim == 2:
-        psf = np.repeat(psf[np.newaxis], n_bands, axis=0)
-    if psf.ndim != 3 or psf.shape[0] != n_bands or 0 in psf.shape:
-        raise ValueError(f"{name} must have shape ({n_bands}, py, px) or (py, px), got {psf.shape}")
-    sums = psf.sum(axis=(1, 2), dtype=float)
-    if not np.all(np.isfinite(sums)) or np.any(sums <= 0):
-        raise ValueError(f"{name} must be finite with a positive sum in each band, got sums {sums}")
-    negative = -np.minimum(psf, 0).sum(axis=(1, 2), dtype=float)
-    if np.any(negative > _MAX_NEGATIVE * sums):
-        raise ValueError(f"{name} must be mostly positive, its negative pixels have {(negative / sums).round(3)} of "
-                         "the sum; subtract the background of the star first")
-    psf = as_float(psf)
-    if np.all(np.abs(sums - 1) < 1e-6):
-        return psf
-    return (psf / sums[:, np.newaxis, np.newaxis]).astype(psf.dtype)
+        one = one.astype(bool, copy=False)
+        union = one if union is None else union | one
+    if union is None or union.shape == shape:
+        return union
+    return np.broadcast_to(union, shape).copy()
 
 
 def band_meta(meta, band):
-    """What ``meta`` tells of one band alone; an empty dict where it tells nothing."""
+    """Return the entries of ``meta`` for one band alone; an empty dict without any."""
     return meta.get("band_meta", {}).get(band, {})

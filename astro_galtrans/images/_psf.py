@@ -1,59 +1,82 @@
-"""Point spread functions: moving one to other pixels, and one that varies over a field."""
+"""Point spread functions that vary over a field: of any model, and of SDSS in psField files.
+
+The SDSS pipeline describes the PSF of a field and band by some eigen-images (a Karhunen-Loeve basis), whose weights are
+polynomials of the position: Lupton et al. (2001, ASP Conf. 238, 269); the file is that of the SDSS data model,
+``PHOTO_REDUX/RERUN/RUN/objcs/CAMCOL/psField.html``.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import NamedTuple, Protocol, TYPE_CHECKING, runtime_checkable
 
 import numpy as np
-from scipy import ndimage
 
-from astro_galtrans.exceptions import BandMismatchError
-from astro_galtrans.images._parts import as_float
+from astro_galtrans._utils.psf import resampled_psf, stacked_psfs
+from astro_galtrans.exceptions import BandMismatchError, FileFormatError
+from astro_galtrans.images._fits_read import load_parts, native
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     from astropy.coordinates import SkyCoord
+    from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-__all__ = ["CENTER_TOLERANCE", "FieldPSF", "centred_psf", "psf_centers", "resampled_psf", "stacked_psfs"]
+    from astro_galtrans.images._fits_read import Part
 
-# Pixels by which a PSF may miss the middle of its image before it is moved there with a spline.
-CENTER_TOLERANCE = 0.01
+__all__ = ["FieldPSF", "PSFModel", "SDSSPSF", "is_psfield"]
+
+_BANDS = "ugriz"
+# Positions are in thousands of pixels in the polynomials.
+_SCALE = 1e-3
+_COLUMNS = ("NROW_B", "NCOL_B", "C", "RNROW", "RNCOL", "RROWS")
+# A field of SDSS, with the overlap at its end.
+_FIELD_SHAPE = (1489, 2048)
+
+
+@runtime_checkable
+class PSFModel(Protocol):
+    """A model of a point spread function that varies over an image, as `SDSSPSF`."""
+
+    def image(self, band: str, x: float, y: float) -> np.ndarray:
+        """Return the PSF, shape ``(py, px)``, at a pixel of the image of a band; x is the column."""
 
 
 class FieldPSF:
-    """The point spread function of a field in several bands, at any place on the sky.
+    """The point spread function of a field in several bands, at any position on the sky.
 
-    A `BandCube` that is given one as ``psf`` has in ``cube.psf`` the PSF of its middle, and so has every cutout of it.
+    A `BandCube` with a `FieldPSF` has the PSF of its own middle in ``cube.psf``, and so has every cutout.
 
     Parameters
     ----------
-    model : object
-        With a method ``image(band, x, y)`` that gives the PSF at a pixel of the image of a band, as `SDSSPSF` has.
+    model : PSFModel
+        Object with a method ``image(band, x, y)`` that returns the PSF at a pixel of the image of a band, as `SDSSPSF`.
     wcs : dict of str to `~astropy.wcs.WCS`
-        Band name to the WCS of the image whose pixels the model knows.
+        Band name to the WCS of the image to whose pixels the model refers.
 
     Attributes
     ----------
     bands : tuple of str
         Band names.
+    model, wcs
+        As given.
     """
 
-    def __init__(self, model: Any, wcs: Mapping[str, WCS]) -> None:
-        if not callable(getattr(model, "image", None)):
+    def __init__(self, model: PSFModel, wcs: Mapping[str, WCS]) -> None:
+        if not isinstance(model, PSFModel):
             raise TypeError(f"model must have a method image(band, x, y), got {type(model).__name__}")
         lacking = [band for band, one in wcs.items() if one is None]
         if lacking:
             raise ValueError(f"wcs must be given for each band, it is None for {', '.join(lacking)}")
-        self._model, self._wcs = model, dict(wcs)
-        self.bands = tuple(self._wcs)
+        self.model, self.wcs = model, dict(wcs)
+        self.bands = tuple(self.wcs)
 
     def __repr__(self) -> str:
-        return f"<FieldPSF {','.join(self.bands)} of {' '.join(repr(self._model).split())}>"
+        return f"<FieldPSF {','.join(self.bands)} of {' '.join(repr(self.model).split())}>"
 
     def select(self, bands: Sequence[str]) -> FieldPSF:
-        """The same with some of its bands.
+        """Return the PSF of some of the bands.
 
         Parameters
         ----------
@@ -64,13 +87,13 @@ class FieldPSF:
         -------
         FieldPSF
         """
-        missing = [band for band in bands if band not in self._wcs]
+        missing = [band for band in bands if band not in self.wcs]
         if missing:
             raise BandMismatchError(f"the PSF is known in bands {', '.join(self.bands)}, not {', '.join(missing)}")
-        return FieldPSF(self._model, {band: self._wcs[band] for band in bands})
+        return FieldPSF(self.model, {band: self.wcs[band] for band in bands})
 
     def image(self, band: str, position: SkyCoord) -> np.ndarray:
-        """The PSF of a band on the pixels of the image it was measured on.
+        """Return the PSF of a band on the pixels of the image on which it was measured.
 
         Parameters
         ----------
@@ -84,11 +107,11 @@ class FieldPSF:
         ndarray
             Shape ``(py, px)``, of sum 1.
         """
-        x, y = self.select((band,))._wcs[band].world_to_pixel(position)
-        return self._model.image(band, float(x), float(y))
+        x, y = self.select((band,)).wcs[band].world_to_pixel(position)
+        return self.model.image(band, float(x), float(y))
 
     def on_grid(self, wcs: WCS, x: float, y: float) -> np.ndarray:
-        """The PSF of all bands at a pixel of a grid, on the pixels of that grid.
+        """Return the PSF of all bands at a pixel of a grid, on the pixels of that grid.
 
         Parameters
         ----------
@@ -104,14 +127,14 @@ class FieldPSF:
         """
         position = wcs.pixel_to_world(x, y)
         planes = []
-        for band, own in self._wcs.items():
+        for band, own in self.wcs.items():
             ends = own.world_to_pixel(wcs.pixel_to_world([x + 0.5, x - 0.5, x, x], [y, y, y + 0.5, y - 0.5]))
             jacobian = np.array([[end[0] - end[1], end[2] - end[3]] for end in ends])
             planes.append(resampled_psf(self.image(band, position), jacobian))
         return stacked_psfs(self.bands, planes)
 
     def variation(self, wcs: WCS, shape: tuple[int, ...]) -> float:
-        """How much the PSF differs between the middle and the corners of a grid.
+        """Return how much the PSF differs between the middle and the corners of a grid.
 
         Parameters
         ----------
@@ -131,103 +154,132 @@ class FieldPSF:
         return float(max((np.abs(corner - middle).max(axis=(1, 2)) / peak).max() for corner in corners))
 
 
-def resampled_psf(psf, jacobian):
-    """PSF on new pixels; the same array where they have the size and orientation of the old ones.
+class _Basis(NamedTuple):
+    """The eigen-images of a band and the polynomials of their weights."""
+
+    images: np.ndarray
+    """Shape ``(component, y, x)``."""
+    coefficients: np.ndarray
+    """Shape ``(component, row power, column power)``."""
+
+
+class SDSSPSF:
+    """The point spread function of one SDSS field, which varies over the field.
+
+    Read it with `SDSSPSF.read`; `read_cube` and `read_frames` take one, or its file, as ``psf``.
 
     Parameters
     ----------
-    psf : ndarray
-        Shape ``(y, x)`` or ``(band, y, x)``.
-    jacobian : ndarray
-        How old pixels change with new ones, ``[[dx/dX, dx/dY], [dy/dX, dy/dY]]``.
-    """
-    psf = as_float(psf)
-    if np.allclose(jacobian, np.eye(2), atol=2e-3):
-        return psf
-    planes = psf if psf.ndim == 3 else psf[np.newaxis]
-    scale = np.sqrt(abs(np.linalg.det(jacobian)))
-    # The parity of the side decides whether the centre is a pixel or a corner, and is kept.
-    sides = [max(1, int(np.ceil(side / scale))) for side in planes.shape[1:]]
-    sides = [side + (side - old) % 2 for side, old in zip(sides, planes.shape[1:])]
-    y, x = np.meshgrid(*[np.arange(side) - (side - 1) / 2 for side in sides], indexing="ij")
-    old_x = jacobian[0, 0] * x + jacobian[0, 1] * y + (planes.shape[2] - 1) / 2
-    old_y = jacobian[1, 0] * x + jacobian[1, 1] * y + (planes.shape[1] - 1) / 2
-    out = np.stack([ndimage.map_coordinates(plane.astype(float), [old_y, old_x], order=3, mode="constant")
-                    for plane in planes])
-    out = (out / out.sum(axis=(1, 2), keepdims=True)).astype(psf.dtype)
-    return out if psf.ndim == 3 else out[0]
+    bases : dict of str to tuple of ndarray
+        Of each band the eigen-images, shape ``(component, y, x)``, and the coefficients of the polynomials that give
+        their weights, shape ``(component, row power, column power)``.
+    header : `~astropy.io.fits.Header`
+        Primary header, with RUN, CAMCOL and FIELD.
 
-
-def stacked_psfs(bands, psfs):
-    """PSFs of different sizes as one array (band, py, px), padded with zeros around the same centre."""
-    largest = tuple(np.max([psf.shape for psf in psfs], axis=0))
-    out = np.zeros((len(psfs),) + largest, dtype=np.result_type(*psfs))
-    for plane, band, psf in zip(out, bands, psfs):
-        margins = [side - length for side, length in zip(largest, psf.shape)]
-        if any(margin % 2 for margin in margins):
-            raise ValueError(f"the psf of band {band} has {psf.shape} pixels, which cannot be centred in {largest}")
-        y0, x0 = (margin // 2 for margin in margins)
-        plane[y0:y0 + psf.shape[0], x0:x0 + psf.shape[1]] = psf
-    return out
-
-
-def centred_psf(psf, side):
-    """PSFs of shape (band, y, x), each moved to the middle of an image of ``side`` pixels and normalized to sum 1.
-
-    ``side`` is one number or (ny, nx). The centroid of each PSF decides, so that PSFs whose stars are not centered
-    alike, or have their peak at ``n / 2`` of an even number of pixels, end up centered alike. The images are moved
-    with a cubic spline.
-    """
-    middle = (np.array(psf.shape[1:]) - 1) / 2
-    centers = psf_centers(psf)
-    near = np.abs(centers - middle).max(axis=1, keepdims=True) < CENTER_TOLERANCE
-    out = []
-    for plane, center in zip(psf, np.where(near, middle, centers)):
-        places = (np.arange(n) - (n - 1) / 2 + one for n, one in zip(np.broadcast_to(side, 2), center))
-        grid = np.meshgrid(*places, indexing="ij")
-        out.append(ndimage.map_coordinates(plane.astype(float), grid, order=3, mode="constant"))
-    out = np.stack(out)
-    return out / out.sum(axis=(1, 2), keepdims=True)
-
-
-def psf_centers(images):
-    """Centroids of the cores of PSFs, robust against their wings, noise and single bright pixels.
-
-    The centroid is that in a round Gaussian window of about the width of the core, which starts at the peak of the
-    smoothed image and is iterated.
-
-    Parameters
+    Attributes
     ----------
-    images : ndarray
-        Shape ``(n, y, x)``.
+    bands : tuple of str
+        Band names.
+    run, camcol, field : int
+        The field of SDSS.
+    bases, header
+        As given.
 
-    Returns
-    -------
-    ndarray of shape (n, 2)
-        ``(y, x)`` in pixels.
-
-    Raises
-    ------
-    ValueError
-        If an image has no core.
+    Notes
+    -----
+    The weight of eigen-image k is ``sum_ij c_kij (0.001 row)**i (0.001 column)**j`` with the middle of the first pixel
+    at 0.5, as the photometric pipeline has it (``phPsfKLReconstruct``), and in the file the powers of the
+    column run fastest. The IDL tool ``sdss_psf_recon`` reads them in the other order, and gives at (x, y) the PSF of
+    (y, x).
     """
-    images = np.asarray(images, dtype=float)
-    smooth = ndimage.gaussian_filter(images, (0, 1, 1), mode="constant")
-    flat = smooth.reshape(len(images), -1)
-    center = np.stack(np.unravel_index(flat.argmax(axis=1), images.shape[1:]), axis=-1).astype(float)
-    core = np.count_nonzero(flat > flat.max(axis=1, keepdims=True) / 2, axis=1)
-    twice_variance = np.maximum(core / np.pi, 0.5)[:, np.newaxis] / np.log(2)
-    axes = [np.arange(side) for side in images.shape[1:]]
-    for _ in range(50):
-        windows = [np.exp(-(axis - one[:, np.newaxis])**2 / twice_variance) for axis, one in zip(axes, center.T)]
-        along_y = np.einsum("nyx,nx->ny", images, windows[1]) * windows[0]
-        along_x = np.einsum("nyx,ny->nx", images, windows[0]) * windows[1]
-        total = along_y.sum(axis=1)
-        if not np.all(total > 0):
-            raise ValueError("psf must have a core with positive flux")
-        # Twice the step, for the window halves the displacement of a profile of its own width.
-        step = 2 * (np.stack([along_y @ axes[0], along_x @ axes[1]], axis=-1) / total[:, np.newaxis] - center)
-        center += step
-        if np.abs(step).max() < 1e-8:
-            break
-    return center
+
+    def __init__(self, bases: Mapping[str, tuple[np.ndarray, np.ndarray]], header: Header) -> None:
+        self.bases = {band: _Basis(*basis) for band, basis in bases.items()}
+        self.header = header
+        self.bands = tuple(self.bases)
+        self.run, self.camcol, self.field = (int(header.get(key, 0)) for key in ("RUN", "CAMCOL", "FIELD"))
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> SDSSPSF:
+        """Read a psField file.
+
+        Parameters
+        ----------
+        path : path-like
+            ``psField-RUN-CAMCOL-FIELD.fit``, compressed or not.
+
+        Returns
+        -------
+        SDSSPSF
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        FileFormatError
+            If it is not FITS, is truncated, or is not a psField file.
+        """
+        return cls.from_parts(path, load_parts(path))
+
+    @classmethod
+    def from_parts(cls, path: str | PathLike, parts: Sequence[Part]) -> SDSSPSF:
+        """Return the PSF of a file that has been opened."""
+        if not is_psfield(parts):
+            raise FileFormatError(f"{path} is not an SDSS psField file: it lacks the eigen-images of five bands")
+        return cls({band: _basis(path, band, part.data) for band, part in zip(_BANDS, parts[1:6])}, parts[0].header)
+
+    def __repr__(self) -> str:
+        return f"<SDSSPSF run {self.run}, camcol {self.camcol}, field {self.field}, bands {','.join(self.bands)}>"
+
+    def image(self, band: str, x: float | None = None, y: float | None = None) -> np.ndarray:
+        """Return the PSF at a pixel.
+
+        Parameters
+        ----------
+        band : str
+            Band name.
+        x, y : float, optional
+            Pixel of the frame, column and row, the first pixel being 0; the middle of the field without them. A place
+            beyond the field counts as the nearest in it, as the polynomials hold there only.
+
+        Returns
+        -------
+        ndarray of float32
+            Shape ``(py, px)``, normally 51 x 51 pixels, centered on the middle pixel, of sum 1.
+        """
+        if band not in self.bases:
+            raise BandMismatchError(f"band must be one of {', '.join(self.bands)}, got {band!r}")
+        x, y = ((side - 1) / 2 if value is None else float(value) for value, side in zip((x, y), _FIELD_SHAPE[::-1]))
+        if not (np.isfinite(x) and np.isfinite(y)):
+            raise ValueError(f"x and y must be finite, got {x} and {y}")
+        basis = self.bases[band]
+        row, column = ((np.clip(value, 0, side - 1) + 0.5) * _SCALE for value, side in zip((y, x), _FIELD_SHAPE))
+        n_rows, n_columns = basis.coefficients.shape[1:]
+        weights = basis.coefficients @ column ** np.arange(n_columns) @ row ** np.arange(n_rows)
+        image = np.tensordot(weights, basis.images, axes=1)
+        return (image / image.sum()).astype(np.float32)
+
+
+def is_psfield(parts):
+    """Return whether the parts of a file are those of a psField file."""
+    return len(parts) >= 7 and all(
+        set(_COLUMNS) <= {name.upper() for name in part.columns} for part in parts[1:6])
+
+
+def _basis(path, band, table):
+    """Return the basis of a band, without the coefficients beyond the powers that an eigen-image uses."""
+    if len(table) == 0:
+        raise FileFormatError(f"{path} has no eigen-images in band {band}")
+    coefficients = native(table["C"], np.float64)
+    images = []
+    for index, row in enumerate(table):
+        shape = int(row["RNROW"]), int(row["RNCOL"])
+        values = np.ravel(row["RROWS"])
+        if min(shape) < 1 or values.size < shape[0] * shape[1] or coefficients.ndim != 3:
+            raise FileFormatError(f"{path} has {values.size} values for an eigen-image of {shape} in band {band}")
+        images.append(native(values[:shape[0] * shape[1]].reshape(shape), np.float64))
+        coefficients[index, int(row["NROW_B"]):] = 0
+        coefficients[index, :, int(row["NCOL_B"]):] = 0
+    if len({image.shape for image in images}) > 1:
+        raise FileFormatError(f"{path} has eigen-images of different sizes in band {band}")
+    return _Basis(np.stack(images), coefficients)

@@ -1,4 +1,4 @@
-"""Moving images to another pixel grid with flux, uncertainty, mask and PSF."""
+"""Resample images to another pixel grid with flux, uncertainty, mask and PSF."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.nddata import CCDData, InverseVariance, VarianceUncertainty
 from scipy import ndimage
 
-from astro_galtrans._utils.numerics import numpy_defaults
+from astro_galtrans._utils.numerics import as_float, numpy_defaults
+from astro_galtrans._utils.psf import resampled_psf
+from astro_galtrans._utils.validation import choice
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._grid import check_celestial, same_grid
-from astro_galtrans.images._missing import empty_pixels
-from astro_galtrans.images._parts import as_float
-from astro_galtrans.images._psf import resampled_psf
+from astro_galtrans.images._valid import empty_pixels
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -31,7 +31,7 @@ def regrid(
     image: BandCube | CCDData, wcs: WCS, shape: tuple[int, ...], *,
     method: Literal["bicubic", "bilinear", "exact", "adaptive"] | None = None,
 ) -> BandCube | CCDData:
-    """Put an image onto another pixel grid, with its flux conserved.
+    """Resample an image to another pixel grid, with its flux conserved.
 
     The image is resampled as a surface brightness and multiplied by the ratio of the areas of the new and the old
     pixels on the sky, place by place.
@@ -52,19 +52,36 @@ def regrid(
     Returns
     -------
     BandCube or `~astropy.nddata.CCDData`
-        Of the kind that came in, in float32 or float64: integers, booleans and half precision become the nearest of
+        Of the type of ``image``, in float32 or float64: integers, booleans and half precision become the nearest of
         the two. Pixels that touch a bad pixel or have no image under them are masked, the latter NaN.
-        ``meta["regrid"]`` tells the method and the area ratio in the middle.
+        ``meta["regrid"]`` has the method and the area ratio in the middle.
 
     Notes
     -----
-    The variance of a new pixel is that of the piece of sky under it: variance per area is resampled and multiplied
+    The variance of a new pixel is that of the area on the sky under it: variance per area is resampled and multiplied
     by the new area. A sum over an aperture of many pixels then has the right variance when pixels are taken to be
-    independent. They are not: resampling makes neighbours correlate, and the scatter of single pixels is smaller
+    independent. They are not: resampling makes neighbors correlate, and the scatter of single pixels is smaller
     than their standard deviation here, by 0.76 to 1 where the pixel size stays the same.
 
     The PSF is resampled where scale or orientation change; widening by the resampling itself is not added to it.
     """
+    wcs, shape = _checked(image, wcs, shape, method)
+    if image.data.shape[-2:] == shape and same_grid(image.wcs, wcs, shape, tolerance=1e-4):
+        return _in_floating_point(image)
+    jacobian, ratio = _jacobian(image.wcs, wcs, shape)
+    middle = float(ratio[shape[0] // 2, shape[1] // 2])
+    method = method or ("exact" if middle > 1.5 else "bicubic")
+    data, variance, mask = _resampled(image, wcs, ratio, method)
+    grid = deepcopy(wcs)
+    grid.array_shape = shape
+    meta = deepcopy(image.meta)
+    meta["regrid"] = f"{method} {middle:.6g}" if isinstance(meta, fits.Header) else {
+        "method": method, "pixel_area_ratio": middle}
+    return _with_planes(image, data, variance, mask, wcs=grid, meta=meta, psf=_psf_on(image, jacobian))
+
+
+def _checked(image, wcs, shape, method):
+    """Return the WCS and the shape, or raise an error."""
     if not isinstance(image, (BandCube, CCDData)):
         raise TypeError(f"image must be a BandCube or a CCDData, got {type(image).__name__}")
     wcs = check_celestial(wcs)
@@ -73,45 +90,43 @@ def regrid(
     shape = tuple(int(side) for side in shape)
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"shape must be (ny, nx), got {shape}")
-    if method is not None and method not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
-    if image.data.shape[-2:] == shape and same_grid(image.wcs, wcs, shape, tolerance=1e-4):
-        return _in_floating_point(image)
-    jacobian, ratio = _jacobian(image.wcs, wcs, shape)
-    middle = float(ratio[shape[0] // 2, shape[1] // 2])
-    method = method or ("exact" if middle > 1.5 else "bicubic")
+    choice(method, "method", (*_METHODS, None))
+    return wcs, shape
+
+
+def _resampled(image, wcs, ratio, method):
+    """Return data, variance or None, and mask on the new grid, each of shape (plane, y, x)."""
     data, variance, bad = _planes(image)
-    filled = _filled(data, bad)
-    resample = _resampler(method, image.wcs, wcs, shape)
-    out = resample(filled) * ratio
+    out = _resampler(method, image.wcs, wcs, ratio.shape)(_filled(data, bad)) * ratio
     support = [bad.astype(np.float64)] + ([] if variance is None else [_filled(variance, bad)])
-    smooth = _resampler("bilinear" if method == "bicubic" else method, image.wcs, wcs, shape)(np.concatenate(support))
-    bad_out = smooth[:len(data)]
-    outside = ~np.isfinite(out) | ~np.isfinite(bad_out)
+    smooth = _resampler("bilinear" if method == "bicubic" else method, image.wcs, wcs, ratio.shape)(
+        np.concatenate(support))
+    touched = smooth[:len(data)]
+    outside = ~np.isfinite(out) | ~np.isfinite(touched)
     out[outside] = np.nan
-    mask = outside | (np.nan_to_num(bad_out) > 1e-3)
-    spread = None
     if variance is not None:
-        spread = _as_kind(np.where(outside, np.nan, smooth[len(data):] * ratio), image.uncertainty, data.dtype)
-    # a PSF that is known everywhere on the sky knows the new pixels by itself
-    psf = getattr(image, "psf_field", None)
-    if psf is None and image.psf is not None:
-        psf = resampled_psf(image.psf, jacobian)
-    wcs = deepcopy(wcs)
-    wcs.array_shape = shape
-    meta = deepcopy(image.meta)
-    told = {"method": method, "pixel_area_ratio": middle}
-    meta["regrid"] = f"{method} {middle:.6g}" if isinstance(meta, fits.Header) else told
-    out = out.astype(data.dtype)
+        variance = np.where(outside, np.nan, smooth[len(data):] * ratio)
+    return out.astype(data.dtype), variance, outside | (np.nan_to_num(touched) > 1e-3)
+
+
+def _psf_on(image, jacobian):
+    """Return the PSF on the new pixels; a `FieldPSF` is known everywhere on the sky and stays as it is."""
+    if isinstance(image, BandCube) and image.psf_field is not None:
+        return image.psf_field
+    return None if image.psf is None else resampled_psf(image.psf, jacobian)
+
+
+def _with_planes(image, data, variance, mask, **parts):
+    """Return an image of the same type with other planes and parts."""
+    spread = None if variance is None else _as_kind(variance, image.uncertainty, data.dtype)
     if isinstance(image, BandCube):
-        return image._replace(out, wcs=wcs, mask=mask, uncertainty=spread, psf=psf, meta=meta)
-    return CCDData(
-        out[0], unit=image.unit, wcs=wcs, mask=mask[0], psf=psf, meta=meta,
-        uncertainty=None if spread is None else _uncertainty.like(image.uncertainty, spread[0], image.uncertainty.unit))
+        return image._replace(data, mask=mask, uncertainty=spread, **parts)
+    uncertainty = None if spread is None else _uncertainty.like(image.uncertainty, spread[0], image.uncertainty.unit)
+    return CCDData(data[0], unit=image.unit, mask=mask[0], uncertainty=uncertainty, **parts)
 
 
 def _in_floating_point(image):
-    """A copy of the image, in floating point as on every other grid."""
+    """Return a copy of the image in floating point."""
     out = deepcopy(image)
     if isinstance(out, CCDData):
         out.data = as_float(out.data)
@@ -121,7 +136,7 @@ def _in_floating_point(image):
 
 
 def _planes(image):
-    """Data, variance or None, and what is bad, each of shape (plane, y, x)."""
+    """Return data, variance or None, and bad pixels, each of shape (plane, y, x)."""
     data = as_float(image.data if image.data.ndim == 3 else image.data[np.newaxis])
     bad = ~np.isfinite(data) | empty_pixels(data)
     if image.mask is not None:
@@ -130,7 +145,7 @@ def _planes(image):
         return data, None, bad
     with np.errstate(all="ignore"):
         variance = np.reshape(1 / _uncertainty.inverse_variance(image.uncertainty).astype(float), data.shape)
-    # A pixel whose error is not known is a bad one: with a guess in its place it would pass for a good one.
+    # A pixel of unknown error is bad: with a guess instead it would pass for a good one.
     unknown = ~np.isfinite(variance) | (variance <= 0)
     if not unknown.all():
         bad |= unknown
@@ -138,17 +153,17 @@ def _planes(image):
 
 
 def _as_kind(variance, uncertainty, dtype):
-    """Variance as the array of the kind of uncertainty that came in."""
+    """Return the array of an uncertainty of the same kind as another one."""
     with np.errstate(all="ignore"):
         if isinstance(uncertainty, VarianceUncertainty):
             return variance.astype(dtype)
         if isinstance(uncertainty, InverseVariance):
             return np.nan_to_num(1 / variance, nan=0, posinf=0).astype(dtype)
-        return StdDevUncertainty(np.sqrt(variance)).array.astype(dtype)
+        return np.sqrt(variance).astype(dtype)
 
 
 def _filled(planes, bad):
-    """Planes with each bad pixel given the value of the nearest good one, for an interpolation that reaches over it."""
+    """Return planes with the value of the nearest good pixel in each bad one, for interpolation across it."""
     out = np.array(planes, dtype=np.float64)
     for plane, holes in zip(out, bad):
         if holes.all():
@@ -171,9 +186,9 @@ def _resampler(method, from_wcs, to_wcs, shape):
 
 
 def _jacobian(from_wcs, to_wcs, shape):
-    """How old pixels change with new ones in the middle, (2, 2), and new over old pixel area at each new pixel.
+    """Return the derivative of old by new pixel coordinates in the middle, and new over old area of each new pixel.
 
-    Both grids are smooth on the scale of many pixels, so that some nodes with linear interpolation do.
+    Both grids are smooth on the scale of many pixels, so that linear interpolation between some nodes is enough.
     """
     nodes = [np.linspace(0, side - 1, min(side, 2 + side // 16)) for side in shape]
     y, x = np.meshgrid(*nodes, indexing="ij")

@@ -1,4 +1,4 @@
-"""Linear flux scales: which units an image may have, and what one unit of them is in AB magnitudes."""
+"""Linear flux scales: the units that an image may have, and the AB magnitude of one unit."""
 
 import astropy.units as u
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 __all__ = ["check_flux_unit", "is_counts", "scale_factors", "zero_points"]
 
 _COUNTS = (u.adu, u.electron, u.ct, u.ph, u.DN)
-# Decided once a unit: an image is built for every cutout, and unit arithmetic would be most of the time it takes.
+# An image is built for every cutout, and unit arithmetic would take most of the time.
 _known = {}
 
 
@@ -30,7 +30,7 @@ def _class_of(unit):
 
 
 def check_flux_unit(unit, name="unit"):
-    """``unit`` as a Unit, or a ValueError if it is not a linear flux per pixel."""
+    """Return a Unit, or raise ValueError if it is not a linear flux per pixel."""
     try:
         unit = u.Unit(unit)
     except (ValueError, TypeError) as error:
@@ -47,12 +47,12 @@ def check_flux_unit(unit, name="unit"):
 
 
 def is_counts(unit):
-    """Whether one unit is an instrument's own, so that only a zero point says what it means."""
+    """Return whether a unit is counts of an instrument, whose flux only a zero point gives."""
     return _class_of(unit)[0] == "counts"
 
 
 def _explicit(zero_point, bands):
-    """A zero point given as a number, a sequence or a mapping of band to number, as an array of one a band."""
+    """Return a zero point for each band from a number, a sequence or a mapping."""
     if isinstance(zero_point, dict):
         missing = [band for band in bands if band not in zero_point]
         if missing:
@@ -61,20 +61,16 @@ def _explicit(zero_point, bands):
     try:
         values = np.array(zero_point, dtype=float)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"zero_point must be AB magnitudes, one or one a band, got {zero_point!r}") from error
+        raise TypeError(f"zero_point must be one AB magnitude, or one per band, got {zero_point!r}") from error
     if values.shape not in ((), (len(bands),)) or not np.all(np.isfinite(values)):
-        raise ValueError(f"zero_point must be one finite number or {len(bands)}, one a band, got {zero_point!r}")
+        raise ValueError(f"zero_point must be one finite number or {len(bands)}, one per band, got {zero_point!r}")
     return np.broadcast_to(values, len(bands)).copy()
 
 
 def zero_points(unit, bands, survey=None, zero_point=None):
-    """AB magnitude of one ``unit`` of flux in each band.
+    """Return the AB magnitude of one ``unit`` of flux in each band; None for counts of which it is not known.
 
-    A zero point that was given decides for counts; then the survey's, if ``unit`` is its own; then what the unit is.
-
-    Returns
-    -------
-    ndarray of shape ``(n_bands,)``, or None for counts of which no zero point is known.
+    An explicit zero point takes precedence for counts; then that of the survey, for its unit; then that of the unit.
     """
     if is_counts(unit) and zero_point is not None:
         return _explicit(zero_point, bands)
@@ -86,5 +82,5 @@ def zero_points(unit, bands, survey=None, zero_point=None):
 
 
 def scale_factors(from_zero_points, to_zero_points):
-    """Factors that take numbers on one flux scale to another, one a band; exactly 1 where the zero points agree."""
+    """Return the factors from one flux scale to another for each band; exactly 1 where the zero points agree."""
     return 10.0 ** (0.4 * (np.asarray(to_zero_points) - np.asarray(from_zero_points)))

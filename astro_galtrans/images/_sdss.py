@@ -1,15 +1,35 @@
-"""SDSS corrected frames, with the noise of each pixel from the frame's own calibration and sky.
+"""SDSS corrected frames with their noise, and stamps of one object from every run that observed it.
 
-The file is described by the SDSS data model, ``BOSS_PHOTOOBJ/frames/RERUN/RUN/CAMCOL/frame.html``, the same in DR9 to
-DR17; the gains and dark variances below are its tables of electrons per count and of counts squared.
+Frames are described by the SDSS data model, ``BOSS_PHOTOOBJ/frames/RERUN/RUN/CAMCOL/frame.html``, the same in DR9 to
+DR17; the gains and dark variances below are its tables of electrons per count and of counts squared. The layout of
+stamps is that of D. Lang's Tractor: a file for each band, and in it for each field an image in nanomaggies, whose
+header has the field and a PSF of three Gaussians, and its inverse variance.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TYPE_CHECKING
+
+import astropy.units as u
 import numpy as np
+from astropy.nddata import CCDData, InverseVariance
 
-from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.images._fits_read import native
+from astro_galtrans.exceptions import BandMismatchError, FileFormatError
+from astro_galtrans.images._convert import stack_bands
+from astro_galtrans.images._fits_read import is_path, load_parts, native, plain_wcs
+from astro_galtrans.images._parts import parse_bands
+from astro_galtrans.surveys import get_survey
 
-__all__ = ["frame_meta", "frame_noise", "gain_and_dark_variance", "is_frame", "is_whole_frame", "sigma_of_frame"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from astro_galtrans.images._cube import BandCube
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["frame_meta", "frame_noise", "gain_and_dark_variance", "gaussians_psf", "is_frame", "is_whole_frame",
+           "read_stamps", "sigma_of_frame"]
 
 _GAIN = {
     "u": (1.62, 1.825, 1.59, 1.6, 1.47, 2.17),
@@ -34,7 +54,7 @@ _EARLY_DARK_VARIANCE = {
 
 
 def gain_and_dark_variance(band, camcol, run):
-    """Electrons per count, and variance of the dark current and read noise in counts squared."""
+    """Return the electrons per count, and the variance of dark current and read noise in counts squared."""
     if band not in _GAIN or camcol not in range(1, 7):
         raise ValueError(f"SDSS has bands u, g, r, i, z and camera columns 1 to 6, not {band!r} and {camcol!r}")
     values = []
@@ -45,33 +65,22 @@ def gain_and_dark_variance(band, camcol, run):
 
 
 def is_frame(parts):
-    """Whether the parts of a file are those of an SDSS corrected frame."""
+    """Return whether the parts of a file are those of an SDSS corrected frame."""
     header = parts[0].header
     return all(key in header for key in ("CAMCOL", "RUN", "FILTER", "NMGY")) and np.ndim(parts[0].data) == 2
 
 
 def frame_noise(flux, calibration, sky_counts, gain, dark_variance):
-    """Standard deviation of each pixel of a frame in nanomaggies.
+    """Return the standard deviation of each pixel of a frame in nanomaggies, as of the data model.
 
-    The counts are ``flux / calibration + sky``, and their variance ``counts / gain + dark_variance`` (data model).
-
-    Parameters
-    ----------
-    flux : ndarray
-        The frame in nanomaggies, shape ``(y, x)``.
-    calibration : ndarray
-        Nanomaggies per count of each column, shape ``(x,)``.
-    sky_counts : ndarray
-        Sky in counts, shape ``(y, x)``.
-    gain, dark_variance : float
-        In electrons per count, and counts squared.
+    ``calibration`` is in nanomaggies per count for each column, the gain in electrons per count, the rest in counts.
     """
     variance = np.maximum(flux / calibration + sky_counts, 0) / gain + dark_variance
     return np.sqrt(variance) * calibration
 
 
 def frame_meta(header):
-    """What the header of a frame, or of a piece of one, tells: band, field, gain and dark variance."""
+    """Return band, field, gain and dark variance from the header of a frame, or of a cutout of one."""
     band, run, camcol = str(header["FILTER"]).strip(), int(header["RUN"]), int(header["CAMCOL"])
     gain, dark_variance = gain_and_dark_variance(band, camcol, run)
     return {"band": band, "survey": "SDSS", "run": run, "camcol": camcol, "field": int(header.get("FRAME", 0)),
@@ -79,22 +88,22 @@ def frame_meta(header):
 
 
 def is_whole_frame(parts):
-    """Whether a frame has its calibration vector and sky, which a cutout of one has not."""
+    """Return whether a frame has its calibration vector and sky, which a cutout lacks."""
     return (len(parts) >= 3 and np.shape(parts[1].data) == np.shape(parts[0].data)[1:]
-            and {"ALLSKY", "XINTERP", "YINTERP"} <= set(getattr(parts[2].data, "names", None) or ())
+            and {"ALLSKY", "XINTERP", "YINTERP"} <= set(parts[2].columns)
             and np.size(parts[2].data["XINTERP"][0]) == np.shape(parts[0].data)[1]
             and np.size(parts[2].data["YINTERP"][0]) == np.shape(parts[0].data)[0])
 
 
 def sigma_of_frame(file, flux, meta):
-    """Standard deviation of each pixel of a whole frame, from its calibration and sky."""
+    """Return the standard deviation of each pixel of a whole frame, from its calibration and sky."""
     calibration = native(file.parts[1].data, np.float32)
     sky = _sky_counts(file, file.parts[2].data, flux.shape)
     return frame_noise(flux, calibration, sky, meta["gain"], meta["dark_variance"]).astype(np.float32)
 
 
 def _sky_counts(path, table, shape):
-    """The coarse sky image interpolated linearly to all pixels, in counts."""
+    """Return the coarse sky image interpolated linearly to all pixels, in counts."""
     sky = native(table["ALLSKY"][0], np.float64)
     columns, rows = native(table["XINTERP"][0], np.float64), native(table["YINTERP"][0], np.float64)
     if sky.ndim != 2 or (len(rows), len(columns)) != shape:
@@ -103,8 +112,153 @@ def _sky_counts(path, table, shape):
 
 
 def _lerp(image, places):
-    """Linear interpolation along the last axis at places in pixels, which are held within it."""
+    """Interpolate linearly along the last axis at positions in pixels, which are clipped to it."""
     places = np.clip(places, 0, image.shape[1] - 1)
     low = np.minimum(places.astype(int), max(image.shape[1] - 2, 0))
     share = places - low
     return image[:, low] * (1 - share) + image[:, np.minimum(low + 1, image.shape[1] - 1)] * share
+
+
+_PSF_KEYS = tuple(f"PSF_P{index}" for index in range(18))
+
+
+class _Field(NamedTuple):
+    run: int
+    camcol: int
+    field: int
+
+
+def read_stamps(
+    paths: Sequence[str | PathLike] | Mapping[str, str | PathLike], survey: Survey | str = "SDSS", *,
+    bands: str | Sequence[str] | None = None, psf_size: int = 25,
+) -> list[BandCube]:
+    """Read stamps of one object that hold an image for each SDSS field that covers it.
+
+    Parameters
+    ----------
+    paths : sequence of paths, or dict of str to path
+        A file for each band, with pairs of HDUs: image in nanomaggies, and inverse variance.
+    survey : `~astro_galtrans.surveys.Survey` or str, optional
+        The survey of the cubes.
+    bands : str or sequence of str, optional
+        The bands that a field must have; fields that lack one are left out. Without it, a field has the bands in which
+        it was observed.
+    psf_size : int, optional
+        Side of the PSF images in pixels, an odd number.
+
+    Returns
+    -------
+    list of BandCube
+        One for each field, in the order of run, camera column and field, which are in its ``meta``; each band's
+        header is in ``meta["band_meta"]``. With the inverse variance as uncertainty, pixels without one masked, and the
+        PSF of the header's three Gaussians. Fields of the same run overlap, where they have the same photons: repeat
+        observations are those of different runs.
+
+    Raises
+    ------
+    FileNotFoundError, FileFormatError
+        If a file is not there, or not one of such stamps.
+    BandMismatchError
+        If a file is of another band than named, or a band is repeated.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        cubes = read_stamps(sorted(folder.glob("stamp-*-187.5502-11.9079.fits")))
+        first, second = cubes[0], cubes[1]
+    """
+    if isinstance(psf_size, bool) or int(psf_size) != psf_size or psf_size < 3 or psf_size % 2 == 0:
+        raise ValueError(f"psf_size must be an odd number of pixels of at least 3, got {psf_size!r}")
+    survey = get_survey(survey)
+    if is_path(paths):
+        paths = [paths]
+    named = list(paths.items()) if isinstance(paths, Mapping) else [(None, path) for path in paths]
+    fields = {}
+    for name, path in named:
+        band, images = _read_band(path, int(psf_size))
+        if name not in (None, band):
+            raise BandMismatchError(f"{path} is of band {band}, not {name}")
+        for key, image in images.items():
+            if band in fields.setdefault(key, {}):
+                raise BandMismatchError(f"{path} has band {band} of run {key.run}, field {key.field} a second time")
+            fields[key][band] = image
+    if not fields:
+        raise BandMismatchError("paths must name at least one file")
+    wanted = None if bands is None else parse_bands(bands)
+    cubes = []
+    for key in sorted(fields):
+        images = fields[key]
+        if wanted is not None:
+            if any(band not in images for band in wanted):
+                continue
+            images = {band: images[band] for band in wanted}
+        cubes.append(stack_bands(images, survey))
+    return cubes
+
+
+def gaussians_psf(parameters, size):
+    """Return the image of a sum of three Gaussians, normalized to sum 1.
+
+    Parameters
+    ----------
+    parameters : sequence of 18 floats
+        Three amplitudes (the flux of each), three means (x, y) in pixels from the center, and three (variance of x,
+        variance of y, covariance) in pixels squared.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``(size, size)``.
+    """
+    parameters = np.asarray(parameters, dtype=float)
+    y, x = np.indices((size, size)) - (size - 1) / 2
+    image = np.zeros((size, size))
+    for amplitude, (x0, y0), (xx, yy, xy) in zip(
+            parameters[:3], parameters[3:9].reshape(3, 2), parameters[9:].reshape(3, 3)):
+        determinant = xx * yy - xy**2
+        if not determinant > 0 or not xx > 0:
+            raise ValueError(f"a Gaussian must have a positive definite covariance, got {xx}, {yy}, {xy}")
+        distance = (yy * (x - x0)**2 - 2 * xy * (x - x0) * (y - y0) + xx * (y - y0)**2) / determinant
+        image += amplitude / (2 * np.pi * np.sqrt(determinant)) * np.exp(-distance / 2)
+    return (image / image.sum()).astype(np.float32)
+
+
+def _read_band(path, psf_size):
+    """Return the band of a file, and a dict of field to image."""
+    parts = load_parts(path)
+    if len(parts) % 2 or any(key not in parts[0].header for key in ("RUN", "CAMCOL", "FIELD", "BAND", _PSF_KEYS[0])):
+        raise FileFormatError(f"{path} does not hold pairs of image and inverse variance of SDSS fields")
+    images, bands = {}, set()
+    for image, weight in zip(parts[::2], parts[1::2]):
+        header = image.header
+        missing = [key for key in ("RUN", "CAMCOL", "FIELD", "BAND", *_PSF_KEYS) if key not in header]
+        if missing or np.ndim(image.data) != 2 or np.shape(image.data) != np.shape(weight.data):
+            raise FileFormatError(
+                f"{path} has an image without {missing[0]}" if missing else
+                f"{path} has an image of shape {np.shape(image.data)} with a weight of {np.shape(weight.data)}")
+        key = _Field(*(int(header[name]) for name in ("RUN", "CAMCOL", "FIELD")))
+        if key in images:
+            raise FileFormatError(f"{path} has run {key.run}, camcol {key.camcol}, field {key.field} twice")
+        images[key] = _image(path, header, image.data, weight.data, psf_size)
+        bands.add(str(header["BAND"]).strip())
+    if len(bands) != 1:
+        raise FileFormatError(f"{path} has images of bands {', '.join(sorted(bands))}")
+    return bands.pop(), images
+
+
+def _image(path, header, flux, weight, psf_size):
+    flux, weight = native(flux, np.float32), native(weight, np.float32)
+    bad = ~(np.isfinite(flux) & np.isfinite(weight) & (weight > 0))
+    try:
+        psf = gaussians_psf([header[key] for key in _PSF_KEYS], psf_size)
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(f"{path} has no PSF in PSF_P0 to PSF_P17: {error}") from error
+    meta = {name: int(header[name.upper()]) for name in ("run", "camcol", "field")}
+    for name, key in (("gain", "GAIN"), ("dark_variance", "DARKVAR"), ("sky_counts", "SKY"), ("calibration", "CALIB")):
+        if key in header:
+            meta[name] = float(header[key])
+    return CCDData(flux, unit=u.nmgy, wcs=plain_wcs(header), mask=bad, psf=psf,
+                   uncertainty=InverseVariance(np.where(bad, 0, weight)), meta={**meta, "header": header})

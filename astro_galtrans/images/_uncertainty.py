@@ -1,31 +1,28 @@
-"""The three kinds of uncertainty that an image may carry: standard deviation, variance, inverse variance."""
+"""The three kinds of uncertainty of an image: standard deviation, variance, inverse variance."""
 
 import numpy as np
 from astropy.nddata import InverseVariance, NDUncertainty, StdDevUncertainty, VarianceUncertainty
 
-from astro_galtrans.images._parts import as_float
+from astro_galtrans._utils.numerics import as_float
 
 __all__ = ["EMPTY", "POWERS", "as_kind", "checked", "inverse_variance", "like", "scaled"]
 
-# The power of the flux unit that each kind has, and what it says of a pixel that was never seen.
+# The power of the flux unit of each kind, and its value for a pixel that was not observed.
 POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 EMPTY = {StdDevUncertainty: np.nan, VarianceUncertainty: np.nan, InverseVariance: 0.0}
 
 
 def _kind(uncertainty):
-    for kind in POWERS:
-        if isinstance(uncertainty, kind):
-            return kind
-    return None
+    return next((kind for kind in POWERS if isinstance(uncertainty, kind)), None)
 
 
 def like(uncertainty, array, unit=None):
-    """An uncertainty of the same kind around another array; without ``unit``, in that of the data it goes with."""
+    """Return an uncertainty of the same kind with another array; without ``unit``, in that of its data."""
     return _kind(uncertainty)(array, unit=unit, copy=False)
 
 
 def checked(uncertainty, shape, unit):
-    """``uncertainty`` as a new object in the unit that goes with ``unit``, or an error."""
+    """Return an uncertainty as a new object in the unit for data in ``unit``, or raise an error; None for None."""
     if uncertainty is None:
         return None
     kind = _kind(uncertainty)
@@ -50,7 +47,7 @@ def checked(uncertainty, shape, unit):
 
 
 def as_kind(uncertainty, kind):
-    """``uncertainty`` as another of the three kinds, computed in floating point."""
+    """Return an uncertainty as another of the three kinds, computed in floating point."""
     if type(uncertainty) is kind:
         return uncertainty
     with np.errstate(divide="ignore", invalid="ignore"):  # an inverse variance of 0 is a pixel without information
@@ -58,12 +55,12 @@ def as_kind(uncertainty, kind):
 
 
 def scaled(uncertainty, factors):
-    """The array of ``uncertainty`` of data that were multiplied by ``factors``."""
+    """Return the array of an uncertainty whose data were multiplied by ``factors``."""
     return uncertainty.array * factors ** POWERS[_kind(uncertainty)]
 
 
 def inverse_variance(uncertainty, factors=None):
-    """Inverse variance as an array, of data multiplied by ``factors``; not finite or not positive where unknown."""
+    """Return the inverse variance of data multiplied by ``factors``, not finite or not positive where unknown."""
     array, kind = as_float(uncertainty.array), _kind(uncertainty)
     with np.errstate(all="ignore"):
         if kind is InverseVariance:

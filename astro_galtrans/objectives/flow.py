@@ -1,4 +1,4 @@
-"""The only door to nflows: a conditional density of the residuals of a pixel's whole gradient vector."""
+"""Conditional densities by the normalizing flows of nflows, which only this module imports."""
 
 import math
 
@@ -8,9 +8,10 @@ from nflows.transforms.autoregressive import (
     MaskedAffineAutoregressiveTransform,
     MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
 )
+from scipy import stats
 from torch import nn
 
-__all__ = ["ResidualFlow", "student_t_nll"]
+__all__ = ["ConditionalDensity", "ResidualFlow", "student_t_nll"]
 
 # Degrees of freedom of the base density: tails heavy enough for the blends and stars in real residuals.
 _DEGREES = 5.0
@@ -19,17 +20,18 @@ _LOG_NORM = (
 )
 _MIN_DERIVATIVE = 1e-3
 _NEAR_ZERO = 0.05
+_LARGEST_LOG_SCALE = 6.0
 
 
 def student_t_nll(u):
-    """Negative log density of Student's t with 5 degrees of freedom, elementwise."""
+    """Return the negative log density of Student's t with 5 degrees of freedom, elementwise."""
     return (_DEGREES + 1) / 2 * torch.log1p(u.square() / _DEGREES) - _LOG_NORM
 
 
 class ResidualFlow(nn.Module):
     """Normalizing flow p(u | c) over vectors of scaled residuals, in float32 whatever the autocast.
 
-    One spline layer per component shapes each conditional density and one affine layer in the other order adds the
+    One spline layer per component shapes each conditional density, and one affine layer in the opposite order adds the
     correlations between bands and directions (Durkan et al. 2019, Papamakarios et al. 2017); the base is Student's t.
     A new flow is the identity, so that its density is the base density.
 
@@ -75,7 +77,7 @@ class ResidualFlow(nn.Module):
             bias[:, 0] = math.log(math.expm1(1 - 1e-3))
 
     def log_prob(self, u, context):
-        """Log density of residual vectors.
+        """Return the log density of residual vectors.
 
         Parameters
         ----------
@@ -94,10 +96,10 @@ class ResidualFlow(nn.Module):
             return log_determinant - student_t_nll(base).sum(-1)
 
     def weights(self, u, context):
-        """Weight of each element, -(d log p / d u) / u, the weight of iteratively reweighted least squares.
+        """Return -(d log p / d u) / u of each element, the weight of iteratively reweighted least squares.
 
-        It is floored at zero: where a density has a second mode the ratio is negative, and a negative weight would
-        push away from the target.
+        It is at least zero: where a density has a second mode the ratio is negative, and a negative weight would
+        repel from the target.
 
         Parameters
         ----------
@@ -111,15 +113,61 @@ class ResidualFlow(nn.Module):
         """
         with torch.enable_grad():
             u = u.detach().float()
-            # At zero the ratio is 0/0, and beside it mostly rounding: it is taken a little off.
+            # At zero the ratio is 0/0, and near it mostly rounding: it is evaluated at a small distance.
             u = torch.where(u.abs() < _NEAR_ZERO, torch.where(u < 0, -_NEAR_ZERO, _NEAR_ZERO), u).requires_grad_()
             slope, = torch.autograd.grad(self.log_prob(u, context).sum(), u)
         return (-slope / u).clamp_min(0).detach()
 
     def uniforms(self, u, context):
-        """Base-space coordinates of residuals through the base CDF: uniform where the flow is right (PIT)."""
-        from scipy.stats import t as student_t
-
+        """Return the base CDF of residuals in base space, the PIT: uniform where the flow is right."""
         with torch.no_grad():
             base, _ = self.transform(u.float(), context=context.float())
-        return torch.from_numpy(student_t.cdf(base.cpu().numpy(), _DEGREES))
+        return torch.from_numpy(stats.t.cdf(base.cpu().numpy(), _DEGREES))
+
+
+class ConditionalDensity(nn.Module):
+    """Density p(x | c) of a number: a location and a scale, then the spline and affine layers of `ResidualFlow`.
+
+    The condition's first two elements are the location and the logarithm of the scale, the others the context of the
+    flow. A new flow is the identity, so that p is Student's t with 5 degrees of freedom of that location and scale.
+
+    Parameters
+    ----------
+    n_context : int, optional
+        Length of the flow's context.
+    n_hidden, n_bins : int, optional
+        Width of the flow's networks, and bins of its spline (Durkan et al. 2019, arXiv:1906.04032).
+
+    Attributes
+    ----------
+    n_inputs : int
+        Length of a condition, ``n_context + 2``.
+    """
+
+    def __init__(self, n_context=16, n_hidden=32, n_bins=8):
+        super().__init__()
+        self.n_inputs = n_context + 2
+        self.flow = ResidualFlow(1, n_context, n_hidden, n_bins)
+
+    def log_prob(self, x, condition):
+        """Return the log density of numbers.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Shape ``(n, m)``: m numbers for each condition.
+        condition : torch.Tensor
+            Shape ``(n, n_inputs)``.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape ``(n, m)``, float32.
+        """
+        if condition.ndim != 2 or condition.shape[1] != self.n_inputs or x.shape[:1] != condition.shape[:1]:
+            raise ValueError(f"condition must have the shape ({len(x)}, {self.n_inputs}), got {tuple(condition.shape)}")
+        location, log_scale, context = condition.float().split([1, 1, self.n_inputs - 2], dim=1)
+        log_scale = _LARGEST_LOG_SCALE * torch.tanh(log_scale / _LARGEST_LOG_SCALE)
+        u = (x.float() - location) * torch.exp(-log_scale)
+        density = self.flow.log_prob(u.reshape(-1, 1), context.repeat_interleave(x.shape[1], dim=0))
+        return density.view(x.shape) - log_scale

@@ -1,83 +1,80 @@
-"""The objective of the package: log-flux gradients at several scales, weighted by a normalizing flow."""
+"""The gradient objectives: log-flux gradients at several scales, weighted by a normalizing flow."""
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from astro_galtrans.backbones import aperture_radii, log_apertures
-from astro_galtrans.backbones.photometry import N_APERTURES
+from astro_galtrans.backbones import N_APERTURES, aperture_radii, log_apertures
 from astro_galtrans.objectives.contract import Objective, masked_mean, register_objective
+from astro_galtrans.objectives.conventional import stretched_error
 from astro_galtrans.objectives.flow import ResidualFlow, student_t_nll
 from astro_galtrans.objectives.gradient_space import gradient_residuals, n_elements, n_scales_of, pool_scales
-from astro_galtrans.objectives.pixel import stretched_error
 
 __all__ = ["GradientObjective", "UnweightedGradientObjective"]
 
 _MAX_SCALES = 10
-# A scale of k pixels counts k**-0.5. Alike, the few coarse elements, which are known to a per cent, would drown in
-# their scatter from galaxy to galaxy what the many fine ones say; by number, colours would hardly count.
+# A scale of k pixels has weight k**-0.5. With equal weights the scatter of the few coarse elements from galaxy to
+# galaxy would dominate the many fine ones; with weights by number, colors would hardly count.
 _SCALE_POWER = 0.5
-_SKY_COUNTS = 0.05  # what a pixel of sky counts; one of 10 times its noise counts ln 10
+_SKY_WEIGHT = 0.05  # flux weight of a pixel of sky; one of 10 times its noise has ln 10
 # ln 2: the smallest scale of a residual is half the sky noise of its element, so that the likelihood is bounded.
 _FLOOR = 0.6931
 _APERTURE_START = -3.0  # log of the scale of an aperture's log flux before training, 0.05
 _APERTURE_WEIGHT = 1.5
-# The weight at which images were as sharp as those of pixels alone, and colours no worse than without.
+# With this weight images are as sharp as those of pixels alone, and colors no worse than without it.
 _PIXEL_WEIGHT = 30.0
 
 
-def _share(level):
-    """What the scale of 2**level pixels counts in the sum over scales."""
+def _scale_weight(level):
     return 2.0 ** (-_SCALE_POWER * level)
 
 
-def _light(scale):
-    """What the vector of each pixel counts, of mean 1: the softened log flux there, shape ``(galaxy, 1, h, w)``.
+def _flux_weight(scale):
+    """Weight of the vector of each pixel, of mean 1: the softened log flux there, shape ``(galaxy, 1, h, w)``.
 
-    Most pixels are sky. They have nothing to say of a galaxy's colours, but scatter.
+    Most pixels are sky, which adds scatter but no information on a galaxy's colors.
     """
-    light = scale.log_flux.clamp(min=0).mean(1, keepdim=True) + _SKY_COUNTS
-    return light / masked_mean(light, scale.valid).clamp_min(1e-12)
+    weight = scale.log_flux.clamp(min=0).mean(1, keepdim=True) + _SKY_WEIGHT
+    return weight / masked_mean(weight, scale.valid).clamp_min(1e-12)
 
 
 class _GradientScales(Objective):
-    """The pyramid that both gradient objectives share, with aperture fluxes and colours beside it."""
+    """The pyramid of both gradient objectives, with aperture fluxes and colors."""
 
-    photometry = True
-
-    def __init__(self, n_bands, n_features, n_embedding, max_scales=_MAX_SCALES, elements="gradients"):
+    def __init__(self, n_bands, max_scales, elements):
         super().__init__()
         if not 1 <= max_scales <= _MAX_SCALES:
             raise ValueError(f"max_scales must be 1 to {_MAX_SCALES}, got {max_scales}")
         self.n_bands, self.max_scales, self.elements = n_bands, max_scales, elements
         self.n_elements = n_elements(elements, n_bands)
 
-    def n_scales(self, target):
-        """Number of scales that take part for images of the size of ``target``."""
-        return min(n_scales_of(target.shape[-2:]), self.max_scales)
+    def n_scales(self, images):
+        """Return the number of scales for ``images``."""
+        return min(n_scales_of(images.shape[-2:]), self.max_scales)
 
-    def _scales(self, network, prediction, target, valid, generator):
-        """Yield (level, GradientResiduals) from the finest to the coarsest scale."""
-        pyramid = pool_scales(target, prediction.flux, prediction.maps, valid, self.n_scales(target), generator)
+    def scales(self, prediction, target, space, generator):
+        """Yield (level, `GradientResiduals`) from the finest to the coarsest scale; arguments as of `Objective`."""
+        pyramid = pool_scales(target.flux, prediction.flux, prediction.maps, target.valid, self.n_scales(target.flux),
+                              generator)
         for level, (scale, *tensors) in enumerate(pyramid):
             # A quarter of the finest vectors, another quarter in each step, costs as little as the next scale.
             phase = torch.randint(2, (2,), generator=generator).tolist() if scale == 1 else None
-            yield level, gradient_residuals(*tensors, network.target_noise, scale, phase, self.elements)
+            yield level, gradient_residuals(*tensors, space.target_noise, scale, phase, self.elements)
 
     @staticmethod
-    def _apertures(network, prediction, target, valid):
-        """Residuals of log flux and of colours in apertures and their log noise, ``(galaxy, 2 * n_bands - 1, radius)``.
+    def _apertures(prediction, target, space):
+        """Residuals of log flux and of colors in apertures and their log noise, ``(galaxy, 2 * n_bands - 1, radius)``.
 
-        Gradients leave one constant per image free. This is it, with the passband gradients of the whole galaxy, which
-        hold most of what is known of its redshift.
+        Gradients do not constrain one constant per image. The apertures do, and add the passband gradients of the
+        whole galaxy, which hold most information on its redshift.
         """
-        flux, noise = prediction.flux, network.target_noise
-        if valid is not None:
+        flux, observed = prediction.flux, target.flux
+        if target.valid is not None:
             fixed = prediction.flux.detach()
-            target, flux = torch.where(valid, target, fixed), torch.where(valid, flux, fixed)
-        radii = aperture_radii(network.step)
-        log_flux = log_apertures(flux, noise, radii)
-        d = log_apertures(target, noise, radii) - log_flux
+            observed, flux = torch.where(target.valid, observed, fixed), torch.where(target.valid, flux, fixed)
+        radii = aperture_radii(space.scale_ratio)
+        log_flux = log_apertures(flux, space.target_noise, radii)
+        d = log_apertures(observed, space.target_noise, radii) - log_flux
         with torch.no_grad():
             variance = 0.25 / log_flux.cosh().square()
             log_noise = 0.5 * torch.cat([variance, variance[:, 1:] + variance[:, :-1]], 1).log()
@@ -86,23 +83,26 @@ class _GradientScales(Objective):
 
 @register_objective("gradient-unweighted")
 class UnweightedGradientObjective(_GradientScales):
-    """Mean squared error of the log-flux gradients, every element alike: what the flow's weights are compared with.
+    """Mean squared error of the log-flux gradients, every element alike, for comparison with the weights of the flow.
 
     Parameters
     ----------
-    n_bands, n_features, n_embedding : int
+    n_bands : int
         Of the network.
     max_scales : int, optional
-        How many of the scales 1, 2, 4, ... pixels take part.
+        Number of scales 1, 2, 4, ... pixels.
     elements : str, optional
-        What is compared at each pixel, see `GradientObjective`.
+        Elements of the vector of each pixel, see `GradientObjective`.
     """
 
-    def forward(self, network, prediction, target, valid, generator, progress=1.0):
-        """Loss and an empty dict; see `Objective`."""
-        loss = self._apertures(network, prediction, target, valid)[0].square().mean()
-        for level, scale in self._scales(network, prediction, target, valid, generator):
-            loss = loss + masked_mean(scale.residual.square(), scale.valid) * _share(level)
+    def __init__(self, n_bands, max_scales=_MAX_SCALES, elements="gradients"):
+        super().__init__(n_bands, max_scales, elements)
+
+    def image_loss(self, prediction, target, space, generator):
+        """Return the loss and an empty dict; see `Objective`."""
+        loss = self._apertures(prediction, target, space)[0].square().mean()
+        for level, scale in self.scales(prediction, target, space, generator):
+            loss = loss + masked_mean(scale.residual.square(), scale.valid) * _scale_weight(level)
         return loss, {}
 
 
@@ -114,9 +114,9 @@ class GradientObjective(_GradientScales):
     over the gradient vector of a pixel, the flow. The loss is the mean over all vectors of -log p(u) + sum(log sigma),
     estimated without bias as the Student's t likelihood of *every* element plus, on a random subset, the difference
     between the flow's and Student's t likelihood (a control variate). The weight of an element is
-    -(d log p / d r) / r.
+    -(d log p / d r) / r. See :ref:`method`.
 
-    The log fluxes and colours of the whole galaxy in three apertures have a Student's t likelihood of their own, with
+    The log fluxes and colors of the whole galaxy in three apertures have a Student's t likelihood of their own, with
     scales predicted from the galaxy's embedding.
 
     Parameters
@@ -124,24 +124,26 @@ class GradientObjective(_GradientScales):
     n_bands, n_features, n_embedding : int
         Of the network.
     n_flow : int, optional
-        Pixel vectors per step on which the flow is evaluated, over all scales together; 0 leaves the flow out.
+        Pixel vectors per step on which the flow is evaluated, over all scales together; 0 for no flow.
     max_scales : int, optional
-        How many of the scales 1, 2, 4, ... pixels take part.
+        Number of scales 1, 2, 4, ... pixels.
     pixel_weight : float, optional
-        What the mean squared error of stretched pixels counts beside the likelihood. Free scales explain an image that
-        is blurred as noise, and weigh down just what would sharpen it; this term does not let them.
+        Weight of the mean squared error of stretched pixels beside the likelihood. Without it, free scales can explain
+        the blur of an image as noise, and reduce the weight of the elements that would sharpen it.
     elements : str, optional
-        What is compared at each pixel: ``"gradients"`` along x, y and passband; to compare with, ``"spatial"`` or
+        Elements of the vector of each pixel: ``"gradients"`` along x, y and passband; for comparison, ``"spatial"`` or
         ``"passband"`` gradients alone, or the ``"log flux"`` itself.
     gaussian : bool, optional
         Whether elements are weighted by a Gaussian of the predicted scale, in place of Student's t and the flow.
     aperture_weight : float, optional
-        What the likelihood of an aperture's log flux or colour counts beside that of a gradient.
+        Weight of the likelihood of an aperture's log flux or color beside that of a gradient.
     """
+
+    has_gradient_weights = True
 
     def __init__(self, n_bands, n_features, n_embedding, n_flow=256, max_scales=_MAX_SCALES,
                  pixel_weight=_PIXEL_WEIGHT, elements="gradients", gaussian=False, aperture_weight=_APERTURE_WEIGHT):
-        super().__init__(n_bands, n_features, n_embedding, max_scales, elements)
+        super().__init__(n_bands, max_scales, elements)
         if n_flow < 0:
             raise ValueError(f"n_flow must be at least 0, got {n_flow}")
         for name, weight in (("pixel_weight", pixel_weight), ("aperture_weight", aperture_weight)):
@@ -159,52 +161,55 @@ class GradientObjective(_GradientScales):
         self.context = nn.Linear(n_embedding, n_context)
         self.flow = ResidualFlow(n_vector, n_bands + n_context + 2)
 
-    def forward(self, network, prediction, target, valid, generator, progress=1.0):
-        """Loss, the gain in likelihood that the flow brings per element, and that of apertures; see `Objective`."""
-        apertures = self._aperture_nll(network, prediction, target, valid)
-        loss, logs = self._likelihood(network, prediction, target, valid, generator)
+    def image_loss(self, prediction, target, space, generator):
+        """Return the loss, and the gain of the flow in likelihood per element and that of apertures."""
+        apertures = self._aperture_nll(prediction, target, space)
+        loss, metrics = self._likelihood(prediction, target, space, generator)
         if self.pixel_weight:
-            loss = loss + self.pixel_weight * stretched_error(network, prediction, target, valid)
-        return loss + self.aperture_weight * apertures, {**logs, "aperture_nll": float(apertures.detach())}
+            loss = loss + self.pixel_weight * stretched_error(prediction, target, space)
+        return loss + self.aperture_weight * apertures, {**metrics, "aperture_nll": apertures.detach()}
 
-    def _likelihood(self, network, prediction, target, valid, generator):
-        n_scales, loss, parts = self.n_scales(target), 0.0, []
-        for level, scale in self._scales(network, prediction, target, valid, generator):
-            u, nll = self._dense(scale.residual, scale.log_noise, self._raw(level, scale, prediction.embedding))
-            light = _light(scale) * _share(level)
-            loss = loss + masked_mean(nll * light, scale.valid)
-            parts.append(self._draw(u, light, scale, prediction.embedding, level, self.n_flow // n_scales, generator))
+    def _likelihood(self, prediction, target, space, generator):
+        n_scales, loss, parts = self.n_scales(target.flux), 0.0, []
+        for level, scale in self.scales(prediction, target, space, generator):
+            u, log_sigma = self._scaled(level, scale, prediction.embedding)
+            weight = _flux_weight(scale) * _scale_weight(level)
+            loss = loss + masked_mean((self._element_nll(u) + log_sigma) * weight, scale.valid)
+            parts.append(self._draw(u, weight, scale, prediction.embedding, level, self.n_flow // n_scales, generator))
         gain = self._flow_gain(*(torch.cat(part) for part in zip(*parts)))
-        return loss - n_scales * gain, {"flow_gain": float(gain.detach())}
+        return loss - n_scales * gain, {"flow_gain": gain.detach()}
 
-    def _aperture_nll(self, network, prediction, target, valid):
-        """Mean negative log-likelihood of log fluxes and colours in apertures, a scalar tensor."""
-        residual, log_noise = self._apertures(network, prediction, target, valid)
+    def _aperture_nll(self, prediction, target, space):
+        """Mean negative log-likelihood of log fluxes and colors in apertures, a scalar tensor."""
+        residual, log_noise = self._apertures(prediction, target, space)
         raw = self.aperture_head(prediction.embedding).unflatten(1, residual.shape[1:])
-        # As in `_dense` no scale is below half the noise; here they start from what a network learns in a few steps.
+        # As in `_scaled` no scale is below half the noise; here they start from what a network learns in a few steps.
         log_sigma = torch.logaddexp(raw + _APERTURE_START, log_noise - _FLOOR)
         return (self._element_nll(residual * (-log_sigma).exp()) + log_sigma).mean()
 
     def _element_nll(self, u):
         return 0.5 * u.square() if self.gaussian else student_t_nll(u)
 
-    def _dense(self, residual, log_noise, raw):
-        """u = r / sigma and its negative log-likelihood, in units of the sky noise of the element."""
-        log_sigma = functional.softplus(raw) - _FLOOR
-        u = residual * (-log_noise - log_sigma).exp()
-        return u, self._element_nll(u) + log_sigma
+    def log_excess(self, level, scale, embedding):
+        """Return the log of the predicted scale of residuals over half the sky noise of the element, at least 0.
 
-    def _raw(self, level, scale, embedding):
-        """What the features say of the scale of each residual, before the floor."""
+        ``scale`` are the `GradientResiduals` of ``level``, at 2**level pixels a side, and ``embedding`` is that of the
+        prediction.
+        """
         raw = self.scale_heads[level](torch.cat([scale.maps, scale.log_flux], 1))
-        return raw + self.scale_shifts[level](embedding)[:, :, None, None]
+        return functional.softplus(raw + self.scale_shifts[level](embedding)[:, :, None, None])
+
+    def _scaled(self, level, scale, embedding):
+        """u = r / sigma, and log sigma in units of the sky noise of the element."""
+        log_sigma = self.log_excess(level, scale, embedding) - _FLOOR
+        return scale.residual * (-scale.log_noise - log_sigma).exp(), log_sigma
 
     def _contexts(self, galaxy, log_flux, embedding, level):
         code = log_flux.new_tensor([level / 4 - 1, (level / 4 - 1) ** 2]).expand(len(log_flux), 2)
         return torch.cat([log_flux / 4, self.context(embedding)[galaxy], code], 1)
 
-    def _draw(self, u, light, scale, embedding, level, n_draw, generator):
-        """A random subset of valid vectors with their contexts and what each counts."""
+    def _draw(self, u, weight, scale, embedding, level, n_draw, generator):
+        """A random subset of valid vectors with their contexts and weights."""
         n_galaxies, _, height, width = u.shape
         index = torch.randint(n_galaxies * height * width, (n_draw,), generator=generator).to(u.device)
         galaxy, place = index // (height * width), index % (height * width)
@@ -212,23 +217,23 @@ class GradientObjective(_GradientScales):
             kept = scale.valid.flatten(1)[galaxy, place]
             galaxy, place = galaxy[kept], place[kept]
         log_flux = scale.log_flux.flatten(2)[galaxy, :, place]
-        light = light.flatten(1)[galaxy, place]
-        return u.flatten(2)[galaxy, :, place], self._contexts(galaxy, log_flux, embedding, level), light
+        weight = weight.flatten(1)[galaxy, place]
+        return u.flatten(2)[galaxy, :, place], self._contexts(galaxy, log_flux, embedding, level), weight
 
-    def _flow_gain(self, u, context, light):
-        """Mean over drawn vectors of how much likelier the flow finds them than Student's t does, per element."""
+    def _flow_gain(self, u, context, weight):
+        """Mean over drawn vectors of the log-likelihood of the flow less that of Student's t, per element."""
         if not len(u):
             return u.sum()
         gain = self.flow.log_prob(u, context) + student_t_nll(u).sum(-1)
-        return (gain * light).mean() / u.shape[1]
+        return (gain * weight).mean() / u.shape[1]
 
-    def weights(self, network, prediction, target, valid=None, scale=1, chunk=16384):
-        """Weight of each gradient element, -(d log p / d r) / r, at one scale.
+    def weights(self, prediction, target, space, scale=1, chunk=16384):
+        """Return the weight of each gradient element, -(d log p / d r) / r, at one scale.
 
         Parameters
         ----------
-        network, prediction, target, valid
-            As in `forward`.
+        prediction, target, space
+            As of `Objective`.
         scale : int, optional
             1, 2, 4, ... target pixels a side.
         chunk : int, optional
@@ -241,14 +246,12 @@ class GradientObjective(_GradientScales):
             at that scale; invalid elements have weight 0.
         """
         level = scale.bit_length() - 1
-        if scale != 2**level or level >= self.n_scales(target):
+        if scale != 2**level or level >= self.n_scales(target.flux):
             raise ValueError(f"scale must be a power of 2 below the image and the objective's scales, got {scale}")
         with torch.no_grad():
-            *_, (_, *tensors) = pool_scales(target, prediction.flux, prediction.maps, valid, level + 1)
-            part = gradient_residuals(*tensors, network.target_noise, scale, elements=self.elements)
-            raw = self._raw(level, part, prediction.embedding)
-            u, _ = self._dense(part.residual, part.log_noise, raw)
-            sigma = (part.log_noise + functional.softplus(raw) - _FLOOR).exp()
+            *_, (_, *tensors) = pool_scales(target.flux, prediction.flux, prediction.maps, target.valid, level + 1)
+            part = gradient_residuals(*tensors, space.target_noise, scale, elements=self.elements)
+            u, log_sigma = self._scaled(level, part, prediction.embedding)
             n_galaxies, n_vector, height, width = u.shape
             galaxy = torch.arange(n_galaxies, device=u.device).repeat_interleave(height * width)
             log_flux = part.log_flux.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -258,5 +261,5 @@ class GradientObjective(_GradientScales):
             flat = u.flatten(2).transpose(1, 2).flatten(0, 1)
             weight = torch.cat([self.flow.weights(*pair) for pair in zip(flat.split(chunk), context.split(chunk))])
             weight = weight.unflatten(0, (n_galaxies, height * width)).transpose(1, 2).unflatten(2, (height, width))
-        weight = weight / sigma.square()
+        weight = weight / (part.log_noise + log_sigma).exp().square()
         return weight if part.valid is None else torch.where(part.valid[:, None], weight, 0)

@@ -1,4 +1,4 @@
-"""Log-flux gradients along x, y and passband at several scales: tensors in, tensors out."""
+"""Residuals of log-flux gradients along x, y and passband at several scales."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from astro_galtrans._utils.reprs import shapes
 
 __all__ = ["ELEMENTS", "GradientResiduals", "gradient_residuals", "n_elements", "n_scales_of", "pool_scales"]
 
-# What the vector of a pixel holds; all but the first are there to be compared with it.
+# Elements of the vector of a pixel; all but the first are for comparison.
 ELEMENTS = ("gradients", "spatial", "passband", "log flux")
 
 
@@ -32,21 +32,21 @@ class GradientResiduals(NamedTuple):
 
 
 def n_elements(elements, n_bands):
-    """Length of the vector of a pixel whose parts have a name from `ELEMENTS`."""
+    """Return the length of the vector of a pixel for a name from `ELEMENTS`."""
     if elements not in ELEMENTS:
         raise ValueError(f"elements must be one of {', '.join(ELEMENTS)}, got {elements!r}")
     return dict(zip(ELEMENTS, (3 * n_bands - 1, 2 * n_bands, n_bands - 1, n_bands)))[elements]
 
 
 def n_scales_of(size):
-    """Number of scales 1, 2, 4, ... whose pooled image has at least 2 pixels a side, for images of ``size`` (Y, X)."""
+    """Return the number of scales 1, 2, 4, ... with at least 2 pooled pixels a side, for images of ``size`` (Y, X)."""
     return max(min(size).bit_length() - 1, 0)
 
 
 def pool_scales(target, prediction_flux, maps, valid, n_scales, generator=None):
     """Yield flux, features and validity averaged over 1, 2, 4, ... pixels a side.
 
-    An odd side loses one row or column before it is halved, by the generator on either side.
+    An odd side loses one row or column before it is halved, on a side drawn by the generator.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ def pool_scales(target, prediction_flux, maps, valid, n_scales, generator=None):
     maps : torch.Tensor
         Shape ``(galaxy, n_features, Y, X)``.
     valid : torch.Tensor of bool or None
-        Shape of ``target``. Invalid pixels take the prediction in both images, without autograd: they
-        add nothing to a residual and are not pulled by one.
+        Shape of ``target``. Invalid pixels take the prediction in both images, without autograd, so they have no
+        residual and no gradient.
     n_scales : int
-        How many scales.
+        Number of scales.
     generator : torch.Generator, optional
-        For the side that is cut; without it the last row or column goes.
+        Of the side that is cut; without it the last row or column is.
 
     Yields
     ------
@@ -100,22 +100,22 @@ def _log_flux_residual(target, prediction_flux, noise, scale):
 
 
 def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase=None, elements="gradients"):
-    """Residuals of the log-flux gradients of images already averaged over ``scale`` pixels a side.
+    """Return the residuals of the log-flux gradients of images averaged over ``scale`` pixels a side.
 
     The softened log flux is asinh(f / 2s) (Lupton, Gunn & Szalay 1999) with s the noise at that scale.
 
     Parameters
     ----------
     target, prediction_flux, maps, share : torch.Tensor
-        As `pool_scales` yields them.
+        As of `pool_scales`.
     noise : torch.Tensor
         Sky noise of one target pixel, shape ``(band, 1, 1)``.
     scale : int
-        Pixels a side that were averaged.
+        Averaged pixels a side.
     phase : tuple of int, optional
         Row and column, 0 or 1, of a lattice of every second pixel to which the vectors are restricted.
     elements : str, optional
-        What the vector of a pixel holds: ``"gradients"`` along x, y and passband; ``"spatial"`` or ``"passband"``
+        Elements of the vector of a pixel: ``"gradients"`` along x, y and passband; ``"spatial"`` or ``"passband"``
         ones alone; or the ``"log flux"`` of the pixel itself.
 
     Returns
@@ -123,10 +123,10 @@ def gradient_residuals(target, prediction_flux, maps, share, noise, scale, phase
     GradientResiduals
     """
     height, width = target.shape[-2:]
-    y, x, step = (*phase, 2) if phase is not None else (0, 0, 1)
-    here = (..., slice(y, height - 1, step), slice(x, width - 1, step))
-    right = (..., slice(y, height - 1, step), slice(x + 1, width, step))
-    below = (..., slice(y + 1, height, step), slice(x, width - 1, step))
+    y, x, stride = (*phase, 2) if phase is not None else (0, 0, 1)
+    here = (..., slice(y, height - 1, stride), slice(x, width - 1, stride))
+    right = (..., slice(y, height - 1, stride), slice(x + 1, width, stride))
+    below = (..., slice(y + 1, height, stride), slice(x, width - 1, stride))
     places = (here, right, below)
     if phase is None:
         # Every pixel serves as each of the three: compute once, then cut.

@@ -1,4 +1,4 @@
-"""A user's catalogue, whatever its columns are called, and its one-to-one match with another."""
+"""Read the catalog of `match_pairs`, and match positions one to one."""
 
 from __future__ import annotations
 
@@ -6,103 +6,66 @@ from typing import NamedTuple, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import SkyCoord, match_coordinates_sky
 from astropy.table import Column, MaskedColumn, Table
 
-from astro_galtrans._utils.masked import floats, split
-from astro_galtrans._utils.positions import degrees
+from astro_galtrans._utils.masked import split
+from astro_galtrans._utils.positions import find_column, positions_of, without_mask
 from astro_galtrans._utils.tables import numbers, read_table
+from astro_galtrans.pairs._match_config import MatchConfig
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["Sources", "match_one_to_one", "positions_of", "read_sources"]
-
-# What columns are called, in lower case, in the order in which they are taken.
-_NAMES = {
-    "ra": ("ra", "raj2000", "_raj2000", "ra_j2000", "ra_icrs", "ra_deg", "radeg", "alpha_j2000", "alphawin_j2000",
-           "right_ascension", "ramean", "mean_ra", "target_ra", "fiber_ra", "plug_ra"),
-    "dec": ("dec", "dej2000", "decj2000", "_dej2000", "_decj2000", "dec_j2000", "de_icrs", "dec_icrs", "dec_deg",
-            "decdeg", "dedeg", "delta_j2000", "deltawin_j2000", "declination", "decmean", "mean_dec", "target_dec",
-            "fiber_dec", "plug_dec"),
-    "id": ("id", "objid", "object_id", "source_id", "targetid", "galaxy_id", "catalog_id", "specobjid", "cataid",
-           "name"),
-    "redshift": ("redshift", "z_spec", "zspec", "specz", "spec_z", "z_best", "zbest", "z_helio", "zsp", "z"),
-    "redshift_error": ("redshift_error", "redshift_err", "z_spec_err", "zspec_err", "specz_err", "z_err", "zerr",
-                       "z_error", "e_z"),
-    "ebv": ("ebv", "e_bv", "e(b-v)", "e_b_v", "ebmv", "ebv_sfd", "sfd_ebv", "mw_ebv", "e(b-v)_sfd"),
-}
-# A column "z" beside one of these is a magnitude and no redshift.
-_OTHER_BANDS = {"u", "g", "r", "i"}
+__all__ = ["Sources", "match_one_to_one", "read_sources"]
 
 
 class Sources(NamedTuple):
-    """A catalogue as the rest of the pairing knows it.
-
-    Parameters
-    ----------
-    position : `~astropy.coordinates.SkyCoord`
-        ICRS; NaN where there is none.
-    ids : ndarray of int or str
-    redshift, redshift_error : ndarray or None
-    table : `~astropy.table.Table`
-        Columns ``ra`` and ``dec`` (deg), ``ebv`` where it is known, and all others that are plain.
-    """
+    """The galaxies of a catalog."""
 
     position: SkyCoord
+    """ICRS; NaN if missing."""
     ids: np.ndarray
-    redshift: object
-    redshift_error: object
+    """Int or str."""
+    redshift: np.ndarray | None
+    redshift_error: np.ndarray | None
     table: Table
+    """Columns ``ra`` and ``dec`` (deg), ``ebv`` if known, and all other plain columns."""
 
 
-def _found(table, what, given, name):
-    """The column that is meant, or None."""
-    if given is not None:
-        if given not in table.colnames:
-            raise ValueError(f"{what}={given!r} is no column of {name}, which has {', '.join(table.colnames)}")
-        return given
-    lower = {}
+def read_sources(catalog, config=MatchConfig()):
+    """Read the `Sources` of a table, whose columns are named in a `MatchConfig` or found under their usual names."""
+    table = read_table(catalog)
+    if len(table) == 0:
+        raise ValueError("catalog has no row")
+    position, used = positions_of(table, config.ra, config.dec, config.unit)
+    redshift_column = find_column(table, "redshift", config.redshift)
+    id_column = find_column(table, "id", config.id)
+    ebv_column = find_column(table, "ebv")
+    redshift = _numbers(table, redshift_column)
+    error = None if redshift is None else _numbers(table, find_column(table, "redshift_error"))
+    plain = Table({"ra": Column(position.ra.deg, unit=u.deg), "dec": Column(position.dec.deg, unit=u.deg)})
+    if ebv_column is not None:
+        plain["ebv"] = Column(_numbers(table, ebv_column), unit=u.mag, description=table[ebv_column].info.description)
     for column in table.colnames:
-        lower.setdefault(column.lower(), column)
-    for candidate in _NAMES[what]:
-        if candidate in lower and not (candidate == "z" and _OTHER_BANDS & set(lower)):
-            return lower[candidate]
-    return None
+        if column not in (*used, ebv_column) and _is_plain(table[column]):
+            plain[column if column not in plain.colnames else f"catalog_{column}"] = _as_column(table[column])
+    # Placeholders that cannot be redshifts or errors, as -99, are unknown values.
+    if redshift is not None:
+        redshift[~(np.isfinite(redshift) & (redshift > -1))] = np.nan
+    if error is not None:
+        error[~(np.isfinite(error) & (error >= 0))] = np.nan
+    return Sources(position, _ids_of(table, id_column), redshift, error, plain)
 
 
-def _numbers(column, what):
-    """Floats, NaN where missing."""
-    values = np.array(numbers(column, f"column {what}"))
+def _numbers(table, column):
+    """Return a column as floats, NaN if missing; None for no column."""
+    if column is None:
+        return None
+    values = np.array(numbers(table[column], f"column {column}"))
     if values.ndim != 1:
-        raise ValueError(f"column {what} must hold one number a row, got shape {values.shape}")
+        raise ValueError(f"column {column} must hold one number in each row, got shape {values.shape}")
     return values
-
-
-def positions_of(table, ra=None, dec=None, unit=None, name="catalog"):
-    """ICRS positions of a table's rows, NaN where one is missing, and the names of the columns they are from.
-
-    How numbers and text are read is in `astro_galtrans._utils.positions.degrees`.
-    """
-    units = (None, None) if unit is None else (unit, unit) if np.ndim(unit) == 0 else tuple(unit)
-    found = [_found(table, what, given, name) for what, given in (("ra", ra), ("dec", dec))]
-    if None in found:
-        for column in table.colnames:
-            if ra is None and dec is None and isinstance(table[column], SkyCoord):
-                return _unmasked(table[column].icrs), [column]
-        raise ValueError(f"{name} must have the columns ra and dec, or others under a usual name, or named with ra= "
-                         f"and dec=; it has {', '.join(table.colnames)}")
-    angles = [degrees(table[column], f"column {column} of {name}", kind, given)
-              for column, kind, given in zip(found, ("ra", "dec"), units)]
-    missing = np.isnan(angles[0]) | np.isnan(angles[1])
-    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg"), found
-
-
-def _unmasked(position):
-    """Positions with NaN where they are masked."""
-    angles = [floats(angle, name, unit=u.deg) for angle, name in ((position.ra, "ra"), (position.dec, "dec"))]
-    missing = np.isnan(angles[0]) | np.isnan(angles[1])
-    return SkyCoord(*(np.where(missing, np.nan, angle) for angle in angles), unit="deg") if missing.any() else position
 
 
 def _ids_of(table, column):
@@ -117,57 +80,32 @@ def _ids_of(table, column):
         values = values.astype(str)
     if values.dtype.kind not in "iuU":
         raise ValueError(f"column {column} must hold integers or strings as names, got {values.dtype}")
-    if values.dtype.kind == "U":
-        values = np.char.strip(values)
-    return values
-
-
-def read_sources(catalog, *, ra=None, dec=None, unit=None, redshift=None, id=None):
-    """A `Sources` of any table; a column that is not named is looked for under its usual names."""
-    table = read_table(catalog)
-    if len(table) == 0:
-        raise ValueError("catalog has no row")
-    position, taken = positions_of(table, ra, dec, unit)
-    names = {"redshift": _found(table, "redshift", redshift, "catalog"), "id": _found(table, "id", id, "catalog")}
-    names |= {what: _found(table, what, None, "catalog") for what in ("redshift_error", "ebv")}
-    if names["redshift"] is None:
-        names["redshift_error"] = None
-    numbers = {what: None if column is None else _numbers(table[column], column) for what, column in names.items()
-               if what != "id"}
-    plain = Table({"ra": Column(position.ra.deg, unit=u.deg), "dec": Column(position.dec.deg, unit=u.deg)})
-    if numbers["ebv"] is not None:
-        plain["ebv"] = Column(numbers["ebv"], unit=u.mag, description=table[names["ebv"]].info.description)
-    for column in table.colnames:
-        if column not in (*taken, names["ebv"]) and _is_plain(table[column]):
-            plain[column if column not in plain.colnames else f"catalog_{column}"] = _as_column(table[column])
-    for what, column in (("redshift", numbers["redshift"]), ("redshift_error", numbers["redshift_error"])):
-        if column is not None:  # what cannot be a redshift, as -99, is one that is not known
-            column[~(np.isfinite(column) & (column > -1 if what == "redshift" else column >= 0))] = np.nan
-    return Sources(position, _ids_of(table, names["id"]), numbers["redshift"], numbers["redshift_error"], plain)
+    return np.char.strip(values) if values.dtype.kind == "U" else values
 
 
 def _is_plain(column):
-    return getattr(column, "dtype", None) is not None and column.dtype.names is None and column.dtype.kind in "biufSU"
+    """Whether a column is an array of numbers or strings, not of objects or coordinates."""
+    return isinstance(column, np.ndarray) and column.dtype.names is None and column.dtype.kind in "biufSU"
 
 
 def _as_column(column):
-    """A plain column, without a class of its own."""
-    values, mask, _ = split(column, column.info.name)
+    """Return a `Column`, also of a Quantity."""
+    values, mask, unit = split(column, column.info.name)
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", errors="replace")
-    kind = {"unit": getattr(column, "unit", None), "description": column.info.description}
-    return Column(values, **kind) if mask is None else MaskedColumn(values, mask=mask, **kind)
+    described = {"unit": unit, "description": column.info.description}
+    return Column(values, **described) if mask is None else MaskedColumn(values, mask=mask, **described)
 
 
 def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> tuple[np.ndarray, Quantity]:
     """Match two lists of positions so that no source is used twice.
 
-    Two sources are a match where each is the nearest to the other, and within a radius.
+    Two sources match if each is the nearest to the other, and their separation is at most ``radius``.
 
     Parameters
     ----------
     position, other : `~astropy.coordinates.SkyCoord`
-        Shape ``(n,)`` and ``(m,)``; a position that is NaN or masked matches nothing.
+        Shape ``(n,)`` and ``(m,)``; a position that is NaN or masked does not match.
     radius : `~astropy.units.Quantity`
         Largest separation.
 
@@ -176,7 +114,8 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     index : ndarray of int
         Shape ``(n,)``: the row of ``other``, or -1.
     separation : `~astropy.units.Quantity`
-        Shape ``(n,)``: from the nearest of ``other``, in arcsec, whether it is a match or not; NaN without one.
+        Shape ``(n,)``: separation from the nearest of ``other`` in arcsec, also if it does not match; NaN if there is
+        none.
 
     Examples
     --------
@@ -187,9 +126,7 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     >>> match_one_to_one(one, SkyCoord([10.00008, 20.00001] * u.deg, [0, 0] * u.deg), 1 * u.arcsec)[0]
     array([-1,  0,  1])
     """
-    from astropy.coordinates import match_coordinates_sky
-
-    position, other = _unmasked(position.icrs), _unmasked(other.icrs)
+    position, other = without_mask(position.icrs), without_mask(other.icrs)
     index, separation = np.full(len(position), -1), np.full(len(position), np.nan)
     rows, others = np.flatnonzero(np.isfinite(position.ra)), np.flatnonzero(np.isfinite(other.ra))
     if len(rows) and len(others):

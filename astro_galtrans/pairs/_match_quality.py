@@ -1,36 +1,64 @@
-"""What is known of a stamp beside its pixels: background, noise, neighbours, PSF, and what is wrong with it."""
+"""Measure the quality of a stamp: background, noise, neighbors, PSF, saturation."""
 
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple, Protocol, TYPE_CHECKING
 
 import numpy as np
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from scipy import ndimage
 
-from astro_galtrans.images._detection import deblended
+from astro_galtrans._utils.photometry import deblended
+from astro_galtrans.pairs._match_stamps import matrix_of, scale_of
 
-__all__ = ["FLAGS", "background_of", "flag_names", "neighbour_masks", "psf_fwhm_of", "saturated"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astro_galtrans.surveys import Survey
+
+__all__ = ["FLAGS", "NeighborMasks", "background_of", "center_is_bad", "current_flag", "flag_names", "neighbor_masks",
+           "psf_fwhm_of", "saturated"]
+
+_OLD_FLAGS = {"masked_centre": "masked_center", "neighbour": "neighbor"}
+
+
+def current_flag(name):
+    """Return the name of a flag; warn if it is the name of an earlier version."""
+    if name not in _OLD_FLAGS:
+        return name
+    warnings.warn(f"the flag {name!r} is deprecated since 0.2; use {_OLD_FLAGS[name]!r}", AstropyDeprecationWarning, 3)
+    return _OLD_FLAGS[name]
+
+
+class _Flags(dict):
+    """Bits by name; also knows the names of earlier versions."""
+
+    def __missing__(self, name):
+        if name not in _OLD_FLAGS:
+            raise KeyError(name)
+        return self[current_flag(name)]
+
 
 # Bits of the column ``flags``.
-FLAGS = {
+FLAGS = _Flags({
     "edge": 1,  # part of a stamp is beyond the image
-    "masked_centre": 2,  # a bad pixel where the galaxy is
-    "saturated": 4,  # a pixel where the galaxy is reaches 80 per cent of the saturation level of the header
-    "astrometry": 8,  # the two images have the galaxy at different places
-    "unverified": 16,  # nothing tells whether they have it at the same place
+    "masked_center": 2,  # a bad pixel at the galaxy
+    "saturated": 4,  # a pixel at the galaxy reaches 80 per cent of the saturation level of the header
+    "astrometry": 8,  # the galaxy is at different positions in the two images
+    "unverified": 16,  # the relative astrometry of the two images is unknown
     "low_snr": 32,  # faint in one of the images
-    "neighbour": 64,  # another source in the stamp, at most two magnitudes fainter
+    "neighbor": 64,  # another source in the stamp, at most two magnitudes fainter
     "resampled": 128,  # one of the stamps was resampled
-    "misaligned": 256,  # the stamps do not lie alike, and were not to be resampled
-}
-# Pixels that are enough for a background: a hundredth of the noise of one.
-_BACKGROUND_PIXELS = 6000
+    "misaligned": 256,  # the pixel grids differ, and resampling is disabled
+})
+_BACKGROUND_PIXELS = 6000  # enough for an error of a hundredth of the noise of one pixel
 _SATURATED = 0.8
 _ZERO_POINT_KEYS = ("MZP_AB", "PHOTZP", "MAGZP", "MAGZPT", "MAGZERO", "ZEROPNT", "PHOT_C")
 
 
 def flag_names(flags: int) -> tuple[str, ...]:
-    """Names of the bits of a flag value, in a tuple.
+    """Return the names of the bits of a flag value.
 
     Examples
     --------
@@ -42,22 +70,10 @@ def flag_names(flags: int) -> tuple[str, ...]:
 
 
 def background_of(opened, places, size):
-    """Background and its noise in each band, from the pixels around a galaxy in which no source stands out.
+    """Measure the background and its noise in each band, NaN if there are too few pixels.
 
-    The mode of SExtractor, 2.5 median - 1.5 mean where they are near each other, of pixels clipped at three standard
-    deviations (`photutils.background`), in a square of ``size`` pixels.
-
-    Parameters
-    ----------
-    opened : Opened
-    places : dict of str to tuple
-        Pixel ``(x, y)`` of the galaxy on the grid of each band.
-    size : int
-
-    Returns
-    -------
-    level, noise : ndarray
-        Shape ``(band,)``, in the unit of the survey; NaN where there are too few pixels.
+    The background is the mode of SExtractor (`photutils.background`) of the pixels of a square of side ``size`` around
+    the galaxy, clipped at three standard deviations. ``places`` has the pixel ``(x, y)`` of the galaxy in each band.
     """
     from astropy.stats import SigmaClip
     from photutils.background import MADStdBackgroundRMS, SExtractorBackground
@@ -82,15 +98,7 @@ def background_of(opened, places, size):
 
 
 def psf_fwhm_of(psf, matrix):
-    """FWHM in arcsec of each band's PSF image: of the circle with the area above half of the peak.
-
-    Parameters
-    ----------
-    psf : ndarray
-        Shape ``(band, py, px)``.
-    matrix : ndarray
-        Pixels to arcsec, shape ``(2, 2)``.
-    """
+    """Return the FWHM in arcsec of the PSF image of each band: the diameter of the area above half of the peak."""
     widths = []
     for plane in psf:
         fine = ndimage.zoom(plane.astype(float), 5, order=3)
@@ -100,8 +108,30 @@ def psf_fwhm_of(psf, matrix):
     return np.array(widths) * np.sqrt(abs(np.linalg.det(matrix)))
 
 
+class HasGrid(Protocol):
+    """A stamp with its pixel grid."""
+
+    @property
+    def flux(self) -> np.ndarray: ...
+
+    @property
+    def weight(self) -> np.ndarray: ...
+
+    @property
+    def grid(self) -> np.ndarray: ...
+
+
+class NeighborMasks(NamedTuple):
+    """Pixels of other sources in the stamps of a galaxy."""
+
+    masks: dict[str, np.ndarray | None]
+    """For each side a bool array of shape ``(y, x)``; None if there is no other source."""
+    bright: bool
+    """Whether a neighbor is at most two magnitudes fainter than the galaxy."""
+
+
 def _segments(flux, weight, fwhm):
-    """Labels of the sources of one band, their total fluxes, and the label in the middle, 0 where there is none."""
+    """Return the labels of the sources of one band, and their total fluxes by label; None if there is no source."""
     from photutils.segmentation import detect_sources
     from photutils.utils.exceptions import NoDetectionsWarning
 
@@ -110,7 +140,7 @@ def _segments(flux, weight, fwhm):
         return None
     noise = 1 / np.sqrt(np.median(weight[good]))
     smooth = ndimage.gaussian_filter(np.where(good, flux, 0).astype(float), fwhm / 2.3548)
-    # A threshold in one pixel's noise, 1.5 times that, as `astro_galtrans.images.detect_galaxies` has.
+    # The same threshold as in detect_galaxies, in the noise of one pixel.
     limit = np.full(flux.shape, 1.5 * noise)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
@@ -123,53 +153,54 @@ def _segments(flux, weight, fwhm):
     return labels, fluxes
 
 
-def neighbour_masks(stamps, surveys, bands):
-    """Where other sources are, and whether one of them matters.
+def neighbor_masks(
+    stamps: Mapping[str, HasGrid], surveys: Mapping[str, Survey], bands: Mapping[str, str],
+) -> NeighborMasks:
+    """Mask the other sources in the stamps of a galaxy.
 
-    Sources are taken apart in the survey with the sharper PSF. What is not the galaxy is widened by half the PSF of
-    each survey and put onto the grids of both.
+    Sources are detected and deblended in the survey with the sharper PSF. Segments that are not the galaxy are widened
+    by half the PSF of each survey, and mapped to the pixels of both.
 
     Parameters
     ----------
-    stamps : dict of str to Stamp
+    stamps : dict of str to object
+        For ``"input"`` and ``"target"`` an object with ``flux`` and ``weight``, shape ``(band, y, x)``, and ``grid``,
+        shape ``(6,)``: the pixel ``(x, y)`` of the galaxy, and the matrix from pixels to arcsec towards east and north,
+        row by row.
     surveys : dict of str to Survey
+        Surveys of the stamps.
     bands : dict of str to str
-        The band to look in.
+        Band of each survey in which sources are detected.
 
     Returns
     -------
-    masks : dict of str to ndarray of bool or None
-        Shape ``(y, x)``.
-    matters : bool
-        Whether there is a neighbour at most two magnitudes fainter than the galaxy.
+    NeighborMasks
     """
     widths = {side: survey[bands[side]].psf_fwhm.value for side, survey in surveys.items()}
-    sharp = min(widths, key=widths.get)
-    other = "input" if sharp == "target" else "target"
-    stamp, survey = stamps[sharp], surveys[sharp]
-    band = survey.band_names.index(bands[sharp])
-    scales = {side: np.sqrt(abs(np.linalg.det(one.grid[2:].reshape(2, 2)))) for side, one in stamps.items()}
-    found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scales[sharp])
+    sharp = min(widths, key=widths.__getitem__)
+    stamp, band = stamps[sharp], surveys[sharp].band_names.index(bands[sharp])
+    scale = scale_of(stamp.grid)
+    found = _segments(stamp.flux[band], stamp.weight[band], widths[sharp] / scale)
     if found is None:
-        return dict.fromkeys(stamps), False
+        return NeighborMasks(dict.fromkeys(stamps), False)
     labels, fluxes = found
-    own = _label_at(labels, stamp.grid[:2], widths[sharp] / scales[sharp])
+    own = _label_at(labels, stamp.grid[:2], widths[sharp] / scale)
     others = (labels > 0) & (labels != own)
     if not others.any():
-        return dict.fromkeys(stamps), False
+        return NeighborMasks(dict.fromkeys(stamps), False)
     rivals = np.delete(fluxes[1:], own - 1) if own else fluxes[1:]
     mine = fluxes[own] if own else 0.0
     masks = {}
     for side, one in stamps.items():
-        reach = 0.5 * widths[side] / scales[sharp]
+        reach = 0.5 * widths[side] / scale
         wide = ndimage.distance_transform_edt(~others) <= reach
         wide &= labels != own if own else True
-        masks[side] = wide if side == sharp else _on_grid(wide, stamp.grid, stamps[other].grid, one.flux.shape[1:])
-    return masks, bool(np.any(rivals > 0.16 * mine))
+        masks[side] = wide if side == sharp else _on_grid(wide, stamp.grid, one.grid, one.flux.shape[1:])
+    return NeighborMasks(masks, bool(np.any(rivals > 0.16 * mine)))
 
 
 def _label_at(labels, place, reach):
-    """The label nearest to a place, within a distance; 0 without one."""
+    """Return the label nearest to a place, 0 if none is within ``reach`` pixels."""
     y, x = np.indices(labels.shape)
     distance = np.where(labels > 0, np.hypot(x - place[0], y - place[1]), np.inf)
     nearest = np.argmin(distance)
@@ -177,8 +208,8 @@ def _label_at(labels, place, reach):
 
 
 def _on_grid(mask, grid, to, shape):
-    """A mask on another grid: True where a pixel has its middle, or a corner, on the mask."""
-    matrix = np.linalg.inv(grid[2:].reshape(2, 2)) @ to[2:].reshape(2, 2)
+    """Map a mask to another grid: True if the center or a corner of a pixel is on the mask."""
+    matrix = np.linalg.inv(matrix_of(grid)) @ matrix_of(to)
     y, x = np.indices(shape)
     out = np.zeros(shape, dtype=bool)
     for dx, dy in ((0, 0), (-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)):
@@ -190,10 +221,10 @@ def _on_grid(mask, grid, to, shape):
 
 
 def saturated(stamp, opened):
-    """Whether a pixel within two of the galaxy's middle reaches 80 per cent of the SATURATE of its header.
+    """Whether a pixel within two pixels of the galaxy reaches 80 per cent of SATURATE in the header.
 
-    The flat tops of stars in stacks of CFHTLS lie at 88 per cent of it. The level is in the unit of the file; it is
-    used where the zero point of the header is that of the survey.
+    The flat tops of stars in CFHTLS stacks are at 88 per cent of it. The level is in the unit of the file; it is used
+    only if the zero point of the header is that of the survey.
     """
     x, y = np.rint(stamp.grid[:2]).astype(int)
     for index, band in enumerate(opened.survey):
@@ -207,8 +238,8 @@ def saturated(stamp, opened):
     return False
 
 
-def centre_is_bad(stamp):
-    """Whether one of the nine pixels around the galaxy's place is bad in a band."""
+def center_is_bad(stamp):
+    """Whether one of the nine pixels around the galaxy is bad in any band."""
     x, y = np.rint(stamp.grid[:2]).astype(int)
     core = stamp.weight[:, max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
     return core.shape[1:] != (3, 3) or not np.all(core > 0)

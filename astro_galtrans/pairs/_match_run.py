@@ -1,4 +1,4 @@
-"""One candidate after the other: cut, measured, flagged, and kept or dropped."""
+"""Cut, measure and flag each candidate, and keep or drop it."""
 
 import logging
 from typing import NamedTuple
@@ -8,42 +8,37 @@ import numpy as np
 from astropy.nddata import NoOverlapError
 from tqdm.auto import tqdm
 
-from astro_galtrans.pairs._match_astrometry import NONE, FieldOffset, centroid, field_offset, offset_of_galaxies
+from astro_galtrans.pairs._checks import psf_side, psf_stamp
+from astro_galtrans.pairs._match_astrometry import NO_OFFSET, FieldOffset, centroid, field_offset, offset_of_galaxies
 from astro_galtrans.pairs._match_quality import (
-    FLAGS, background_of, centre_is_bad, neighbour_masks, psf_fwhm_of, saturated,
+    FLAGS, background_of, center_is_bad, neighbor_masks, psf_fwhm_of, saturated,
 )
-from astro_galtrans.pairs._match_stamps import cut_pair
-from astro_galtrans.pairs._psf import psf_side, psf_stamp
+from astro_galtrans.pairs._match_stamps import TOLERANCE, cut_pair, matrix_of
 
-__all__ = ["Choices", "Run"]
+__all__ = ["SIDES", "Run"]
 
 _LOG = logging.getLogger(__name__)
 SIDES = ("input", "target")
-# Galaxies from which the offset of a field is measured where its sources do not tell.
-_SAMPLE = 100
-# Sides of the square for the background, in sides of the stamp.
-_BACKGROUND_SIDES = 2
+_SAMPLE = 100  # galaxies that give the offset of a field if its sources do not
+_BACKGROUND_SIDES = 2  # side of the square for the background, in sides of the stamp
 
 
-class Choices(NamedTuple):
-    """What the user chose; see `astro_galtrans.pairs.match_pairs`. Angles are in arcsec."""
+class _Field(NamedTuple):
+    """One tile of each survey, and its candidates from number ``start`` on."""
 
-    sizes: dict
-    bands: dict
-    correct_astrometry: bool
-    search_radius: float
-    max_offset: float
-    max_residual: float
-    resample: str
-    background: object
-    neighbours: object
-    min_snr: float
-    min_coverage: float
-    drop: tuple
+    number: int
+    start: int
+    tile: dict
+    """Number of the tile by side."""
+    opened: dict
+    """The image by side; None for cutouts, which are opened for each galaxy."""
+    pixels: dict
+    """Pixels of the candidates in each band by side; None for cutouts."""
+    offset: FieldOffset
 
 
-class Dropped(Exception):
-    """A candidate that has no pair: why, in a word and in more."""
+class _Dropped(Exception):
+    """A candidate does not give a pair."""
 
     def __init__(self, reason, detail):
         super().__init__(detail)
@@ -51,235 +46,212 @@ class Dropped(Exception):
 
 
 class Run:
-    """Goes through the candidates of a catalogue, tile by tile.
+    """The candidates of a catalog, tile by tile."""
 
-    Parameters
-    ----------
-    sources : Sources
-    images : dict of str to Tiles or Cutouts
-    rows : ndarray of int
-        Rows of the candidates in the catalogue, those of a pair of tiles together.
-    tiles : dict of str to ndarray of int
-        Tile of each candidate.
-    surveys : dict of str to Survey
-    choices : Choices
-    """
-
-    def __init__(self, sources, images, rows, tiles, surveys, choices):
-        self.sources, self.images, self.rows, self.tiles = sources, images, rows, tiles
-        self.surveys, self.choices = surveys, choices
+    def __init__(self, sources, images, candidates, surveys, sizes, bands, config):
+        self.sources, self.images, self.rows, self.tiles = sources, images, candidates.rows, candidates.tiles
+        self.surveys, self.sizes, self.bands, self.config = surveys, sizes, bands, config
         self.psf_sides = {side: psf_side(survey) for side, survey in surveys.items()}
-        self.window = max(survey[choices.bands[side]].psf_fwhm.value for side, survey in surveys.items())
+        self.window = max(survey[bands[side]].psf_fwhm.value for side, survey in surveys.items())
+        self.search_radius, self.max_offset, self.max_residual = (
+            angle.to_value(u.arcsec) for angle in (config.search_radius, config.max_offset, config.max_residual))
 
-    def go(self, sink, progress):
-        """Hand every candidate from ``sink.first`` on to the sink."""
+    def execute(self, sink, progress):
+        """Give all candidates from ``sink.first`` on to the sink."""
         starts = [0, *(np.flatnonzero(np.any([np.diff(tile) != 0 for tile in self.tiles.values()], axis=0)) + 1)]
         with tqdm(total=len(self.rows), initial=min(sink.first, len(self.rows)), desc="pair", unit="galaxy",
                   disable=not progress) as bar:
             for number, (start, stop) in enumerate(zip(starts, [*starts[1:], len(self.rows)])):
                 if stop > sink.first:
-                    self._field(number, start, stop, sink, bar)
+                    self._run_field(number, start, stop, sink, bar)
 
-    def _field(self, number, start, stop, sink, bar):
-        """All candidates of one tile of each survey."""
+    def _run_field(self, number, start, stop, sink, bar):
+        """Give the candidates of one tile of each survey to the sink."""
+        candidates = range(max(start, sink.first), stop)
         tile = {side: int(self.tiles[side][start]) for side in SIDES}
-        names = {side: self.images[side].name(tile[side]) for side in SIDES}
         try:
             opened = {side: None if self.images[side].are_cutouts else self.images[side].open(tile[side])
                       for side in SIDES}
         except (OSError, ValueError, TypeError) as error:
             _LOG.warning("%d objects are left out: %s", stop - start, error)
-            for candidate in range(max(start, sink.first), stop):
-                sink.drop(candidate, self._lost(candidate, Dropped("unreadable", str(error))))
+            for candidate in candidates:
+                sink.drop(candidate, self._lost(candidate, _Dropped("unreadable", str(error))))
                 bar.update()
             return
         if number in sink.fields:
             offset = FieldOffset(**sink.fields[number]["offset"])
         else:
             offset = self._offset(opened, tile, start, stop)
+            names = {side: self.images[side].name(tile[side]) for side in SIDES}
             sink.field(number, {"offset": offset._asdict(), "n_galaxies": stop - start, **names})
-        places = {side: _places(one, self.sources.position[self.rows[start:stop]]) for side, one in opened.items()}
-        for candidate in range(max(start, sink.first), stop):
-            here = {side: None if one is None else {band: (x[candidate - start], y[candidate - start])
-                                                    for band, (x, y) in one.items()} for side, one in places.items()}
+        positions = self.sources.position[self.rows[start:stop]]
+        pixels = {side: None if one is None else one.pixels(positions) for side, one in opened.items()}
+        field = _Field(number, start, tile, opened, pixels, offset)
+        for candidate in candidates:
             try:
-                sink.keep(candidate, *self._pair(candidate, number, opened, tile, here, offset))
-            except Dropped as why:
+                sink.keep(candidate, *self._pair(candidate, field))
+            except _Dropped as why:
                 sink.drop(candidate, self._lost(candidate, why))
             bar.update()
 
     def _lost(self, candidate, why):
         return {"row": int(self.rows[candidate]), "reason": why.reason, "detail": why.detail}
 
-    def _opened(self, candidate, opened, tile):
-        """Both images of a candidate, those of cutouts read now."""
+    def _both(self, candidate, opened, tile):
+        """Return both images of a candidate."""
         both = {}
         for side, one in opened.items():
             try:
                 both[side] = one or self.images[side].open(tile[side], self.sources.ids[self.rows[candidate]])
             except (OSError, ValueError, TypeError) as error:
-                raise Dropped("unreadable", str(error)) from None
+                raise _Dropped("unreadable", str(error)) from None
         return both
 
-    def _cut(self, candidate, opened, offset, sizes):
+    def _cut(self, candidate, opened, offset=(0.0, 0.0)):
         position = self.sources.position[self.rows[candidate]]
         try:
-            return cut_pair(opened, position, offset, sizes, self.choices.resample)
+            return cut_pair(opened, position, offset, self.sizes, self.config.resample)
         except NoOverlapError as error:
-            raise Dropped("outside", str(error)) from None
+            raise _Dropped("outside", str(error)) from None
 
     def _offset(self, opened, tile, start, stop):
-        """How far the two images of a field are apart."""
-        offset = NONE
+        """Measure the offset between the two images of a field."""
+        offset = NO_OFFSET
         if None not in opened.values():
             positions = self.sources.position[self.rows[start:stop]]
-            offset = field_offset(opened, self.choices.bands, positions, self.choices.search_radius)
-        if offset.method != "none":
+            offset = field_offset(opened, self.bands, positions, self.search_radius)
+        if offset.is_known:
             return offset
         apart = []
         for candidate in np.unique(np.linspace(start, stop - 1, min(_SAMPLE, stop - start)).astype(int)):
             try:
-                both = self._opened(candidate, opened, tile)
-                seen = self._centroids(self._cut(candidate, both, (0.0, 0.0), self.choices.sizes))
-            except Dropped:
+                seen = self._centroids(self._cut(candidate, self._both(candidate, opened, tile)))
+            except _Dropped:
                 continue
-            if min(signal for _, signal in seen.values()) >= self.choices.min_snr:
-                apart.append(seen["input"][0] - seen["target"][0])
+            if min(one.snr for one in seen.values()) >= self.config.min_snr:
+                apart.append(seen["input"].place - seen["target"].place)
         return offset_of_galaxies(apart)
 
     def _centroids(self, stamps, levels=None):
-        """Place and signal-to-noise of the galaxy in each stamp."""
+        """Return the `Centroid` of the galaxy in each stamp."""
         seen = {}
         for side, stamp in stamps.items():
-            band = self.surveys[side].band_names.index(self.choices.bands[side])
+            band = self.surveys[side].band_names.index(self.bands[side])
             flux, weight = stamp.flux[band], stamp.weight[band]
             if levels is not None and np.isfinite(levels[side][band]):
                 flux = np.where(weight > 0, flux - levels[side][band], 0)
             seen[side] = centroid(flux, weight, stamp.grid, self.window)
         return seen
 
-    def _pair(self, candidate, number, opened, tile, places, offset):
-        """Arrays and record of one pair, or Dropped."""
-        choices, row = self.choices, int(self.rows[candidate])
-        far = offset.size > choices.max_offset
+    def _pair(self, candidate, field):
+        """Return the arrays and the record of one pair."""
+        config, offset, row = self.config, field.offset, int(self.rows[candidate])
+        far = offset.size > self.max_offset
         if far:
-            self._refuse("astrometry", f"the images are {offset.size:.2f} arcsec apart "
-                         f"({offset.n} {offset.method}), more than max_offset")
-        moved = choices.correct_astrometry and not far and offset.method != "none"
-        both = self._opened(candidate, opened, tile)
-        stamps = self._cut(candidate, both, (offset.east, offset.north) if moved else (0.0, 0.0), choices.sizes)
-        flags, record = 0, {"row": row, "field": number}
-        levels, noises = self._backgrounds(both, places, row)
-        stamps = {side: _weighted(stamp, noises[side], levels[side] if choices.background == "subtract" else None)
+            self._flag("astrometry", f"the images are {offset.size:.2f} arcsec apart "
+                       f"({offset.n} {offset.method}), more than max_offset")
+        corrected = config.correct_astrometry and not far and offset.is_known
+        both = self._both(candidate, field.opened, field.tile)
+        stamps = self._cut(candidate, both, (offset.east, offset.north) if corrected else (0.0, 0.0))
+        levels, noises = self._backgrounds(candidate, field, both)
+        stamps = {side: _weighted(stamp, noises[side], levels[side] if config.background == "subtract" else None)
                   for side, stamp in stamps.items()}
-        flags |= self._defects(both, stamps)
-        seen = self._centroids(stamps, levels if choices.background == "measure" else None)
-        flags |= self._judge(seen, offset, moved or offset.size < choices.max_residual, record)
-        masks, rival = {}, False
-        if choices.neighbours is not None:
-            masks, rival = neighbour_masks(stamps, self.surveys, choices.bands)
-        flags |= FLAGS["neighbour"] * rival
-        images = {}
+        flags = self._defects(both, stamps)
+        seen = self._centroids(stamps, levels if config.background == "measure" else None)
+        residual = self._residual(seen)
+        flags |= self._check_position(seen, residual, offset, corrected or offset.size < self.max_residual)
+        if config.neighbors is not None:
+            found = neighbor_masks(stamps, self.surveys, self.bands)
+            flags |= FLAGS["neighbor"] * found.bright
+            if config.neighbors == "mask":
+                for side, mask in found.masks.items():
+                    if mask is not None:
+                        stamps[side].weight[:, mask] = 0
+        images, record = {}, {
+            "row": row, "field": field.number, "offset_east": residual[0], "offset_north": residual[1],
+            "target_east": seen["target"].place[0], "target_north": seen["target"].place[1]}
         for side, stamp in stamps.items():
-            if choices.neighbours == "mask" and masks[side] is not None:
-                stamp.weight[:, masks[side]] = 0
-            images |= {f"{side}_flux": stamp.flux, f"{side}_weight": stamp.weight, f"{side}_psf": psf_stamp(
-                stamp.psf, len(stamp.flux), self.psf_sides[side])}
-            record |= self._told(side, stamp, levels[side], noises[side], seen[side][1])
+            psf = psf_stamp(stamp.psf, len(stamp.flux), self.psf_sides[side])
+            images |= {f"{side}_flux": stamp.flux, f"{side}_weight": stamp.weight, f"{side}_psf": psf}
+            record |= self._record(side, stamp, levels[side], noises[side], seen[side].snr)
         return images, {**record, "flags": flags}
 
-    def _refuse(self, flag, detail):
-        if flag in self.choices.drop:
-            raise Dropped(flag, detail)
-        return FLAGS[flag]
+    def _flag(self, name, detail):
+        """Return the bit of a flag, or drop the candidate if the flag excludes it."""
+        if name in self.config.drop:
+            raise _Dropped(name, detail)
+        return FLAGS[name]
 
-    def _backgrounds(self, both, places, row):
+    def _backgrounds(self, candidate, field, both):
+        """Return background and noise of each side, NaN if they are not needed."""
         levels, noises = {}, {}
         for side, one in both.items():
-            here = places[side]
-            if here is None:
-                here = {band: (x[0], y[0]) for band, (x, y) in _places(one, self.sources.position[[row]]).items()}
-            uncertain = not _has_uncertainty(one)
-            if self.choices.background is None and not uncertain:
+            if self.config.background is None and one.has_uncertainty:
                 levels[side], noises[side] = np.full((2, len(one.survey)), np.nan)
-            else:
-                levels[side], noises[side] = background_of(one, here, _BACKGROUND_SIDES * self.choices.sizes[side])
+                continue
+            pixels, index = field.pixels[side], candidate - field.start
+            if pixels is None:
+                pixels, index = one.pixels(self.sources.position[self.rows[[candidate]]]), 0
+            place = {band: (x[index], y[index]) for band, (x, y) in pixels.items()}
+            levels[side], noises[side] = background_of(one, place, _BACKGROUND_SIDES * self.sizes[side])
         return levels, noises
 
     def _defects(self, both, stamps):
-        """Bits of what is wrong with the pixels, or Dropped."""
+        """Return the bits of defects of the pixels."""
         flags = 0
         for side, stamp in stamps.items():
             if stamp.coverage < 1:
                 flags |= FLAGS["edge"]
-                if stamp.coverage < self.choices.min_coverage:
-                    raise Dropped("edge", f"{100 * stamp.coverage:.0f} per cent of the {side} stamp is on the image")
+                if stamp.coverage < self.config.min_coverage:
+                    raise _Dropped("edge", f"{100 * stamp.coverage:.0f} per cent of the {side} stamp is on the image")
             empty = [band for band, plane in zip(self.surveys[side].band_names, stamp.weight) if not plane.any()]
             if empty:
-                raise Dropped("empty", f"every pixel of {side} band {', '.join(empty)} is bad")
-            if centre_is_bad(stamp):
-                flags |= self._refuse("masked_centre", f"a bad pixel where the galaxy is in the {side} image")
+                raise _Dropped("empty", f"every pixel of {side} band {', '.join(empty)} is bad")
+            if center_is_bad(stamp):
+                flags |= self._flag("masked_center", f"a bad pixel at the galaxy in the {side} image")
             if saturated(stamp, both[side]):
-                flags |= self._refuse("saturated", f"a pixel at the saturation level in the {side} image")
+                flags |= self._flag("saturated", f"a pixel at the saturation level in the {side} image")
             flags |= FLAGS["resampled"] * stamp.resampled
-            if stamp.miss > 0.5 and not stamp.resampled:
-                flags |= self._refuse("misaligned", f"the corners of the {side} stamp are {stamp.miss:.1f} pixels from "
-                                      "where the other survey has them")
+            if stamp.miss > TOLERANCE and not stamp.resampled:
+                flags |= self._flag("misaligned", f"the corners of the {side} stamp are {stamp.miss:.1f} pixels from "
+                                    "their positions in the other survey")
         return flags
 
-    def _judge(self, seen, offset, field_is_right, record):
-        """Bits of signal and astrometry, or Dropped; the residual offset goes into the record."""
-        choices, flags = self.choices, 0
-        (here, strong), (there, strong_there) = (seen[side] for side in SIDES)
-        weak = [side for side in SIDES if not seen[side][1] >= choices.min_snr]
-        residual = here - there if not weak else np.full(2, np.nan)
-        record |= {"offset_east": residual[0], "offset_north": residual[1],
-                   "target_east": there[0], "target_north": there[1]}
+    def _weak(self, seen):
+        return [side for side, one in seen.items() if not one.snr >= self.config.min_snr]
+
+    def _residual(self, seen):
+        """Return the position in the input minus that in the target; NaN if the galaxy is faint in one of them."""
+        return np.full(2, np.nan) if self._weak(seen) else seen["input"].place - seen["target"].place
+
+    def _check_position(self, seen, residual, offset, field_is_right):
+        """Return the bits of signal-to-noise and astrometry."""
+        flags, weak = 0, self._weak(seen)
         if weak:
-            flags |= self._refuse("low_snr", f"signal-to-noise below {choices.min_snr:g} in {' and '.join(weak)}")
+            flags |= self._flag("low_snr", f"signal-to-noise below {self.config.min_snr:g} in {' and '.join(weak)}")
         size = float(np.hypot(*residual))
-        error = self.window / 2.3548 * np.hypot(1 / max(strong, 1e-3), 1 / max(strong_there, 1e-3))
-        if size > choices.max_residual + 3 * error:
-            flags |= self._refuse("astrometry", f"the galaxy is {size:.2f} arcsec apart in the two images")
-        elif offset.size > choices.max_offset or (offset.method != "none" and not field_is_right):
-            flags |= self._refuse("astrometry", f"the images are {offset.size:.2f} arcsec apart, and not corrected")
-        if offset.method == "none" and not np.isfinite(size):
-            flags |= self._refuse("unverified", "nothing tells whether the images have the galaxy at the same place")
+        error = self.window / 2.3548 * np.hypot(*(1 / max(one.snr, 1e-3) for one in seen.values()))
+        if size > self.max_residual + 3 * error:
+            flags |= self._flag("astrometry", f"the galaxy is {size:.2f} arcsec apart in the two images")
+        elif offset.size > self.max_offset or (offset.is_known and not field_is_right):
+            flags |= self._flag("astrometry", f"the images are {offset.size:.2f} arcsec apart, and not corrected")
+        if not offset.is_known and not np.isfinite(size):
+            flags |= self._flag("unverified", "neither the field nor the galaxy gives the offset of the images")
         return flags
 
-    def _told(self, side, stamp, level, noise, signal):
-        """What is known of one stamp, by the names of the catalogue's columns."""
+    def _record(self, side, stamp, level, noise, snr):
+        """Return the measurements of one stamp, by column of the catalog."""
         measured = stamp.psf is not None
-        fwhm = psf_fwhm_of(stamp.psf, stamp.grid[2:].reshape(2, 2)) if measured else [
+        fwhm = psf_fwhm_of(stamp.psf, matrix_of(stamp.grid)) if measured else [
             band.psf_fwhm.to_value(u.arcsec) for band in self.surveys[side]]
-        return {f"{side}_grid": stamp.grid, f"{side}_snr": np.float32(signal),
+        return {f"{side}_grid": stamp.grid, f"{side}_snr": np.float32(snr),
                 f"{side}_background": level.astype(np.float32), f"{side}_noise": noise.astype(np.float32),
                 f"{side}_psf_fwhm": np.asarray(fwhm, np.float32), f"{side}_psf_measured": measured,
                 f"{side}_coverage": np.float32((stamp.weight > 0).mean())}
 
 
-def _places(opened, positions):
-    """Pixels of positions on the grid of each band, dict of band to ``(x, y)``; None for cutouts."""
-    if opened is None:
-        return None
-    places, last = {}, (None, None)
-    for band in opened.survey.band_names:
-        wcs = opened.plane(band)[2]
-        if wcs is not last[0]:
-            last = wcs, wcs.world_to_pixel(positions)
-        places[band] = last[1]
-    return places
-
-
-def _has_uncertainty(opened):
-    image = opened.image
-    if hasattr(image, "uncertainty"):
-        return image.uncertainty is not None
-    return all(image[band].uncertainty is not None for band in image)
-
-
 def _weighted(stamp, noise, level):
-    """A stamp with the measured noise where it has none of its own, and without background where one is given."""
+    """Return a stamp with the measured noise if it has no uncertainty, and with ``level`` subtracted if given."""
     flux, weight = stamp.flux, stamp.weight
     if not stamp.has_uncertainty:
         known = np.isfinite(noise) & (noise > 0)

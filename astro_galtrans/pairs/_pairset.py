@@ -1,39 +1,75 @@
-"""The set of pairs, in memory or lazily on disk."""
+"""A set of pairs, in memory or lazily on disk."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TYPE_CHECKING, overload
+from dataclasses import dataclass
+from typing import Literal, TYPE_CHECKING, overload
 
 import numpy as np
 from astropy.table import Table
 
+from astro_galtrans._utils import html
+from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.validation import configured
 from astro_galtrans.images import missing_bands
-from astro_galtrans.pairs._checks import checked_ids, checked_images, select_bands
-from astro_galtrans.pairs._cubes import galaxy_pair
-from astro_galtrans.pairs._display import pairs_html
-from astro_galtrans.pairs._lazy import LazyArray
-from astro_galtrans.pairs._psf import checked_psf
-from astro_galtrans.pairs._rows import row_numbers, split_rows
-from astro_galtrans.pairs._spectra import checked_redshift, checked_redshift_error, checked_spectra
+from astro_galtrans.pairs._checks import (
+    checked_flux, checked_ids, checked_psf, checked_redshift, checked_redshift_error, checked_spectra, checked_truth,
+    select_bands,
+)
+from astro_galtrans.pairs._disk import LazyArray, MemoryWriter, PairWriter, open_pairs
+from astro_galtrans.pairs._pair import GalaxyPair, pair_cubes
+from astro_galtrans.spectra import to_spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from os import PathLike
 
     from astropy.units import Quantity
     from numpy.typing import ArrayLike
     from specutils import Spectrum
 
-    from astro_galtrans.pairs._cubes import GalaxyPair
     from astro_galtrans.spectra import SpectrumGrid
     from astro_galtrans.surveys import Survey
 
-__all__ = ["PairSet"]
+__all__ = ["PairExtras", "PairSet"]
 
-IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth")
+ARRAYS = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth", "input_psf",
+          "target_psf", "spectrum_flux", "spectrum_weight")
 _BLOCK = 1024  # galaxies whose weights are read at once
-ARRAYS = (*IMAGES, "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
+_N_SHOWN, _HEIGHT = 4, 84  # pairs in a notebook, and the height of their images in pixels
+
+
+@dataclass(frozen=True, eq=False)
+class PairExtras:
+    """Parts of a set of pairs that few sets have; `PairSet.from_arrays` takes them as keywords too.
+
+    Parameters
+    ----------
+    input_bands, target_bands : str or sequence of str, optional
+        Bands of the arrays, in the order of the survey; by default all bands of the survey.
+    input_truth, target_truth : array_like or `~astropy.units.Quantity`, optional
+        Flux without noise.
+    input_psf, target_psf : array_like, optional
+        Point spread functions, shape ``(galaxy, band, py, px)``, or ``(band, py, px)`` for all galaxies; 0 or NaN for a
+        galaxy with unknown PSF. They are normalized to a sum of 1.
+    redshift_error : array_like, optional
+        Standard deviation of the redshift, shape ``(galaxy,)``; NaN if unknown.
+    spectra : sequence of `specutils.Spectrum` or None, or tuple of two arrays, optional
+        One spectrum for each galaxy, None if it has none; each is resampled onto the grid. Or flux and weight on the
+        grid, shape ``(galaxy, pixel)``, in 1e-17 erg / (s cm2 Angstrom) and the inverse square of it.
+    spectrum_grid : `~astro_galtrans.spectra.SpectrumGrid`, optional
+        By default ``SpectrumGrid()``.
+    """
+
+    input_bands: str | Sequence[str] | None = None
+    target_bands: str | Sequence[str] | None = None
+    input_truth: ArrayLike | Quantity | None = None
+    target_truth: ArrayLike | Quantity | None = None
+    input_psf: ArrayLike | None = None
+    target_psf: ArrayLike | None = None
+    redshift_error: ArrayLike | None = None
+    spectra: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None
+    spectrum_grid: SpectrumGrid | None = None
 
 
 class _Read:
@@ -43,7 +79,7 @@ class _Read:
     def __get__(self, pairs: None, owner: type[PairSet]) -> Callable[[str | PathLike], PairSet]: ...
 
     @overload
-    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, Any]]: ...
+    def __get__(self, pairs: PairSet, owner: type[PairSet]) -> Callable[..., dict[str, np.ndarray | None]]: ...
 
     def __get__(self, pairs, owner):
         return owner.open if pairs is None else pairs.read_arrays
@@ -52,26 +88,26 @@ class _Read:
 class PairSet:
     """Images of the same galaxies in an input and in a target survey.
 
-    Made by `PairSet.from_arrays`, `PairSet.open`, `~astro_galtrans.pairs.match_pairs` or
-    `~astro_galtrans.simulation.simulate_pairs`. ``PairSet.read(path)`` is the same as `open`; ``read`` of a set that
-    exists is the same as `read_arrays`.
+    Create it with `PairSet.from_arrays`, `PairSet.open`, `~astro_galtrans.pairs.match_pairs` or
+    `~astro_galtrans.simulation.simulate_pairs`. ``PairSet.read(path)`` is the same as `open`; ``read`` of an existing
+    set is the same as `read_arrays`.
 
     Attributes
     ----------
     input_flux, target_flux : ndarray or lazy array
         Shape ``(galaxy, band, y, x)``, float32, in the unit of the survey.
     input_weight, target_weight : ndarray, lazy array or None
-        Inverse variance of the flux, same shape; 0 where a pixel is bad.
+        Inverse variance of the flux, same shape; 0 in bad pixels.
     input_truth, target_truth : ndarray, lazy array or None
-        Flux without noise, where it is known.
+        Flux without noise, if known.
     input_psf, target_psf : ndarray, lazy array or None
         Point spread function, shape ``(galaxy, band, py, px)``, float32, on the pixels of the images and of sum 1; 0
-        for a galaxy whose PSF is not known.
+        for a galaxy with unknown PSF.
     redshift, redshift_error : ndarray or None
-        Redshift and its standard deviation, shape ``(galaxy,)``, float64, NaN where not known.
+        Redshift and its standard deviation, shape ``(galaxy,)``, float64, NaN if unknown.
     spectrum_flux, spectrum_weight : ndarray, lazy array or None
         Flux density in 1e-17 erg / (s cm2 Angstrom), shape ``(galaxy, pixel)``, float32, and its inverse variance; 0
-        where there is no spectrum.
+        if there is no spectrum.
     spectrum_grid : `~astro_galtrans.spectra.SpectrumGrid` or None
         The wavelengths of the spectra.
     ids : ndarray
@@ -79,31 +115,29 @@ class PairSet:
     input_survey, target_survey : Survey
         With the bands of the images only.
     catalog : `~astropy.table.Table` or None
-        What else is known, one row a galaxy.
+        Other columns, one row for each galaxy.
     dropped, fields : `~astropy.table.Table` or None
-        Of a set that `~astro_galtrans.pairs.match_pairs` has just made: the galaxies without a pair and why, and how
-        far the images of each field were apart. Parts and stored sets do not have them.
+        Only of a set that `~astro_galtrans.pairs.match_pairs` returns: the galaxies without a pair and the reasons, and
+        the offset between the images of each field. Selections and stored sets do not have them.
     """
 
     if TYPE_CHECKING:
-        # ndarray, or a lazy array on disk
-        input_flux: Any
-        target_flux: Any
-        input_weight: Any
-        target_weight: Any
-        input_truth: Any
-        target_truth: Any
-        input_psf: Any
-        target_psf: Any
-        spectrum_flux: Any
-        spectrum_weight: Any
-        dropped: Table | None
-        fields: Table | None
+        input_flux: np.ndarray | LazyArray
+        target_flux: np.ndarray | LazyArray
+        input_weight: np.ndarray | LazyArray | None
+        target_weight: np.ndarray | LazyArray | None
+        input_truth: np.ndarray | LazyArray | None
+        target_truth: np.ndarray | LazyArray | None
+        input_psf: np.ndarray | LazyArray | None
+        target_psf: np.ndarray | LazyArray | None
+        spectrum_flux: np.ndarray | LazyArray | None
+        spectrum_weight: np.ndarray | LazyArray | None
 
     def __init__(
-        self, images: Mapping[str, Any], *, redshift: np.ndarray | None, ids: np.ndarray, input_survey: Survey,
-        target_survey: Survey, catalog: Table | None = None, redshift_error: np.ndarray | None = None,
-        spectrum_grid: SpectrumGrid | None = None,
+        self, images: Mapping[str, np.ndarray | LazyArray], *, redshift: np.ndarray | None, ids: np.ndarray,
+        input_survey: Survey, target_survey: Survey, catalog: Table | None = None,
+        redshift_error: np.ndarray | None = None, spectrum_grid: SpectrumGrid | None = None,
+        dropped: Table | None = None, fields: Table | None = None,
     ) -> None:
         for name in ARRAYS:
             setattr(self, name, images.get(name))
@@ -114,7 +148,8 @@ class PairSet:
         self.input_survey = input_survey
         self.target_survey = target_survey
         self.catalog = catalog
-        self.dropped = self.fields = None
+        self.dropped = dropped
+        self.fields = fields
 
     @classmethod
     def from_arrays(
@@ -122,18 +157,13 @@ class PairSet:
         target_survey: Survey | str, redshift: ArrayLike | None = None,
         input_weight: ArrayLike | Quantity | None = None, target_weight: ArrayLike | Quantity | None = None,
         ids: Sequence[int] | Sequence[str] | None = None, catalog: Table | None = None,
-        input_truth: ArrayLike | Quantity | None = None, target_truth: ArrayLike | Quantity | None = None,
-        input_bands: str | Sequence[str] | None = None, target_bands: str | Sequence[str] | None = None,
-        redshift_error: ArrayLike | None = None, input_psf: ArrayLike | None = None,
-        target_psf: ArrayLike | None = None,
-        spectra: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
-        spectrum_grid: SpectrumGrid | None = None,
+        extras: PairExtras | None = None, **settings: object,
     ) -> PairSet:
-        """Pairs from arrays in memory, which are copied.
+        """Create pairs from arrays in memory, which are copied.
 
         A pixel that is NaN or infinite, or in an area of zeros (`~astro_galtrans.images.empty_pixels`), becomes flux 0
-        with weight 0. Where no weight is given it stays None,
-        unless there are such pixels: then it is that of the survey's typical background.
+        with weight 0. A weight that is not given stays None, unless there are such pixels: then it is that of the
+        survey's typical background.
 
         Parameters
         ----------
@@ -143,27 +173,17 @@ class PairSet:
         input_survey, target_survey : str or Survey
             The surveys.
         redshift : array_like, optional
-            Shape ``(galaxy,)``; NaN where not known.
+            Shape ``(galaxy,)``; NaN if unknown.
         input_weight, target_weight : array_like or `~astropy.units.Quantity`, optional
             Inverse variance, of the shape of the flux; 0 or NaN for a bad pixel.
         ids : sequence of int or str, optional
-            One a galaxy, all different; by default the row number.
+            One for each galaxy, all different; by default the row number.
         catalog : `~astropy.table.Table`, optional
-            One row a galaxy. Columns ``ra`` and ``dec`` (degrees, ICRS) give the images their place on the sky.
-        input_truth, target_truth : array_like or `~astropy.units.Quantity`, optional
-            Flux without noise.
-        input_bands, target_bands : str or sequence of str, optional
-            Bands of the arrays, in the order of the survey; by default all bands of the survey.
-        redshift_error : array_like, optional
-            Standard deviation of the redshift, shape ``(galaxy,)``; NaN where not known.
-        input_psf, target_psf : array_like, optional
-            Point spread functions, shape ``(galaxy, band, py, px)``, or ``(band, py, px)`` for all galaxies; 0 or NaN
-            for a galaxy whose PSF is not known. They are normalised to a sum of 1.
-        spectra : sequence of `specutils.Spectrum` or None, or tuple of two arrays, optional
-            One spectrum a galaxy, None where there is none; each is resampled onto the grid. Or flux and weight on
-            the grid, shape ``(galaxy, pixel)``, in 1e-17 erg / (s cm2 Angstrom) and the inverse square of it.
-        spectrum_grid : `~astro_galtrans.spectra.SpectrumGrid`, optional
-            The default grid where it is not given.
+            One row for each galaxy. Columns ``ra`` and ``dec`` (degrees, ICRS) are the positions of the images.
+        extras : PairExtras, optional
+            Bands, PSFs, flux without noise, redshift errors and spectra.
+        **settings
+            Fields of `~astro_galtrans.pairs.PairExtras`, as ``input_bands="gri"``; they replace those of ``extras``.
 
         Returns
         -------
@@ -172,7 +192,9 @@ class PairSet:
         Raises
         ------
         ValueError
-            If shapes, weights, redshifts or ids do not fit; the message names the argument.
+            If shapes, weights, redshifts or ids are wrong; the message names the argument.
+        TypeError
+            If a keyword is not a field of `PairExtras`.
         BandMismatchError
             If the number of bands is not that of the survey.
 
@@ -185,31 +207,35 @@ class PairSet:
         >>> pairs
         <PairSet: 3 pairs, SDSS ugriz 8x8 nmgy -> CFHTLS ugriz 18x18 adu, in memory>
         """
-        surveys = {"input": select_bands(input_survey, input_bands, "input"),
-                   "target": select_bands(target_survey, target_bands, "target")}
-        given = {"input": (input_flux, input_weight, input_truth), "target": (target_flux, target_weight, target_truth)}
+        extras = configured(PairExtras, extras, settings, "extras")
+        input_survey = select_bands(input_survey, extras.input_bands, "input")
+        target_survey = select_bands(target_survey, extras.target_bands, "target")
         images = {}
-        for side, survey in surveys.items():
-            checked = checked_images(side, *given[side], survey)
-            images.update(zip((f"{side}_flux", f"{side}_weight", f"{side}_truth"), checked))
-            psf = {"input": input_psf, "target": target_psf}[side]
-            images[f"{side}_psf"] = checked_psf(f"{side}_psf", psf, len(checked[0]), len(survey))
+        for side, survey, flux, weight, truth, psf in (
+            ("input", input_survey, input_flux, input_weight, extras.input_truth, extras.input_psf),
+            ("target", target_survey, target_flux, target_weight, extras.target_truth, extras.target_psf),
+        ):
+            flux, weight = checked_flux(flux, survey, weight, name=f"{side}_flux")
+            images |= {f"{side}_flux": flux, f"{side}_weight": weight,
+                       f"{side}_truth": checked_truth(f"{side}_truth", truth, survey, flux.shape),
+                       f"{side}_psf": checked_psf(f"{side}_psf", psf, len(flux), len(survey))}
         n = len(images["input_flux"])
         if len(images["target_flux"]) != n:
             raise ValueError(f"input_flux has {n} galaxies, target_flux has {len(images['target_flux'])}")
         if catalog is not None:
             catalog = Table(catalog, copy=True)
             if len(catalog) != n:
-                raise ValueError(f"catalog must have {n} rows, one a galaxy, got {len(catalog)}")
-        images["spectrum_flux"], images["spectrum_weight"], grid = checked_spectra(spectra, spectrum_grid, n)
+                raise ValueError(f"catalog must have {n} rows, got {len(catalog)}")
+        spectra = checked_spectra(extras.spectra, extras.spectrum_grid, n)
+        images |= {"spectrum_flux": spectra.flux, "spectrum_weight": spectra.weight}
         redshift = checked_redshift(redshift, n)
-        return cls(images, redshift=redshift, redshift_error=checked_redshift_error(redshift_error, redshift, n),
-                   ids=checked_ids(ids, n), catalog=catalog, spectrum_grid=grid,
-                   input_survey=surveys["input"], target_survey=surveys["target"])
+        return cls(images, redshift=redshift, ids=checked_ids(ids, n), catalog=catalog, spectrum_grid=spectra.grid,
+                   redshift_error=checked_redshift_error(extras.redshift_error, redshift, n),
+                   input_survey=input_survey, target_survey=target_survey)
 
     @classmethod
     def open(cls, path: str | PathLike) -> PairSet:
-        """Open a set of pairs on disk; images are read when they are asked for.
+        """Open a set of pairs on disk; images are read when they are needed.
 
         Parameters
         ----------
@@ -227,8 +253,6 @@ class PairSet:
         FileFormatError
             If it is not a set of pairs, not complete, or of a newer version.
         """
-        from astro_galtrans.pairs._disk import open_pairs
-
         images, parts = open_pairs(path)
         return cls(images, **parts)
 
@@ -238,21 +262,21 @@ class PairSet:
         Parameters
         ----------
         path : path-like
-            Folder to make, usually named ``*.zarr``.
+            Folder to create, usually named ``*.zarr``.
         overwrite : bool, optional
-            Whether a set of pairs that is there may be replaced; anything else is never replaced.
+            Whether an existing set of pairs may be replaced; anything else is never replaced.
 
         Raises
         ------
         FileExistsError
-            If something is at ``path`` and may not be replaced.
+            If ``path`` exists and may not be replaced.
         OSError
-            If the disk has too little room for the images, before anything is written.
+            If the disk has too little space for the images, before anything is written.
         TypeError
-            If the catalog holds what cannot be written: objects, or columns that are not plain.
+            If the catalog has columns of objects, or columns that are not plain.
         """
         images = self._arrays()
-        if any(isinstance(array, LazyArray) and array.is_within(path) for array in images.values()):
+        if self.is_within(path):
             raise ValueError(f"this set of pairs is read from {path}, it cannot be written over itself")
         surveys = {"input": self.input_survey, "target": self.target_survey}
         shapes = {name: array.shape[1:] for name, array in images.items()}
@@ -263,17 +287,21 @@ class PairSet:
             writer.finish(self.ids, self.redshift, self.catalog, redshift_error=self.redshift_error,
                           spectrum_grid=self.spectrum_grid)
 
-    @staticmethod
+    def is_within(self, path: str | PathLike) -> bool:
+        """Return whether images of this set are read from ``path``."""
+        return any(isinstance(array, LazyArray) and array.is_within(path) for array in self._arrays().values())
+
+    @classmethod
     def writer(
-        path: str | PathLike, n: int, shapes: Mapping[str, tuple[int, ...]], surveys: Mapping[str, Survey],
+        cls, path: str | PathLike | None, n: int, shapes: Mapping[str, tuple[int, ...]], surveys: Mapping[str, Survey],
         overwrite: bool = False,
-    ) -> AbstractContextManager[Any]:
-        """A context manager that writes pairs block by block, for sets that do not fit in memory.
+    ) -> PairWriter | MemoryWriter:
+        """Return a context manager that collects pairs block by block, on disk or in memory.
 
         Parameters
         ----------
-        path, overwrite
-            As for `write`.
+        path : path-like or None
+            Folder to create, as for `write`; None collects the pairs in memory.
         n : int
             Number of pairs.
         shapes : dict of str to tuple
@@ -281,16 +309,19 @@ class PairSet:
             ``"input_psf"``, and ``(pixel,)`` for ``"spectrum_flux"`` and ``"spectrum_weight"``.
         surveys : dict of str to Survey
             ``"input"`` and ``"target"``.
+        overwrite : bool, optional
+            As for `write`.
 
         Returns
         -------
         context manager
-            With ``write_images(first_row, {name: array})`` and, at the end,
-            ``finish(ids, redshift, catalog, redshift_error=None, spectrum_grid=None)``.
+            Call ``write_images(first_row, {name: array})`` for blocks of at most ``block`` galaxies and then
+            ``finish(ids, redshift, catalog, redshift_error=None, spectrum_grid=None)`` in it. After it, ``pairs()``
+            returns the PairSet.
         """
-        from astro_galtrans.pairs._disk import PairWriter
-
-        return PairWriter(path, n, shapes, surveys, overwrite)
+        if path is None:
+            return MemoryWriter(n, dict(shapes), surveys, cls)
+        return PairWriter(path, n, dict(shapes), surveys, overwrite, cls)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -301,41 +332,79 @@ class PairSet:
             bands = survey.band_names
             bands = ("" if all(len(band) == 1 for band in bands) else ",").join(bands)
             sides.append(f"{survey.name} {bands} {flux.shape[-2]}x{flux.shape[-1]} {survey.unit}")
-        where = "in memory" if isinstance(self.input_flux, np.ndarray) else "on disk"
-        return f"<PairSet: {len(self)} pairs, {' -> '.join(sides)}, {where}>"
+        return f"<PairSet: {len(self)} pairs, {' -> '.join(sides)}, {self._location()}>"
 
-    _repr_html_ = pairs_html
+    def _repr_html_(self) -> str:
+        rows = []
+        for side in ("input", "target"):
+            survey, flux = getattr(self, f"{side}_survey"), getattr(self, f"{side}_flux")
+            also = [name for name in ("weight", "truth", "psf") if getattr(self, f"{side}_{name}") is not None]
+            also = f", with {' and '.join(also)}" if also else ""
+            rows.append((side, f"{survey.name} {','.join(survey.band_names)}, {flux.shape[-2]} x {flux.shape[-1]} "
+                         f"pixels, {survey.unit}{also}"))
+        known = np.array([]) if self.redshift is None else self.redshift[np.isfinite(self.redshift)]
+        rows.append(("redshift", "none" if not known.size else f"{known.size} known, {known.min():.3g} to "
+                     f"{known.max():.3g}, median {np.median(known):.3g}"))
+        rows.append(("spectra", "none" if self.spectrum_grid is None else str(self.spectrum_grid)))
+        names = [] if self.catalog is None else self.catalog.colnames
+        rows.append(("catalog", "none" if self.catalog is None else f"{len(names)} columns: " + ", ".join(names[:12])
+                     + (" ..." if len(names) > 12 else "")))
+        shown = [self[row] for row in range(min(_N_SHOWN, len(self)))]
+        images = "".join(f"<div>{pair._thumbnails(_HEIGHT, f'{pair.id}, ')}</div>" for pair in shown)
+        return (html.heading("PairSet", f"{len(self)} pairs, {self._location()}")
+                + html.row(images, html.table(rows)))
 
-    def __getitem__(self, index: int) -> GalaxyPair:
-        if isinstance(index, (slice, list, tuple, np.ndarray)):
-            return self.select(index)
-        row = range(len(self))[index]  # negative rows, and an IndexError outside
-        return galaxy_pair(self, row)
+    def _location(self):
+        return "in memory" if isinstance(self.input_flux, np.ndarray) else "on disk"
+
+    @overload
+    def __getitem__(self, index: int) -> GalaxyPair: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> PairSet: ...
+
+    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> GalaxyPair | PairSet:
+        if isinstance(index, (int, np.integer)):
+            return self._pair(range(len(self))[index])  # negative rows, and an IndexError outside
+        return self.select(index)
+
+    def _pair(self, row):
+        batch = self.read_arrays(row)
+        surveys = {"input": self.input_survey, "target": self.target_survey}
+        input_image, target_image = pair_cubes(batch, row, self.catalog, surveys)
+        redshift, redshift_error = (
+            None if batch[name] is None or np.isnan(batch[name][0]) else float(batch[name][0])
+            for name in ("redshift", "redshift_error"))
+        spectrum = None
+        if self.spectrum_grid is not None:
+            spectrum = to_spectrum(batch["spectrum_flux"][0], batch["spectrum_weight"][0], self.spectrum_grid)
+        return GalaxyPair(input_image, target_image, redshift=redshift, id=batch["ids"][0].item(),
+                          redshift_error=redshift_error, spectrum=spectrum)
 
     def _arrays(self):
-        """The arrays that there are, by name."""
+        """Return the arrays of this set by name."""
         return {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
 
     def _parts(self, rows=slice(None)):
-        """What `__init__` takes beside arrays, of some rows."""
+        """Return the other arguments of `__init__`, of some rows."""
         columns = {name: getattr(self, name) for name in ("redshift", "redshift_error", "ids", "catalog")}
         return {**{name: None if column is None else column[rows] for name, column in columns.items()},
                 "input_survey": self.input_survey, "target_survey": self.target_survey,
                 "spectrum_grid": self.spectrum_grid}
 
     def select(self, indices: slice | ArrayLike) -> PairSet:
-        """The pairs at some rows, in that order; on disk nothing is read yet.
+        """Return the pairs at some rows, in that order; on disk nothing is read yet.
 
         Parameters
         ----------
         indices : sequence of int, boolean mask or slice
-            Rows, none twice.
+            Rows, all different.
 
         Returns
         -------
         PairSet
         """
-        rows = row_numbers(indices, len(self))
+        rows = _row_numbers(indices, len(self))
         if len(np.unique(rows)) < len(rows):
             raise ValueError("indices must not name a galaxy twice")
         arrays = {name: array.take_rows(rows) if isinstance(array, LazyArray) else array[rows]
@@ -343,7 +412,7 @@ class PairSet:
         return PairSet(arrays, **self._parts(rows))
 
     def missing_bands(self, side: Literal["input", "target"] = "input") -> np.ndarray:
-        """Bands of which a galaxy has no data, or too little, as of `~astro_galtrans.images.missing_bands`.
+        """Return which bands of each galaxy have no data, or too little; see `~astro_galtrans.images.missing_bands`.
 
         Parameters
         ----------
@@ -357,26 +426,26 @@ class PairSet:
 
         Examples
         --------
-        The galaxies of some ``pairs`` with data in all input bands are ``pairs.select(~pairs.missing_bands().any(1))``.
+        ``pairs.select(~pairs.missing_bands().any(1))`` are the galaxies with data in all input bands.
         """
         if side not in ("input", "target"):
             raise ValueError(f"side must be 'input' or 'target', got {side!r}")
         survey = getattr(self, f"{side}_survey")
-        found, name = np.zeros((len(self), len(survey)), dtype=bool), f"{side}_weight"
-        if getattr(self, name) is None:
+        found, weight = np.zeros((len(self), len(survey)), dtype=bool), getattr(self, f"{side}_weight")
+        if weight is None:
             return found
         for first in range(0, len(self), _BLOCK):
             rows = slice(first, min(first + _BLOCK, len(self)))
-            found[rows] = missing_bands(self.read(rows, images=(name,))[name] > 0, survey.pixel_scale)
+            found[rows] = missing_bands(weight[rows] > 0, survey.pixel_scale)
         return found
 
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
-        """Random parts of which no two share a galaxy.
+        """Split into random parts that share no galaxy.
 
         Parameters
         ----------
         fractions : sequence of float
-            Sizes of the parts as fractions of the whole, each above 0, together at most 1.
+            Sizes of the parts as fractions of this set, each above 0, together at most 1.
         seed : int, optional
             The same seed gives the same parts, whatever the order of the pairs in this set.
 
@@ -387,16 +456,16 @@ class PairSet:
         Raises
         ------
         ValueError
-            If the fractions are not as said, or a part would be empty.
+            If the fractions are wrong, or a part would be empty.
         """
-        return tuple(self.select(rows) for rows in split_rows(self.ids, fractions, seed))
+        return tuple(self.select(rows) for rows in _split_rows(self.ids, fractions, seed))
 
     read = _Read()
 
     def read_arrays(
         self, indices: int | slice | ArrayLike = slice(None), *, images: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
-        """Arrays of some pairs, read from disk where they are there.
+    ) -> dict[str, np.ndarray | None]:
+        """Return the arrays of some pairs, read from disk if necessary.
 
         Parameters
         ----------
@@ -409,20 +478,20 @@ class PairSet:
         -------
         dict of str to ndarray or None
             ``input_flux``, ``target_flux``, ``input_weight``, ``target_weight``, ``input_truth``, ``target_truth``,
-            ``input_psf``, ``target_psf``, ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) as far
-            as asked for; always ``redshift``, ``redshift_error`` and ``ids``.
+            ``input_psf``, ``target_psf``, ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) if
+            requested; always ``redshift``, ``redshift_error`` and ``ids``.
         """
         images = ARRAYS if images is None else images
         unknown = set(images) - set(ARRAYS)
         if unknown:
             raise ValueError(f"images must be among {', '.join(ARRAYS)}, got {', '.join(sorted(unknown))}")
-        rows = row_numbers(indices, len(self))
+        rows = _row_numbers(indices, len(self))
         batch = {name: getattr(self, name) for name in (*images, "redshift", "redshift_error")}
         batch = {name: None if array is None else np.asarray(array[rows]) for name, array in batch.items()}
         return {**batch, "ids": self.ids[rows]}
 
     def _sides(self, input_side, target_side):
-        """The same galaxies with other sides as input and target. Nothing is copied or read."""
+        """Return the same galaxies with other sides as input and target. Nothing is copied or read."""
         arrays = self._arrays()
         for side, source in (("input", input_side), ("target", target_side)):
             arrays |= {f"{side}_{kind}": getattr(self, f"{source}_{kind}")
@@ -432,7 +501,7 @@ class PairSet:
         parts = self._parts() | surveys
         catalog = self.catalog
         if catalog is not None and {"input_grid", "target_grid"} <= set(catalog.colnames):
-            # The grids are needed to give the images their place on the sky, and go where these go.
+            # The grids give the positions of the images, and follow them.
             grids = {f"{side}_grid": catalog[f"{source}_grid"].copy()
                      for side, source in (("input", input_side), ("target", target_side))}
             parts["catalog"] = catalog.copy()
@@ -441,9 +510,9 @@ class PairSet:
         return PairSet(arrays, **parts)
 
     def reversed(self) -> PairSet:
-        """The same pairs with input and target exchanged.
+        """Return the same pairs with input and target exchanged.
 
-        The catalog stays as it is, also its column names, but for the pixel grids that go with the images
+        The catalog keeps its columns and their names, except for the pixel grids, which follow the images
         (``input_grid`` and ``target_grid`` of `~astro_galtrans.pairs.match_pairs`).
 
         Returns
@@ -453,22 +522,48 @@ class PairSet:
         return self._sides("target", "input")
 
     def within(self, side: Literal["input", "target"]) -> PairSet:
-        """Pairs of each galaxy with itself, in one of the two surveys.
+        """Return pairs of each galaxy with itself, in one of the two surveys.
 
-        A translator that is trained on these has nothing to change: what it loses is lost by the network alone, the
-        intra-domain test of Ruan, Lin et al. (2025). Input and target are the same image, with the same noise. The
-        catalog stays as it is, also its column names, but for the pixel grids that go with the images.
+        Input and target are the same image, with the same noise. Any loss of a translator that is trained on these
+        pairs is due to the network alone: the intra-domain test of Ruan, Lin et al. (2025). The catalog keeps its
+        columns and their names, except for the pixel grids, which follow the images.
 
         Parameters
         ----------
         side : {"input", "target"}
-            Whose images are input and target.
+            The images that become input and target.
 
         Returns
         -------
         PairSet
-            Of the same arrays; on disk nothing is read yet.
+            With the same arrays; on disk nothing is read yet.
         """
         if side not in ("input", "target"):
             raise ValueError(f"side must be 'input' or 'target', got {side!r}")
         return self._sides(side, side)
+
+
+def _row_numbers(indices, n):
+    """Return row numbers of a set of ``n``, from a slice, a boolean mask or integers."""
+    if isinstance(indices, slice):
+        return np.arange(n)[indices]
+    rows = np.atleast_1d(whole(indices, "indices"))
+    if rows.size == 0:
+        rows = rows.astype(int)
+    if rows.dtype == bool and rows.shape != (n,):
+        raise ValueError(f"a boolean selection must have shape ({n},), got {rows.shape}")
+    if rows.ndim != 1 or rows.dtype.kind not in "biu":
+        raise TypeError(f"indices must be integers, a boolean mask or a slice, got {indices!r}")
+    return np.arange(n)[rows]
+
+
+def _split_rows(ids, fractions, seed):
+    """Return sorted row numbers of random parts, which depend on the ids and the seed, not on the order of the ids."""
+    fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
+    if fractions.ndim != 1 or not np.all(fractions > 0) or fractions.sum() > 1 + 1e-9:
+        raise ValueError(f"fractions must be above 0 and sum to at most 1, got {fractions.tolist()}")
+    order = np.argsort(ids)[np.random.default_rng(seed).permutation(len(ids))]
+    edges = np.round(np.concatenate([[0], np.cumsum(fractions)]) * len(ids)).astype(int)
+    if np.any(np.diff(edges) == 0):
+        raise ValueError(f"{len(ids)} pairs are too few for parts of {fractions.tolist()}: one would be empty")
+    return [np.sort(order[a:b]) for a, b in zip(edges[:-1], edges[1:])]

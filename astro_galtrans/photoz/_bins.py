@@ -8,9 +8,9 @@ import numpy as np
 from astropy import units
 from astropy.table import Table
 
-from astro_galtrans._utils.masked import floats, is_tensor, split, whole
-from astro_galtrans.photoz._point import check_bootstrap, point_metrics
-from astro_galtrans.photoz._point_statistics import STATISTICS, NoGalaxiesError
+from astro_galtrans._utils.masked import floats, split, whole
+from astro_galtrans._utils.statistics import check_bootstrap
+from astro_galtrans.photoz._point import STATISTICS, NoGalaxiesError, as_columns, point_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = ["binned_point_metrics", "describe"]
-
 
 # dz is (z_phot - z_spec) / (1 + z_spec).
 _DESCRIPTIONS = {
@@ -42,18 +41,18 @@ _DESCRIPTIONS = {
 
 
 def describe(table, **others):
-    """Put a description on each column of a table of metrics and return the table."""
+    """Set the description of each column of a table of metrics and return the table."""
     for name in table.colnames:
         metric, _, end = name.rpartition("_")
-        told = {**_DESCRIPTIONS, **others}.get(name)
-        if told is None:
-            told = f"{'lower' if end == 'low' else 'upper'} end of the interval of {metric} by the bootstrap"
-        table[name].description = told
+        text = {**_DESCRIPTIONS, **others}.get(name)
+        if text is None:
+            text = f"{'lower' if end == 'low' else 'upper'} end of the interval of {metric} by the bootstrap"
+        table[name].description = text
     return table
 
 
-def _plain(values, name, n):
-    """A one-dimensional array of n values without a unit, NaN under a mask; text and bools stay as they are."""
+def _without_unit(values, name, n):
+    """Return n values, NaN where masked if they are numbers, and their unit."""
     parts = split(values, name)
     kind = parts.values.dtype
     if kind.kind not in "iufUSb":
@@ -61,7 +60,7 @@ def _plain(values, name, n):
     values = floats(parts, name, dtype=float) if kind.kind in "iuf" else whole(values, name)
     if values.shape != (n,):
         raise ValueError(f"{name} must have the shape ({n},), got {values.shape}")
-    return values
+    return values, parts.unit
 
 
 def _edges_of(values, edges, binning, unit):
@@ -84,7 +83,7 @@ def _edges_of(values, edges, binning, unit):
 
 
 def _numeric_bins(values, edges):
-    """Columns that describe the bins, and the bin of each galaxy, -1 outside all of them."""
+    """Return columns that describe the bins, and the bin of each galaxy, -1 outside all of them."""
     inside = np.isfinite(values) & (values >= edges[0]) & (values <= edges[-1])
     place = np.where(inside, np.clip(np.searchsorted(edges, np.where(inside, values, edges[0]), "right") - 1,
                                      0, len(edges) - 2), -1)
@@ -97,29 +96,28 @@ def _numeric_bins(values, edges):
 def binned_point_metrics(
     z_phot: ArrayLike | torch.Tensor, z_spec: ArrayLike | torch.Tensor, by: ArrayLike | Quantity | torch.Tensor,
     edges: ArrayLike = 10, *, binning: Literal["width", "count"] = "width", weights: ArrayLike | None = None,
-    n_bootstrap: int = 0, seed: int = 0, confidence: float = 0.68, on_invalid: Literal["raise", "drop"] = "raise",
+    n_bootstrap: int = 0, seed: int = 0, confidence: float = 0.68, on_invalid: Literal["raise", "mask"] = "raise",
 ) -> Table:
-    """`point_metrics` in bins of magnitude, redshift or any other quantity.
+    """Compute `point_metrics` in bins of magnitude, redshift or any other quantity.
 
     Parameters
     ----------
     z_phot, z_spec : array_like or `torch.Tensor`
         Estimated and true redshifts, shape ``(n_galaxies,)``; tensors are computed on their device.
     by : array_like, `~astropy.units.Quantity` or `torch.Tensor`
-        What to bin in, shape ``(n_galaxies,)``. Text and bools make one bin of each value.
+        Quantity of the bins, shape ``(n_galaxies,)``. Each value of text and bools is one bin.
     edges : int or array_like, optional
-        The number of bins between the smallest and the largest value, or their edges, increasing, in the unit of
-        ``by`` or a Quantity. A bin holds its lower edge and not its upper one, but the last holds both. Unused for
-        text and bools.
+        Number of bins between the smallest and the largest value, or increasing edges, in the unit of ``by`` or a
+        Quantity. A bin includes its lower edge, the last bin both. Unused for text and bools.
     binning : {"width", "count"}, optional
-        Whether a number of bins makes them equally wide or, up to ties, equally full.
+        Whether bins given by their number are equally wide or, up to ties, equally full.
     weights, n_bootstrap, seed, confidence, on_invalid
-        As in `point_metrics`. Each bin is resampled by itself, with random numbers of its own.
+        As in `point_metrics`. Each bin has its own resamples.
 
     Returns
     -------
     `~astropy.table.Table`
-        One row a bin: ``low``, ``high`` and ``mean`` (unweighted mean of ``by``), or ``value`` for text and bools;
+        One row per bin: ``low``, ``high`` and ``mean`` (unweighted mean of ``by``), or ``value`` for text and bools;
         ``count`` (galaxies in the bin), ``n`` and ``n_masked`` (used and left out of them); each metric of
         `point_metrics`; and with a bootstrap each metric's ``*_low`` and ``*_high``. A bin without a usable galaxy is
         a row of NaN. ``meta`` has ``n_outside``, the galaxies in no bin or without a finite ``by``, and
@@ -128,9 +126,9 @@ def binned_point_metrics(
     Raises
     ------
     ValueError
-        For shapes that differ, edges that do not increase, or what `point_metrics` refuses.
+        For shapes that differ, edges that do not increase, and as in `point_metrics`.
     TypeError
-        For a ``by`` that is neither numbers nor text nor bools.
+        If ``by`` is not numbers, text or bools.
 
     Examples
     --------
@@ -146,30 +144,25 @@ def binned_point_metrics(
     0.2  0.3     2      0.05         0.5
     """
     check_bootstrap(n_bootstrap, confidence)
-    unit = getattr(by, "unit", None)
-    arrays = {name: value if is_tensor(value) else floats(value, name, dtype=float)
-              for name, value in (("z_phot", z_phot), ("z_spec", z_spec), ("weights", weights)) if value is not None}
-    shapes = {name: tuple(value.shape) for name, value in arrays.items()}
-    if len(shapes["z_phot"]) != 1 or len(set(shapes.values())) != 1:
-        raise ValueError(f"redshifts must be one-dimensional and of one length, got shapes {shapes}")
-    values = _plain(by, "by", shapes["z_phot"][0])
+    columns = as_columns({"z_phot": z_phot, "z_spec": z_spec, **({} if weights is None else {"weights": weights})})
+    values, unit = _without_unit(by, "by", len(columns["z_phot"]))
     if values.dtype.kind == "f":
-        columns, place = _numeric_bins(values, _edges_of(values, edges, binning, unit))
+        bins, place = _numeric_bins(values, _edges_of(values, edges, binning, unit))
     else:
         distinct, place = np.unique(values, return_inverse=True)
-        columns = {"value": distinct}
-    n_bins = len(next(iter(columns.values())))
+        bins = {"value": distinct}
+    n_bins = len(next(iter(bins.values())))
     keywords = {"n_bootstrap": n_bootstrap, "confidence": confidence, "on_invalid": on_invalid}
-    rows = [_row(arrays, np.flatnonzero(place == i), _seed_of(seed, i), keywords) for i in range(n_bins)]
-    table = Table(columns, meta={"n_outside": int((place < 0).sum()), "n_bootstrap": int(n_bootstrap),
-                                 "confidence": confidence if n_bootstrap else None})
+    rows = [_row(columns, np.flatnonzero(place == i), _seed_of(seed, i), keywords) for i in range(n_bins)]
+    table = Table(bins, meta={"n_outside": int((place < 0).sum()), "n_bootstrap": int(n_bootstrap),
+                              "confidence": confidence if n_bootstrap else None})
     names = ["count", "n", "n_masked", *STATISTICS]
     if n_bootstrap:
         names += [f"{name}_{end}" for name in STATISTICS for end in ("low", "high")]
     for name in names:
         table[name] = [row.get(name, np.nan) for row in rows]
-    if unit is not None and "low" in columns:
-        for name in columns:
+    if unit is not None and "low" in bins:
+        for name in bins:
             table[name].unit = unit
     return describe(table)
 
@@ -178,9 +171,9 @@ def _seed_of(seed, index):
     return seed if isinstance(seed, np.random.Generator) else np.random.SeedSequence([seed, index])
 
 
-def _row(arrays, rows, seed, keywords):
-    """The metrics of some galaxies as one flat dict; without a usable one only the counts."""
-    part = {name: value[rows] for name, value in arrays.items()}
+def _row(columns, rows, seed, keywords):
+    """Return the metrics of some galaxies as one flat dict; without a usable one only the counts."""
+    part = {name: value[rows] for name, value in columns.items()}
     counts = {"count": len(rows), "n": 0, "n_masked": len(rows)}
     if not len(rows):
         return counts

@@ -1,4 +1,4 @@
-"""Several ensembles of redshift densities of the same galaxies combined into one."""
+"""Combination of several ensembles of redshift densities of the same galaxies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _check(ensembles):
 
 
 def _weights(weights, members):
-    """Weights of shape ``(n_members, n_galaxies or 1)``."""
+    """Return weights of shape ``(n_members, n_galaxies or 1)``."""
     first = members[0]
     values = np.ones(len(members)) if weights is None else weights
     values = as_tensor(values if is_tensor(values) else np.array(floats(values, "weights", dtype=float)))
@@ -52,14 +52,14 @@ def _weights(weights, members):
 
 
 def _pooled(member, weight, method, tiny):
-    """What is summed over the members."""
+    """Return the term of one member in the sum over the members."""
     density = torch.nan_to_num(member)
     if method == "arithmetic":
         return weight * density
     zero = torch.where(density > 0, 0.0, torch.inf).to(density)
     floored = density.clamp(min=tiny)
     value = 1 / floored if method == "harmonic" else -floored.log()
-    # A member without weight does not count, also where it is zero.
+    # A member without weight has no effect, also where it is zero.
     return torch.where(weight > 0, weight * value + zero, torch.zeros_like(density))
 
 
@@ -68,21 +68,21 @@ def combine(
     method: Literal["arithmetic", "harmonic", "geometric"] = "arithmetic", on_masked: Literal["mask", "skip"] = "mask",
     on_invalid: Literal["mask", "raise"] = "mask",
 ) -> RedshiftPDF:
-    """Combine ensembles of redshift densities of the same galaxies, of several estimators say, into one.
+    """Combine ensembles of redshift densities of the same galaxies, for example of several estimators.
 
-    With weights w_k that sum to one for each galaxy, at each grid point (in each bin) and normalised afterwards:
+    With weights w_k that sum to one for each galaxy, at each grid point (in each bin) and normalized afterwards:
 
     ==============  ==========================  =====================================================================
     arithmetic      sum w_k p_k                 the linear pool (Stone 1961, Ann. Math. Stat. 32, 1339): one of the
-                                                members holds; as wide as they are apart
-    harmonic        1 / sum(w_k / p_k)          the mean of Lin et al. (2024, A&A 691, A331) for members with errors
-                                                of their own: nearly zero where one member is
+                                                members is right; contains the differences of the members
+    harmonic        1 / sum(w_k / p_k)          the mean of Lin et al. (2024, A&A 691, A331) for members with
+                                                independent errors: nearly zero where one member is
     geometric       exp(sum w_k ln p_k)         the log-linear pool (Genest & Zidek 1986, Stat. Sci. 1, 114), between
                                                 the two
     ==============  ==========================  =====================================================================
 
-    The arithmetic one is exact between the grid points; the others are evaluated at the grid points, with lines between
-    them. Of Gaussians of one width s and means m_1, m_2 the geometric one is a Gaussian of width s about their mean.
+    The arithmetic mean is exact between the grid points, the others are evaluated at the grid points with lines between
+    them. The geometric mean of two Gaussians of one width s is a Gaussian of width s about the mean of their means.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def combine(
     on_masked : {"mask", "skip"}, optional
         Whether a galaxy that is masked in one ensemble is masked in the result, or combined from the others.
     on_invalid : {"mask", "raise"}, optional
-        What becomes of a galaxy for which the mean is zero everywhere, because no redshift is possible in all
-        ensembles: masked with a warning that counts, or an error.
+        Whether a galaxy is masked, with a warning, or an error, if the mean is zero everywhere because no redshift is
+        possible in all ensembles.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def combine(
     TypeError
         If an ensemble is not a RedshiftPDF.
     ValueError
-        For another number of galaxies or another grid in one of them, or weights that do not fit.
+        For ensembles with different numbers of galaxies or grids, or weights of another shape.
 
     Examples
     --------
@@ -135,10 +135,10 @@ def combine(
     if method == "harmonic":
         total = 1 / total
     elif method == "geometric":
-        # Relative to the highest value, for the product of many small ones is too small for its type.
+        # Relative to the highest value, because the product of many small ones underflows.
         least = total.amin(dim=1, keepdim=True)
         total = torch.exp(torch.where(torch.isfinite(least), least, torch.zeros_like(least)) - total)
     total[~good] = float("nan")
     total[good & (share == 0)] = 0
-    grid, density = (first._grid, total) if first._as_tensor else (first.grid, total.cpu().numpy())
+    grid, density = (first._grid, total) if first._is_tensor else (first.grid, total.cpu().numpy())
     return RedshiftPDF(grid, density, on_invalid=on_invalid, tolerance=torch.inf, interpolation=first.interpolation)

@@ -1,18 +1,76 @@
-"""Settings of the redshift estimators, checked once and stored with them."""
+"""Settings of the redshift estimators, validated when they are created and stored with them."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from __future__ import annotations
 
-from astro_galtrans.photoz._settings import CheckedSettings
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.validation import (
+    check_fields, choice, configured, flag, fraction, real_number, text, whole_number,
+)
 
 __all__ = ["CatalogConfig", "EstimatorConfig"]
 
-_LEAST = {"n_bins": 8, "width": 4, "epochs": 1, "batch_size": 2, "seed": 0, "n_reductions": 0, "n_members": 1,
-          "patience": 1}
+
+def _increasing(value, name):
+    """Return a grid as a tuple of float."""
+    grid = whole(value, name).astype(float)
+    if grid.ndim != 1 or grid.size < 8 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
+        raise ValueError(f"{name} must be at least 8 finite increasing redshifts, got shape {grid.shape}")
+    return tuple(grid.tolist())
+
+
+_positive = partial(real_number, positive=True)
+_CHECKS = {
+    "architecture": text, "grid": _increasing, "n_bins": partial(whole_number, least=8),
+    "width": partial(whole_number, least=4), "depth": whole_number, "epochs": partial(whole_number, least=1),
+    "batch_size": partial(whole_number, least=2), "learning_rate": _positive, "warmup": fraction,
+    "weight_decay": real_number, "dropout": fraction, "label_width": _positive, "crps_weight": real_number,
+    "ema_decay": fraction, "patience": partial(whole_number, least=1),
+    "schedule": partial(choice, allowed=("cosine", "plateau")), "n_reductions": whole_number,
+    "validation_fraction": fraction, "augment": flag, "pooling": partial(whole_number, least=1),
+    "n_apertures": partial(whole_number, least=2), "calibrate": flag, "autocast": flag,
+    "output": partial(choice, allowed=("bins", "density")), "n_members": partial(whole_number, least=1),
+    "seed": whole_number,
+}
 
 
 @dataclass(frozen=True, repr=False)
-class EstimatorConfig(CheckedSettings):
+class _Settings:
+    """Base of the settings of both estimators."""
+
+    def __repr__(self) -> str:
+        return changed_fields(self)
+
+    def __post_init__(self):
+        check_fields(self, _CHECKS)
+        if self.schedule == "plateau" and self.patience is None:
+            raise ValueError("schedule='plateau' needs patience, the epochs without a better validation loss")
+
+    def changed(self, **overrides: Any) -> Self:
+        """Return a configuration with some settings replaced, validated again.
+
+        Returns
+        -------
+        object
+            Of the same class.
+        """
+        return configured(type(self), self, overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as a dict of plain Python values."""
+        settings = asdict(self)
+        settings["grid"] = None if settings["grid"] is None else list(settings["grid"])
+        return settings
+
+
+@dataclass(frozen=True, repr=False)
+class EstimatorConfig(_Settings):
     """Settings of `fit_redshift_estimator`.
 
     Parameters
@@ -40,7 +98,7 @@ class EstimatorConfig(CheckedSettings):
     dropout : float
         Fraction of the head's units dropped in training.
     label_width : float
-        Standard deviation, in grid steps, of the Gaussian that the true redshift is smoothed with in the
+        Standard deviation, in grid steps, of the Gaussian with which the true redshift is smoothed in the
         cross-entropy.
     crps_weight : float
         Weight of the continuous ranked probability score, in grid steps, beside the cross-entropy.
@@ -50,9 +108,9 @@ class EstimatorConfig(CheckedSettings):
         Stop after so many epochs without a better validation loss. None never stops early.
     schedule : {"cosine", "plateau"}
         The learning rate after the warm-up: a half cosine down to zero over ``epochs``, or constant until the
-        validation loss has not improved for ``patience`` epochs; then training goes on from the best parameters at
+        validation loss has not improved for ``patience`` epochs; then training continues from the best parameters at
         0.3 times the rate, ``n_reductions`` times, and stops when it does not improve any more. ``epochs`` is only
-        the limit then: a warning says if it is reached first.
+        the limit then; reaching it first gives a warning.
     n_reductions : int
         How often "plateau" lowers the learning rate before it stops.
     validation_fraction : float
@@ -70,17 +128,15 @@ class EstimatorConfig(CheckedSettings):
     autocast : bool
         Compute the network in bfloat16 where that is safe; faster on processors that have it.
     output : {"bins", "density"}
-        What the network predicts: the probability of each redshift of the grid (softmax), or the conditions of a
+        Whether the network predicts the probability of each redshift of the grid (softmax), or the conditions of a
         normalizing flow in one dimension, trained by maximum likelihood and tabulated on the grid.
-        ``label_width`` and ``crps_weight`` are of "bins" alone.
+        ``label_width`` and ``crps_weight`` apply to "bins" alone.
     n_members : int
         Number of estimators with different seeds whose densities are averaged. The first is the one that
         ``n_members=1`` gives; all are trained on the same galaxies.
     seed : int
         Seed of the initial weights, the order of the galaxies, the orientation of the images and the dropout.
     """
-
-    _least: ClassVar[dict] = {**_LEAST, "n_apertures": 2, "pooling": 1}
 
     architecture: str = "small"
     grid: tuple | None = None
@@ -110,7 +166,7 @@ class EstimatorConfig(CheckedSettings):
 
 
 @dataclass(frozen=True, repr=False)
-class CatalogConfig(CheckedSettings):
+class CatalogConfig(_Settings):
     """Settings of `fit_catalog_estimator`.
 
     Parameters
@@ -135,7 +191,9 @@ class CatalogConfig(CheckedSettings):
     NMAD of "bins".
     """
 
-    _least: ClassVar[dict] = {**_LEAST, "depth": 0}
+    # There are no images to rotate, and the network is small.
+    augment: ClassVar[bool] = False
+    autocast: ClassVar[bool] = False
 
     grid: tuple | None = None
     n_bins: int = 150

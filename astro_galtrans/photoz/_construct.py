@@ -1,53 +1,50 @@
-"""Redshift densities made of histograms, samples and Gaussian mixtures."""
+"""Densities on a grid from histograms, samples, Gaussian mixtures and densities on other grids; tensors in and out.
 
-from __future__ import annotations
-
-import warnings
-from typing import Literal, TYPE_CHECKING
+Grids and densities are those of `astro_galtrans.photoz._piecewise`.
+"""
 
 import numpy as np
 import torch
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.torch_state import as_tensor
-from astro_galtrans.exceptions import GaltransWarning
+from astro_galtrans.photoz import _piecewise
 from astro_galtrans.photoz._piecewise import blocks
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from astro_galtrans.photoz._pdf import RedshiftPDF
-
-__all__ = ["from_gaussian_mixture", "from_histogram", "from_samples"]
+__all__ = ["as_grid", "as_rows", "binned", "from_counts", "from_mixture", "from_samples", "projected"]
 
 
-def _floating(values, name):
-    """A tensor of float32 or float64 and whether it came as a tensor."""
+def as_grid(grid, name, like):
+    """Return increasing redshifts as a tensor of its own, of the type and on the device of ``like``."""
+    values = as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(floats(grid, name, dtype=float)))
+    values = values.detach().to(device=like.device, dtype=like.dtype)
+    if values.ndim != 1 or values.numel() < 2:
+        raise ValueError(f"{name} must be at least 2 increasing redshifts, got shape {tuple(values.shape)}")
+    if not bool(torch.isfinite(values).all()) or not bool((torch.diff(values) > 0).all()):
+        raise ValueError(f"{name} must be at least 2 increasing, finite redshifts, got {values.tolist()[:5]} ...")
+    return values
+
+
+def as_rows(values, name):
+    """Return an array as a tensor of float32 or float64 with two axes, the first of galaxies."""
     if isinstance(values, torch.Tensor):
-        values, as_tensor = values.detach(), True
+        values = values.detach()
         values = values if values.dtype == torch.float64 else values.to(torch.float32)
     else:
-        values, as_tensor = torch.from_numpy(np.array(floats(values, name, dtype=float))), False
+        values = torch.from_numpy(np.array(floats(values, name, dtype=float)))
     if values.ndim != 2:
-        raise ValueError(f"{name} must have two axes, the first of galaxies, got the shape {tuple(values.shape)}")
-    return values, as_tensor
+        raise ValueError(f"{name} must have two axes, shape (n_galaxies, n_{name}), got {tuple(values.shape)}")
+    return values
 
 
-def _edges(grid, like, name):
-    grid = as_tensor(grid if isinstance(grid, torch.Tensor) else np.array(floats(grid, name, dtype=float)))
-    grid = grid.to(device=like.device, dtype=like.dtype)
-    if grid.ndim != 1 or grid.numel() < 2 or not bool((torch.diff(grid) > 0).all()):
-        raise ValueError(f"{name} must be at least 2 increasing redshifts, got the shape {tuple(grid.shape)}")
-    return grid
+def from_counts(edges, counts):
+    """Return the densities in the bins of histograms; rows without any count are zero."""
+    total = counts.sum(dim=1, keepdim=True)
+    return counts / torch.where(total > 0, total, torch.ones_like(total)) / torch.diff(edges)
 
 
-def _made(cls, grid, density, as_tensor, on_invalid, interpolation):
-    kind = (grid, density) if as_tensor else (grid.numpy(), density.numpy())
-    return cls(*kind, on_invalid=on_invalid, interpolation=interpolation)
-
-
-def _histogram(samples, edges):
-    """Counts of the samples of each row between the edges, the upper end being part of the last bin."""
+def _counts(samples, edges):
+    """Return the number of samples of each row between the edges; the last bin includes its upper edge."""
     cell = torch.searchsorted(edges, samples.contiguous(), right=True) - 1
     cell = torch.where(samples == edges[-1], torch.full_like(cell, edges.numel() - 2), cell)
     inside = ((cell >= 0) & (cell < edges.numel() - 1)).to(samples.dtype)
@@ -56,7 +53,7 @@ def _histogram(samples, edges):
 
 
 def _silverman(samples):
-    """Bandwidth of each row: 0.9 min(standard deviation, interquartile range / 1.34) m^(-1/5)."""
+    """Return the bandwidth of each row: 0.9 min(standard deviation, interquartile range / 1.34) m^(-1/5)."""
     quartile = torch.quantile(samples, torch.tensor([0.25, 0.75], dtype=samples.dtype, device=samples.device), dim=1)
     spread, deviation = (quartile[1] - quartile[0]) / 1.34, samples.std(dim=1)
     smaller = torch.where(spread > 0, torch.minimum(spread, deviation), deviation)
@@ -64,6 +61,7 @@ def _silverman(samples):
 
 
 def _kernels(samples, grid, bandwidth):
+    """Return the mean of Gaussians at the samples of each row, at the grid points."""
     width = (_silverman(samples) if bandwidth is None else samples.new_full((len(samples),), bandwidth))[:, None]
     density = samples.new_zeros(len(samples), grid.numel())
     for column in samples.unbind(dim=1):
@@ -71,152 +69,92 @@ def _kernels(samples, grid, bandwidth):
     return density / (samples.shape[1] * width * (2 * torch.pi) ** 0.5)
 
 
-def from_histogram(
-    cls, edges: ArrayLike, counts: ArrayLike | torch.Tensor, *, on_invalid: Literal["raise", "mask"] = "raise",
-) -> RedshiftPDF:
-    """Densities that are constant in the bins of histograms.
+def from_samples(samples, grid, method, bandwidth):
+    """Return densities in the bins of the edges ``grid``, or kernel densities at its points, from samples.
 
-    Parameters
-    ----------
-    edges : array_like
-        Edges of the bins, shape ``(n_bins + 1,)``.
-    counts : array_like or `torch.Tensor`
-        Counts or probabilities of the bins, not densities, shape ``(n_galaxies, n_bins)``; of any sum.
-    on_invalid : {"raise", "mask"}, optional
-        As of `RedshiftPDF`.
-
-    Returns
-    -------
-    RedshiftPDF
-        With ``interpolation="constant"``.
-
-    Examples
-    --------
-    >>> from astro_galtrans.photoz import RedshiftPDF
-    >>> pdf = RedshiftPDF.from_histogram([0.0, 0.1, 0.4], [[1, 3]])
-    >>> pdf.density
-    array([[2.5, 2.5]])
+    A row with a sample that is not finite has one NaN.
     """
-    counts, as_tensor = _floating(counts, "counts")
-    edges = _edges(edges, counts, "edges")
-    if counts.shape[1] != edges.numel() - 1:
-        raise ValueError(f"counts has {counts.shape[1]} bins a galaxy, edges are those of {edges.numel() - 1}")
-    total = counts.sum(dim=1, keepdim=True)
-    # Rows without any count stay as they are, for the policy on invalid rows.
-    density = counts / torch.where(total > 0, total, torch.ones_like(total)) / torch.diff(edges)
-    return _made(cls, edges, density, as_tensor, on_invalid, "constant")
-
-
-def from_samples(
-    cls, samples: ArrayLike | torch.Tensor, grid: ArrayLike, *, method: Literal["histogram", "kernel"] = "histogram",
-    bandwidth: float | None = None, on_invalid: Literal["raise", "mask"] = "raise",
-) -> RedshiftPDF:
-    """Densities from random draws of each galaxy's redshift.
-
-    Parameters
-    ----------
-    samples : array_like or `torch.Tensor`
-        Shape ``(n_galaxies, n_samples)``. A row with a sample that is not finite is invalid.
-    grid : array_like
-        Edges of the bins, or the grid points for kernels.
-    method : {"histogram", "kernel"}, optional
-        Constant densities from the counts between the edges, or a sum of Gaussians at the samples, evaluated at
-        the grid points.
-    bandwidth : float, optional
-        Standard deviation of the Gaussians. By default each galaxy has its own, of Silverman (1986, Density
-        Estimation for Statistics and Data Analysis, eq. 3.31): 0.9 min(std, IQR / 1.34) n_samples^(-1/5).
-    on_invalid : {"raise", "mask"}, optional
-        As of `RedshiftPDF`.
-
-    Returns
-    -------
-    RedshiftPDF
-        Samples outside of the edges are left out, with a warning that gives the number of galaxies that had such.
-
-    Examples
-    --------
-    >>> from astro_galtrans.photoz import RedshiftPDF
-    >>> RedshiftPDF.from_samples([[0.1, 0.2, 0.6, 0.7]], [0.0, 0.5, 1.0]).density
-    array([[1., 1.]])
-    """
-    if method not in ("histogram", "kernel"):
-        raise ValueError(f"method must be 'histogram' or 'kernel', got {method!r}")
-    if bandwidth is not None and not bandwidth > 0:
-        raise ValueError(f"bandwidth must be positive, got {bandwidth!r}")
-    samples, as_tensor = _floating(samples, "samples")
-    grid = _edges(grid, samples, "grid")
     finite = torch.isfinite(samples).all(dim=1)
     filled = torch.where(finite[:, None], samples, grid[0])
     parts = []
     for rows in blocks(len(samples), max(grid.numel(), samples.shape[1]), samples.device):
         part = filled[rows]
-        parts.append(_histogram(part, grid) if method == "histogram" else _kernels(part, grid, bandwidth))
+        parts.append(from_counts(grid, _counts(part, grid)) if method == "histogram" else
+                     _kernels(part, grid, bandwidth))
     density = torch.cat(parts)
-    # One NaN and not all, which would be a row that was masked before and go without a warning.
+    # Rows of NaN throughout count as masked before, and give no warning.
     density[~finite, 0] = float("nan")
-    if method == "kernel":
-        return _made(cls, grid, density, as_tensor, on_invalid, "linear")
-    outside = int((((samples < grid[0]) | (samples > grid[-1])).any(dim=1) & finite).sum())
-    if outside:
-        warnings.warn(f"{outside} of {len(samples)} galaxies have samples outside of the grid, which are left out",
-                      GaltransWarning, 2)
-    return cls.from_histogram(grid if as_tensor else grid.numpy(), density if as_tensor else density.numpy(),
-                              on_invalid=on_invalid)
+    return density
 
 
-def from_gaussian_mixture(
-    cls, grid: ArrayLike, weights: ArrayLike | torch.Tensor, means: ArrayLike | torch.Tensor,
-    stds: ArrayLike | torch.Tensor, *, interpolation: Literal["linear", "constant"] = "linear",
-    on_invalid: Literal["raise", "mask"] = "raise",
-) -> RedshiftPDF:
-    """Densities that are sums of Gaussians.
+def _gaussian(grid, mean, std, interpolation):
+    """Return a normalized Gaussian of each galaxy at the grid points, or its mean in the bins between them."""
+    distance = (grid - mean[:, None]) / std[:, None]
+    if interpolation == "linear":
+        return torch.exp(-0.5 * distance**2) / (std[:, None] * (2 * torch.pi) ** 0.5)
+    # The tail that is not close to one; the difference of the other has no digits left.
+    sign = torch.where(distance[:, 1:] + distance[:, :-1] > 0, -1.0, 1.0).to(distance)
+    tails = torch.special.ndtr(sign * distance[:, 1:]) - torch.special.ndtr(sign * distance[:, :-1])
+    return sign * tails / torch.diff(grid)
 
-    Parameters
-    ----------
-    grid : array_like
-        Redshifts, shape ``(n_grid,)``.
-    weights, means, stds : array_like or `torch.Tensor`
-        Weight, mean and standard deviation of each Gaussian, shape ``(n_galaxies, n_gaussians)``, or such that
-        they broadcast to it. Weights of any sum. A row with a negative weight or a standard deviation that is not
-        positive is invalid.
-    interpolation : {"linear", "constant"}, optional
-        The values at the grid points with lines between them, or the exact probabilities of the bins between the
-        grid points.
-    on_invalid : {"raise", "mask"}, optional
-        As of `RedshiftPDF`.
 
-    Returns
-    -------
-    RedshiftPDF
-        Cut off at the ends of the grid and normalised there, with the warning of `RedshiftPDF` where that
-        changes them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from astro_galtrans.photoz import RedshiftPDF
-    >>> pdf = RedshiftPDF.from_gaussian_mixture(np.linspace(0, 1, 201), [[3, 1]], [[0.3, 0.7]], [[0.03, 0.03]])
-    >>> pdf.mean().round(6)
-    array([0.4])
-    """
-    tensors, kinds = zip(*(_floating(value, name) for value, name in (
-        (weights, "weights"), (means, "means"), (stds, "stds"))))
-    weights, means, stds = torch.broadcast_tensors(*(tensor.to(tensors[1]) for tensor in tensors))
-    grid = _edges(grid, means, "grid")
+def from_mixture(grid, weights, means, stds, interpolation):
+    """Return sums of Gaussians; a row with a negative weight or a deviation that is not positive has one NaN."""
     good = ((weights >= 0) & (stds > 0) & torch.isfinite(means)).all(dim=1)
     parts = []
     for rows in blocks(len(means), grid.numel(), means.device):
         part = means.new_zeros(len(means[rows]), grid.numel() - (interpolation == "constant"))
         for weight, mean, std in zip(*(value[rows].unbind(dim=1) for value in (weights, means, stds))):
-            distance = (grid - mean[:, None]) / std[:, None]
-            if interpolation == "constant":
-                # Of the tail that is not close to one, or the difference has no digits left.
-                sign = torch.where(distance[:, 1:] + distance[:, :-1] > 0, -1.0, 1.0).to(distance)
-                tails = torch.special.ndtr(sign * distance[:, 1:]) - torch.special.ndtr(sign * distance[:, :-1])
-                part += weight[:, None] * sign * tails / torch.diff(grid)
-            else:
-                part += (weight / std)[:, None] * torch.exp(-0.5 * distance**2) / (2 * torch.pi) ** 0.5
+            part += weight[:, None] * _gaussian(grid, mean, std, interpolation)
         parts.append(part / weights[rows].sum(dim=1, keepdim=True))
     density = torch.cat(parts)
     density[~good, 0] = float("nan")
-    return _made(cls, grid, density, any(kinds), on_invalid, interpolation)
+    return density
+
+
+def binned(grid, density, edges):
+    """Return the mean density in bins, from their exact probabilities."""
+    below = _piecewise.probability_below(grid, density, edges.expand(len(density), -1).contiguous())
+    return torch.diff(below, dim=1).clamp(min=0) / torch.diff(edges)
+
+
+def _integrals_at(grid, density, redshift):
+    """Return the cumulative probability, and its integral, up to redshifts common to all rows."""
+    cumulative = _piecewise.cumulative_of(grid, density)
+    second = _piecewise.second_cumulative_of(grid, density, cumulative)
+    wide = redshift.clamp(grid[0], grid[-1]).expand(len(density), -1).contiguous()
+    cell = _piecewise.cell_of(grid, wide)
+    start, left, slope = _piecewise.line_in_cell(grid, density, cell)
+    step = wide - start
+    first = cumulative.gather(1, cell)
+    beyond = (redshift - grid[-1]).clamp(min=0) * cumulative[:, -1:]
+    return (first + step * (left + 0.5 * slope * step),
+            second.gather(1, cell) + step * (first + step * (left / 2 + slope * step / 6)) + beyond)
+
+
+def _hat_integrals(grid, density, points):
+    """Return the integral of the density times the hat function of each point."""
+    below, integral = _integrals_at(grid, density, points)
+    mean = torch.diff(integral, dim=1) / torch.diff(points)
+    lower, upper = mean - below[:, :-1], below[:, 1:] - mean
+    return (torch.nn.functional.pad(lower, (0, 1)) + torch.nn.functional.pad(upper, (1, 0))).clamp(min=0)
+
+
+def projected(grid, density, points):
+    """Return values at the points of the line with the probability and mean of the density about each point.
+
+    The L2 projection has the integral of the density with each hat function. Where it is negative the result is
+    closer to the projection with the diagonal mass matrix, by a limited flow of probability between neighbors
+    (Zalesak 1979, J. Comput. Phys. 31, 335).
+    """
+    pad = torch.nn.functional.pad
+    moments, width = _hat_integrals(grid, density, points), torch.diff(points)
+    weights = _piecewise.trapezoid_weights(points)
+    mass = torch.diag(weights * (2 / 3)) + torch.diag(width / 6, 1) + torch.diag(width / 6, -1)
+    sharp, smooth = torch.linalg.solve(mass, moments.T).T, moments / weights
+    # From the smooth to the sharp one probability flows between neighbors; no point gives more than it has.
+    flow = (sharp[:, :-1] - sharp[:, 1:]) * (width / 6)
+    given = pad((-flow).clamp(min=0), (0, 1)) + pad(flow.clamp(min=0), (1, 0))
+    share = (moments / given.clamp(min=torch.finfo(density.dtype).tiny)).clamp(max=1)
+    flow = flow * torch.where(flow < 0, share[:, :-1], share[:, 1:])
+    return (smooth + (pad(flow, (0, 1)) - pad(flow, (1, 0))) / weights).clamp(min=0)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.special import rel_entr
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
-from astro_galtrans.photoz._pdf import RedshiftPDF
+from astro_galtrans.photoz._construct import as_grid
+from astro_galtrans.photoz._pdf import as_numpy, check_pdf
 from astro_galtrans.photoz._pit import STATISTICS, calibration_error, sorted_levels
 from astro_galtrans.photoz._point import Metrics
 
@@ -21,17 +23,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["DistributionAccumulator", "distribution_metrics"]
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
-# Keeps the log score finite for a redshift the density excludes.
-_DENSITY_FLOOR = 1e-10
+__all__ = ["DENSITY_FLOOR", "DistributionAccumulator", "distribution_metrics", "nz_metrics"]
+
+# The log score stays finite for a redshift that the density excludes.
+DENSITY_FLOOR = 1e-10
 
 
 class _Block:
-    """Some galaxies' densities and redshifts in float64 on the densities' device, and what several metrics need."""
+    """Densities and redshifts of some galaxies in float64, and quantities that several metrics need."""
 
-    def __init__(self, grid, density, redshift, edges):
-        self.grid, self.density, self.redshift, self.given_edges = grid, density, redshift, edges
+    def __init__(self, grid, density, redshift, brier_edges):
+        self.grid, self.density, self.redshift, self.brier_edges = grid, density, redshift, brier_edges
 
     @cached_property
     def cumulative(self):
@@ -43,25 +47,25 @@ class _Block:
 
     @cached_property
     def pit(self):
-        return _piecewise.probability_below(self.grid, self.density, self.cumulative, self.redshift[:, None])[:, 0]
+        return _piecewise.probability_below(self.grid, self.density, self.redshift[:, None], self.cumulative)[:, 0]
 
     @cached_property
     def credible_level(self):
-        return _piecewise.probability_above(self.grid, self.density, self.at_redshift)
+        return _piecewise.credible_level_of(self.grid, self.density, self.redshift[:, None])[:, 0]
 
     @cached_property
     def bins(self):
         """Edges and probabilities of the bins of the Brier score."""
-        if self.given_edges is None:
+        if self.brier_edges is None:
             return self.grid, _piecewise.mass_of(self.grid, self.density)
-        edges = self.given_edges.to(self.grid)
+        edges = self.brier_edges.to(self.grid)
         wide = edges.expand(len(self.redshift), -1).contiguous()
-        below = _piecewise.probability_below(self.grid, self.density, self.cumulative, wide)
+        below = _piecewise.probability_below(self.grid, self.density, wide, self.cumulative)
         return edges, torch.diff(below, dim=1)
 
 
 def _crps(block):
-    return _piecewise.crps_of(block.grid, block.density, block.cumulative, block.redshift)
+    return _piecewise.crps_of(block.grid, block.density, block.redshift[:, None], block.cumulative)[:, 0]
 
 
 def _cde_loss(block):
@@ -69,7 +73,7 @@ def _cde_loss(block):
 
 
 def _log_score(block):
-    return -block.at_redshift.clamp(min=_DENSITY_FLOOR).log()
+    return -block.at_redshift.clamp(min=DENSITY_FLOOR).log()
 
 
 def _brier(block):
@@ -89,22 +93,15 @@ _NAMES = ("pit_ks", "pit_cvm", "pit_ad", "pit_outlier_rate", "crps", "cde_loss",
           "coverage_95", "ece", "ece_hpd")
 
 
-def _checked_edges(edges):
-    edges = torch.from_numpy(np.array(floats(edges, "brier_edges", dtype=float)))
-    if edges.ndim != 1 or edges.numel() < 2 or not bool((torch.diff(edges) > 0).all()):
-        raise ValueError(f"brier_edges must be at least 2 increasing redshifts, got shape {tuple(edges.shape)}")
-    return edges
-
-
 class DistributionAccumulator:
-    """The metrics of `distribution_metrics` for more galaxies than memory holds, added in parts.
+    """Metrics of `distribution_metrics` for galaxies that do not fit into memory together, added in parts.
 
-    Of each galaxy only the PIT is kept, 8 bytes, and its credible level where that is asked for.
+    Only the PIT of each galaxy is kept, 8 bytes, and its credible level if a metric needs it.
 
     Parameters
     ----------
     metrics, brier_edges
-        As of `distribution_metrics`.
+        As in `distribution_metrics`.
 
     Examples
     --------
@@ -125,7 +122,9 @@ class DistributionAccumulator:
         unknown = [name for name in self._wanted if name not in _NAMES]
         if unknown:
             raise ValueError(f"metrics must be among {', '.join(_NAMES)}, got {unknown}")
-        self._edges = None if brier_edges is None else _checked_edges(brier_edges)
+        self._edges = None
+        if brier_edges is not None:
+            self._edges = as_grid(brier_edges, "brier_edges", torch.zeros(0, dtype=torch.float64, device="cpu"))
         self._sums = {name: 0.0 for name in self._wanted if name in _MEANS}
         self._pit, self._levels = [], []
         self._counts = {"n": 0, "n_masked": 0, "n_normalised": 0}
@@ -134,17 +133,16 @@ class DistributionAccumulator:
         return f"<DistributionAccumulator of {', '.join(self._wanted)}: {self._counts['n']} galaxies>"
 
     def add(self, pdf: RedshiftPDF, z_spec: ArrayLike) -> None:
-        """Count in some galaxies.
+        """Add some galaxies.
 
         Parameters
         ----------
         pdf : RedshiftPDF
-            Their densities, on a grid that may be another in each part; masked rows are left out and counted.
+            Densities, on any grid; masked rows are left out and counted.
         z_spec : array_like
-            Their true redshifts, shape ``(n_galaxies,)``.
+            True redshifts, shape ``(n_galaxies,)``.
         """
-        if not isinstance(pdf, RedshiftPDF):
-            raise TypeError(f"pdf must be a RedshiftPDF, got {type(pdf).__name__}")
+        check_pdf(pdf)
         redshift = pdf._paired(z_spec)[:, 0]
         dtype = torch.float32 if pdf.device.type == "mps" else torch.float64
         grid, masked = pdf._grid.to(dtype), pdf.n_masked
@@ -167,7 +165,7 @@ class DistributionAccumulator:
             self._levels.append(block.credible_level)
 
     def result(self) -> Metrics:
-        """The metrics of all galaxies that were added, as `distribution_metrics` gives them.
+        """Return the metrics of all added galaxies, as `distribution_metrics`.
 
         Returns
         -------
@@ -189,7 +187,7 @@ class DistributionAccumulator:
 def distribution_metrics(
     pdf: RedshiftPDF, z_spec: ArrayLike, metrics: Sequence[str] | None = None, *, brier_edges: ArrayLike | None = None,
 ) -> Metrics:
-    """Metrics of redshift densities against the true redshifts.
+    """Compute metrics of redshift densities against the true redshifts.
 
     With the PIT ``u = F(z_spec)`` of each galaxy, its cumulative probability at the true redshift, sorted as
     ``u_(1) ... u_(n)``, and ``p`` the density, linear or constant between the grid points:
@@ -207,7 +205,7 @@ def distribution_metrics(
     ``log_score``         mean of -ln max(p(z_spec), 1e-10) (Good 1952, JRSS B 14, 107); lower is better, as for the
                           other scores
     ``brier``             mean over galaxies of sum over bins (P_bin - [z_spec in bin])^2, between 0 and 2 (Brier
-                          1950, MWR 78, 1); what lies outside of the edges is one more bin
+                          1950, MWR 78, 1); outside of the edges is one more bin
     ``coverage_68``,      fraction with z_spec in the central interval of that probability, \\|u - 1/2\\| <= level / 2
     ``coverage_95``
     ``ece``               expected calibration error: integral over all levels a of \\|coverage(a) - a\\| for central
@@ -216,8 +214,8 @@ def distribution_metrics(
     ``ece_hpd``           the same for regions of highest density, `RedshiftPDF.credible_level`
     ====================  ========================================================================================
 
-    The integrals are exact for the density as it is given, on even and uneven grids. Scores are computed in float64 on
-    the device of the densities, in blocks of galaxies, so that memory stays close to that of the densities.
+    The integrals are exact for the given density, on even and uneven grids. Scores are computed in float64 on the
+    device of the densities, in blocks of galaxies.
 
     Parameters
     ----------
@@ -228,13 +226,13 @@ def distribution_metrics(
     metrics : sequence of str, optional
         Names of the metrics wanted; all by default.
     brier_edges : array_like, optional
-        Edges of the bins of the Brier score, the grid points by default. Scores of different bins do not compare.
+        Edges of the bins of the Brier score, the grid points by default. Scores of different bins are not comparable.
 
     Returns
     -------
     Metrics
-        A dict of floats, always with the numbers of galaxies used, ``n``, left out because they are masked,
-        ``n_masked``, and whose densities did not integrate to one as they came, ``n_normalised``.
+        A dict of floats, always with the numbers of galaxies that are used, ``n``, masked, ``n_masked``, and whose
+        densities did not integrate to one as given, ``n_normalised``.
 
     Raises
     ------
@@ -245,26 +243,24 @@ def distribution_metrics(
 
     See Also
     --------
-    desc_metrics : the numbers of qp and RAIL, which differ
-    DistributionAccumulator : for more galaxies than memory holds
+    DistributionAccumulator : for galaxies that do not fit into memory together
 
     Notes
     -----
-    qp 1.1 and RAIL differ as follows; `desc_metrics` gives their numbers.
+    qp 1.1 and RAIL have other definitions:
 
     - Their cumulative probability is a chord between the grid points, where that of a linear density is a parabola, and
-      at the first point half a cell of the first value and not 0: their PIT, KS and CvM differ a little, on coarse
-      grids more.
-    - ``pit_ad`` is a two-sample statistic there, of the PIT and a regular sequence of as many values (Scholz & Stephens
-      1987), standardised: another number.
-    - A density with NaN gets a PIT of 0 there without an error: it counts as an outlier in each statistic. Here it is
-      refused, or masked and counted.
-    - ``pit_outlier_rate`` is read there off a distribution through 100 quantiles of the PIT, and so only nearly the
-      fraction of galaxies.
-    - ``cde_loss`` takes p at the point nearest to z_spec and the integral by the trapezoid rule over p^2, by default on
-      301 points from 0 to 2.5, whatever the grid of the density is.
-    - ``brier`` sums (density - [z_spec in bin])^2 there, densities in the place of probabilities: it grows without
-      limit as densities become sharp.
+      half a cell of the first value at the first point instead of 0. Their PIT, KS and CvM differ slightly, more on
+      coarse grids.
+    - ``pit_ad`` is the standardized two-sample statistic of the PIT and a regular sequence of as many values (Scholz &
+      Stephens 1987), which is another number.
+    - A density with NaN has a PIT of 0 without an error, an outlier in each statistic. Here it is an error, or masked
+      and counted.
+    - ``pit_outlier_rate`` is interpolated between 100 quantiles of the PIT, an approximation of the fraction.
+    - ``cde_loss`` uses p at the point nearest to z_spec and the trapezoid rule over p^2, by default on 301 points from
+      0 to 2.5 for all grids.
+    - ``brier`` sums (density - [z_spec in bin])^2 with densities instead of probabilities, which has no upper limit for
+      sharp densities.
     - There is no CRPS.
 
     Examples
@@ -278,7 +274,115 @@ def distribution_metrics(
     accumulator = DistributionAccumulator(metrics, brier_edges=brier_edges)
     accumulator.add(pdf, z_spec)
     result = accumulator.result()
+    _warn_of_masked(pdf)
+    return result
+
+
+def _warn_of_masked(pdf):
     if pdf.n_masked:
         warnings.warn(f"{pdf.n_masked} of {len(pdf)} masked redshift densities are left out of the metrics",
-                      GaltransWarning, 2)
-    return result
+                      GaltransWarning, 3)
+
+
+def _bins(stack, redshift, weights, edges):
+    """Return the probabilities of the bins, the last of which is outside of the edges, of both distributions."""
+    stacked = np.diff(as_numpy(stack.cdf(edges))[0].astype(float))
+    beyond = 1 - stacked.sum()
+    counted = np.histogram(redshift, edges, weights=weights)[0]
+    outside = weights[(redshift < edges[0]) | (redshift > edges[-1])].sum()
+    # A remainder that is rounding would have a finite logarithm.
+    return np.append(stacked, beyond if beyond > 1e-9 else 0), np.append(counted, outside) / weights.sum()
+
+
+def _nz_ks(stack, redshift, weights):
+    order = np.argsort(redshift)
+    above = np.cumsum(weights[order]) / weights.sum()
+    below = above - weights[order] / weights.sum()
+    stacked = as_numpy(stack.cdf(redshift[order]))[0].astype(float)
+    return max(np.max(above - stacked), np.max(stacked - below))
+
+
+def nz_metrics(
+    pdf: RedshiftPDF, z_spec: ArrayLike, *, weights: ArrayLike | None = None, edges: ArrayLike | None = None,
+) -> Metrics:
+    """Compare the stacked densities n(z) with the spectroscopic redshifts of the same galaxies.
+
+    With n(z) the mean of the densities (`RedshiftPDF.stack`), N(z) its cumulative probability, S(z) the fraction of the
+    true redshifts up to z, and n_b, s_b the probabilities of bins:
+
+    =====================  =======================================================================================
+    ``mean_difference``    mean of n(z) - mean of z_spec, which matters for weak lensing (Ma, Hu & Huterer 2006,
+                           ApJ 636, 21)
+    ``std_difference``     standard deviation of n(z) - that of z_spec (with 1/n)
+    ``median_difference``  median of n(z) - median of z_spec
+    ``ks``                 largest \\|N(z) - S(z)\\| over all z, exact (Kolmogorov-Smirnov distance)
+    ``l1``                 sum over bins of \\|n_b - s_b\\|, from 0 to 2; half of it is the fraction of galaxies in
+                           the wrong bin (total variation)
+    ``kl``                 sum over bins of s_b ln(s_b / n_b), in nats (Kullback & Leibler 1951, Ann. Math. Stat.
+                           22, 79); infinite where redshifts are observed in a bin without probability
+    ``js``                 Jensen-Shannon divergence, the mean of the Kullback-Leibler divergences of n_b and s_b
+                           from their mean, from 0 to ln 2 (Lin 1991, IEEE Trans. Inf. Theory 37, 145)
+    =====================  =======================================================================================
+
+    Parameters
+    ----------
+    pdf : RedshiftPDF
+        Densities; masked rows are left out on both sides, with a warning.
+    z_spec : array_like
+        True redshifts, shape ``(n_galaxies,)``.
+    weights : array_like, optional
+        Weight of each galaxy, in the stack and among the true redshifts alike.
+    edges : array_like, optional
+        Edges of the bins; by default 50 even ones over the grid. Outside of them is one more bin. With few galaxies
+        per bin, noise alone makes ``l1``, ``kl`` and ``js`` differ from 0, by about sqrt(2 n_bins / (pi n)),
+        n_bins / 2n and n_bins / 8n.
+
+    Returns
+    -------
+    Metrics
+        A dict of floats, with ``n``, ``n_masked`` and ``n_normalised``.
+
+    Raises
+    ------
+    TypeError
+        If pdf is not a RedshiftPDF.
+    ValueError
+        For shapes that do not fit, or redshifts that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.photoz import RedshiftPDF, nz_metrics
+    >>> pdf = RedshiftPDF([0.0, 1.0], np.ones((2, 2)))
+    >>> metrics = nz_metrics(pdf, [0.25, 0.75], edges=[0, 0.5, 1])
+    >>> round(metrics["ks"], 6), round(metrics["l1"], 6)
+    (0.25, 0.0)
+    """
+    check_pdf(pdf)
+    pdf._paired(z_spec)
+    valid = as_numpy(pdf.valid)
+    redshift = floats(z_spec, "z_spec", dtype=float)[valid]
+    share = None if weights is None else floats(weights, "weights", dtype=float)[valid]
+    stack = (pdf.select(valid) if pdf.n_masked else pdf).stack(share)
+    if edges is None:
+        edges = np.linspace(float(pdf._grid[0]), float(pdf._grid[-1]), 51)
+    limits = as_grid(edges, "edges", torch.zeros(0, dtype=torch.float64, device="cpu")).numpy()
+    _warn_of_masked(pdf)
+    weights = np.ones(len(redshift)) if share is None else share
+    mean = np.average(redshift, weights=weights)
+    order = np.argsort(redshift)
+    middle = np.interp(0.5, (np.cumsum(weights[order]) - 0.5 * weights[order]) / weights.sum(), redshift[order])
+    stacked, counted = _bins(stack, redshift, weights, limits)
+    half = 0.5 * (stacked + counted)
+    counts = pdf.counts
+    values = {
+        "mean_difference": float(stack.mean()[0]) - mean,
+        "std_difference": float(stack.std()[0]) - np.sqrt(np.average((redshift - mean) ** 2, weights=weights)),
+        "median_difference": float(stack.median()[0]) - middle,
+        "ks": _nz_ks(stack, redshift, weights),
+        "l1": np.abs(stacked - counted).sum(),
+        "kl": rel_entr(counted, stacked).sum(),
+        "js": 0.5 * (rel_entr(counted, half) + rel_entr(stacked, half)).sum(),
+        "n": len(redshift), "n_masked": counts["n_masked"], "n_normalised": counts["n_normalised"],
+    }
+    return Metrics({name: float(value) for name, value in values.items()})

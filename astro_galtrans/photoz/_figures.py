@@ -8,21 +8,21 @@ from astro_galtrans._utils.optional import optional
 
 __all__ = ["make_figures"]
 
-# Okabe & Ito's palette, which colour-blind readers can tell apart
+# Okabe & Ito's palette, which color-blind readers can distinguish
 _INK, _SOFT, _FIRST, _SECOND = "#11151a", "#8b939e", "#0072b2", "#d55e00"
 _BAND = "#cfd5dc"
 _PIT_BINS, _FEW = 20, 3000
 
 
-def make_figures(judgement):
-    """All figures of a judgement, by name."""
+def make_figures(evaluation):
+    """Return all figures of an evaluation by name."""
     matplotlib = optional("matplotlib", "report", "figures")
     with matplotlib.rc_context(STYLE):
-        figures = {"z_density": _z_density(judgement), "pit": _pit(judgement), "qq": _qq(judgement),
-                   "bias": _bias(judgement), "nz": _nz(judgement)}
-        for name in judgement.bins:
+        figures = {"z_density": _z_density(evaluation), "pit": _pit(evaluation), "qq": _qq(evaluation),
+                   "bias": _bias(evaluation), "nz": _nz(evaluation)}
+        for name in evaluation.bins:
             if name not in ("z_spec", "z_phot"):
-                figures[f"bins_{name}"] = _in_bins(judgement, name)
+                figures[f"bins_{name}"] = _in_bins(evaluation, name)
     return figures
 
 
@@ -31,14 +31,14 @@ def _note(axis, text, x=0.04, y=0.96):
               linespacing=1.4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2})
 
 
-def _estimate(judgement):
-    """How the point estimate is called."""
-    name = judgement.metrics.meta["z_phot"]
+def _estimate(evaluation):
+    """Return the name of the point estimate."""
+    name = evaluation.metrics.meta["z_phot"]
     return f"{name} of the density" if name in ("median", "mean", "mode") else str(name)
 
 
 def _cloud(axis, x, y, x_range, y_range, height=1.0):
-    """Points where they are few, else how many there are."""
+    """Draw points if they are few, else their number in bins."""
     from matplotlib.colors import LogNorm
 
     if len(x) <= _FEW:
@@ -50,16 +50,16 @@ def _cloud(axis, x, y, x_range, y_range, height=1.0):
                            norm=LogNorm(1, max(10, counts.max())), rasterized=True)
 
 
-def _z_density(judgement):
-    """Estimated against true redshift, and the difference."""
-    good = np.isfinite(judgement.z_phot)
-    z_spec, z_phot = judgement.z_spec[good], judgement.z_phot[good]
+def _z_density(evaluation):
+    """Draw estimated against true redshift, and the difference."""
+    good = np.isfinite(evaluation.z_phot)
+    z_spec, z_phot = evaluation.z_spec[good], evaluation.z_phot[good]
     dz = (z_phot - z_spec) / (1 + z_spec)
     figure = new_figure(6, 7.6)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     low, high = min(z_spec.min(), z_phot.min()), max(z_spec.max(), z_phot.max())
     edge = np.array([low - 0.02 * (high - low), high + 0.02 * (high - low)])
-    reach = 1.2 * max(0.06, 3 * judgement["sigma_iqr"], np.percentile(np.abs(dz), 99) if len(dz) else 0)
+    reach = 1.2 * max(0.06, 3 * evaluation["sigma_iqr"], np.percentile(np.abs(dz), 99) if len(dz) else 0)
     image = _cloud(top, z_spec, z_phot, edge, edge)
     _cloud(bottom, z_spec, dz, edge, (-reach, reach), 0.35)
     top.plot(edge, edge, color=_INK, lw=0.9)
@@ -70,26 +70,26 @@ def _z_density(judgement):
                      label=f"off by {size} (1 + z)" if sign > 0 else None)
             if size < reach:
                 bottom.axhline(sign * size, color=_SOFT, lw=0.9, ls=style)
-    top.set(xlim=edge, ylim=edge, ylabel=f"estimated redshift ({_estimate(judgement)})")
+    top.set(xlim=edge, ylim=edge, ylabel=f"estimated redshift ({_estimate(evaluation)})")
     bottom.set(ylim=(-reach, reach), xlabel="true redshift", ylabel="$\\Delta z\\,/\\,(1 + z)$")
     top.legend(loc="lower right", fontsize=9)
     beyond = int((np.abs(dz) > reach).sum())
     if beyond:
         bottom.set_title(f"{beyond} of {len(dz)} galaxies are beyond this range", fontsize=9, loc="left", color=_SOFT)
-    _note(top, f"{len(dz):,} galaxies\nNMAD {judgement['nmad']:.4f}\nbias {judgement['bias_median']:+.4f} (median)\n"
-          f"off by more than 0.05: {100 * judgement['outlier_005']:.2f} %\n"
-          f"off by more than 0.15: {100 * judgement['outlier_015']:.2f} %")
+    _note(top, f"{len(dz):,} galaxies\nNMAD {evaluation['nmad']:.4f}\nbias {evaluation['bias_median']:+.4f} (median)\n"
+          f"off by more than 0.05: {100 * evaluation['outlier_005']:.2f} %\n"
+          f"off by more than 0.15: {100 * evaluation['outlier_015']:.2f} %")
     if image is not None:
         figure.colorbar(image, ax=top, label="galaxies", pad=0.02, shrink=0.8)
     return figure
 
 
-def _pit(judgement):
-    """Histogram of the PIT with the scatter that chance gives a uniform one."""
-    n = len(judgement.pit)
+def _pit(evaluation):
+    """Draw the histogram of the PIT, and the scatter of a uniform one by chance."""
+    n = len(evaluation.pit)
     figure = new_figure(6.4, 4.2)
     axis = figure.subplots()
-    counts, edges = np.histogram(judgement.pit, _PIT_BINS, range=(0, 1))
+    counts, edges = np.histogram(evaluation.pit, _PIT_BINS, range=(0, 1))
     scale = _PIT_BINS / n
     for probability, shade in ((0.95, "#e6e9ed"), (0.68, _BAND)):
         low, high = stats.binom.interval(probability, n, 1 / _PIT_BINS)
@@ -101,19 +101,19 @@ def _pit(judgement):
     top = max(1.6, 1.4 * scale * counts.max())
     axis.set(xlim=(0, 1), ylim=(0, top), xlabel="PIT, cumulative probability at the true redshift", ylabel="density")
     axis.grid(False)
-    _note(axis, f"KS {judgement['pit_ks']:.4f}, by chance with p = {judgement['pit_ks_p_value']:.2g}\n"
-          f"outside 0.0001 to 0.9999: {100 * judgement['pit_outlier_rate']:.2f} %\n"
-          f"in the central 68 %: {100 * judgement['coverage_68']:.1f} %, 95 %: {100 * judgement['coverage_95']:.1f} %",
-          x=0.03)
+    _note(axis, f"KS {evaluation['pit_ks']:.4f}, by chance with p = {evaluation['pit_ks_p_value']:.2g}\n"
+          f"outside 0.0001 to 0.9999: {100 * evaluation['pit_outlier_rate']:.2f} %\n"
+          f"in the central 68 %: {100 * evaluation['coverage_68']:.1f} %, "
+          f"95 %: {100 * evaluation['coverage_95']:.1f} %", x=0.03)
     axis.legend(loc="upper right", fontsize=9)
     return figure
 
 
-def _qq(judgement):
-    """Quantiles of the PIT against those of a uniform distribution."""
-    n = len(judgement.pit)
+def _qq(evaluation):
+    """Draw quantiles of the PIT against those of a uniform distribution."""
+    n = len(evaluation.pit)
     level = np.linspace(0, 1, 401)
-    found = np.searchsorted(np.sort(judgement.pit), level, side="right") / n
+    found = np.searchsorted(np.sort(evaluation.pit), level, side="right") / n
     low, high = (stats.binom.ppf(tail, n, level) / n for tail in (0.025, 0.975))
     low[[0, -1]], high[[0, -1]] = (0, 1), (0, 1)
     figure = new_figure(5.2, 6.6)
@@ -132,7 +132,7 @@ def _qq(judgement):
 
 
 def _series(axis, table, name, shift, **style):
-    """A metric in bins with its interval; shift, a part of the axis, keeps two series apart."""
+    """Draw a metric in bins with its interval, shifted by a fraction of the axis."""
     good = np.isfinite(table[name]) & (table["count"] > 0)
     x, value = np.asarray(table["mean"], float)[good], np.asarray(table[name], float)[good]
     x = x + shift * (float(table["high"][-1]) - float(table["low"][0]))
@@ -142,8 +142,8 @@ def _series(axis, table, name, shift, **style):
     axis.errorbar(x, value, yerr=errors, lw=1.3, ms=5.5, **style)
 
 
-def _bias(judgement):
-    """Bias, scatter and outliers against redshift."""
+def _bias(evaluation):
+    """Draw bias, scatter and outliers against redshift."""
     figure = new_figure(6.4, 7.4)
     panels = figure.subplots(3, 1, sharex=True)
     styles = {"z_spec": {"color": _FIRST, "marker": "o", "label": "in bins of the true redshift"},
@@ -151,7 +151,7 @@ def _bias(judgement):
     for axis, name, label in zip(panels, ("bias_median", "nmad", "outlier_015"), (
             "median of $\\Delta z\\,/\\,(1+z)$", "NMAD", "fraction off by more than 0.15")):
         for shift, (by, style) in zip((-0.004, 0.004), styles.items()):
-            _series(axis, judgement.bins[by], name, shift, **style)
+            _series(axis, evaluation.bins[by], name, shift, **style)
         axis.set_ylabel(label)
     panels[0].axhline(0, color=_INK, lw=0.9)
     for axis in panels[1:]:
@@ -161,10 +161,10 @@ def _bias(judgement):
     return figure
 
 
-def _nz(judgement):
-    """Stacked densities against the distribution of the true redshifts."""
-    grid, stacked = np.asarray(judgement.nz["redshift"]), np.asarray(judgement.nz["stacked"])
-    z_spec = judgement.z_spec
+def _nz(evaluation):
+    """Draw stacked densities against the distribution of the true redshifts."""
+    grid, stacked = np.asarray(evaluation.nz["redshift"]), np.asarray(evaluation.nz["stacked"])
+    z_spec = evaluation.z_spec
     inside = np.flatnonzero(stacked > 1e-3 * stacked.max())
     low = min(grid[inside[0]], z_spec.min())
     high = max(grid[inside[-1]], z_spec.max())
@@ -174,20 +174,20 @@ def _nz(judgement):
     figure = new_figure(6.4, 4.2)
     axis = figure.subplots()
     axis.stairs(scale * counts, edges, color=_BAND, fill=True, label=f"true redshifts of {len(z_spec):,} galaxies")
-    centre = 0.5 * (edges[1:] + edges[:-1])
-    axis.errorbar(centre, scale * counts, yerr=scale * np.sqrt(counts), ls="none", color=_SOFT, lw=1.2)
+    center = 0.5 * (edges[1:] + edges[:-1])
+    axis.errorbar(center, scale * counts, yerr=scale * np.sqrt(counts), ls="none", color=_SOFT, lw=1.2)
     axis.plot(grid, stacked, color=_FIRST, lw=1.8, label="mean of the densities")
     axis.set(xlim=(low, high), xlabel="redshift", ylabel="n(z)")
     axis.set_ylim(0, 1.5 * max(stacked.max(), (scale * counts).max()))
     axis.legend(loc="upper right", fontsize=9)
-    _note(axis, f"difference of the means {judgement['nz_mean_difference']:+.4f}\nof the widths "
-          f"{judgement['nz_std_difference']:+.4f}\nKS {judgement['nz_ks']:.4f}", x=0.03)
+    _note(axis, f"difference of the means {evaluation['nz_mean_difference']:+.4f}\nof the widths "
+          f"{evaluation['nz_std_difference']:+.4f}\nKS {evaluation['nz_ks']:.4f}", x=0.03)
     return figure
 
 
-def _in_bins(judgement, name):
-    """Metrics against another quantity."""
-    table = judgement.bins[name]
+def _in_bins(evaluation, name):
+    """Draw metrics against another quantity."""
+    table = evaluation.bins[name]
     figure = new_figure(9, 5.2)
     panels = figure.subplots(2, 3, sharex=True)
     for axis, metric, label in zip(

@@ -2,14 +2,15 @@
 
 Throughout, ``grid`` has shape ``(n_grid,)``. A ``density`` of shape ``(n_galaxies, n_grid)`` is linear between the grid
 points, one of shape ``(n_galaxies, n_grid - 1)`` is constant between them; it is zero outside the grid in both cases.
-``cumulative`` is the integral of the density up to each grid point, of shape ``(n_galaxies, n_grid)``.
+``cumulative`` is the integral of the density up to each grid point, of shape ``(n_galaxies, n_grid)``; it is computed
+if it is not given.
 """
 
 import torch
 
 __all__ = [
-    "blocks", "cell_of", "crps_of", "cumulative_of", "ends_of", "entropy_of", "evaluate_at", "integral_of_square",
-    "line_in_cell", "mass_of", "mean_of", "measure_of", "probability_above", "probability_below", "quantile_of",
+    "blocks", "cell_of", "credible_level_of", "crps_of", "cumulative_of", "ends_of", "entropy_of", "evaluate_at",
+    "integral_of_square", "line_in_cell", "mass_of", "mean_of", "measure_of", "probability_below", "quantile_of",
     "refined_mode", "second_cumulative_of", "trapezoid_weights", "variance_of",
 ]
 
@@ -19,49 +20,49 @@ _ACCELERATOR_BLOCK = 2**23
 
 
 def blocks(n_rows, n_columns, device):
-    """Slices of the rows of an array that together are all of them, small enough for quick work on the device."""
+    """Yield slices that divide the rows of an array into blocks of a size that the device computes fast."""
     step = max(1, _BLOCK.get(torch.device(device).type, _ACCELERATOR_BLOCK) // max(1, n_columns))
     for start in range(0, max(n_rows, 1), step):
         yield slice(start, min(start + step, n_rows))
 
 
 def trapezoid_weights(grid):
-    """Weights that turn values at the grid points into the integral of the line through them."""
+    """Return weights that turn values at the grid points into the integral of the line through them."""
     half = 0.5 * torch.diff(grid)
     zero = torch.zeros(1, dtype=grid.dtype, device=grid.device)
     return torch.cat([half, zero]) + torch.cat([zero, half])
 
 
 def measure_of(grid, n_columns):
-    """Weights that turn the columns of a density into its integral: trapezoid weights or the widths of the cells."""
+    """Return weights that turn the columns of a density into its integral: trapezoid weights or cell widths."""
     return trapezoid_weights(grid) if n_columns == grid.numel() else torch.diff(grid)
 
 
 def ends_of(grid, density):
-    """Density at the lower and at the upper end of each cell, each of shape ``(n_galaxies, n_grid - 1)``."""
+    """Return the density at the lower and at the upper end of each cell, each of shape ``(n_galaxies, n_grid - 1)``."""
     return (density[:, :-1], density[:, 1:]) if density.shape[1] == grid.numel() else (density, density)
 
 
 def mass_of(grid, density):
-    """Probability of each cell, shape ``(n_galaxies, n_grid - 1)``."""
+    """Return the probability of each cell, shape ``(n_galaxies, n_grid - 1)``."""
     left, right = ends_of(grid, density)
     return torch.add(left, right).mul_(0.5 * torch.diff(grid))
 
 
 def _summed(cells):
-    """Sums of the cells before each grid point."""
+    """Return the sums of the cells before each grid point."""
     total = cells.new_zeros(cells.shape[0], cells.shape[1] + 1)
     torch.cumsum(cells, dim=1, out=total[:, 1:])
     return total
 
 
 def cumulative_of(grid, density):
-    """Integral of the density from the first grid point to each grid point."""
+    """Return the integral of the density from the first grid point to each grid point."""
     return _summed(mass_of(grid, density))
 
 
 def second_cumulative_of(grid, density, cumulative):
-    """Integral of the cumulative probability from the first grid point to each grid point."""
+    """Return the integral of the cumulative probability from the first grid point to each grid point."""
     left, right = ends_of(grid, density)
     width = torch.diff(grid)
     mean = 0.5 * (cumulative[:, 1:] + cumulative[:, :-1])
@@ -69,12 +70,12 @@ def second_cumulative_of(grid, density, cumulative):
 
 
 def cell_of(grid, redshift):
-    """Index of the lower grid point of the cell of each redshift, the outermost cells for those outside."""
+    """Return the index of the lower grid point of the cell of each redshift, an outermost cell for those outside."""
     return (torch.searchsorted(grid, redshift.contiguous(), right=True) - 1).clamp(0, grid.numel() - 2)
 
 
 def line_in_cell(grid, density, cell):
-    """Lower grid point, density there and slope of the density in the cells, each of the shape of ``cell``."""
+    """Return the lower grid point, the density there and its slope in the cells, each of the shape of ``cell``."""
     left = density.gather(1, cell)
     if density.shape[1] < grid.numel():
         return grid[cell], left, torch.zeros_like(left)
@@ -83,14 +84,15 @@ def line_in_cell(grid, density, cell):
 
 
 def evaluate_at(grid, density, redshift):
-    """Density at redshifts of shape ``(n_galaxies, m)``."""
+    """Return the density at redshifts of shape ``(n_galaxies, m)``."""
     start, left, slope = line_in_cell(grid, density, cell_of(grid, redshift))
     value = left + slope * (redshift - start)
     return torch.where((redshift < grid[0]) | (redshift > grid[-1]), torch.zeros_like(value), value)
 
 
-def probability_below(grid, density, cumulative, redshift):
-    """Cumulative probability at redshifts of shape ``(n_galaxies, m)``: a parabola in each cell."""
+def probability_below(grid, density, redshift, cumulative=None):
+    """Return the cumulative probability at redshifts of shape ``(n_galaxies, m)``: a parabola in each cell."""
+    cumulative = cumulative_of(grid, density) if cumulative is None else cumulative
     inside = redshift.clamp(grid[0], grid[-1])
     cell = cell_of(grid, inside)
     start, left, slope = line_in_cell(grid, density, cell)
@@ -98,8 +100,9 @@ def probability_below(grid, density, cumulative, redshift):
     return (cumulative.gather(1, cell) + step * (left + 0.5 * slope * step)).clamp(max=1.0)
 
 
-def quantile_of(grid, density, cumulative, probability):
-    """Lowest redshift with at least the cumulative probability, which has the shape ``(n_galaxies, m)``."""
+def quantile_of(grid, density, probability):
+    """Return the lowest redshift with at least the cumulative probability, of shape ``(n_galaxies, m)``."""
+    cumulative = cumulative_of(grid, density)
     wanted = probability * cumulative[:, -1:]
     cell = (torch.searchsorted(cumulative.contiguous(), wanted.contiguous()) - 1).clamp(0, grid.numel() - 2)
     start, left, slope = line_in_cell(grid, density, cell)
@@ -112,34 +115,34 @@ def quantile_of(grid, density, cumulative, probability):
 
 
 def mean_of(grid, density):
-    """Mean redshift: the integral of redshift times density, cell by cell."""
+    """Return the mean redshift: the integral of redshift times density, cell by cell."""
     low, high = grid[:-1], grid[1:]
     left, right = ends_of(grid, density)
     return ((high - low) / 6 * (low * (2 * left + right) + high * (left + 2 * right))).sum(dim=1)
 
 
 def variance_of(grid, density):
-    """Variance of the redshift: a cubic in each cell, for which two Gauss-Legendre nodes are exact."""
+    """Return the variance of the redshift: a cubic in each cell, for which two Gauss-Legendre nodes are exact."""
     left, right = ends_of(grid, density)
-    width, centre = torch.diff(grid), 0.5 * (grid[1:] + grid[:-1])
+    width, center = torch.diff(grid), 0.5 * (grid[1:] + grid[:-1])
     mean = mean_of(grid, density)[:, None]
     total = torch.zeros_like(mean[:, 0])
     for node in (-(3**-0.5), 3**-0.5):
         part = 0.5 * (1 + node)
         value = left + part * (right - left)
-        total = total + (0.5 * width * value * (centre + 0.5 * node * width - mean) ** 2).sum(dim=1)
+        total = total + (0.5 * width * value * (center + 0.5 * node * width - mean) ** 2).sum(dim=1)
     return total
 
 
 def entropy_of(grid, density):
-    """Differential entropy in nats: the integral of -p ln p, cell by cell in closed form."""
+    """Return the differential entropy in nats: the integral of -p ln p, cell by cell in closed form."""
     left, right = ends_of(grid, density)
     middle, half = 0.5 * (left + right), 0.5 * (right - left)
 
     def primitive(value):
         return value * (torch.xlogy(value, value) / 2 - value / 4)
 
-    # Where the ends are nearly equal their difference has no digits left; the series of the mean about the middle has.
+    # The difference of nearly equal ends has no digits left; the series of the mean about the middle has.
     tiny = torch.finfo(density.dtype).tiny
     ratio = half / middle.clamp(min=tiny)
     flat = ratio.abs() < 0.02
@@ -148,13 +151,13 @@ def entropy_of(grid, density):
     return -(torch.diff(grid) * torch.where(flat, series, exact)).sum(dim=1)
 
 
-def probability_above(grid, density, threshold):
-    """Probability of the redshifts whose density is at least the threshold of each galaxy.
+def credible_level_of(grid, density, redshift):
+    """Return the probability of all redshifts with at least the density at one redshift per galaxy.
 
     In a cell with the density l and r at its ends, and l' and r' the larger of these and the threshold, it is the
-    width times (r'^2 - l'^2) / (2 (r - l)).
+    width times (r'^2 - l'^2) / (2 (r - l)). Both have the shape ``(n_galaxies, 1)``.
     """
-    level, half = threshold[:, None], 0.5 * torch.diff(grid)
+    level, half = evaluate_at(grid, density, redshift), 0.5 * torch.diff(grid)[:, None]
     if density.shape[1] < grid.numel():
         return ((density >= level) * density) @ (2 * half)
     above = torch.maximum(density, level)
@@ -165,7 +168,7 @@ def probability_above(grid, density, threshold):
 
 
 def refined_mode(grid, density, refine):
-    """Grid point of the largest density, or the vertex of the parabola through it and its two neighbours."""
+    """Return the grid point of the largest density, or the vertex of the parabola through it and its neighbors."""
     top = density.argmax(dim=1, keepdim=True)
     peak = grid[top[:, 0]]
     if not refine or grid.numel() < 3:
@@ -182,7 +185,7 @@ def refined_mode(grid, density, refine):
 
 
 def integral_of_square(grid, density):
-    """Integral of the squared density, exact: a quadratic form of the values at the grid points.
+    """Return the integral of the squared density, exact: a quadratic form of the values at the grid points.
 
     In a cell of width h with the density l and r at its ends it is h (l^2 + l r + r^2) / 3.
     """
@@ -193,7 +196,7 @@ def integral_of_square(grid, density):
 
 
 def _integral_of_squared_cumulative(grid, density, cumulative):
-    """Integral of the squared cumulative probability F over the grid, by the corrected trapezoid rule.
+    """Return the integral of the squared cumulative probability F over the grid, by the corrected trapezoid rule.
 
     In a cell of width h with the density l and r at its ends it is exactly
     h (F0^2 + F1^2) / 2 - h^2 (F1 r - F0 l) / 6 + h^3 (r - l)^2 / 120.
@@ -207,16 +210,16 @@ def _integral_of_squared_cumulative(grid, density, cumulative):
 
 
 def _step_of_square(width):
-    """h^2 of the cell below each grid point less that of the cell above it; 0 at both ends of the grid."""
+    """Return h^2 of the cell below each grid point minus that of the cell above it; 0 at both ends of the grid."""
     zero = torch.zeros_like(width[:1])
     square = width**2
     return torch.cat([zero, square]) - torch.cat([square, zero])
 
 
 def _integral_of_cumulative_above(grid, density, cumulative, redshift):
-    """Integral of the cumulative probability from redshifts in the grid to its end.
+    """Return the integral of the cumulative probability from redshifts in the grid to its end.
 
-    Up to each grid point it is the trapezoid rule less h^2 (r - l) / 12 in each cell, summed by parts.
+    Up to each grid point it is the trapezoid rule minus h^2 (r - l) / 12 in each cell, summed by parts.
     """
     width = torch.diff(grid)
     linear = density.shape[1] == grid.numel()
@@ -224,21 +227,22 @@ def _integral_of_cumulative_above(grid, density, cumulative, redshift):
     if linear:
         summed.addcmul_(density, _step_of_square(width), value=-1 / 12)
     torch.cumsum(summed, dim=1, out=summed)
-    cell = cell_of(grid, redshift[:, None])
+    cell = cell_of(grid, redshift)
     start, left, slope = line_in_cell(grid, density, cell)
-    step, below, h = redshift[:, None] - start, cumulative.gather(1, cell), width[cell]
+    step, below, h = redshift - start, cumulative.gather(1, cell), width[cell]
     up_to = summed.gather(1, cell) - h * (0.5 * below + linear * h * left / 12)
     up_to = up_to + step * (below + step * (left / 2 + slope * step / 6))
-    return summed[:, -1] - up_to[:, 0]
+    return summed[:, -1:] - up_to
 
 
-def crps_of(grid, density, cumulative, redshift):
-    """Continuous ranked probability score of each galaxy for one redshift each, shape ``(n_galaxies,)``.
+def crps_of(grid, density, redshift, cumulative=None):
+    """Return the continuous ranked probability score for one redshift per galaxy, both of shape ``(n_galaxies, 1)``.
 
-    The integral of (F - [x >= z])^2 is that of F^2, less twice that of F above z, plus the length above z; what lies
-    outside of the grid adds its distance.
+    The integral of (F - [x >= z])^2 is that of F^2, minus twice that of F above z, plus the length above z. Outside of
+    the grid the distance is added.
     """
+    cumulative = cumulative_of(grid, density) if cumulative is None else cumulative
     inside = redshift.clamp(grid[0], grid[-1])
-    square = _integral_of_squared_cumulative(grid, density, cumulative)
+    square = _integral_of_squared_cumulative(grid, density, cumulative)[:, None]
     above = _integral_of_cumulative_above(grid, density, cumulative, inside)
     return (square - 2 * above + (grid[-1] - inside)).clamp(min=0) + (redshift - inside).abs()

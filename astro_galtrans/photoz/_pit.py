@@ -1,4 +1,4 @@
-"""Statistics of probability integral transforms: how far they are from uniform."""
+"""Calibration of redshift densities: statistics of the PIT and coverage of credible regions."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from astropy.table import Table
 
 from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.torch_state import as_tensor
+from astro_galtrans.photoz._pdf import check_pdf
 from astro_galtrans.photoz._point import Metrics
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["STATISTICS", "calibration_error", "coverage_within", "pit_statistics", "sorted_levels"]
+    from astro_galtrans.photoz._pdf import RedshiftPDF
 
-# Bounds of the PIT outside of which a galaxy is a catastrophic outlier, as in the DESC photo-z metrics.
+__all__ = ["STATISTICS", "calibration_error", "coverage", "is_outlier", "pit_statistics", "sorted_levels"]
+
+# A galaxy with a PIT outside of these is a catastrophic outlier, as in the DESC photo-z metrics.
 _LOW, _HIGH = 1e-4, 1 - 1e-4
-# Keeps the Anderson-Darling statistic finite for a redshift the density excludes.
+# The Anderson-Darling statistic stays finite for a redshift that the density excludes.
 _FLOOR = 1e-10
 
 
@@ -42,20 +47,25 @@ def _ad(ordered):
     return -n - ((2 * _steps(ordered) - 1) * (inside.log() + torch.log1p(-inside.flip(0)))).sum() / n
 
 
+def is_outlier(pit):
+    """Return which PIT values are catastrophic outliers."""
+    return (pit < _LOW) | (pit > _HIGH)
+
+
 def _outlier_rate(ordered):
-    return ((ordered < _LOW) | (ordered > _HIGH)).to(ordered.dtype).mean()
+    return is_outlier(ordered).to(ordered.dtype).mean()
 
 
-def coverage_within(ordered, level):
-    """Fraction of the PIT values in the central interval of a probability."""
+def _coverage_within(ordered, level):
+    """Return the fraction of the PIT values in the central interval of a probability."""
     return ((ordered - 0.5).abs() <= level / 2).to(ordered.dtype).mean()
 
 
 def calibration_error(levels):
-    """Mean distance of the coverage C(a) from a over all levels a: the exact integral of \\|C(a) - a\\| from 0 to 1.
+    """Return the integral of \\|C(a) - a\\| over a from 0 to 1, where C(a) is the fraction of ``levels`` up to a.
 
-    ``levels`` are the sorted probabilities of the smallest regions that hold each redshift; C(a) is the fraction of
-    them up to a. Between two of them C is constant, and the integral of the distance from a line has a closed form.
+    ``levels`` are the sorted probabilities of the smallest regions that contain each redshift. Between two of them C is
+    constant, and the integral of the distance from a line has a closed form.
     """
     n = len(levels)
     inside = levels.clamp(0, 1)
@@ -73,14 +83,14 @@ def _central_levels(ordered):
 
 STATISTICS = {
     "pit_ks": _ks, "pit_cvm": _cvm, "pit_ad": _ad, "pit_outlier_rate": _outlier_rate,
-    "coverage_68": lambda ordered: coverage_within(ordered, 0.68),
-    "coverage_95": lambda ordered: coverage_within(ordered, 0.95),
+    "coverage_68": lambda ordered: _coverage_within(ordered, 0.68),
+    "coverage_95": lambda ordered: _coverage_within(ordered, 0.95),
     "ece": lambda ordered: calibration_error(_central_levels(ordered)),
 }
 
 
 def sorted_levels(values, name):
-    """Sorted values from 0 to 1 as a tensor, in float64 where the device has it."""
+    """Return values from 0 to 1 as a sorted tensor, in float64 where the device has it."""
     if not isinstance(values, torch.Tensor):
         values = torch.from_numpy(np.array(floats(values, name, dtype=float)))
     if values.ndim != 1 or not len(values):
@@ -92,26 +102,15 @@ def sorted_levels(values, name):
 
 
 def pit_statistics(pit: ArrayLike | torch.Tensor) -> Metrics:
-    """Distance of PIT values from the uniform distribution that calibrated densities have.
+    """Return the distance of PIT values from the uniform distribution that calibrated densities have.
 
-    With the values sorted as ``u_(1) ... u_(n)``; the statistics are those of one sample against the uniform
-    distribution:
-
-    ====================  ========================================================================================
-    ``pit_ks``            max over i of max(i/n - u_(i), u_(i) - (i - 1)/n) (Kolmogorov-Smirnov)
-    ``pit_cvm``           1 / 12n + sum of (u_(i) - (2i - 1)/2n)^2 (Cramer-von Mises; the number n omega^2)
-    ``pit_ad``            -n - sum of (2i - 1) [ln u_(i) + ln(1 - u_(n+1-i))] / n (Anderson & Darling 1954, JASA 49,
-                          765), with u from 1e-10 to 1 - 1e-10
-    ``pit_outlier_rate``  fraction with u < 1e-4 or u > 1 - 1e-4
-    ``coverage_68``,      fraction in the central interval of that probability, \\|u - 1/2\\| <= level / 2
-    ``coverage_95``
-    ``ece``               expected calibration error: integral over all levels a of \\|coverage(a) - a\\|, exact
-    ====================  ========================================================================================
+    The statistics are ``pit_ks``, ``pit_cvm``, ``pit_ad``, ``pit_outlier_rate``, ``coverage_68``, ``coverage_95`` and
+    ``ece``, with the definitions in `distribution_metrics`.
 
     Parameters
     ----------
     pit : array_like or `torch.Tensor`
-        Values from 0 to 1, shape ``(n_galaxies,)``, as of `RedshiftPDF.pit`; no NaN.
+        Values from 0 to 1, shape ``(n_galaxies,)``, as from `RedshiftPDF.pit`; no NaN.
 
     Returns
     -------
@@ -128,3 +127,56 @@ def pit_statistics(pit: ArrayLike | torch.Tensor) -> Metrics:
     ordered = sorted_levels(pit, "pit")
     return Metrics({**{name: float(function(ordered)) for name, function in STATISTICS.items()},
                     "n": float(len(ordered))})
+
+
+def coverage(pdf: RedshiftPDF, z_spec: ArrayLike, levels: ArrayLike | None = None) -> Table:
+    """Compute the coverage of the credible regions of redshift densities.
+
+    For calibrated densities a fraction a of the true redshifts is in the regions of probability a. The regions are
+    central intervals, from the quantile (1 - a) / 2 to (1 + a) / 2, and regions of highest density, the smallest of
+    their probability (Wittman, Bhaskar & Tobin 2016, MNRAS 457, 4005), which may have several parts.
+
+    Parameters
+    ----------
+    pdf : RedshiftPDF
+        Densities; masked rows are left out and counted.
+    z_spec : array_like
+        True redshifts, shape ``(n_galaxies,)``.
+    levels : array_like, optional
+        Probabilities from 0 to 1, by default 0.05, 0.10 ... 0.95.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        Columns ``level``, ``central`` and ``highest_density``; ``meta`` has the expected calibration errors ``ece``
+        and ``ece_hpd`` (integrals of \\|coverage - level\\| over all levels, `distribution_metrics`) and the numbers of
+        galaxies ``n``, ``n_masked`` and ``n_normalised``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_galtrans.photoz import RedshiftPDF, coverage
+    >>> pdf = RedshiftPDF([0.0, 1.0], np.ones((4, 2)))
+    >>> table = coverage(pdf, [0.1, 0.4, 0.6, 0.95], [0.5])
+    >>> print(table["central"][0])
+    0.5
+    """
+    check_pdf(pdf)
+    levels = np.arange(1, 20) / 20 if levels is None else np.atleast_1d(floats(levels, "levels", dtype=float))
+    if levels.ndim != 1 or not np.all((levels >= 0) & (levels <= 1)):
+        raise ValueError(f"levels must be one-dimensional and from 0 to 1, got {levels!r}")
+    if pdf.n_masked == len(pdf):
+        raise ValueError("pdf has no galaxy that is not masked")
+    valid = pdf._valid
+    regions = {
+        "central": (2 * as_tensor(pdf.pit(z_spec)).to(pdf.device)[valid] - 1).abs(),
+        "highest_density": as_tensor(pdf.credible_level(z_spec)).to(pdf.device)[valid],
+    }
+    counts = pdf.counts
+    table = Table({"level": levels}, meta={**counts, "n": counts["n"] - counts["n_masked"]})
+    for (name, values), error in zip(regions.items(), ("ece", "ece_hpd")):
+        ordered = sorted_levels(values, name)
+        inside = torch.searchsorted(ordered, torch.from_numpy(levels).to(ordered), right=True)
+        table[name] = inside.cpu().numpy() / len(ordered)
+        table.meta[error] = float(calibration_error(ordered))
+    return table

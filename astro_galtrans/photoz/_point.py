@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from astro_galtrans.photoz._point_statistics import NoGalaxiesError, as_tensors, point_statistics
+from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.statistics import check_bootstrap, interval, resampled_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike
 
-__all__ = ["Metrics", "check_bootstrap", "paired_bootstrap", "point_metrics"]
+__all__ = [
+    "STATISTICS", "Metrics", "NoGalaxiesError", "as_columns", "paired_bootstrap", "point_metrics", "weighted_quantiles",
+]
 
-# Elements of one block of resamples, so that memory stays below about 200 MB.
-_BLOCK = 2_000_000
+STATISTICS = ("bias_mean", "bias_median", "nmad", "sigma_mad", "sigma_iqr", "rms", "outlier_005", "outlier_015",
+              "outlier_desc")
+
+_NORMAL_MAD, _NORMAL_IQR = 1.4826, 1.349
+
+
+class NoGalaxiesError(ValueError):
+    """No galaxy with usable redshifts is left."""
 
 
 class Metrics(dict):
@@ -34,7 +43,7 @@ class Metrics(dict):
     """
 
     def __init__(
-        self, values: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]] | None = None,
+        self, values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] | None = None,
         confidence: float | None = None, n_bootstrap: int = 0,
     ) -> None:
         super().__init__(values)
@@ -43,12 +52,24 @@ class Metrics(dict):
         self.n_bootstrap = n_bootstrap
 
 
-def _redshifts(arrays, on_invalid):
-    """One-dimensional arrays of one length with the galaxies where all are usable, and the number left out."""
-    converted = as_tensors(arrays)
-    shapes = {name: tuple(value.shape) for name, value in converted.items()}
+def as_columns(arrays):
+    """Return arrays by name as tensors of shape ``(n,)``, in double precision where the device has it."""
+    device = next((value.device for value in arrays.values() if isinstance(value, torch.Tensor)), torch.device("cpu"))
+    precision = torch.float32 if device.type == "mps" else torch.float64
+    columns = {}
+    for name, value in arrays.items():
+        if not isinstance(value, torch.Tensor):
+            value = torch.from_numpy(np.array(floats(value, name, dtype=float)))
+        columns[name] = value.detach().to(device=device, dtype=precision)
+    shapes = {name: tuple(value.shape) for name, value in columns.items()}
     if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) != 1:
         raise ValueError(f"redshifts must be one-dimensional and of one length, got shapes {shapes}")
+    return columns
+
+
+def _usable(arrays, on_invalid):
+    """Return one-dimensional arrays with the galaxies that are usable in all, and the number left out."""
+    converted = as_columns(arrays)
     if on_invalid not in ("raise", "mask"):
         raise ValueError(f"on_invalid must be 'raise' or 'mask', got {on_invalid!r}")
     finite = {name: torch.isfinite(value) for name, value in converted.items()}
@@ -66,33 +87,50 @@ def _redshifts(arrays, on_invalid):
     return {name: value[good] for name, value in converted.items()}, int((~good).sum())
 
 
-def _resamples(n, n_bootstrap, seed, device):
-    """Blocks of galaxy indices, shape ``(resamples of the block, n)``; on every device those of the seed."""
-    rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK // n)
-    for start in range(0, n_bootstrap, block):
-        yield torch.from_numpy(rng.integers(n, size=(min(block, n_bootstrap - start), n))).to(device)
+def weighted_quantiles(values, probabilities, weights=None):
+    """Return quantiles along the last axis, linear between order statistics (Hyndman & Fan 1996, type 7).
+
+    With weights an order statistic is at the midpoint of its share of the cumulative weight, stretched so that the
+    extremes have probability 0 and 1; equal weights then give type 7. The shapes are ``(..., n)`` for values and
+    positive weights, ``(m,)`` for probabilities and ``(m, ...)`` for the result.
+    """
+    wanted = torch.tensor(probabilities, dtype=values.dtype, device=values.device)
+    ordered, order = torch.sort(values, dim=-1)
+    last = values.shape[-1] - 1
+    if weights is None:
+        position = wanted * last
+        low = position.floor().long()
+        start, end = ordered[..., low], ordered[..., (low + 1).clamp(max=last)]
+        return (start + (end - start) * (position - low)).movedim(-1, 0)
+    weights = weights.gather(-1, order)
+    middle = weights.cumsum(-1) - 0.5 * weights
+    span = middle[..., -1:] - middle[..., :1]
+    place = (middle - middle[..., :1]) / torch.where(span > 0, span, torch.ones_like(span))
+    wanted = wanted.expand(*values.shape[:-1], -1).contiguous()
+    high = torch.searchsorted(place.contiguous(), wanted).clamp(min(1, last), last)
+    low = (high - 1).clamp(min=0)
+    start, end = place.gather(-1, low), place.gather(-1, high)
+    part = ((wanted - start) / torch.where(end > start, end - start, torch.ones_like(end))).clamp(0, 1)
+    start, end = ordered.gather(-1, low), ordered.gather(-1, high)
+    return (start + (end - start) * part).movedim(-1, 0)
 
 
-def _on_host(statistics):
-    return {name: value.cpu().numpy() for name, value in statistics.items()}
+def _point_statistics(dz, weights=None):
+    """Return every metric of `point_metrics`, of shape ``(...)``, for errors of shape ``(..., n)``."""
+    total = None if weights is None else weights.sum(-1)
 
+    def average(values):
+        values = values.to(dz.dtype)
+        return values.mean(-1) if weights is None else (values * weights).sum(-1) / total
 
-def _interval(values, confidence):
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return (np.nan, np.nan)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(finite, [tail, 100 - tail])
-    return (float(low), float(high))
-
-
-def check_bootstrap(n_bootstrap, confidence):
-    """Refuse a number of resamples or a confidence that cannot be."""
-    if int(n_bootstrap) != n_bootstrap or n_bootstrap < 0:
-        raise ValueError(f"n_bootstrap must be a whole number of at least 0, got {n_bootstrap!r}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
+    low, middle, high = weighted_quantiles(dz, [0.25, 0.5, 0.75], weights)
+    deviation = weighted_quantiles((dz - middle[..., None]).abs(), [0.5], weights)[0]
+    sigma_iqr = (high - low) / _NORMAL_IQR
+    size = dz.abs()
+    nmad = _NORMAL_MAD * deviation
+    outliers = [average(size > limit) for limit in (0.05, 0.15, (3 * sigma_iqr).clamp(min=0.06)[..., None])]
+    return dict(zip(STATISTICS, (
+        average(dz), middle, nmad, nmad, sigma_iqr, average(dz.square()).sqrt(), *outliers), strict=True))
 
 
 def point_metrics(
@@ -100,9 +138,9 @@ def point_metrics(
     weights: ArrayLike | torch.Tensor | None = None, n_bootstrap: int = 0, seed: int | np.random.Generator = 0,
     confidence: float = 0.68, on_invalid: Literal["raise", "mask"] = "raise",
 ) -> Metrics:
-    """Metrics of redshift point estimates.
+    """Compute metrics of redshift point estimates.
 
-    All are of ``dz = (z_phot - z_spec) / (1 + z_spec)``:
+    All are statistics of ``dz = (z_phot - z_spec) / (1 + z_spec)``:
 
     ========================  ============================================================================
     ``bias_mean``             mean of dz
@@ -168,25 +206,33 @@ def point_metrics(
     """
     check_bootstrap(n_bootstrap, confidence)
     arrays = {"z_phot": z_phot, "z_spec": z_spec, **({} if weights is None else {"weights": weights})}
-    kept, left_out = _redshifts(arrays, on_invalid)
+    kept, left_out = _usable(arrays, on_invalid)
     dz = (kept["z_phot"] - kept["z_spec"]) / (1 + kept["z_spec"])
     weights = kept.get("weights")
-    values = {name: float(value) for name, value in point_statistics(dz, weights).items()}
-    draws = [_on_host(point_statistics(dz[rows], None if weights is None else weights[rows]))
-             for rows in _resamples(len(dz), n_bootstrap, seed, dz.device)]
-    intervals = {}
-    if draws:
-        intervals = {name: _interval(np.concatenate([draw[name] for draw in draws]), confidence) for name in values}
+
+    def statistics(rows):
+        found = _point_statistics(dz[rows], None if weights is None else weights[rows])
+        return {name: value.cpu().numpy() for name, value in found.items()}
+
+    values, draws = _bootstrapped(statistics, len(dz), n_bootstrap, seed, dz.device)
+    intervals = {name: interval(draw, confidence) for name, draw in draws.items()}
     values.update(n=float(len(dz)), n_masked=float(left_out))
     return Metrics(values, intervals, confidence if n_bootstrap else None, n_bootstrap)
 
 
-def _compare(a, b, real):
-    """Differences and ratios of a statistic of several estimates."""
+def _bootstrapped(statistics, n, n_bootstrap, seed, device):
+    """Return ``statistics(rows)``, a dict, for all of n galaxies and, as arrays, for the resamples, if any."""
+    values = {name: float(value) for name, value in statistics(slice(None)).items()}
+    draws = [statistics(torch.from_numpy(rows).to(device)) for rows in resampled_rows(n, n_bootstrap, seed)]
+    return values, {name: np.concatenate([draw[name] for draw in draws]) for name in values if draws}
+
+
+def _compare(a, b, real=None):
+    """Return differences and ratios of a statistic of several estimates."""
     with np.errstate(divide="ignore", invalid="ignore"):
         result = {"a": a, "b": b, "difference": b - a, "reduction": 1 - np.divide(a, b)}
         if real is not None:
-            # Where b is not worse than the real images there is nothing to win back.
+            # Without a loss between b and the real images the gain is not defined.
             lost = np.where(b > real, b - real, np.nan)
             result.update(real=real, preservation_gain=(b - a) / lost)
     return result
@@ -195,7 +241,7 @@ def _compare(a, b, real):
 def paired_bootstrap(
     z_phot_a: ArrayLike, z_phot_b: ArrayLike, z_spec: ArrayLike, *, z_phot_real: ArrayLike | None = None,
     statistic: str = "nmad", n_bootstrap: int = 1000, seed: int = 0, confidence: float = 0.68,
-    on_invalid: Literal["raise", "drop"] = "raise",
+    on_invalid: Literal["raise", "mask"] = "raise",
 ) -> Metrics:
     """Compare two estimates of the same galaxies, with intervals over the same resampled galaxies.
 
@@ -206,14 +252,13 @@ def paired_bootstrap(
     ``preservation_gain``     (b - a) / (b - real); NaN where b is not above real
     ``n``, ``n_masked``       galaxies used and left out
     ``undefined_fraction``    fraction of the resamples in which the preservation gain is not defined;
-                              its interval is of the others
+                              its interval is that of the other resamples
     ========================  ============================================================================
 
     Parameters
     ----------
     z_phot_a, z_phot_b : array_like
-        Redshifts estimated from two kinds of images, the new ones (a) and those to be compared with (b), shape
-        ``(n_galaxies,)``.
+        Redshifts estimated from two kinds of images, the new ones (a) and the reference (b), shape ``(n_galaxies,)``.
     z_spec : array_like
         True redshifts, shape ``(n_galaxies,)``.
     z_phot_real : array_like, optional
@@ -242,24 +287,18 @@ def paired_bootstrap(
     arrays = {"z_phot_a": z_phot_a, "z_phot_b": z_phot_b, "z_spec": z_spec}
     if z_phot_real is not None:
         arrays["z_phot_real"] = z_phot_real
-    kept, left_out = _redshifts(arrays, on_invalid)
+    kept, left_out = _usable(arrays, on_invalid)
     truth = kept.pop("z_spec")
     errors = [(value - truth) / (1 + truth) for value in kept.values()]
-    known = point_statistics(errors[0])
-    if statistic not in known:
-        raise ValueError(f"statistic must be one of {', '.join(known)}, got {statistic!r}")
+    if statistic not in STATISTICS:
+        raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
 
-    def compare(rows):
-        measured = [point_statistics(error[rows])[statistic].cpu().numpy() for error in errors]
-        return _compare(*measured, *([None] if len(measured) == 2 else []))
+    def comparison(rows):
+        return _compare(*(_point_statistics(error[rows])[statistic].cpu().numpy() for error in errors))
 
-    values = {name: float(value) for name, value in compare(slice(None)).items()}
-    draws = [compare(rows) for rows in _resamples(len(truth), n_bootstrap, seed, truth.device)]
-    intervals = {}
-    if draws:
-        joined = {name: np.concatenate([draw[name] for draw in draws]) for name in values}
-        intervals = {name: _interval(draw, confidence) for name, draw in joined.items()}
-        if z_phot_real is not None:
-            values["undefined_fraction"] = float(np.mean(~np.isfinite(joined["preservation_gain"])))
+    values, draws = _bootstrapped(comparison, len(truth), n_bootstrap, seed, truth.device)
+    intervals = {name: interval(draw, confidence) for name, draw in draws.items()}
+    if "preservation_gain" in draws:
+        values["undefined_fraction"] = float(np.mean(~np.isfinite(draws["preservation_gain"])))
     values.update(n=float(len(truth)), n_masked=float(left_out))
     return Metrics(values, intervals, confidence if n_bootstrap else None, n_bootstrap)

@@ -1,14 +1,16 @@
-"""What all redshift estimators share: members, history, prediction in batches, and their form in files."""
+"""Base of the redshift estimators: members, history, prediction in batches, and the form in files."""
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from copy import deepcopy
+from typing import Any, Self, TYPE_CHECKING
 
 import numpy as np
 import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.photoz._members import mean_density
 from astro_galtrans.photoz._pdf import RedshiftPDF
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from astro_galtrans.photoz._config import CatalogConfig, EstimatorConfig
+    from astro_galtrans.photoz._network import DensityModel
 
 __all__ = ["StoredEstimator"]
 
@@ -24,16 +27,8 @@ _HISTORY = ("member", "epoch", "training_loss", "validation_loss")
 _FORMATS = (1, 2)
 
 
-def _copied(value):
-    if isinstance(value, dict):
-        return {name: _copied(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copied(part) for part in value]
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
 class StoredEstimator:
-    """Base of the estimators; a subclass names its settings' class and builds its models.
+    """Base of the estimators; a subclass sets the class of its settings and builds its models.
 
     Parameters
     ----------
@@ -48,26 +43,26 @@ class StoredEstimator:
         Losses.
     """
 
-    _config_class: Any = None
+    _config_class: type[EstimatorConfig] | type[CatalogConfig]
     _description_key = ""
 
     @torch_defaults()
     def __init__(
         self, description: dict[str, Any], grid: ArrayLike, config: EstimatorConfig | CatalogConfig,
-        models: list[Any] | None = None, history: dict[str, list] | None = None,
+        models: list[DensityModel] | None = None, history: dict[str, list] | None = None,
     ) -> None:
         self.config = config
         self.grid = np.array(grid, dtype=float)
-        self._description = _copied(description)
-        history = history or {}  # of a file with its columns in any order
+        self._description = deepcopy(description)
+        history = history or {}
+        # Columns of a file may have any order.
         self._history = {name: list(history[name]) for name in _HISTORY if name in history}
-        self._models = models or [self._build(self._description, self.grid, config) for _ in range(config.n_members)]
+        self._models = models or [self._build() for _ in range(config.n_members)]
         for model in self._models:
             model.eval()
 
-    @staticmethod
-    def _build(description, grid, config):
-        """An untrained model."""
+    def _build(self):
+        """Return an untrained model."""
         raise NotImplementedError
 
     @property
@@ -80,9 +75,8 @@ class StoredEstimator:
         return Table(self._history)
 
     def _predict(self, n, batch_size, device, as_tensor, batch):
-        """Densities of n galaxies; ``batch(rows)`` gives the first model's inputs and which galaxies are usable."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        """Return densities of n galaxies; ``batch(rows)`` gives the inputs and which galaxies are usable."""
+        whole_number(batch_size, "batch_size", 1)
         models = [model.to(device).eval() for model in self._models]
         parts = []
         try:
@@ -99,12 +93,12 @@ class StoredEstimator:
         return RedshiftPDF(self.grid, density.clone() if as_tensor else density.numpy(), on_invalid="mask")
 
     def _logits(self, model, inputs):
-        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=getattr(self.config, "autocast", False)):
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.config.autocast):
             outputs = model(*inputs)
         return model.logits(outputs)
 
     def to_tree(self) -> dict[str, Any]:
-        """All that the estimator is, as plain Python values and NumPy arrays.
+        """Return the estimator as plain Python values and NumPy arrays.
 
         Returns
         -------
@@ -115,12 +109,12 @@ class StoredEstimator:
         states = [{name: value.detach().cpu().contiguous().numpy().copy()
                    for name, value in model.state_dict().items()} for model in self._models]
         return {"format": 1 if len(states) == 1 else 2, "config": self.config.to_dict(),
-                self._description_key: _copied(self._description), "grid": self.grid.copy(),
-                "history": _copied(self._history), "state": states[0] if len(states) == 1 else states}
+                self._description_key: deepcopy(self._description), "grid": self.grid.copy(),
+                "history": deepcopy(self._history), "state": states[0] if len(states) == 1 else states}
 
     @classmethod
-    def from_tree(cls, tree: dict[str, Any]) -> Any:
-        """The estimator of a tree of `to_tree`.
+    def from_tree(cls, tree: dict[str, Any]) -> Self:
+        """Return the estimator of a tree of `to_tree`.
 
         Parameters
         ----------
@@ -128,8 +122,7 @@ class StoredEstimator:
 
         Returns
         -------
-        object
-            Of this class.
+        RedshiftEstimator or CatalogEstimator
 
         Raises
         ------

@@ -1,10 +1,11 @@
-"""Redshift densities and what belongs to them from a table."""
+"""Redshift densities and other columns from a table."""
 
 from __future__ import annotations
 
 from typing import Literal, TYPE_CHECKING
 
 import numpy as np
+import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.masked import whole
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    import torch
     from numpy.typing import ArrayLike
 
 __all__ = ["read_pdf_table"]
@@ -29,50 +29,50 @@ def read_pdf_table(
     grid: str | ArrayLike | None = None, table: str | int | None = None, format: str | None = None,
     interpolation: Literal["linear", "constant"] | None = None, device: str | torch.device | None = None,
 ) -> tuple[RedshiftPDF, Table]:
-    """Redshift densities from a table in a FITS, HDF5, Parquet, VOTable or text file.
+    """Read redshift densities from a table in a FITS, HDF5, Parquet, VOTable or text file.
 
     Parameters
     ----------
     source : str, path-like or `~astropy.table.Table`
         The table: FITS, HDF5, Parquet, VOTable, ECSV, or text with commas, semicolons, tabs or spaces. HDF5 files
-        may hold it as `astropy.table.Table.write` does, or as one dataset for each column, also in groups, whose
-        names are then paths as ``"data/yvals"``: files of qp are read like that.
+        contain it as `astropy.table.Table.write` does, or as one dataset for each column, also in groups, as in files
+        of qp; the names of columns are paths then, such as ``"data/yvals"``.
     columns : sequence of str, optional
-        Names of other columns wanted.
+        Names of other columns to read.
     pdf : str, optional
         The column of densities, a vector column; with a ``*`` the columns of numbers whose names match, in the order
         of the number in their names (``p_2`` before ``p_10``). By default the first of pdf, density, pdfs, pz,
-        yvals that is there.
+        yvals that exists.
     grid : str or array_like, optional
         The redshifts of the densities: values; ``"first:last:n"``; or the name of an entry of the table's meta data,
         of a vector column that is the same in each row, of another HDU, or of a dataset of the HDF5 file. By default
-        the first of redshift_grid, grid, z_grid, zgrid, xvals, bins that is there. One more value than densities are
-        taken as the edges of bins.
+        the first of redshift_grid, grid, z_grid, zgrid, xvals, bins that exists. One more value than densities means
+        edges of bins.
     table : str or int, optional
-        Which HDU of a FITS file, or which dataset or group of an HDF5 file; by default the first table.
+        HDU of a FITS file, or dataset or group of an HDF5 file; by default the first table.
     format : str, optional
         ``"fits"``, ``"hdf5"``, ``"parquet"``, ``"votable"``, ``"text"`` or a format of `astropy.table.Table.read`; by
-        default the file tells.
+        default that of the content or name of the file.
     interpolation : {"linear", "constant"}, optional
-        As of `RedshiftPDF`, where the table does not tell.
+        As in `RedshiftPDF`; it must agree with the numbers of redshifts and densities.
     device : str or `torch.device`, optional
-        Where to put the densities, as tensors; by default they are NumPy arrays.
+        Device of the densities as tensors; by default they are NumPy arrays.
 
     Returns
     -------
     RedshiftPDF
-        Rows that are masked, of another length, or no densities are masked, with a warning that counts them.
+        Rows that are masked, have another length or are no densities are masked, with a warning that counts them.
     `~astropy.table.Table`
         The other columns.
 
     Raises
     ------
     ImportError
-        If the package that reads the format is missing: h5py, or pyarrow.
+        If h5py or pyarrow is missing and the format needs it.
     FileFormatError
         If the file cannot be read as a table.
     ValueError
-        If there is no such column, or no grid that fits; the message has the names that are there.
+        If there is no such column, or no grid that fits; the message has the existing names.
 
     Examples
     --------
@@ -92,8 +92,8 @@ def read_pdf_table(
     density, chosen = _density(opened, pdf)
     redshifts = _grid(opened, grid)
     if len(redshifts) not in (density.shape[1], density.shape[1] + 1):
-        raise ValueError(f"grid has {len(redshifts)} redshifts, {chosen} of {opened.name} {density.shape[1]} values a "
-                         "galaxy: they must be as many, or one less where the grid is the edges of bins")
+        raise ValueError(f"grid has {len(redshifts)} redshifts, {chosen} of {opened.name} {density.shape[1]} values "
+                         "per galaxy: it must have as many, or one more if they are the edges of bins")
     known: Literal["linear", "constant"] = "linear" if len(redshifts) == density.shape[1] else "constant"
     if interpolation not in (None, known):
         raise ValueError(f"interpolation must be {known!r} for {len(redshifts)} redshifts and {density.shape[1]} "
@@ -102,8 +102,6 @@ def read_pdf_table(
     if columns and len(others) != len(density):
         raise ValueError(f"{opened.name} has {len(density)} densities and {len(others)} rows in its other columns")
     if device is not None:
-        import torch
-
         density, redshifts = (torch.from_numpy(values).to(device) for values in (density, redshifts))
     return RedshiftPDF(redshifts, density, on_invalid="mask", interpolation=known), others
 
@@ -120,7 +118,7 @@ def _column(opened, name):
 
 
 def _density(opened, name):
-    """The densities, NaN where masked, and how their column is called."""
+    """Return the densities, NaN where masked, and the name of their column."""
     if name is None:
         name = next((known for known in _PDF_NAMES if known in opened.columns), None)
         if name is None:
@@ -133,7 +131,7 @@ def _density(opened, name):
         values = np.stack([numbers(opened.column(column), column) for column in matching], axis=-1)
     else:
         values = _column(opened, name)
-        if getattr(values, "dtype", None) == np.dtype("O"):
+        if isinstance(values, np.ndarray) and values.dtype == np.dtype("O"):
             values = ragged(list(values))
         values = numbers(values, name)
     if values.ndim != 2 or not values.shape[1]:
@@ -142,7 +140,7 @@ def _density(opened, name):
 
 
 def _grid(opened, grid):
-    """The redshifts of the densities."""
+    """Return the redshifts of the densities."""
     if grid is not None and not isinstance(grid, str):
         return whole(grid, "grid").astype(float)
     if grid is not None and grid.count(":") == 2:
@@ -156,8 +154,8 @@ def _grid(opened, grid):
         if values is not None:
             return values
     if grid is None:
-        raise ValueError(f"{opened.name} does not tell the redshifts of its densities: give grid as first:last:n, or "
-                         f"the name of a column, of another HDU or dataset; its columns are {_names(opened)}")
+        raise ValueError(f"grid must be given, because {opened.name} has none: as first:last:n, or as the name of a "
+                         f"column, of another HDU or dataset; its columns are {_names(opened)}")
     raise ValueError(f"{opened.name} has no {grid!r} that could be the grid, in its meta data, its columns "
                      f"({_names(opened)}) or beside the table")
 

@@ -1,200 +1,143 @@
-"""The training loop of one member of an estimator."""
+"""One member of a redshift estimator in training; imported only by a fit, since Lightning takes seconds to import."""
 
+import copy
 import math
-import warnings
 
 import torch
-from tqdm.auto import tqdm
 
-from astro_galtrans.exceptions import GaltransWarning
+from astro_galtrans._utils.loop import TrainingModule
 
-__all__ = ["Sample", "Trainer"]
+__all__ = ["MemberModule", "Rows"]
 
 _REDUCTION = 0.3
 _WARMUP_EPOCHS = 10
-_VALIDATION_BATCH = 512
+_LARGEST_GRADIENT = 5.0
 
 
-class Sample:
-    """Galaxies to train or to validate on, as the tensors a step needs.
+class Rows:
+    """Batches of the rows of all galaxies, on their device.
 
     Parameters
     ----------
-    inputs : tuple of torch.Tensor
-        What the model takes, each of length n; the first holds images where the model has any.
-    targets : Targets
-        Of the same galaxies.
+    sample : Sample
+        The galaxies.
+    batch_size : int
+    generator : torch.Generator, optional
+        Generator of the order, another one in each epoch; None keeps that of the galaxies.
     """
 
-    def __init__(self, inputs, targets):
-        self.inputs, self.targets = inputs, targets
+    def __init__(self, sample, batch_size, generator=None):
+        self.n_galaxies, self.device = len(sample), sample.inputs[0].device
+        self.batch_size, self.generator = batch_size, generator
 
     def __len__(self):
-        return len(self.inputs[0])
+        return math.ceil(self.n_galaxies / self.batch_size)
 
-    def batches(self, size):
-        """Rows of consecutive galaxies."""
-        return torch.arange(len(self), device=self.inputs[0].device).split(size)
-
-    def at(self, chosen, generator=None):
-        """Inputs of some galaxies, the images in random orientations where a generator is given."""
-        first, *others = (part[chosen] for part in self.inputs)
-        return (first if generator is None else _oriented(first, generator), *others)
+    def __iter__(self):
+        if self.generator is None:
+            rows = torch.arange(self.n_galaxies)
+        else:
+            rows = torch.randperm(self.n_galaxies, generator=self.generator)
+        yield from rows.to(self.device).split(self.batch_size)
 
 
-def _oriented(images, generator):
-    """The images in one of the eight orientations of a square, another for each quarter of the batch."""
-    parts = []
-    for part in images.chunk(4):
-        turn, mirror = torch.randint(4, (2,), generator=generator).tolist()
-        part = torch.rot90(part, turn if images.shape[2] == images.shape[3] else 2 * (turn // 2), (2, 3))
-        parts.append(part.flip(3) if mirror % 2 else part)
-    return torch.cat(parts)
-
-
-def _optimizer(model, config):
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-class Trainer:
-    """Trains a model; `run` leaves it with the parameters of the best epoch.
+class MemberModule(TrainingModule):
+    """Trains a model and keeps a running average of its parameters, which is validated.
 
     Parameters
     ----------
     model : DensityModel
-        On the device of the samples.
     train, validation : Sample
         ``validation`` may be None.
     config : EstimatorConfig or CatalogConfig
     seed : int
-        Of the order and the orientation of the galaxies.
+        Seed of the order and the orientation of the galaxies.
+    run : dict of str
+        Checksums that identify the training.
     """
 
-    def __init__(self, model, train, validation, config, seed):
-        self.model, self.train_sample, self.validation, self.config = model, train, validation, config
-        self.device = train.inputs[0].device
-        self.generator = torch.Generator().manual_seed(seed)
-        self.augment = getattr(config, "augment", False)
-        self.optimizer = _optimizer(model, config)
-        self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
-        self.step, self.epoch, self.reductions, self.reduced_at = 0, -1, 0, -1
-        self.average = self._copy()
-        self.best, self.best_loss, self.best_epoch = None, math.inf, -1
-        self.history = {"epoch": [], "training_loss": [], "validation_loss": []}
-        self.finished = False
+    def __init__(self, model, train, validation, config, seed, run):
+        self.draws = torch.Generator().manual_seed(seed)
+        self.train_rows = Rows(train, config.batch_size, self.draws)
+        super().__init__(config.epochs * len(self.train_rows), run, config.patience)
+        self.model, self.average = model, copy.deepcopy(model).requires_grad_(False)
+        self.train_sample, self.validation, self.config = train, validation, config
+        self.reductions = 0
+        # Walking through the model in each step would take longer than averaging its parameters.
+        self._parameters_of_model = list(model.parameters())
+        self._parameters_of_average = list(self.average.parameters())
 
-    def _copy(self):
-        return {name: value.detach().clone() for name, value in self.model.named_parameters()}
+    @property
+    def kept(self):
+        """The running average."""
+        return self.average
 
-    def _load(self, parameters):
-        with torch.no_grad():
-            for name, value in self.model.named_parameters():
-                value.copy_(parameters[name])
+    def configure_optimizers(self):
+        """Return AdamW, which decays weight matrices and kernels only."""
+        groups = [{"params": [value for value in self._parameters_of_model if value.ndim > 1],
+                   "weight_decay": self.config.weight_decay},
+                  {"params": [value for value in self._parameters_of_model if value.ndim <= 1], "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.config.learning_rate)
 
-    def _learning_rate(self):
-        total = self.config.epochs * self.steps_per_epoch
+    def learning_rate(self):
+        """Return the learning rate of the current step."""
+        step = self.global_step
         plateau = self.config.schedule == "plateau"
-        warm = min(total, _WARMUP_EPOCHS * self.steps_per_epoch) if plateau else total
+        warm = min(self.n_steps, _WARMUP_EPOCHS * len(self.train_rows)) if plateau else self.n_steps
         rising = max(1, int(self.config.warmup * warm))
-        if self.step < rising:
-            return self.config.learning_rate * ((self.step + 1) / rising)
+        if step < rising:
+            return self.config.learning_rate * ((step + 1) / rising)
         if plateau:
             return self.config.learning_rate * _REDUCTION**self.reductions
-        fraction = (self.step - rising) / max(1, total - rising)
+        fraction = (step - rising) / max(1, self.n_steps - rising)
         return self.config.learning_rate * (0.5 * (1 + math.cos(math.pi * fraction)))
 
-    def _batch_loss(self, sample, chosen, generator=None):
-        inputs = sample.at(chosen, generator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=getattr(self.config, "autocast", False)):
-            outputs = self.model(*inputs)
-        return sample.targets.loss(self.model, outputs, chosen)
+    def _loss(self, model, sample, rows, generator=None):
+        inputs = sample.at(rows, generator)
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.config.autocast):
+            outputs = model(*inputs)
+        return sample.targets.loss(model, outputs, rows)
 
-    def _train_epoch(self):
-        self.model.train()
-        total = 0.0
-        order = torch.randperm(len(self.train_sample), generator=self.generator).to(self.device)
-        for chosen in order.split(self.config.batch_size):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._learning_rate()
-            loss = self._batch_loss(self.train_sample, chosen, self.generator if self.augment else None)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-            self.optimizer.step()
-            self._update_average()
-            total += loss.item() * len(chosen)
-        return total / len(order)
+    def training_step(self, rows, batch_index):
+        """Return the loss of some rows."""
+        loss = self._loss(self.model, self.train_sample, rows, self.draws if self.config.augment else None)
+        self.add("train", {"loss": loss}, len(rows))
+        return loss
+
+    def validation_step(self, rows, batch_index):
+        """Log the loss of the running average."""
+        self.add("valid", {"loss": self._loss(self.average, self.validation, rows)}, len(rows))
+
+    def on_before_optimizer_step(self, optimizer):
+        """Set the learning rate, which on a plateau depends on the epochs before, and clip the gradient."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        torch.nn.utils.clip_grad_norm_(self._parameters_of_model, _LARGEST_GRADIENT)
 
     @torch.no_grad()
-    def _update_average(self):
-        self.step += 1
-        decay = min(self.config.ema_decay, self.step / (self.step + 10)) if self.config.ema_decay else 0.0
-        for name, value in self.model.named_parameters():
-            self.average[name].lerp_(value, 1 - decay)
+    def on_train_batch_end(self, outputs, batch, batch_index):
+        """Update the running average."""
+        step = self.global_step
+        decay = min(self.config.ema_decay, step / (step + 10)) if self.config.ema_decay else 0.0
+        for average, value in zip(self._parameters_of_average, self._parameters_of_model):
+            average.lerp_(value, 1 - decay)
 
-    @torch.inference_mode()
-    def _validation_loss(self):
-        self.model.eval()
-        total = 0.0
-        for chosen in self.validation.batches(_VALIDATION_BATCH):
-            total += self._batch_loss(self.validation, chosen).item() * len(chosen)
-        return total / len(self.validation)
-
-    def _one_epoch(self):
-        """Train over all galaxies once and judge the running average of the parameters."""
-        self.epoch += 1
-        training_loss = self._train_epoch()
-        running = self._copy()
-        self._load(self.average)
-        loss = self._validation_loss() if self.validation is not None else -float(self.epoch)
-        if loss < self.best_loss or self.best is None:
-            self.best = {name: value.clone() for name, value in self.average.items()}
-            self.best_loss, self.best_epoch = loss, self.epoch
-        self._load(running)
-        row = (self.epoch, training_loss, math.nan if self.validation is None else loss)
-        for name, value in zip(self.history, row):
-            self.history[name].append(value)
-
-    def _stalled(self):
-        """Whether training is over; lowers the learning rate first where the schedule says so."""
-        patience = self.config.patience
-        if patience is None or self.epoch - max(self.best_epoch, self.reduced_at) < patience:
-            return False
+    def when_stale(self):
+        """Return whether training ends; lower the learning rate first where the schedule says so."""
         if self.config.schedule == "cosine" or self.reductions >= self.config.n_reductions:
             return True
-        self.reductions, self.reduced_at = self.reductions + 1, self.epoch
-        self._load(self.best)
-        self.average = self._copy()
+        self.reductions, self.waits_from = self.reductions + 1, self.current_epoch
+        self.model.load_state_dict(self.best)
+        self.average.load_state_dict(self.best)
         return False
 
-    def run(self, progress=False, description="redshift estimator", store=None):
-        """Train to the end.
+    def on_save_checkpoint(self, checkpoint):
+        """Add the state of the draws and the number of reductions."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["member"] = {"draws": self.draws.get_state(), "reductions": self.reductions}
 
-        Parameters
-        ----------
-        progress : bool, optional
-            Show a progress bar.
-        description : str, optional
-            Beside the bar.
-        store : StateFile, optional
-            Where the state is written after each epoch, and from which an earlier one goes on.
-        """
-        if store is not None:
-            store.read(self)
-        with tqdm(total=self.config.epochs, initial=self.epoch + 1, desc=description, disable=not progress) as bar:
-            while not self.finished:
-                self._one_epoch()
-                stalled = self._stalled()
-                self.finished = stalled or self.epoch + 1 >= self.config.epochs
-                bar.update()
-                bar.set_postfix({name: f"{self.history[name][-1]:.3f}" for name in list(self.history)[1:]})
-                if self.finished and not stalled and self.config.schedule == "plateau":
-                    warnings.warn(f"the estimator may still have improved after all {self.config.epochs} epochs",
-                                  GaltransWarning, 5)
-                if store is not None:
-                    store.write(self)
-        self._load(self.best)
-        self.model.eval()
+    def on_load_checkpoint(self, checkpoint):
+        """Restore the state that `on_save_checkpoint` saved."""
+        super().on_load_checkpoint(checkpoint)
+        self.draws.set_state(checkpoint["member"]["draws"])
+        self.reductions = checkpoint["member"]["reductions"]

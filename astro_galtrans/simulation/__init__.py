@@ -1,9 +1,11 @@
-"""Simulated galaxies in two surveys: the embedded default data set."""
+"""Simulated galaxies in two surveys, the embedded default data set, and degraded real images."""
 
-from astro_galtrans.simulation._degrade import degrade
-from astro_galtrans.simulation._degrade_pairs import semi_real_pairs
-from astro_galtrans.simulation._degrade_split import split_by_position
+from astro_galtrans.simulation._degrade import DegradeConfig, degrade
 from astro_galtrans.simulation._population import GalaxyPopulation
-from astro_galtrans.simulation._simulate import simulate_pairs
+from astro_galtrans.simulation._semi_real import SemiRealConfig, semi_real_pairs, split_by_position
+from astro_galtrans.simulation._simulate import SimulationConfig, simulate_pairs
 
-__all__ = ["GalaxyPopulation", "degrade", "semi_real_pairs", "simulate_pairs", "split_by_position"]
+__all__ = [
+    "DegradeConfig", "GalaxyPopulation", "SemiRealConfig", "SimulationConfig", "degrade", "semi_real_pairs",
+    "simulate_pairs", "split_by_position",
+]

@@ -1,19 +1,19 @@
-"""What galaxies there are: the joint distribution of magnitude, redshift, spectrum, size and shape."""
+"""Joint distribution of magnitude, redshift, spectrum, size and shape of simulated galaxies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from astropy.cosmology import FlatLambdaCDM
+from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
 
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, REDDENINGS, reference_grid
-from astro_galtrans.simulation._sizes import component_radii, shen_half_light_radius
 
-__all__ = ["GalaxyPopulation", "draw_galaxy", "get_population"]
+__all__ = ["GalaxyPopulation", "component_radii", "draw_galaxy", "get_population", "shen_half_light_radius"]
 
 _TRIES = 1000
 _MIN_KNOTS = 5
@@ -22,16 +22,19 @@ _COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 _Z = np.geomspace(1e-3, MAX_REDSHIFT, 400)
 _DISTANCE_MODULUS = _COSMOLOGY.distmod(_Z).value
 _ARCSEC_PER_KPC = _COSMOLOGY.arcsec_per_kpc_proper(_Z).value
+_BULGE_INDEX = 4.0
+_BULGE_B = gammaincinv(2 * _BULGE_INDEX, 0.5)
+_DISK_B = gammaincinv(2, 0.5)
 
 
 @dataclass(frozen=True, repr=False)
 class GalaxyPopulation:
-    """Distribution that simulated galaxies are drawn from.
+    """Distribution from which simulated galaxies are drawn.
 
     Parameters
     ----------
     name : str
-        Becomes part of the galaxies' ids.
+        Name of the population, which becomes part of the ids of its galaxies.
     magnitude_range : tuple of float
         Brightest and faintest total SDSS r magnitude (AB).
     redshift_range : tuple of float
@@ -44,22 +47,22 @@ class GalaxyPopulation:
         median ``redshift_median * 10**(redshift_slope * (r - 17.5))``. The defaults give the median of 0.10 of the
         SDSS main sample to r = 17.77 (Strauss et al. 2002, AJ 124, 1810).
     max_radius : float, optional
-        Galaxies of a larger circularised half-light radius, in arcsec, are left out, as from a sample cut in angular
-        size: they would not fit on a stamp.
+        Largest circularized half-light radius in arcsec. Larger galaxies, which would not fit on a stamp, are left out,
+        as in a sample with a cut in angular size.
     early_fraction : float, optional
-        Fraction of early types; by default it rises with luminosity like the red sequence's share in Baldry et al.
-        (2004, ApJ 600, 681), here a hyperbolic tangent that is one half at M_r = -21.
+        Fraction of early types; by default it rises with luminosity like the fraction of the red sequence in Baldry et
+        al. (2004, ApJ 600, 681): a hyperbolic tangent that is about one half at M_r = -21.
     knot_fraction : float, optional
-        Largest fraction of the r-band light of a late-type disc that is in star-forming knots, 0 for none.
+        Largest fraction of the r-band flux of a late-type disk that is in star-forming knots, 0 for none.
     max_knots : int, optional
-        Largest number of knots of a disc, of at least 5; their brightness follows an exponential distribution.
+        Largest number of knots of a disk, at least 5; their brightness follows an exponential distribution.
     offset : float, optional
-        Largest distance in x and in y of a galaxy from the centre of its stamp, in arcsec, the same in both surveys.
+        Largest distance in x and in y of a galaxy from the center of its stamp, in arcsec, the same in both surveys.
     psf_profile : {"moffat", "kolmogorov"}, optional
-        Moffat has beta 3.5, as in the CFHTLenS image simulations (Miller et al. 2013, MNRAS 429, 2858).
+        The Moffat profile has beta 3.5, as in the CFHTLenS image simulations (Miller et al. 2013, MNRAS 429, 2858).
     psf_scatter : float, optional
-        Scatter of the natural log of the PSF's width between galaxies, of which 0.4 again between the bands of one
-        galaxy.
+        Scatter of the natural log of the PSF width between galaxies. Between the bands of a galaxy it is 0.4 times
+        that.
 
     Examples
     --------
@@ -108,8 +111,8 @@ class GalaxyPopulation:
             raise ValueError(f"max_knots must be an integer, got {self.max_knots!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The parameters as a dict of plain Python values."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return the parameters as a dict of plain Python values."""
+        return asdict(self)
 
 
 _SAMPLES = {
@@ -119,7 +122,7 @@ _SAMPLES = {
 
 
 def get_population(sample):
-    """A `GalaxyPopulation` by the name of a sample, or as it is."""
+    """Return the `GalaxyPopulation` of the name of a sample, or the population itself."""
     if isinstance(sample, GalaxyPopulation):
         return sample
     if sample not in _SAMPLES:
@@ -137,7 +140,7 @@ def _draw_magnitude(rng, population):
 
 
 def _draw_redshift(rng, population, magnitude):
-    """By the inverse of the cumulative distribution: (z/z0)^1.5 follows a Gamma distribution of shape 2."""
+    """Invert the cumulative distribution: (z/z0)^1.5 follows a Gamma distribution of shape 2."""
     median = population.redshift_median * 10 ** (population.redshift_slope * (magnitude - 17.5))
     z0 = median / 1.412
     low, high = gammainc(2, (np.array(population.redshift_range) / z0) ** 1.5)
@@ -146,53 +149,69 @@ def _draw_redshift(rng, population, magnitude):
 
 
 def absolute_magnitude(magnitude, redshift, sed_type):
-    """Absolute r magnitude, K-corrected with the dust-free spectrum of a type."""
+    """Return the absolute r magnitude, K-corrected with the dust-free spectrum of a type."""
     grid = reference_grid()
     ratio = grid.flux(redshift, sed_type, 0)[0] / grid.flux(0, sed_type, 0)[0]
     k_correction = -2.5 * np.log10(ratio / (1 + redshift))
     return magnitude - np.interp(redshift, _Z, _DISTANCE_MODULUS) - k_correction
 
 
-def _draw_spectra(rng, early, luminosity, inclination):
-    """Types and reddenings of bulge, disc and knots. The bulge is never bluer than the disc before dust."""
+def shen_half_light_radius(luminosity, early, deviate):
+    """Return the circularized half-light radius in kpc of a galaxy.
+
+    Shen et al. (2003, MNRAS 343, 978), eqs. 14 to 16 with the constants of their Sersic half-light radii: log-normal
+    about a median that rises with luminosity, more steeply for early types. ``luminosity`` is the absolute r magnitude
+    (H0 = 70 km/s/Mpc), ``deviate`` the distance from the median in standard deviations.
+    """
     if early:
-        disc = np.clip(rng.normal(0.25, 0.2), 0, 1)
+        log_radius = -0.4 * 0.60 * luminosity - 4.63
+    else:
+        log_radius = -0.4 * 0.21 * luminosity + (0.53 - 0.21) * np.log10(1 + 10 ** (-0.4 * (luminosity + 20.52))) - 1.31
+    scatter = 0.25 + (0.48 - 0.25) / (1 + 10 ** (-0.8 * (luminosity + 20.52)))
+    return 10**log_radius * np.exp(scatter * deviate)
+
+
+def component_radii(radius, bulge_fraction, ratio):
+    """Return the half-light radii of bulge and disk that together have the half-light radius ``radius``.
+
+    ``bulge_fraction`` is the fraction of the bulge in the flux, ``ratio`` the half-light radius of the bulge over that
+    of the disk, at most 1.
+    """
+    def missing(disk):
+        bulge_flux = gammainc(2 * _BULGE_INDEX, _BULGE_B * (1 / (ratio * disk)) ** (1 / _BULGE_INDEX))
+        return bulge_fraction * bulge_flux + (1 - bulge_fraction) * gammainc(2, _DISK_B / disk) - 0.5
+
+    disk = brentq(missing, 0.9, 1.1 / ratio, xtol=1e-6)
+    return ratio * disk * radius, disk * radius
+
+
+def _draw_spectra(rng, early, luminosity, inclination):
+    """Return types and reddenings of bulge and disk. The bulge is never bluer than the disk before dust."""
+    if early:
+        disk = np.clip(rng.normal(0.25, 0.2), 0, 1)
         dust = min(rng.exponential(0.015), 0.15)
     else:
         # Fainter late types are bluer: a type from about Sbc at M_r = -22 to beyond Scd at -18.
-        disc = np.clip(rng.normal(1.6 + 0.2 * (luminosity + 20.5), 0.55), 0.3, 3)
+        disk = np.clip(rng.normal(1.6 + 0.2 * (luminosity + 20.5), 0.55), 0.3, 3)
         dust = min(rng.exponential(0.06) + rng.uniform(0, 0.2) * (1 - inclination), 0.45)
-    bulge = disc * np.clip(rng.normal(0.35, 0.2), 0, 0.9)
+    bulge = disk * np.clip(rng.normal(0.35, 0.2), 0, 0.9)
     extra = 0.0 if early else min(rng.exponential(0.03), 0.15)
-    return {"bulge_type": float(bulge), "disc_type": float(disc), "bulge_reddening": min(dust + extra, REDDENINGS[-1]),
+    return {"bulge_type": float(bulge), "disc_type": float(disk), "bulge_reddening": min(dust + extra, REDDENINGS[-1]),
             "disc_reddening": dust}
 
 
 def draw_galaxy(rng, population):
-    """Properties of one galaxy.
-
-    Parameters
-    ----------
-    rng : `numpy.random.Generator`
-        All draws come from it, in a fixed order.
-    population : GalaxyPopulation
-        The distribution.
-
-    Returns
-    -------
-    dict of str to float
-        One value for each column of the catalogue that does not depend on the surveys.
-    """
+    """Return the properties of one galaxy, a dict of the catalog columns that do not depend on the surveys."""
     for _ in range(_TRIES):
         galaxy = _draw_any_galaxy(rng, population)
         if galaxy["half_light_radius"] <= population.max_radius:
             return galaxy
-    raise ValueError(f"hardly a galaxy of population {population.name!r} is within its max_radius of "
+    raise ValueError(f"max_radius must allow galaxies of population {population.name!r}, hardly any is within "
                      f"{population.max_radius} arcsec")
 
 
 def _draw_any_galaxy(rng, population):
-    """Properties of one galaxy of any size."""
+    """Return the properties of one galaxy of any size."""
     magnitude = _draw_magnitude(rng, population)
     redshift = _draw_redshift(rng, population, magnitude)
     luminosity = absolute_magnitude(magnitude, redshift, 1.0)
@@ -201,10 +220,10 @@ def _draw_any_galaxy(rng, population):
         fraction = 0.45 + 0.4 * np.tanh((-21.0 - luminosity) / 1.2)
     early = bool(rng.random() < fraction)
     cos_inclination = rng.random()
-    # Thickness 0.2 of discs: Haynes & Giovanelli (1984, AJ 89, 758).
+    # Thickness 0.2 of disks: Haynes & Giovanelli (1984, AJ 89, 758).
     thickness = 0.5 if early else 0.2
-    disc_ratio = np.sqrt(thickness**2 + (1 - thickness**2) * cos_inclination**2)
-    bulge_ratio = max(disc_ratio, rng.uniform(0.6, 1.0))
+    disk_ratio = np.sqrt(thickness**2 + (1 - thickness**2) * cos_inclination**2)
+    bulge_ratio = max(disk_ratio, rng.uniform(0.6, 1.0))
     galaxy = {"r_mag": magnitude, "redshift": redshift, "early": early,
               **_draw_spectra(rng, early, luminosity, cos_inclination)}
     luminosity = absolute_magnitude(magnitude, redshift, 0.0 if early else 1.5)
@@ -212,14 +231,14 @@ def _draw_any_galaxy(rng, population):
     radius = shen_half_light_radius(luminosity, early, rng.standard_normal())
     radius *= np.interp(redshift, _Z, _ARCSEC_PER_KPC)
     size_ratio = np.exp(rng.normal(np.log(0.6 if early else 0.3), 0.2))
-    bulge_radius, disc_radius = component_radii(radius, bulge_fraction, min(size_ratio, 1.0))
+    bulge_radius, disk_radius = component_radii(radius, bulge_fraction, min(size_ratio, 1.0))
     knots = int(rng.integers(_MIN_KNOTS, int(population.max_knots) + 1))
-    knot_light = rng.uniform(0.2, 1) * population.knot_fraction * np.clip(galaxy["disc_type"] / 2, 0, 1)
+    knot_fraction = rng.uniform(0.2, 1) * population.knot_fraction * np.clip(galaxy["disc_type"] / 2, 0, 1)
     angle, dx, dy = rng.uniform(0, np.pi), *rng.uniform(-population.offset, population.offset, 2)  # type: ignore[misc]
     return {
         **galaxy, "absolute_r_mag": luminosity, "bulge_fraction": bulge_fraction, "half_light_radius": radius,
-        "bulge_radius": bulge_radius, "disc_radius": disc_radius, "bulge_axis_ratio": bulge_ratio,
-        "disc_axis_ratio": disc_ratio, "position_angle": angle, "x_offset": dx, "y_offset": dy,
-        "knot_fraction": 0.0 if early or population.knot_fraction == 0 else knot_light,
+        "bulge_radius": bulge_radius, "disc_radius": disk_radius, "bulge_axis_ratio": bulge_ratio,
+        "disc_axis_ratio": disk_ratio, "position_angle": angle, "x_offset": dx, "y_offset": dy,
+        "knot_fraction": 0.0 if early or population.knot_fraction == 0 else knot_fraction,
         "n_knots": 0 if early or population.knot_fraction == 0 else knots,
     }

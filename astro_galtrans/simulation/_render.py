@@ -1,33 +1,34 @@
-"""Noise-free images: one Fourier transform a band from profiles that the bands share."""
+"""Noise-free images of galaxies, drawn by one Fourier transform per band from profiles that the bands share."""
 
 from math import ceil, pi
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from scipy import fft
+from astropy.stats import mad_std
+from scipy import fft, ndimage
 
-from astro_galtrans.simulation._galsim import import_galsim
+from astro_galtrans._utils.optional import optional
 
-__all__ = ["Renderer"]
+__all__ = ["RealMorphologies", "Renderer", "import_galsim", "isolated"]
 
 _MOFFAT_BETA = 3.5
+_ENLARGEMENT = (0.5, 8.0)
+_SMOOTHING = 2.0  # pixels
+_THRESHOLD = 2.0  # standard deviations of the smoothed background
+
+
+def import_galsim():
+    """Return the galsim module, or raise an ImportError that names the extra."""
+    return optional("galsim", "simulation", "simulated galaxies")
 
 
 class Renderer:
     """Draws galaxies on the pixel grid of one survey.
 
-    A galaxy is a sum of components, each of one shape in all bands. The transform of each shape is evaluated once,
-    the bands are weighted sums of these times the transforms of PSF and pixel, and one inverse transform a band makes
-    the image. The periodic images of the transform lie ``padding`` stamps apart.
-
-    Parameters
-    ----------
-    survey : Survey
-        Pixel scale and bands.
-    size : int
-        Side of the stamp in pixels.
-    padding : int, optional
-        Side of the Fourier grid in stamps.
+    A galaxy is a sum of components, each of one shape in all bands. The transform of each shape is evaluated once. The
+    transform of a band is their weighted sum times the transforms of PSF and pixel. ``size`` is the side of a stamp in
+    pixels, ``padding`` the side of the Fourier grid, and thus the period of the image, in stamps.
     """
 
     def __init__(self, survey, size, padding=2):
@@ -37,9 +38,9 @@ class Renderer:
         sharpest = min(band.psf_fwhm.to_value(u.arcsec) for band in survey)
         # Below about 2.5 samples per FWHM a PSF holds power beyond the Nyquist frequency of the grid.
         self.oversampling = max(1, ceil(2.5 * self.scale / sharpest))
-        self.step = self.scale / self.oversampling
+        fine_scale = self.scale / self.oversampling
         self.n = 2 * fft.next_fast_len(ceil(padding * size * self.oversampling / 2), real=True)
-        self.dk = 2 * pi / (self.n * self.step)
+        self.dk = 2 * pi / (self.n * fine_scale)
         half = self.n // 2
         self.kx = self.dk * np.arange(half + 1)
         self.ky = self.dk * fft.fftfreq(self.n, 1 / self.n)
@@ -47,53 +48,37 @@ class Renderer:
         self.pixel = np.outer(np.sinc(self.ky * self.scale / (2 * pi)), np.sinc(self.kx * self.scale / (2 * pi)))
 
     def transform(self, profile):
-        """Fourier transform of a centred GalSim profile of flux 1 on the half plane of this grid, complex."""
+        """Return the complex Fourier transform of a centered GalSim profile of flux 1 on the half plane."""
         image = self.galsim.ImageCD(self._grid, scale=self.dk)
         profile.drawKImage(image=image, recenter=False)
         return fft.ifftshift(image.array, axes=0)
 
     def points(self, x, y, brightness):
-        """Transform of points at positions in arcsec, of relative brightness, and total flux 1."""
+        """Return the transform of points at positions in arcsec, of relative brightness and total flux 1."""
         along_y = np.exp(-1j * np.outer(self.ky, y)) * (brightness / np.sum(brightness))
         along_x = np.exp(-1j * np.outer(x, self.kx))
         return along_y @ along_x
 
     def psf(self, fwhm, profile="moffat"):
-        """Transform of the PSF of a width in arcsec, real."""
+        """Return the real transform of a PSF of a FWHM in arcsec."""
         if profile == "moffat":
-            psf = self.galsim.Moffat(beta=_MOFFAT_BETA, fwhm=fwhm)
-        else:
-            psf = self.galsim.Kolmogorov(fwhm=fwhm)
-        return self.transform(psf).real
+            return self.transform(self.galsim.Moffat(beta=_MOFFAT_BETA, fwhm=fwhm)).real
+        return self.transform(self.galsim.Kolmogorov(fwhm=fwhm)).real
 
     def point(self, psf_fwhm, psf_profile="moffat"):
-        """A point at the centre of the stamp in all bands, arguments as of `draw`, each of sum 1."""
+        """Return a point at the center of the stamp in all bands, each of sum 1; arguments as of `draw`."""
         images = self.draw([np.ones(1)], np.ones((1, len(psf_fwhm))), psf_fwhm, (0, 0), psf_profile)
         return images / images.sum(axis=(1, 2), keepdims=True)
 
     def draw(self, transforms, fluxes, psf_fwhm, offset, psf_profile="moffat"):
-        """Images in all bands.
+        """Return images in all bands, float32 of shape ``(band, size, size)``.
 
-        Parameters
-        ----------
-        transforms : list of ndarray
-            Of the components, from `transform` or `points`.
-        fluxes : ndarray
-            Shape ``(component, band)``, in the unit of the survey.
-        psf_fwhm : sequence of float
-            In arcsec, one a band.
-        offset : tuple of float
-            Position of the galaxy from the centre of the stamp in x and y, arcsec.
-        psf_profile : str, optional
-            As in `GalaxyPopulation`.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(band, size, size)``, float32.
+        ``transforms`` are those of the components, from `transform` or `points`. ``fluxes`` have shape ``(component,
+        band)``, in the unit of the survey, ``psf_fwhm`` is in arcsec, one per band, and ``offset`` is the position of
+        the galaxy from the center of the stamp in x and y, in arcsec.
         """
-        centre = (self.size - 1) / 2 * self.scale
-        shift = np.outer(np.exp(-1j * self.ky * (centre + offset[1])), np.exp(-1j * self.kx * (centre + offset[0])))
+        center = (self.size - 1) / 2 * self.scale
+        shift = np.outer(np.exp(-1j * self.ky * (center + offset[1])), np.exp(-1j * self.kx * (center + offset[0])))
         shift *= self.pixel
         shared = [(shift * transform).astype(np.complex64) for transform in transforms]
         bands = np.empty((len(psf_fwhm), *shift.shape), dtype=np.complex64)
@@ -105,3 +90,66 @@ class Renderer:
         images = fft.irfft2(bands, s=(self.n, self.n), overwrite_x=True, workers=1)
         stride, stop = self.oversampling, self.size * self.oversampling
         return images[:, :stop:stride, :stop:stride] * np.float32(stride**2)
+
+
+def isolated(image):
+    """Return the galaxy in the middle of an image of shape ``(y, x)``, with 0 around it.
+
+    The pixels are kept that are connected to the middle and where the smoothed image exceeds the background, measured
+    at the border, by two standard deviations. Otherwise the noise and the square border would be enlarged together
+    with the galaxy.
+    """
+    smooth = ndimage.gaussian_filter(np.asarray(image, dtype=float), _SMOOTHING)
+    border = np.concatenate([smooth[:3].ravel(), smooth[-3:].ravel(), smooth[:, :3].ravel(), smooth[:, -3:].ravel()])
+    level = np.median(border)
+    labels, _ = ndimage.label(smooth > level + _THRESHOLD * mad_std(border))
+    y, x = labels.shape[0] // 2, labels.shape[1] // 2
+    middle = labels[y - 3:y + 4, x - 3:x + 4]
+    if not middle.any():
+        raise ValueError("there is no galaxy in the middle of the image")
+    kept = ndimage.binary_fill_holes(labels == np.bincount(middle[middle > 0]).argmax())
+    return np.where(kept, image - level, 0.0)
+
+
+class RealMorphologies:
+    """Images of real galaxies, rotated and resized. The PSF of the images stays part of the shape.
+
+    Parameters
+    ----------
+    path : path-like
+        Catalog file of a `galsim.RealGalaxyCatalog`; its image files are in the same folder.
+    """
+
+    def __init__(self, path):
+        self.galsim = import_galsim()
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"morphologies: there is no file {self.path}")
+        try:
+            self.catalog = self.galsim.RealGalaxyCatalog(str(self.path))
+        except (OSError, KeyError, self.galsim.GalSimError) as error:
+            raise ValueError(f"morphologies: {self.path} is not a galsim.RealGalaxyCatalog: {error}") from error
+        self._shapes = {}
+
+    def _shape(self, index):
+        """Return the profile of flux 1 of a galaxy and its half-light radius in arcsec, of at least a pixel."""
+        if index not in self._shapes:
+            image = self.catalog.getGalImage(index)
+            try:
+                clean = self.galsim.Image(isolated(image.array), scale=image.scale)
+            except ValueError as error:
+                raise ValueError(f"row {index} of {self.path}: {error}") from error
+            profile = self.galsim.InterpolatedImage(clean, flux=1.0)
+            self._shapes[index] = profile, max(clean.calculateHLR(), image.scale)
+        return self._shapes[index]
+
+    def draw(self, rng, radius):
+        """Return a random galaxy, rotated at random: profile of flux 1, row of the catalog, half-light radius.
+
+        ``radius`` is the half-light radius wanted, in arcsec. The image is enlarged at most 8 times and shrunk at most
+        2 times; the radius returned is the one after these limits.
+        """
+        index, angle = int(rng.integers(self.catalog.nobjects)), rng.uniform(0, 360)
+        profile, own = self._shape(index)
+        enlargement = float(np.clip(radius / own, *_ENLARGEMENT))
+        return profile.dilate(enlargement).rotate(angle * self.galsim.degrees), index, own * enlargement

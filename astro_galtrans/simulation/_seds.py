@@ -1,4 +1,4 @@
-"""Broad-band fluxes of dusty, redshifted galaxy spectra, computed once for a survey and interpolated afterwards."""
+"""Broad-band fluxes of dusty, redshifted galaxy spectra on a grid for each survey."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 
-from astro_galtrans.simulation._galsim import import_galsim
+from astro_galtrans.simulation._render import import_galsim
 from astro_galtrans.surveys import band_flux_density, get_survey
 
 __all__ = ["SEDGrid", "calzetti", "component_spectra", "galaxy_components", "reference_grid", "sed_grid"]
@@ -15,23 +15,14 @@ TYPES = ("E", "Sbc", "Scd", "Im")
 _KNOT_TYPE = float(len(TYPES) - 1)
 REDDENINGS = np.linspace(0.0, 0.6, 7)
 MAX_REDSHIFT = 1.5
-_NORMALISATION = (5450.0, 5550.0)  # Angstrom, rest frame
+_NORMALIZATION = (5450.0, 5550.0)  # Angstrom, rest frame
 
 
 def calzetti(wavelength):
-    """Attenuation curve k(wavelength) = A / E(B-V) of starburst galaxies.
+    """Return the attenuation k = A / E(B-V) of starburst galaxies at rest-frame wavelengths in Angstrom.
 
-    Calzetti et al. (2000, ApJ 533, 682), eq. 4, with R_V = 4.05, continued as a straight line below 1200 Angstrom
+    Calzetti et al. (2000, ApJ 533, 682), eq. 4, with R_V = 4.05, continued with its value at 1200 Angstrom below that
     and as 0 where the formula would turn negative (beyond 2.2 micron).
-
-    Parameters
-    ----------
-    wavelength : ndarray
-        Rest-frame wavelength in Angstrom.
-
-    Returns
-    -------
-    ndarray
     """
     micron = np.clip(np.asarray(wavelength, dtype=float) / 1e4, 0.12, None)
     inverse = 1 / micron
@@ -42,14 +33,14 @@ def calzetti(wavelength):
 
 @lru_cache(maxsize=1)
 def _templates():
-    """Rest wavelength in Angstrom and f_lambda of the four Coleman, Wu & Weedman types, 1 at 5500 Angstrom."""
+    """Return rest wavelengths in Angstrom and f_lambda of the four Coleman, Wu & Weedman types, 1 at 5500 Angstrom."""
     folder = Path(import_galsim().meta_data.share_dir) / "SEDs"
     tables = [np.loadtxt(folder / f"CWW_{name}_ext.sed") for name in TYPES]
     grid = np.unique(np.concatenate([table[:, 0] for table in tables]))
     spectra = []
     for table in tables:
         spectrum = np.interp(grid, table[:, 0], table[:, 1])
-        window = (grid >= _NORMALISATION[0]) & (grid <= _NORMALISATION[1])
+        window = (grid >= _NORMALIZATION[0]) & (grid <= _NORMALIZATION[1])
         spectra.append(spectrum / spectrum[window].mean())
     return grid, np.array(spectra)
 
@@ -57,19 +48,9 @@ def _templates():
 class SEDGrid:
     """Flux density through the bands of a survey on a grid of redshift, type and reddening.
 
-    Parameters
-    ----------
-    survey : Survey
-        The bands.
-
-    Attributes
-    ----------
-    redshifts : ndarray
-        Shape ``(n_redshift,)``.
-    log_flux : ndarray
-        Natural log of the flux density per unit frequency, up to one constant, shape
-        ``(n_redshift, n_type, n_reddening, n_bands)``. The flux per unit wavelength at rest is 1 at 5500 Angstrom
-        before dust, and only the wavelength is redshifted.
+    ``log_flux`` has shape ``(n_redshift, n_type, n_reddening, n_bands)``: natural log of the flux density per unit
+    frequency, up to one constant. The flux per unit wavelength at rest is 1 at 5500 Angstrom before dust, and only the
+    wavelength is redshifted.
     """
 
     def __init__(self, survey):
@@ -94,21 +75,10 @@ class SEDGrid:
         self.log_flux = np.log(np.stack(flux, axis=-1))
 
     def flux(self, redshift, sed_type, reddening):
-        """Relative flux density in each band.
+        """Return the relative flux density in each band, shape ``(n_bands,)``.
 
-        Parameters
-        ----------
-        redshift : float
-            0 to 1.5.
-        sed_type : float
-            0 (E) over 1 (Sbc) and 2 (Scd) to 3 (Im); in between the two neighbours are mixed linearly.
-        reddening : float
-            E(B-V) in mag, 0 to 0.6.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(n_bands,)``.
+        The redshift is 0 to 1.5, the type 0 (E), 1 (Sbc), 2 (Scd) to 3 (Im) with linear mixtures between, the reddening
+        E(B-V) 0 to 0.6 mag.
         """
         z, wz = _cell(redshift, self.redshifts[1], len(self.redshifts))
         e, we = _cell(reddening, REDDENINGS[1], len(REDDENINGS))
@@ -119,17 +89,17 @@ class SEDGrid:
         return (1 - wt) * cell[0] + wt * cell[1]
 
 
-def _cell(value, step, n):
-    """Index of the grid cell of ``value`` on n points from 0 with a step, and the weight of the upper point."""
-    index = min(max(int(value / step), 0), n - 2)
-    return index, min(max(value / step - index, 0.0), 1.0)
+def _cell(value, spacing, n):
+    """Return the index of the cell of ``value`` on ``n`` points from 0, and the weight of the upper point."""
+    index = min(max(int(value / spacing), 0), n - 2)
+    return index, min(max(value / spacing - index, 0.0), 1.0)
 
 
 _grids = {}
 
 
 def sed_grid(survey):
-    """The `SEDGrid` of a survey, computed once for each set of passbands."""
+    """Return the `SEDGrid` of a survey, computed once for each set of passbands."""
     key = tuple((band.wavelength.value.tobytes(), band.response.tobytes()) for band in survey)
     if key not in _grids:
         _grids[key] = SEDGrid(survey)
@@ -137,32 +107,21 @@ def sed_grid(survey):
 
 
 def reference_grid():
-    """The `SEDGrid` of the SDSS r band, in which magnitudes of simulated galaxies are given."""
+    """Return the `SEDGrid` of the SDSS r band, the band of the magnitudes of simulated galaxies."""
     return sed_grid(get_survey("SDSS").select("r"))
 
 
 def galaxy_components(galaxy):
-    """Type and reddening of bulge, smooth disc and knots of a galaxy, a row of the catalogue."""
+    """Return type and reddening of bulge, smooth disk and knots of a galaxy, a row of the catalog."""
     return ((galaxy["bulge_type"], galaxy["bulge_reddening"]), (galaxy["disc_type"], galaxy["disc_reddening"]),
             (_KNOT_TYPE, galaxy["disc_reddening"]))
 
 
 def component_spectra(edges, redshift, components):
-    """The spectra that `SEDGrid` puts through bands, as means over pixels.
+    """Return the spectra that `SEDGrid` integrates over bands, as means over pixels, shape ``(component, n_pixels)``.
 
-    Parameters
-    ----------
-    edges : ndarray
-        Observed wavelengths of the edges of the pixels in Angstrom, increasing, shape ``(n_pixels + 1,)``.
-    redshift : float
-        Of the galaxy.
-    components : sequence of tuple of float
-        Type and reddening of each component.
-
-    Returns
-    -------
-    ndarray
-        Flux density per unit wavelength, shape ``(component, n_pixels)``; at rest it is 1 at 5500 Angstrom before dust.
+    ``edges`` are the observed wavelengths of the edges of the pixels in Angstrom, ``components`` pairs of type and
+    reddening. The flux density per unit wavelength at rest is 1 at 5500 Angstrom before dust.
     """
     rest, spectra = _templates()
     cuts = edges / (1 + redshift)

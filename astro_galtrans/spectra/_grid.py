@@ -1,4 +1,4 @@
-"""The grid of wavelengths that all spectra of a set share."""
+"""Grid of wavelengths that all spectra of a set share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
+
+from astro_galtrans._utils.validation import whole_number
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
@@ -19,15 +21,15 @@ FLUX_UNIT = u.Unit(1e-17 * u.erg / u.s / u.cm**2 / u.AA)
 
 @dataclass(frozen=True)
 class SpectrumGrid:
-    """Wavelengths in vacuum as observed, evenly spaced in their logarithm.
+    """Observed wavelengths in vacuum, evenly spaced in their logarithm.
 
-    The default covers SDSS, BOSS and DESI spectra in steps of 0.1 per cent, 300 km/s, which is about 4 pixels of an
-    SDSS spectrum: lines stay visible, and 1024 numbers are few beside those of the images.
+    The default covers SDSS, BOSS and DESI spectra with pixels of 0.1 percent (300 km/s, about 4 pixels of an SDSS
+    spectrum): lines stay visible, and 1024 numbers are few compared with those of the images.
 
     Parameters
     ----------
     first, last : float or `~astropy.units.Quantity`, optional
-        Wavelengths of the centres of the first and the last pixel, in Angstrom.
+        Wavelengths of the centers of the first and the last pixel, in Angstrom.
     n_pixels : int, optional
         Number of pixels.
 
@@ -49,7 +51,7 @@ class SpectrumGrid:
         for name in ("first", "last"):
             value = getattr(self, name)
             try:
-                # 400 nm in Angstrom is 4000 but for rounding, and grids are compared.
+                # Grids are compared, and 400 nm in Angstrom is not exactly 4000.
                 number = np.round(value.to_value(u.AA), 9) if isinstance(value, u.Quantity) else value
                 valid = not isinstance(number, bool) and np.isfinite(number) and number > 0
                 number = float(number)
@@ -60,18 +62,16 @@ class SpectrumGrid:
             object.__setattr__(self, name, number)
         if not self.first < self.last:
             raise ValueError(f"first must be below last, got {self.first} and {self.last}")
-        if isinstance(self.n_pixels, bool) or not isinstance(self.n_pixels, (int, np.integer)) or self.n_pixels < 2:
-            raise ValueError(f"n_pixels must be an integer of at least 2, got {self.n_pixels!r}")
-        object.__setattr__(self, "n_pixels", int(self.n_pixels))
+        object.__setattr__(self, "n_pixels", whole_number(self.n_pixels, "n_pixels", 2))
 
     @property
     def step(self) -> float:
-        """Difference of the natural log of the wavelength between neighbours, a float."""
+        """Difference of the natural log of the wavelength between neighbors, a float."""
         return float(np.log(self.last / self.first) / (self.n_pixels - 1))
 
     @property
     def wavelength(self) -> Quantity:
-        """Centres of the pixels, a Quantity of shape ``(n_pixels,)``."""
+        """Centers of the pixels, a Quantity of shape ``(n_pixels,)``."""
         return np.geomspace(self.first, self.last, self.n_pixels) * u.AA
 
     @property
@@ -81,27 +81,22 @@ class SpectrumGrid:
         return np.geomspace(self.first / half, self.last * half, self.n_pixels + 1) * u.AA
 
     def to_dict(self) -> dict[str, Any]:
-        """The parameters as a dict of plain Python values."""
+        """Return the parameters as a dict of plain Python values."""
         return {"first": self.first, "last": self.last, "n_pixels": self.n_pixels}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SpectrumGrid:
-        """The grid of a dict made by `to_dict`.
+        """Return the grid of a dict from `to_dict`.
 
         Parameters
         ----------
         values : dict
-            With keys ``first``, ``last`` and ``n_pixels``, and no other.
+            Keys ``first``, ``last`` and ``n_pixels``; others raise a ValueError.
 
         Returns
         -------
         SpectrumGrid
-
-        Raises
-        ------
-        ValueError
-            If the keys are not these.
         """
         if set(values) != {"first", "last", "n_pixels"}:
-            raise ValueError(f"a SpectrumGrid has first, last and n_pixels, got {', '.join(map(str, values))}")
+            raise ValueError(f"values must have keys first, last and n_pixels, got {', '.join(map(str, values))}")
         return cls(**values)

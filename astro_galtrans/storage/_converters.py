@@ -1,7 +1,7 @@
 """Converters between objects of this package and ASDF nodes.
 
-Types are named by strings and imported when one is read: ASDF loads this module in the session of everyone who opens
-an ASDF file.
+ASDF loads this module in every session that opens an ASDF file, so classes are named by strings and imported when an
+object is read.
 """
 
 import warnings
@@ -18,12 +18,12 @@ TAG_BASE = "asdf://astro-galtrans.org/tags/"
 
 
 def class_path(kind):
-    """The full name of a class, as ASDF knows it."""
+    """Return the full name of a class, by which ASDF identifies it."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _require(node, key, kind):
-    """``node[key]``, which must have been converted to the class named ``kind``."""
+    """Return ``node[key]``, which must have been converted to the class named ``kind``."""
     value = node[key]
     if type(value).__name__ != kind:
         from astro_galtrans.exceptions import FileFormatError
@@ -33,10 +33,11 @@ def _require(node, key, kind):
 
 
 class _OwnConverter(Converter):
-    """Of one class, named by ``path``, under one tag of version 1.0.0; ``key`` is its place in a tree."""
+    """Converter of the class ``path`` under a tag of version 1.0.0; ``key`` is its key at the top of a tree."""
 
-    path = ""
+    name = ""
     key = ""
+    path = ""
 
     @property
     def types(self):
@@ -46,10 +47,10 @@ class _OwnConverter(Converter):
     def tags(self):
         return [f"{TAG_BASE}{self.name}-1.0.0"]
 
-    def create(self, *args, **keywords):
-        """An object of the class, imported now."""
+    def imported(self):
+        """Return the class, imported now."""
         module, _, name = self.path.rpartition(".")
-        return getattr(import_module(module), name)(*args, **keywords)
+        return getattr(import_module(module), name)
 
 
 class BandConverter(_OwnConverter):
@@ -65,7 +66,7 @@ class BandConverter(_OwnConverter):
         }
 
     def from_yaml_tree(self, node, tag, ctx):
-        return self.create(**plain(node))
+        return self.imported()(**plain(node))
 
 
 class SurveyConverter(_OwnConverter):
@@ -83,7 +84,7 @@ class SurveyConverter(_OwnConverter):
     def from_yaml_tree(self, node, tag, ctx):
         for i in range(len(node["bands"])):
             _require(node["bands"], i, "Band")
-        return self.create(**plain(node))
+        return self.imported()(**plain(node))
 
 
 class RedshiftPDFConverter(_OwnConverter):
@@ -106,11 +107,14 @@ class RedshiftPDFConverter(_OwnConverter):
             import torch
 
             density = torch.from_numpy(density)
-        return self.create(node["grid"], density, on_invalid="mask", interpolation=node["interpolation"])
+        return self.imported()(node["grid"], density, on_invalid="mask", interpolation=node["interpolation"])
 
 
-class _StateConverter(_OwnConverter):
-    """A class that turns itself into a tree with ``to_tree`` and back with ``from_tree``, under a checksum."""
+class StateConverter(_OwnConverter):
+    """A class with ``to_tree`` and ``from_tree``, whose tree is stored under a checksum of all of it."""
+
+    def __init__(self, name, key, path):
+        self.name, self.key, self.path = name, key, path
 
     def to_yaml_tree(self, obj, tag, ctx):
         state = obj.to_tree()
@@ -119,66 +123,36 @@ class _StateConverter(_OwnConverter):
     def from_yaml_tree(self, node, tag, ctx):
         from astro_galtrans.exceptions import FileFormatError
 
-        what = self.name.replace("_", " ")
+        label = self.name.replace("_", " ")
         state = plain(node["state"])
         if digest(state) != node["sha256"]:
             raise FileFormatError(
-                f"the {what} was altered after it was written: its weights and options do not have the checksum "
+                f"the {label} was altered after it was written: its weights and options do not have the checksum "
                 f"{node['sha256'][:12]}..."
             )
-        module, _, name = self.path.rpartition(".")
-        kind = getattr(import_module(module), name)
+        kind = self.imported()
         try:
             return kind.from_tree(state)
         except (ValueError, TypeError, KeyError) as error:
-            raise FileFormatError(f"the {what} cannot be made from its file by this astro_galtrans: {error}") from error
-
-
-class TranslatorConverter(_StateConverter):
-    """`astro_galtrans.translation.Translator`."""
-
-    name, key = "translator", "translator"
-    path = "astro_galtrans.translation._translator.Translator"
-
-
-class RedshiftEstimatorConverter(_StateConverter):
-    """`astro_galtrans.photoz.RedshiftEstimator`."""
-
-    name, key = "redshift_estimator", "estimator"
-    path = "astro_galtrans.photoz._estimator.RedshiftEstimator"
-
-
-class PITCalibrationConverter(_StateConverter):
-    """`astro_galtrans.photoz.PITCalibration`."""
-
-    name, key = "pit_calibration", "calibration"
-    path = "astro_galtrans.photoz._calibration.PITCalibration"
-
-
-class CatalogEstimatorConverter(_StateConverter):
-    """`astro_galtrans.photoz.CatalogEstimator`."""
-
-    name, key = "catalog_estimator", "catalog_estimator"
-    path = "astro_galtrans.photoz._catalog.CatalogEstimator"
+            raise FileFormatError(
+                f"the {label} cannot be built from its file by this astro_galtrans: {error}") from error
 
 
 class SDSSPSFConverter(_OwnConverter):
     """`astro_galtrans.images.SDSSPSF`: eigen-images, the coefficients of their weights, and the header."""
 
     name, key = "sdss_psf", "sdss_psf"
-    path = "astro_galtrans.images._sdss_psf.SDSSPSF"
+    path = "astro_galtrans.images._psf.SDSSPSF"
 
     def to_yaml_tree(self, obj, tag, ctx):
         bases = [{"band": band, "images": basis.images, "coefficients": basis.coefficients}
-                 for band, basis in obj._bases.items()]
-        return {"bases": bases, "header": _store_headers(obj._header)}
+                 for band, basis in obj.bases.items()]
+        return {"bases": bases, "header": _store_headers(obj.header)}
 
     def from_yaml_tree(self, node, tag, ctx):
-        from astro_galtrans.images._sdss_psf import _Basis
-
         node = plain(node)
-        bases = {basis["band"]: _Basis(basis["images"], basis["coefficients"]) for basis in node["bases"]}
-        return self.create(bases, _restore_headers(node["header"]))
+        bases = {basis["band"]: (basis["images"], basis["coefficients"]) for basis in node["bases"]}
+        return self.imported()(bases, _restore_headers(node["header"]))
 
 
 class FieldPSFConverter(_OwnConverter):
@@ -188,26 +162,26 @@ class FieldPSFConverter(_OwnConverter):
     path = "astro_galtrans.images._psf.FieldPSF"
 
     def to_yaml_tree(self, obj, tag, ctx):
-        # A mapping would come back sorted by name.
-        return {"bands": list(obj.bands), "wcs": [obj._wcs[band] for band in obj.bands], "model": obj._model}
+        # ASDF would sort a mapping by name.
+        return {"bands": list(obj.bands), "wcs": [obj.wcs[band] for band in obj.bands], "model": obj.model}
 
     def from_yaml_tree(self, node, tag, ctx):
         node = plain(node)
-        return self.create(node["model"], dict(zip(node["bands"], node["wcs"])))
+        return self.imported()(node["model"], dict(zip(node["bands"], node["wcs"])))
 
 
 class BandCubeConverter(_OwnConverter):
-    """`astro_galtrans.images.BandCube`, nothing left out.
+    """`astro_galtrans.images.BandCube`.
 
-    The uncertainty is stored by its kind, for ASDF has no converter of an inverse variance; a FITS header in ``meta``
-    is stored as its cards.
+    The uncertainty is stored by its kind, because ASDF has no converter of an inverse variance; a FITS header in
+    ``meta`` is stored as its cards.
     """
 
     name, key = "band_cube", "cube"
     path = "astro_galtrans.images._cube.BandCube"
 
     def to_yaml_tree(self, obj, tag, ctx):
-        from astro_galtrans.images._meta import writable
+        from astro_galtrans._utils.meta import writable
 
         node = {
             "data": np.asarray(obj.data), "unit": None if obj.unit is None else obj.unit.to_string(),
@@ -224,7 +198,7 @@ class BandCubeConverter(_OwnConverter):
         return node
 
     def from_yaml_tree(self, node, tag, ctx):
-        from astro_galtrans.images._meta import decoded
+        from astro_galtrans._utils.meta import decoded
 
         if node["survey"] is not None:
             _require(node, "survey", "Survey")
@@ -233,16 +207,16 @@ class BandCubeConverter(_OwnConverter):
         if uncertainty is not None:
             arguments["uncertainty"] = _uncertainty(**uncertainty)
         arguments["meta"] = decoded(arguments["meta"])
-        return self.create(arguments.pop("data"), **arguments)
+        return self.imported()(arguments.pop("data"), **arguments)
 
 
 def _stored_psf(cube):
-    """The PSF of a cube: that of a field where ASDF can store its model, else the array of the middle."""
+    """Return the PSF of a field if ASDF can store its model, else the image of the PSF in the middle."""
     field = cube.psf_field
     if field is not None:
         import asdf
 
-        if asdf.AsdfFile().extension_manager.handles_type(type(field._model)):
+        if asdf.AsdfFile().extension_manager.handles_type(type(field.model)):
             return field
         variation = field.variation(cube.wcs, cube.shape[1:])
         if variation > _PSF_VARIATION:
@@ -250,7 +224,8 @@ def _stored_psf(cube):
 
             warnings.warn(
                 f"the PSF varies over the image by {variation:.0%} of its peak, and ASDF cannot store its model, a "
-                f"{type(field._model).__name__}; the file holds that of the middle only", GaltransWarning, stacklevel=2)
+                f"{type(field.model).__name__}; the file contains that of the middle only",
+                GaltransWarning, stacklevel=2)
     return None if cube.psf is None else np.asarray(cube.psf)
 
 
@@ -287,9 +262,12 @@ def _restore_headers(value):
 _HEADER_KEY = "fits_header_cards"
 _PSF_VARIATION = 0.02  # of the peak, as in the FITS files of a cube
 CONVERTERS = [
-    BandConverter(), SurveyConverter(), BandCubeConverter(), RedshiftPDFConverter(), TranslatorConverter(),
-    RedshiftEstimatorConverter(), CatalogEstimatorConverter(), PITCalibrationConverter(), SDSSPSFConverter(),
+    BandConverter(), SurveyConverter(), BandCubeConverter(), RedshiftPDFConverter(), SDSSPSFConverter(),
     FieldPSFConverter(),
+    StateConverter("translator", "translator", "astro_galtrans.translation._translator.Translator"),
+    StateConverter("redshift_estimator", "estimator", "astro_galtrans.photoz._estimator.RedshiftEstimator"),
+    StateConverter("catalog_estimator", "catalog_estimator", "astro_galtrans.photoz._catalog.CatalogEstimator"),
+    StateConverter("pit_calibration", "calibration", "astro_galtrans.photoz._calibration.PITCalibration"),
 ]
 KEYS = {converter.path: converter.key for converter in CONVERTERS}
 TAGS = frozenset(tag for converter in CONVERTERS for tag in converter.tags)

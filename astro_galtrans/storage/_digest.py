@@ -1,4 +1,8 @@
-"""Trees of plain values: the form in which they are stored, and their checksum."""
+"""Trees of plain values: the form in which they are stored, and their checksum.
+
+The checksum covers what neither the block checksums of ASDF nor the hash of a translator do: options, surveys, history
+and provenance, and the objects other than translators.
+"""
 
 import hashlib
 import struct
@@ -12,25 +16,15 @@ __all__ = ["digest", "plain"]
 
 
 def plain(tree):
-    """A copy of a tree that depends on no file: dicts, lists, scalars, arrays in memory, and objects as they are.
+    """Return a copy of a tree that depends on no file.
 
-    Parameters
-    ----------
-    tree : object
-        As ASDF hands it to a converter; its arrays may still lie in the open file.
-
-    Returns
-    -------
-    object
-        Mappings as dict, sequences as list, ASDF arrays as new, writeable ndarrays. ASDF sorts the keys of a mapping.
+    Mappings become dict, sequences list, and arrays of ASDF, which may still be in the open file, new ndarrays.
     """
     if isinstance(tree, Mapping):
         return {key: plain(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [plain(value) for value in tree]
-    if isinstance(tree, NDArrayType):
-        return np.array(tree)
-    if isinstance(tree, np.memmap):
+    if isinstance(tree, (NDArrayType, np.memmap)):
         return np.array(tree)
     if isinstance(tree, np.ndarray) or hasattr(tree, "colnames"):  # also a Quantity, and a Table
         return tree.copy()
@@ -38,18 +32,13 @@ def plain(tree):
 
 
 def digest(tree):
-    """SHA-256 of a tree, the same before it is written and after it is read.
+    """Return the SHA-256 of a tree, 64 hexadecimal digits, the same before it is written and after it is read.
 
     Parameters
     ----------
     tree : object
-        Nested mappings, lists and tuples (not told apart), None, bool, int, float, str, ndarrays, Quantities, units,
-        Tables, Surveys and Bands.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+        Nested mappings, and lists or tuples (not distinguished), of None, bool, int, float, str, ndarrays, Quantities,
+        units, Tables, Surveys and Bands.
 
     Raises
     ------
@@ -66,17 +55,7 @@ def _head(sha, kind, *facts):
 
 
 def _feed(sha, value, where):
-    if value is None or isinstance(value, (bool, np.bool_)):
-        _head(sha, "constant", None if value is None else bool(value))
-    elif isinstance(value, Integral):
-        _head(sha, "int", int(value))
-    elif isinstance(value, Real):
-        _head(sha, "float", "nan" if value != value else struct.pack("<d", float(value)).hex())  # YAML's has a sign
-    elif isinstance(value, str):
-        encoded = value.encode()
-        _head(sha, "str", len(encoded))
-        sha.update(encoded)
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         _head(sha, "dict", len(value))
         for key in sorted(value, key=str):
             _feed(sha, str(key), where)
@@ -87,16 +66,33 @@ def _feed(sha, value, where):
             _feed(sha, item, f"{where}[{i}]")
     elif type(value) is np.ndarray:
         _feed_array(sha, value, where)
+    elif value is None or isinstance(value, (bool, np.bool_, Real, str)):
+        _feed_scalar(sha, value)
     else:
         _feed_object(sha, value, where)
+
+
+def _feed_scalar(sha, value):
+    if value is None or isinstance(value, (bool, np.bool_)):
+        _head(sha, "constant", None if value is None else bool(value))
+    elif isinstance(value, Integral):
+        _head(sha, "int", int(value))
+    elif isinstance(value, Real):
+        # The NaN of YAML has a sign.
+        _head(sha, "float", "nan" if value != value else struct.pack("<d", float(value)).hex())
+    else:
+        encoded = value.encode()
+        _head(sha, "str", len(encoded))
+        sha.update(encoded)
 
 
 def _feed_array(sha, array, where):
     if array.dtype.kind not in "biufcSU":
         raise TypeError(f"an array of dtype {array.dtype} cannot be stored, found at {where or 'the top'}")
-    if array.dtype.kind in "SU":
-        _feed(sha, [str(item) for item in np.char.decode(array, "utf-8").flat] if array.dtype.kind == "S"
-              else array.ravel().tolist(), where)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind == "U":
+        _feed(sha, array.ravel().tolist(), where)
         return
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
     _head(sha, "array", array.dtype.str, array.shape)
@@ -117,9 +113,9 @@ def _feed_object(sha, value, where):
         for name in value.colnames:
             _feed(sha, [name, _column_values(value[name])], f"{where}[{name!r}]")
     elif isinstance(value, Survey):
-        # Keywords are fed only where there are some: most surveys have none, and their hash was there before them.
-        _feed(sha, [value.name, value.bands, value.pixel_scale, value.unit, value.description,
-                    *([dict(value.keywords)] if value.keywords else [])], where)
+        # Only where there are keywords: most surveys have none, and earlier versions did not know them.
+        keywords = [dict(value.keywords)] if value.keywords else []
+        _feed(sha, [value.name, value.bands, value.pixel_scale, value.unit, value.description, *keywords], where)
     elif isinstance(value, Band):
         _feed(sha, [value.name, value.wavelength, value.response, value.zero_point, value.psf_fwhm, value.sky_noise,
                     value.gain], where)
@@ -128,7 +124,7 @@ def _feed_object(sha, value, where):
 
 
 def _column_values(column):
-    """The column's values with a fixed one under the mask, beside the mask itself, so that both count."""
+    """Return the values of a column, zero under the mask, and the mask, so that both count."""
     if getattr(column, "unit", None) is not None and not hasattr(column, "mask"):
         return [str(column.unit), np.array(getattr(column, "value", column))]
     mask = np.array(np.ma.getmaskarray(np.ma.asarray(column)))

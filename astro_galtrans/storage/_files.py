@@ -1,9 +1,8 @@
-"""Writing objects to ASDF files and reading them back, with clear errors and nothing half-written."""
+"""Write objects to ASDF files and read them back, also the translators that come with the package."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +10,17 @@ from typing import Any, TYPE_CHECKING
 
 import asdf
 
+from astro_galtrans._utils.io import whole_file
 from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.storage._converters import KEYS, class_path
+from astro_galtrans.storage._converters import KEYS, TAG_BASE, TAGS, class_path
 from astro_galtrans.storage._plugins import use_needed_plugins
-from astro_galtrans.storage._shipped import file_of
-from astro_galtrans.storage._versions import refuse_newer_tags
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["load", "save"]
+__all__ = ["load", "open_tree", "save", "shipped_translators", "write_tree"]
+
+_SHIPPED = Path(__file__).resolve().parent.parent / "data"
 
 
 def save(path: str | PathLike, obj: Any, overwrite: bool = False) -> None:
@@ -34,7 +34,7 @@ def save(path: str | PathLike, obj: Any, overwrite: bool = False) -> None:
         The file to write, in a folder that exists.
     obj : Translator, RedshiftEstimator, CatalogEstimator, RedshiftPDF, PITCalibration, BandCube, FieldPSF, SDSSPSF, \
             Survey, Band, or a dict of them
-        What to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"catalog_estimator"``,
+        Object to write. One object is stored under the key ``"translator"``, ``"estimator"``, ``"catalog_estimator"``,
         ``"pdf"``, ``"calibration"``, ``"cube"``, ``"field_psf"``, ``"sdss_psf"``, ``"survey"`` or ``"band"``, so that
         ``asdf.open(path)["translator"]`` reads it too; the objects of a dict are stored under its own keys.
     overwrite : bool, optional
@@ -70,7 +70,7 @@ def load(path: str | PathLike) -> Any:
     ----------
     path : str or path-like
         An ASDF file. A str without folder and suffix, as ``"sdss-to-cfhtls"``, is also the name of a shipped
-        translator, see `shipped_translators`; a file of that very name in the working directory goes before it.
+        translator, see `shipped_translators`; a file of that name in the working directory takes precedence.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def load(path: str | PathLike) -> Any:
         If the file is not ASDF, truncated, altered, was written by a newer version of this package than can be
         read, or holds nothing of this package.
     """
-    path = file_of(path)
+    path = _file_of(path)
     with open_tree(path) as tree:
         found = {key: value for key, value in tree.items() if class_path(type(value)) in KEYS}
     if not found:
@@ -94,16 +94,51 @@ def load(path: str | PathLike) -> Any:
     return next(iter(found.values())) if len(found) == 1 else found
 
 
+def shipped_translators() -> dict[str, str]:
+    """Return the translators that come with the package.
+
+    Returns
+    -------
+    dict of str to str
+        Name, which `load` takes in place of a path, and a description of one line. The model card,
+        ``load(name).card``, has the training data, the accuracy and the limitations.
+
+    Examples
+    --------
+    >>> from astro_galtrans.storage import shipped_translators
+    >>> sorted(shipped_translators())
+    ['sdss-to-cfhtls']
+    """
+    cards = {path.stem: path.with_suffix(".rst").read_text(encoding="utf-8")
+             for path in sorted(_SHIPPED.glob("*.asdf"))}
+    return {name: card.partition("\n")[0].strip() for name, card in cards.items()}
+
+
+def _file_of(path):
+    """Return the file of a shipped translator if ``path`` is its name, else ``path``."""
+    if not isinstance(path, str) or os.path.basename(path) != path or os.path.splitext(path)[1] or not path:
+        return path
+    # A folder of that name, which may hold the results of a translator, cannot be loaded.
+    if os.path.exists(path) and not os.path.isdir(path):
+        return path
+    shipped = shipped_translators()
+    if path in shipped:
+        return _SHIPPED / f"{path}.asdf"
+    if os.path.isdir(path):
+        return path
+    raise FileNotFoundError(f"there is no file {path!r}, and no translator of that name comes with the package; "
+                            f"those that do are: {', '.join(shipped) or 'none'}")
+
+
 def _tree_of(obj):
+    """Return the ASDF tree of an object or of a dict of objects."""
     if isinstance(obj, Mapping) and obj and all(isinstance(key, str) for key in obj):
-        unknown = [key for key, value in obj.items() if class_path(type(value)) not in KEYS]
-        reserved = {"asdf_library", "history"} & set(obj)
-        if not unknown and not reserved:
-            return dict(obj)
-        raise TypeError(
-            f"obj[{(unknown or sorted(reserved))[0]!r}] cannot be stored: " + (
-                f"it is a {type(obj[unknown[0]]).__name__}" if unknown else "ASDF uses this key itself")
-        )
+        for key, value in obj.items():
+            if class_path(type(value)) not in KEYS:
+                raise TypeError(f"obj[{key!r}] cannot be stored: it is a {type(value).__name__}")
+            if key in ("asdf_library", "history"):
+                raise TypeError(f"obj[{key!r}] cannot be stored: ASDF uses this key itself")
+        return dict(obj)
     key = KEYS.get(class_path(type(obj)))
     if key is None:
         kinds = sorted({name.rpartition(".")[2] for name in KEYS})
@@ -112,80 +147,26 @@ def _tree_of(obj):
 
 
 def write_tree(path, tree, *, overwrite=False):
-    """Write an ASDF tree to ``path`` by way of a temporary file beside it.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to write.
-    tree : dict
-        The tree.
-    overwrite : bool, optional
-        Whether an existing file may be replaced.
-    """
+    """Write an ASDF tree to a file, which appears complete or not at all."""
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file to write to")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; overwrite=True replaces it")
-    with _temporary_beside(path) as temporary:
+    with whole_file(path) as temporary:
         try:
             with asdf.config_context() as config:
                 config.default_array_save_base = False
                 asdf.AsdfFile(tree).write_to(temporary)
         except asdf.exceptions.AsdfSerializationError as error:
-            raise TypeError(f"{path} was not written, for part of it has no place in ASDF: {error}") from error
+            raise TypeError(f"{path} was not written, because ASDF cannot store part of it: {error}") from error
         except asdf.exceptions.ValidationError as error:
             raise ValueError(f"{path} was not written: {str(error).splitlines()[0]}") from error
-        os.replace(temporary, path)
-
-
-@contextmanager
-def _temporary_beside(path):
-    """Name of a file in the folder of ``path`` that is gone afterwards unless it was renamed."""
-    folder = path.parent
-    if not folder.is_dir():
-        kind = NotADirectoryError if folder.exists() else FileNotFoundError
-        raise kind(f"cannot write {path.name}: {folder} {'is not a folder' if folder.exists() else 'does not exist'}")
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
-    except PermissionError as error:
-        raise PermissionError(f"cannot write {path.name}: folder {folder} is not writeable") from error
-    try:
-        os.close(handle)
-        os.chmod(temporary, _default_mode(path))
-        yield temporary
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise type(error)(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
-        raise
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _default_mode(path):
-    """Permissions of the file that is replaced, or those that a new file would get."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 @contextmanager
 def open_tree(path):
-    """The checked tree of an ASDF file, every array read into memory and compared with its checksum.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Yields
-    ------
-    dict
-        The tree. It must not be used after the context.
+    """Yield the tree of an ASDF file, for use inside the block; all arrays are read and their checksums verified.
 
     Raises
     ------
@@ -195,9 +176,9 @@ def open_tree(path):
     with open(path, "rb") as stream:
         with _as_format_error(path):
             tagged = asdf.util.load_yaml(stream, tagged=True)
-            refuse_newer_tags(path, tagged)
+            _check_tags(path, tagged)
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - 16))
-            if not stream.read().rstrip().endswith(b"..."):  # both the tree and the index of the blocks end so
+            if not stream.read().rstrip().endswith(b"..."):  # the end of both the tree and the index of the blocks
                 raise FileFormatError(f"{path} is truncated: its end is missing")
             stream.seek(0)
             with asdf.config_context() as config:
@@ -223,3 +204,19 @@ def _as_format_error(path):
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FileFormatError(f"{path} is not an ASDF file, or is truncated or damaged: {reason}") from error
+
+
+def _check_tags(path, node):
+    """Raise FileFormatError for a tag of a newer version of this package, where ASDF would return a bare dict."""
+    tag = str(getattr(node, "_tag", None) or "")
+    if tag.startswith(TAG_BASE) and tag not in TAGS:
+        kind, _, version = tag.removeprefix(TAG_BASE).rpartition("-")
+        known = [known.rpartition("-")[2] for known in TAGS if known.startswith(f"{TAG_BASE}{kind}-")]
+        raise FileFormatError(
+            f"{path} holds a {kind} of format version {version}, and this astro_galtrans "
+            f"{'knows version ' + ', '.join(known) if known else 'does not know this kind'}; "
+            "upgrade astro_galtrans to read it"
+        )
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        _check_tags(path, child)

@@ -1,8 +1,8 @@
-"""The plugins of ASDF that a file needs, for ASDF by itself loads those of all installed packages.
+"""Load only the plugins of ASDF that a file needs, not those of all installed packages.
 
-That takes two seconds of CPU at the first file: specutils requires ndcube, whose plugin imports matplotlib, and
-asdf-astropy parses the 40 manifests of its history. There is no public way to choose plugins. Where ASDF renames the
-two attributes that are set here, it loads all of them again.
+All of them take two seconds of CPU at the first file: specutils requires ndcube, whose plugin imports matplotlib, and
+asdf-astropy parses the 40 manifests of its history. There is no public way to choose plugins. If ASDF renames the two
+attributes that are set here, it loads all of them again.
 """
 
 from functools import cache
@@ -24,14 +24,9 @@ _PLAIN_TAGS = ("tag:stsci.edu:asdf/core/", "asdf://astro-galtrans.org/tags/")
 
 
 def use_needed_plugins(config, tree):
-    """Give a configuration of ASDF only the plugins that a file needs, where these are known.
+    """Restrict the configuration of an `asdf.config_context` to the plugins that a file needs, if these are known.
 
-    Parameters
-    ----------
-    config : `asdf.config.AsdfConfig`
-        Changed in place: that of an `asdf.config_context`.
-    tree : dict
-        Tagged tree of the file, whose history names packages and extensions.
+    The history in the tagged tree of the file names packages and extensions.
     """
     used = [(_part(entry, "software", "name"), _part(entry, "extension_uri"))
             for entry in _part(tree, "history", "extensions") or ()]
@@ -48,7 +43,7 @@ def use_needed_plugins(config, tree):
 
 
 def _is_loaded(config):
-    """Whether ASDF has loaded its plugins, or the user has chosen them."""
+    """Return whether ASDF has loaded its plugins, or the user has chosen them."""
     return getattr(config, "_extensions", None) is not None or getattr(config, "_resource_mappings", None) is not None
 
 
@@ -67,9 +62,9 @@ def _tags(node):
 
 
 def _points(group, packages):
-    """The entry points of some packages, those of asdf last, so that others precede them as ASDF has it."""
+    """Return the entry points of some packages, those of asdf last, so that others precede them as in ASDF."""
     wanted = {name.replace("_", "-") for name in packages}
-    # By name, for Python 3.11 lists an entry point once for each folder in which it finds the package.
+    # By name, because Python 3.11 lists an entry point once for each folder in which it finds the package.
     points = {point.name: point for point in entry_points(group=group) if point.dist.name.replace("_", "-") in wanted}
     return sorted(points.values(), key=lambda point: (point.dist.name == "asdf", point.dist.name))
 
@@ -86,7 +81,7 @@ def _resource_mappings():
 
 @cache
 def _extensions(manifests):
-    """All extensions of the writers; of asdf-astropy those of the manifests only, if there are any."""
+    """Return all extensions of the writers; of asdf-astropy those of the manifests only, if there are any."""
     found = []
     for point in _points("asdf.extensions", _WRITERS):
         if point.dist.name.replace("_", "-") == "asdf-astropy" and manifests is not None:

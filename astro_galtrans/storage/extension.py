@@ -14,25 +14,14 @@ MANIFEST_URI = f"{AUTHORITY}/manifests/galtrans-1.0.0"
 
 
 def get_resource_mappings():
-    """Where ASDF reads our schemas and manifest.
-
-    Returns
-    -------
-    list of collections.abc.Mapping
-        From URI to content.
-    """
+    """Return mappings from URI to content for the schemas and the manifest."""
     root = files("astro_galtrans.storage") / "resources"
     return [DirectoryResourceMapping(root / kind, f"{AUTHORITY}/{kind}/") for kind in ("schemas", "manifests")]
 
 
 def get_extensions():
-    """The ASDF extension of this package.
+    """Return a list of the one ASDF extension of this package.
 
-    ASDF calls this in the session of every user who opens any file, so nothing behind it imports torch, and the
-    converters name their types as strings.
-
-    Returns
-    -------
-    list of asdf.extension.Extension
+    ASDF calls this in every session that opens a file, so no module that it needs imports torch.
     """
     return [ManifestExtension.from_uri(MANIFEST_URI, converters=CONVERTERS)]

@@ -9,7 +9,7 @@ __all__ = ["coarser", "curve_of_file", "sedpy_curve", "speclite_curve", "top_hat
 
 
 def speclite_curve(name):
-    """Wavelengths and photon response of a curve of speclite, as ``"decam2014-g"``."""
+    """Return wavelengths and photon response of a curve of speclite, as ``"decam2014-g"``."""
     from speclite.filters import load_filter
 
     try:
@@ -20,7 +20,7 @@ def speclite_curve(name):
 
 
 def sedpy_curve(name):
-    """Wavelengths and photon response of a curve of astro-sedpy, as ``"decam_g"``."""
+    """Return wavelengths and photon response of a curve of astro-sedpy, as ``"decam_g"``."""
     from sedpy.observate import Filter
 
     try:
@@ -34,10 +34,9 @@ def sedpy_curve(name):
 
 
 def coarser(wavelength, response, step=10 * u.AA):
-    """Return a curve without its wings below 0.001 of the maximum, at points that are ``step`` apart.
+    """Return a curve without its wings below 0.001 of the maximum, at points with a distance of ``step``.
 
-    Synthetic photometry of many spectra takes a time that is proportional to the number of points, of which some tables
-    have thousands.
+    The time of synthetic photometry is proportional to the number of points, of which some tables have thousands.
     """
     inside = np.flatnonzero(response > 1e-3 * response.max())
     first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, len(response) - 1)
@@ -48,32 +47,19 @@ def coarser(wavelength, response, step=10 * u.AA):
 
 
 def top_hat(blue, red):
-    """A response of 1 between two wavelengths and 0 outside.
-
-    Parameters
-    ----------
-    blue, red : `~astropy.units.Quantity`
-        The edges.
-    """
+    """Return a response of 1 between two wavelengths, each a Quantity, and 0 outside."""
     blue, red = blue.to_value(u.AA), red.to_value(u.AA)
     if not 0 < blue < red:
-        raise ValueError(f"a top-hat must have two increasing wavelengths, got {blue} and {red} Angstrom")
+        raise ValueError(f"top_hat must have two increasing wavelengths, got {blue} and {red} Angstrom")
     step = 1e-6 * (red - blue)
     return np.array([blue - step, blue, red, red + step]) * u.AA, np.array([0.0, 1.0, 1.0, 0.0])
 
 
 def curve_of_file(path, unit=u.AA, response="photon"):
-    """A curve of a text file of two columns, wavelength and response.
+    """Return the curve of a text file of two columns, wavelength in ``unit`` and response.
 
-    Parameters
-    ----------
-    path : path-like
-        The file; ``#`` begins a comment, and commas or blanks part the columns.
-    unit : `~astropy.units.Unit`, optional
-        Of the wavelengths.
-    response : {"photon", "energy"}, optional
-        Which response it is: of detected photons per photon, or the same times the wavelength, as for integrals of the
-        energy.
+    ``#`` starts a comment, and commas or blanks separate the columns. The response is ``"photon"``, in detected photons
+    per photon, or ``"energy"``, that times the wavelength, as for integrals of the energy.
     """
     path = Path(path)
     if not path.is_file():

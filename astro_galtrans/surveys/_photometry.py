@@ -18,20 +18,21 @@ __all__ = ["band_flux_density", "synthetic_magnitude"]
 
 # Largest part of a band that may lie outside a spectrum, and on pixels that are interpolated because they are missing.
 _MISSING, _MASKED = 0.005, 0.05
+_LIGHT_SPEED = 2.99792458e18  # Angstrom per second, exact (SI)
 
 
 def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) -> Quantity:
-    """Band-averaged flux density per unit frequency, as a photon-counting detector on the AB system sees it.
+    """Return the band-averaged flux density per unit frequency, of a photon-counting detector on the AB system.
 
     .. math:: f_\\nu = \\int f_\\lambda R \\lambda d\\lambda / \\int R c / \\lambda d\\lambda
 
-    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). Where a spectrum ends a little inside the band both integrals are
-    over what it covers: SDSS spectra begin at 3800 Angstrom, where a thousandth of the g band is missing.
+    (Bessell & Murphy 2012, PASP 124, 140, eq. A12). If a spectrum ends a little inside the band, both integrals are
+    over the part that it covers: SDSS spectra begin at 3800 Angstrom and miss a thousandth of the g band.
 
     Parameters
     ----------
     wavelength : `~astropy.units.Quantity`
-        Increasing wavelengths in the observer's frame, shape ``(n_wavelength,)``.
+        Increasing observed wavelengths, shape ``(n_wavelength,)``.
     flux_density : `~astropy.units.Quantity`
         Flux per unit wavelength or frequency, shape ``(..., n_wavelength)``. Pixels that are masked or not finite
         are interpolated between their neighbors.
@@ -46,8 +47,8 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     Raises
     ------
     ValueError
-        If more than 0.5 per cent of the band, as the integral of R / wavelength, is outside the spectrum, or more
-        than 5 per cent on pixels that are missing.
+        If more than 0.5 percent of the band, as the integral of R / wavelength, is outside the spectrum, or more than
+        5 percent on pixels that are missing.
     """
     if not isinstance(band, Band):
         raise TypeError(f"band must be a Band, got {type(band).__name__}")
@@ -58,15 +59,22 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     f_lambda = u.Quantity(floats(parts, "flux_density"), parts.unit).to_value(
         u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
     rows = f_lambda.reshape(-1, f_lambda.shape[-1])
-    average = [_average(wavelength, row, np.isfinite(row), band) for row in rows]
+    covered, average = {}, []  # computed once for all spectra with the same good pixels
+    for row in rows:
+        good = np.isfinite(row)
+        key = good.tobytes()
+        if key not in covered:
+            covered[key] = _covered_response(wavelength, good, band)
+        grid, response, norm = covered[key]
+        sampled = np.interp(grid, wavelength[good], row[good], left=0.0, right=0.0)
+        average.append(np.trapezoid(sampled * response * grid, grid) / norm)
     return (np.reshape(average, f_lambda.shape[:-1]) * u.erg / u.s / u.cm**2 / u.Hz).to(u.Jy)
 
 
-def _average(wavelength, f_lambda, good, band):
-    """Band average of one spectrum in erg / (s cm2 Hz), from its good pixels."""
+def _covered_response(wavelength, good, band):
+    """Return wavelengths, response of a band where good pixels cover it, and the integral of R c / wavelength."""
     if not good.any():
         raise ValueError("flux_density must have good pixels, all are masked or not finite")
-    bad = np.where(good, 0.0, 1.0)
     first, last = np.flatnonzero(good)[[0, -1]]
     span = wavelength[first], wavelength[last]
     curve = band.wavelength.value
@@ -77,25 +85,23 @@ def _average(wavelength, f_lambda, good, band):
     if np.trapezoid(covered / grid, grid) < (1 - _MISSING) * whole:
         used = curve[band.response > 1e-3 * band.response.max()]
         raise ValueError(
-            f"the spectrum covers {span[0]:.0f} to {span[1]:.0f} Angstrom, "
+            f"wavelength covers {span[0]:.0f} to {span[1]:.0f} Angstrom, "
             f"band {band.name} needs {used[0]:.0f} to {used[-1]:.0f}"
         )
-    lost = np.trapezoid(covered * np.interp(grid, wavelength, bad) / grid, grid) / whole
+    bad = np.interp(grid, wavelength, np.where(good, 0.0, 1.0))
+    lost = np.trapezoid(covered * bad / grid, grid) / whole
     if lost > _MASKED:
-        raise ValueError(f"{100 * lost:.0f} per cent of band {band.name} is on pixels of the spectrum that are masked "
-                         "or not finite")
-    sampled = np.interp(grid, wavelength[good], f_lambda[good], left=0.0, right=0.0)
-    light_speed = 2.99792458e18  # Angstrom per second, exact (SI)
-    return np.trapezoid(sampled * covered * grid, grid) / np.trapezoid(covered * light_speed / grid, grid)
+        raise ValueError(f"flux_density is masked or not finite on {100 * lost:.0f} percent of band {band.name}")
+    return grid, covered, np.trapezoid(covered * _LIGHT_SPEED / grid, grid)
 
 
 def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
-    """AB magnitude of a spectrum through a band.
+    """Return the AB magnitude of a spectrum through a band.
 
     Parameters
     ----------
     spectrum : `specutils.Spectrum`
-        With a flux density per unit wavelength or frequency; it must cover the band. Its masked pixels are
+        Spectrum of a flux density per unit wavelength or frequency, which must cover the band. Masked pixels are
         interpolated.
     band : Band
         The passband, as ``get_survey("SDSS")["r"]``.
@@ -117,12 +123,13 @@ def synthetic_magnitude(spectrum: Spectrum, band: Band) -> Quantity:
     >>> print(f"{abs(synthetic_magnitude(flat, get_survey('SDSS')['r']).value):.3f}")
     0.000
     """
-    for name in ("spectral_axis", "flux"):
-        if not hasattr(spectrum, name):
-            raise TypeError(f"spectrum must be a specutils.Spectrum, got {type(spectrum).__name__}")
+    from specutils import Spectrum
+
+    if not isinstance(spectrum, Spectrum):
+        raise TypeError(f"spectrum must be a specutils.Spectrum, got {type(spectrum).__name__}")
     wavelength = spectrum.spectral_axis.to(u.AA, u.spectral())
     flux = floats(spectrum.flux, "flux")
-    if getattr(spectrum, "mask", None) is not None:
+    if spectrum.mask is not None:
         flux = np.where(spectrum.mask, np.nan, flux)
     flux = u.Quantity(flux, spectrum.flux.unit)
     order = np.argsort(wavelength.value)

@@ -1,8 +1,10 @@
-"""The frozen descriptions of a passband and of a survey."""
+"""A passband, a survey, and the sizes of their images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +13,7 @@ import numpy as np
 
 from astro_galtrans._utils.masked import whole
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
-from astro_galtrans.surveys._description import KEYWORDS, description_of, noise_area, parsed
-from astro_galtrans.surveys._files import is_asdf, read_tree, write_tree
+from astro_galtrans.surveys._description import KEYWORDS, noise_area, parsed, read_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from astropy.units import Quantity
 
-__all__ = ["Band", "Survey", "read_survey"]
+__all__ = ["Band", "Survey", "matching_size", "read_survey"]
 
 
 def _positive(name, value, unit):
-    """``value`` as a positive finite scalar Quantity in ``unit``, or an error that names it."""
+    """Return ``value`` as a positive finite scalar Quantity in ``unit``, or raise an error that names it."""
     try:
         quantity = u.Quantity(value).to(unit)
     except (TypeError, u.UnitConversionError) as error:
@@ -36,7 +37,7 @@ def _positive(name, value, unit):
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """One passband of a survey, with what an image taken through it looks like.
+    """One passband of a survey, and the properties of images in it.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ class Band:
     wavelength : `~astropy.units.Quantity`
         Wavelengths of the response curve, increasing, shape ``(n_wavelength,)``.
     response : array_like
-        Photon response (relative detected photons per incident photon), shape ``(n_wavelength,)``. Its
-        normalisation is free.
+        Photon response (relative detected photons per incident photon), shape ``(n_wavelength,)``, of any
+        normalization.
     zero_point : float
         AB magnitude of one survey unit of flux.
     psf_fwhm : `~astropy.units.Quantity`
@@ -99,15 +100,15 @@ class Band:
     def effective_wavelength(self) -> Quantity:
         """Photon-weighted mean wavelength for a source of constant flux per unit frequency, a Quantity.
 
-        This is the definition of Fukugita et al. (1996, AJ 111, 1748), eq. 3, as exp of the mean of the
-        logarithm of the wavelength over d ln(wavelength), weighted by the photon response.
+        Fukugita et al. (1996, AJ 111, 1748), eq. 3: exp of the mean of ln(wavelength) over d ln(wavelength), weighted
+        by the photon response.
         """
         log_wavelength = np.log(self.wavelength.value)
         norm = np.trapezoid(self.response, log_wavelength)
         return np.exp(np.trapezoid(self.response * log_wavelength, log_wavelength) / norm) * u.AA
 
     def flux_per_unit(self) -> Quantity:
-        """The flux density of one survey unit, a Quantity in Jy: AB, Oke & Gunn (1983, ApJ 266, 713)."""
+        """Return the flux density of one survey unit, a Quantity in Jy: AB, Oke & Gunn (1983, ApJ 266, 713)."""
         return (self.zero_point * u.ABmag).to(u.Jy)
 
 
@@ -126,13 +127,13 @@ class Survey:
     pixel_scale : `~astropy.units.Quantity`
         Angle on the sky of the side of one pixel.
     unit : `~astropy.units.Unit` or str
-        Unit of the survey's images, as ``"nmgy"`` or ``"adu"``; each band's ``zero_point`` says what one is.
+        Unit of the images, as ``"nmgy"`` or ``"adu"``; the ``zero_point`` of each band defines it.
     description : str, optional
-        One sentence for people, with the source of the numbers.
+        One sentence, with the source of the numbers.
     keywords : dict of str to str, optional
-        FITS keywords in which the images tell what varies from one to the next: ``"zero_point"`` (AB magnitude of one
-        unit), ``"flux_zero_point"`` (flux of magnitude 0, as FLUXMAG0) and ``"gain"`` (electrons per unit). They are
-        used instead of the values of the bands when images are read.
+        FITS keywords of quantities that differ between images: ``"zero_point"`` (AB magnitude of one unit),
+        ``"flux_zero_point"`` (flux of magnitude 0, as FLUXMAG0) and ``"gain"`` (electrons per unit). They replace the
+        values of the bands when images are read.
 
     Examples
     --------
@@ -200,14 +201,14 @@ class Survey:
     def depth(self) -> np.ndarray:
         """AB magnitude of a point source at 5 sigma for each band, ndarray of shape ``(n_bands,)``.
 
-        It is that of a fit of a Gaussian PSF of width ``psf_fwhm`` on a background of ``sky_noise`` (King 1983,
-        PASP 95, 163).
+        The flux error is that of a fit of a Gaussian PSF of width ``psf_fwhm`` on a background of ``sky_noise`` (King
+        1983, PASP 95, 163).
         """
         return np.array([band.zero_point - 2.5 * np.log10(5 * band.sky_noise * np.sqrt(
             noise_area(band.psf_fwhm, self.pixel_scale))) for band in self.bands])
 
     def select(self, names: Iterable[str]) -> Survey:
-        """This survey with the named bands only, in the order of the survey.
+        """Return this survey with the named bands only, in the order of the survey.
 
         Parameters
         ----------
@@ -217,7 +218,7 @@ class Survey:
         Returns
         -------
         Survey
-            With the same name; ``self`` where nothing is left out.
+            Survey of the same name; ``self`` if nothing is left out.
         """
         wanted = list(names)
         missing = [name for name in wanted if name not in self.band_names]
@@ -229,21 +230,47 @@ class Survey:
 
     @classmethod
     def read(cls, path: str | PathLike) -> Survey:
-        """Read a survey from a YAML or ASDF file; see `read_survey`.
+        """Read a survey from a YAML or ASDF file; ``get_survey(path)`` does the same and remembers the file.
 
         Parameters
         ----------
         path : path-like
-            The file.
+            A YAML file (``.yaml``, ``.yml``) or an ASDF file (``.asdf``). The description is the whole tree or is
+            stored under ``survey``; an ASDF file may contain a `Survey` itself.
 
         Returns
         -------
         Survey
+            It is not registered: `register_survey` does that, and takes such a path too.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file, or the file of a filter curve is missing.
+        FileFormatError
+            If the description is wrong. The message names the file, the key, and what is expected, or all required
+            keys that are missing.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            survey = Survey.read("mysurvey.yaml")
         """
-        return read_survey(path)
+        path = Path(path)
+        tree = read_tree(path)
+        if isinstance(tree, Survey):
+            return tree
+        try:
+            fields = parsed(tree, path.parent)
+            return cls(**{**fields, "bands": tuple(map(_numbered_band, enumerate(fields["bands"])))})
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{path}: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise FileFormatError(f"{path}: {error}") from error
 
     def write(self, path: str | PathLike, overwrite: bool = False) -> None:
-        """Write the survey with its curves to one file, from which `read` restores it exactly.
+        """Write the survey with its curves to one file, from which `Survey.read` restores it exactly.
 
         Parameters
         ----------
@@ -257,51 +284,26 @@ class Survey:
         FileExistsError
             If there is such a file and ``overwrite`` is False.
         """
-        write_tree(description_of(self, arrays=is_asdf(path)), path, overwrite)
+        write_tree(self, path, overwrite)
 
 
 def read_survey(path: str | PathLike) -> Survey:
-    """Read the description of a survey.
+    """Read a survey from a YAML or ASDF file, as `Survey.read` does.
 
     Parameters
     ----------
     path : path-like
-        A YAML file (``.yaml``, ``.yml``) or an ASDF file (``.asdf``), in which the description is the whole tree or
-        is stored under ``survey``; an ASDF file may hold a `Survey` itself.
+        The file.
 
     Returns
     -------
     Survey
-        It is not registered: `register_survey` does that, and takes such a path too.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file, or a filter curve that it names is missing.
-    FileFormatError
-        If the description is wrong. The message names the file and the key.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        survey = read_survey("mysurvey.yaml")
     """
-    path = Path(path)
-    tree = read_tree(path)
-    if isinstance(tree, Survey):
-        return tree
-    try:
-        fields = parsed(tree, path.parent)
-        return Survey(**{**fields, "bands": tuple(map(_numbered_band, enumerate(fields["bands"])))})
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: {error}") from error
-    except (ValueError, TypeError) as error:
-        raise FileFormatError(f"{path}: {error}") from error
+    return Survey.read(path)
 
 
 def _numbered_band(numbered):
-    """Return the band of a description, or an error that says which of them it is."""
+    """Return the band of a description, or raise an error that says which of them it is."""
     index, fields = numbered
     try:
         return Band(**fields)
@@ -310,8 +312,8 @@ def _numbered_band(numbered):
 
 
 def _checked_keywords(keywords):
-    """A copy of the keywords, or an error."""
-    if not hasattr(keywords, "items"):
+    """Return a copy of the keywords, or raise an error."""
+    if not isinstance(keywords, Mapping):
         raise TypeError(f"keywords must be a dict, got {type(keywords).__name__}")
     for name, keyword in keywords.items():
         if name not in KEYWORDS:
@@ -321,3 +323,40 @@ def _checked_keywords(keywords):
     if "zero_point" in keywords and "flux_zero_point" in keywords:
         raise ValueError("keywords must have zero_point or flux_zero_point, not both")
     return {str(name): keyword.strip() for name, keyword in keywords.items()}
+
+
+def matching_size(size: int, input_scale: Quantity, target_scale: Quantity) -> int:
+    """Return the side of the cutout on the target grid that matches an input cutout, around the same center.
+
+    On finer pixels it is the smallest that covers the input, on coarser pixels the largest within it, so that the
+    reverse gives the original size. It keeps the parity of the input: an odd side has a pixel at its center and an even
+    side a corner.
+
+    Parameters
+    ----------
+    size : int
+        Side of the input cutout in pixels.
+    input_scale, target_scale : `~astropy.units.Quantity`
+        Pixel scales.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astro_galtrans.surveys import matching_size
+    >>> matching_size(64, 0.396 * u.arcsec, 0.187 * u.arcsec)
+    136
+    >>> matching_size(136, 0.187 * u.arcsec, 0.396 * u.arcsec)
+    64
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    sides = size * (input_scale / target_scale).to_value(u.dimensionless_unscaled)
+    if sides >= size:
+        covering = ceil(sides - 1e-6)
+        return covering + (covering - size) % 2
+    within = floor(sides + 1e-6)
+    return max(within - (size - within) % 2, 2 - size % 2)

@@ -1,23 +1,68 @@
-"""A new network and objective for the surveys of some pairs."""
+"""A new network and objective for the surveys of some pairs, with the parts that are fitted before the training."""
+
+import logging
 
 import astropy.units as u
 import numpy as np
 import torch
 
-from astro_galtrans.backbones import TranslationNetwork, fill_invalid, log_apertures
-from astro_galtrans.objectives import build_objective, objective_class
-from astro_galtrans.training._adversarial import AdversarialModule
-from astro_galtrans.training._module import TranslationModule
-from astro_galtrans.training._reader import fit_reader, readable_redshift
+from astro_galtrans._utils.loop import TrainingModule, train
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_invalid, log_apertures
+from astro_galtrans.objectives import build_objective
+from astro_galtrans.training._module import AdversarialModule, TranslationModule
 
-__all__ = ["build_module"]
+__all__ = ["build_module", "fit_reader", "readable_redshift"]
+
+log = logging.getLogger(__name__)
 
 _N_CALIBRATION = 64  # pairs
 _N_REGRESSION = 2048
 
+# Training of the redshift reader.
+_FEWEST = 64  # spectra of known redshift; with fewer there is no reader
+_MOST = 16_384
+_BATCH = 64
+_MOST_READ = 1024
+_MOST_STEPS, _MOST_EPOCHS = 2000, 200
+_LEARNING_RATE, _WEIGHT_DECAY = 4e-3, 1e-3
+_RISE = 0.3
+_MARGIN = 0.05  # of 1 + z, beyond the largest known redshift
+# A spectrum moved by whole pixels of the logarithmic grid is that of the same galaxy at another redshift.
+_SHIFT = 40
+
+
+def build_module(pairs, config, n_steps, run):
+    """Return the Lightning module with a new network for the surveys of the pairs; ``run`` identifies the training."""
+    source, target = pairs.input_survey, pairs.target_survey
+    wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
+    nearest = np.abs(wavelength[1][:, None] - wavelength[0]).argmin(1)
+    ratio = [
+        (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
+        for i, band in zip(nearest, target)
+    ]
+    scale_ratio = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
+    network = TranslationNetwork(NetworkConfig(
+        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest,
+        scale_ratio, **config.network_parts, conditioning=config.conditioning,
+        backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
+        stamp_size=pairs.input_flux.shape[-2:], takes_missing=config.input_dropout > 0,
+    ))
+    if network.generative:
+        network.calibrate(*_images(pairs, slice(0, min(len(pairs), _N_CALIBRATION))))
+    if network.redshift_reader is not None:
+        fit_reader(network.redshift_reader, pairs, torch.Generator().manual_seed(config.seed))
+    if network.photometry is not None:
+        _solve_photometry(network, pairs)
+    objective = build_objective(
+        config.objective, n_bands=len(target), n_features=network.backbone.n_features,
+        n_embedding=network.backbone.n_embedding, **config.objective_options,
+    )
+    kind = AdversarialModule if objective.has_discriminator else TranslationModule
+    return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
+
 
 def _noise(survey, weight):
-    """Noise of one pixel per band, from the weights of up to 256 galaxies or else from the survey."""
+    """Return the noise of a pixel per band, from the weights of up to 256 galaxies or else from the survey."""
     if weight is None:
         return survey.sky_noise
     sample = np.asarray(weight[:256])
@@ -27,67 +72,14 @@ def _noise(survey, weight):
     ])
 
 
-def build_module(pairs, config, n_steps, run):
-    """The Lightning module with a new network for the surveys of the pairs.
-
-    Parameters
-    ----------
-    pairs : PairSet
-        Training pairs.
-    config : TrainConfig
-    n_steps : int
-        Steps of the whole training.
-    run : dict
-        What tells this training from others.
-
-    Returns
-    -------
-    TranslationModule
-    """
-    source, target = pairs.input_survey, pairs.target_survey
-    wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
-    nearest = np.abs(wavelength[1][:, None] - wavelength[0]).argmin(1)
-    ratio = [
-        (source.bands[i].flux_per_unit() / band.flux_per_unit()).to_value(u.dimensionless_unscaled)
-        for i, band in zip(nearest, target)
-    ]
-    step = (target.pixel_scale / source.pixel_scale).to_value(u.dimensionless_unscaled)
-    network = TranslationNetwork(
-        config.backbone, _noise(source, pairs.input_weight), _noise(target, pairs.target_weight), ratio, nearest, step,
-        output=objective_class(config.objective).output, residual=config.uses_residual,
-        photometry=config.uses_photometry, conditioning=config.conditioning,
-        backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
-        stamp_size=pairs.input_flux.shape[-2:], takes_missing=config.input_dropout > 0,
-    )
-    if network.generative:
-        _calibrate(network, pairs)
-    reader = getattr(network.condition, "reader", None)
-    if reader is not None:
-        fit_reader(reader, pairs, torch.Generator().manual_seed(config.seed))
-    if network.photometry is not None:
-        _solve_photometry(network, pairs)
-    objective = build_objective(
-        config.objective, n_bands=len(target), n_features=network.backbone.n_features,
-        n_embedding=network.backbone.n_embedding, **config.objective_options,
-    )
-    kind = AdversarialModule if hasattr(objective, "critic") else TranslationModule
-    return kind(network, objective, config, target.sky_noise**-2.0, n_steps, run)
-
-
 def _conditioning_options(config, pairs):
     if config.conditioning != "spectrum":
         return {}
     return {"grid": pairs.spectrum_grid.to_dict(), "largest_redshift": readable_redshift(pairs)}
 
 
-def _calibrate(network, pairs):
-    """Measure on some pairs what a generative network's images are divided by."""
-    flux, target, valid = _images(pairs, slice(0, min(len(pairs), _N_CALIBRATION)))
-    network.calibrate(flux, target, valid)
-
-
 def _solve_photometry(network, pairs):
-    """Where the photometry head starts from: the linear regression over some pairs."""
+    """Set the photometry head to the linear regression over some pairs, from which its training starts."""
     head, measured = network.photometry, []
     for start in range(0, min(len(pairs), _N_REGRESSION), _N_CALIBRATION):
         flux, target, _ = _images(pairs, slice(start, min(start + _N_CALIBRATION, len(pairs))))
@@ -97,7 +89,7 @@ def _solve_photometry(network, pairs):
 
 
 def _images(pairs, rows):
-    """Input and target flux without gaps, and where the target is valid."""
+    """Return input and target flux without gaps, and the valid pixels of the target."""
     arrays = pairs.read(rows, images=("input_flux", "input_weight", "target_flux", "target_weight"))
     images = []
     for side in ("input", "target"):
@@ -105,3 +97,81 @@ def _images(pairs, rows):
         valid = None if weight is None else torch.from_numpy(np.asarray(weight) > 0)
         images.append(flux if valid is None else fill_invalid(flux, valid))
     return *images, valid
+
+
+def readable_redshift(pairs):
+    """Return the largest redshift for a reader that is trained on these pairs, or None if they are too few."""
+    if pairs.redshift is None:
+        return None
+    known = np.asarray(pairs.redshift, dtype=float)
+    known = known[np.isfinite(known)]
+    if len(known) < _FEWEST:
+        return None
+    return float((1 + known.max()) * (1 + _MARGIN) - 1)
+
+
+def fit_reader(reader, pairs, generator):
+    """Train the redshift reader of a spectrum's embedding on up to 16,384 spectra of known redshift.
+
+    The generator draws the order of the spectra and the redshifts that they are moved to.
+    """
+    arrays = pairs.read(slice(0, min(len(pairs), _MOST)), images=("spectrum_flux", "spectrum_weight"))
+    flux, weight, redshift = (torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
+                              for name in ("spectrum_flux", "spectrum_weight", "redshift"))
+    kept = redshift.isfinite() & (weight > 0).any(1)
+    spectra = flux[kept], weight[kept], redshift[kept]
+    if not len(spectra[0]):
+        return
+    n_steps = min(_MOST_STEPS, _MOST_EPOCHS * -(-len(spectra[0]) // _BATCH))
+    reader.requires_grad_(True)
+    train(_ReaderModule(reader, n_steps), _MovedSpectra(spectra, n_steps, reader.grid_step, generator), n_epochs=1)
+    reader.requires_grad_(False)
+    if log.isEnabledFor(logging.INFO):
+        flux, weight, redshift = spectra
+        with torch.no_grad():
+            read = torch.cat([reader(*some)[0] for some in zip(flux.split(_MOST_READ), weight.split(_MOST_READ))])
+        error = float(((read - redshift).abs() / (1 + redshift)).median())
+        log.info("redshift reader: median |dz| / (1 + z) %.5f on its %d spectra after %d steps", error, len(flux),
+                 n_steps)
+
+
+class _ReaderModule(TrainingModule):
+    """A redshift reader in training."""
+
+    def __init__(self, reader, n_steps):
+        super().__init__(n_steps)
+        self.reader = reader
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.reader.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, self.n_steps, pct_start=_RISE)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch, batch_index):
+        return self.reader.loss(*batch)
+
+
+class _MovedSpectra:
+    """Batches of random spectra, each batch moved to another redshift."""
+
+    def __init__(self, spectra, n_batches, step, generator):
+        self.spectra, self.n_batches, self.step, self.generator = spectra, n_batches, step, generator
+
+    def __len__(self):
+        return self.n_batches
+
+    def __iter__(self):
+        for _ in range(self.n_batches):
+            rows = torch.randint(len(self.spectra[0]), (_BATCH,), generator=self.generator)
+            pixels = int(torch.randint(-_SHIFT, _SHIFT + 1, (1,), generator=self.generator))
+            yield _moved(*(part[rows] for part in self.spectra), pixels, self.step)
+
+
+def _moved(flux, weight, redshift, pixels, step):
+    """Return spectra moved by some pixels of the grid in ln(1 + z); pixels that move in have weight 0."""
+    flux, weight = flux.roll(pixels, 1), weight.roll(pixels, 1)
+    if pixels > 0:
+        weight[:, :pixels] = 0
+    elif pixels < 0:
+        weight[:, pixels:] = 0
+    return flux, weight, (1 + redshift) * float(np.exp(pixels * step)) - 1

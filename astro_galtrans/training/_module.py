@@ -1,39 +1,33 @@
-"""The Lightning module: one step of training or validation."""
+"""The Lightning modules of translators: one step of training or validation, with or without a discriminator."""
 
+import logging
 import math
+import warnings
 
-import lightning
 import torch
 
+from astro_galtrans._utils.loop import TrainingModule
 from astro_galtrans.backbones import fill_invalid
-from astro_galtrans.objectives import flux_error_nll
-from astro_galtrans.training._condition import condition_of
-from astro_galtrans.training._missing import hide_input
+from astro_galtrans.exceptions import GaltransWarning
+from astro_galtrans.objectives import Target
+from astro_galtrans.training._batches import draw_condition, draw_kept
 
-__all__ = ["TranslationModule", "accumulate", "take_means"]
+__all__ = ["AdversarialModule", "TranslationModule"]
 
-_RISE = 0.05  # share of the steps over which the learning rate rises
-
-
-def accumulate(sums, logs, n_galaxies):
-    """Add what is to log of a batch to sums over galaxies, a dict of ``[total, count]`` by name."""
-    for name, value in logs.items():
-        total = sums.setdefault(name, [0.0, 0])
-        total[0] += value * n_galaxies
-        total[1] += n_galaxies
-
-
-def take_means(sums):
-    """Means over galaxies of what was accumulated, a dict of float; the sums are emptied."""
-    means = {name: total / count for name, (total, count) in sums.items()}
-    sums.clear()
-    return means
+_LOGGER = logging.getLogger(__name__)
+_NAN = float("nan")
+_RISE = 0.05  # fraction of the steps over which the learning rate rises
+# A long memory of gradients lets discriminator and generator swing around each other (Radford et al. 2016,
+# arXiv:1511.06434).
+_DISCRIMINATOR_BETAS = (0.5, 0.999)
+# Columns of the history, also of epochs without a value.
+_ADVERSARIAL_COLUMNS = ("diversity", "adversarial", "critic_loss", "critic_real", "critic_fake")
 
 
-class TranslationModule(lightning.LightningModule):
+class TranslationModule(TrainingModule):
     """Network and objective under AdamW with a linear rise and a cosine fall of the learning rate.
 
-    What happened in the training that its user should know, plain values, stands in ``notes``.
+    ``notes`` has plain values about the training that its user should know.
 
     Parameters
     ----------
@@ -44,27 +38,23 @@ class TranslationModule(lightning.LightningModule):
         Inverse variance per target band for pairs without weights, shape ``(band,)``.
     n_steps : int
         Steps of the whole training.
-    run : dict
-        What tells this training from others, kept in its checkpoints.
+    run : dict of str
+        Checksums that identify the training.
     """
 
     def __init__(self, network, objective, config, target_weight, n_steps, run):
-        super().__init__()
-        self.network, self.objective, self.config, self.n_steps, self.run = network, objective, config, n_steps, run
+        super().__init__(n_steps, run, config.patience)
+        self.network, self.objective, self.config = network, objective, config
+        self.monitors_validation_loss = objective.monitors_validation_loss
         self.register_buffer("default_weight", torch.tensor(target_weight)[:, None, None].float(), persistent=False)
-        self.sums = {}
         self.notes = {}
 
-    def on_save_checkpoint(self, checkpoint):
-        """Add what tells this training from others."""
-        checkpoint["run"] = self.run
-
     def configure_optimizers(self):
-        """AdamW and its schedule by step."""
+        """Return AdamW and its schedule by step."""
         return self.scheduled(self.parameters())
 
     def scheduled(self, parameters):
-        """Optimiser of some parameters with its schedule, as Lightning takes it."""
+        """Return an optimizer of some parameters with its schedule, as Lightning takes it."""
         optimizer = torch.optim.AdamW(
             [parameter for parameter in parameters if parameter.requires_grad],
             lr=self.config.learning_rate, weight_decay=self.config.weight_decay,
@@ -79,68 +69,57 @@ class TranslationModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    @property
-    def step_number(self):
-        """Steps of the training that are done."""
-        return self.global_step
-
     def generator(self):
-        """Generator of the draws of this step, made from seed and step, so that a resumed run draws alike."""
+        """Return the generator of this step's draws; it depends on seed and step, so a resumed run draws the same."""
         return torch.Generator().manual_seed(1_000_003 * self.config.seed + self.step_number)
 
     @property
     def progress(self):
-        """Share of the training that is done."""
+        """Finished fraction of the training."""
         return self.step_number / max(1, self.n_steps)
 
     def predict(self, batch, generator, training):
-        """Prediction, target, valid pixels (None if all are) and weight of the target for a batch."""
-        flux, observed, valid = batch["input_flux"], self.observed(batch, generator, training), None
-        target = batch["target_flux"]
-        weight = batch["target_weight"]
+        """Return the prediction and the `Target` for a batch."""
+        observed = self._observed(batch, generator, training)
+        target, weight, valid = batch["target_flux"], batch["target_weight"], batch["target_valid"]
         if weight is None:
             weight = self.default_weight.expand_as(target)
-        elif not bool((weight > 0).all()):
-            valid = weight > 0
-        flux, target = (x.contiguous(memory_format=torch.channels_last) for x in (flux, target))
-        shares = (self.config.condition_dropout, self.config.condition_scatter) if training else None
-        condition = condition_of(batch, self.network.conditioning, shares, generator)
+        flux, target = (x.contiguous(memory_format=torch.channels_last) for x in (batch["input_flux"], target))
+        fractions = (self.config.condition_dropout, self.config.condition_scatter) if training else None
+        condition = draw_condition(batch, self.network.conditioning, fractions, generator)
         noisy = None
         if self.network.generative:
             whole = target if valid is None else fill_invalid(target, valid)
             noisy = self.network.draw_noisy(self.network.fill(flux, observed), whole, generator)
-        return self.network(flux, target.shape[-2:], condition, noisy, observed), target, valid, weight
+        return self.network(flux, target.shape[-2:], condition, noisy, observed), Target(target, weight, valid)
 
-    def observed(self, batch, generator, training):
-        """Input pixels with data that the network is given, of the shape of the input; None if all are."""
-        weight, observed = batch["input_weight"], None
-        if weight is not None and not bool((weight > 0).all()):
-            observed = weight > 0
+    def _observed(self, batch, generator, training):
+        """Return the input pixels that the network receives, bool of the shape of the input; None if all are."""
+        observed = batch["input_valid"]
         if training and self.config.input_dropout:
-            kept = hide_input(batch["input_flux"].shape, self.config.input_dropout, generator)
+            kept = draw_kept(batch["input_flux"].shape, self.config.input_dropout, generator)
             kept = kept.to(batch["input_flux"].device)
             observed = kept if observed is None else observed & kept
         return observed
 
-    def loss(self, batch, generator, progress, training):
-        """Loss of network and objective on a batch, and what to log of it."""
-        prediction, target, valid, weight = self.predict(batch, generator, training)
-        return self.loss_of(prediction, target, valid, weight, generator, progress)
-
-    def loss_of(self, prediction, target, valid, weight, generator, progress):
-        """The same for a prediction."""
-        with torch.autocast(target.device.type, enabled=False):
-            loss, logs = self.objective(self.network, prediction, target, valid, generator, progress)
-            error_nll = flux_error_nll(self.network, prediction, target, weight, generator)
-        logs = {"loss": float(loss.detach()), "flux_nll": float(error_nll.detach()), **logs}
-        return loss + error_nll, logs
+    def loss_of(self, prediction, target, generator, progress):
+        """Return the loss of a prediction, and a dict of values to log."""
+        further = {"progress": progress} if self.objective.uses_progress else {}
+        with torch.autocast(target.flux.device.type, enabled=False):
+            return self.objective(prediction, target, self.network.output_space, generator, **further)
 
     def training_step(self, batch, batch_index):
-        """Loss of one batch."""
-        loss, logs = self.loss(batch, self.generator(), self.progress, training=True)
-        self.check(loss)
+        """Return the loss of one batch."""
+        generator = self.generator()
+        loss, logs = self.loss_of(*self.predict(batch, generator, training=True), generator, self.progress)
         self.add("train", logs, len(batch["input_flux"]))
         return loss
+
+    def validation_step(self, batch, batch_index):
+        """Log the same loss of validation pairs, with the same draws in every epoch."""
+        generator = torch.Generator().manual_seed(batch_index)
+        _, logs = self.loss_of(*self.predict(batch, generator, training=False), generator, 1.0)
+        self.add("valid", logs, len(batch["input_flux"]))
 
     def on_before_optimizer_step(self, optimizer):
         """Clip the gradient, which here has its true size also under a loss that was scaled for half precision.
@@ -158,24 +137,117 @@ class TranslationModule(lightning.LightningModule):
         for part in (rest, *([p for p in parameters if p in part] for part in apart)):
             torch.nn.utils.clip_grad_norm_(part, self.config.gradient_clip)
 
-    def check(self, loss):
-        """Raise a FloatingPointError if a loss is not finite."""
-        if not math.isfinite(float(loss.detach())):
-            raise FloatingPointError(
-                f"the training loss became {float(loss.detach())} at step {self.step_number}; "
-                "a smaller learning_rate or precision='32' may help"
-            )
+    def on_train_epoch_start(self):
+        """Let the order of the pairs depend on the epoch."""
+        super().on_train_epoch_start()
+        self.trainer.train_dataloader.epoch = self.current_epoch
 
-    def validation_step(self, batch, batch_index):
-        """The same loss on validation pairs, with the same draws in every epoch."""
-        generator = torch.Generator().manual_seed(batch_index)
-        _, logs = self.loss(batch, generator, 1.0, training=False)
-        self.add("valid", logs, len(batch["input_flux"]))
-
-    def add(self, stage, logs, n_galaxies):
-        """Add what is to log of a batch to the sums of its stage, "train" or "valid"."""
-        accumulate(self.sums, {f"{stage}_{name}": value for name, value in logs.items()}, n_galaxies)
+    def add(self, stage, values, n_galaxies):
+        """Log values of a batch, and stop at a loss that is not finite where reading it makes no device wait."""
+        super().add(stage, values, n_galaxies)
+        if stage == "train" and self.device.type == "cpu":
+            self._check_finite(last_only=True)
 
     def take_means(self):
-        """Means of everything logged since the last call, over galaxies, as a dict of float."""
-        return take_means(self.sums)
+        """Return the means of the epoch, after a check of the losses on all devices."""
+        self._check_finite()
+        return super().take_means()
+
+    def _check_finite(self, last_only=False):
+        """Raise FloatingPointError if a training loss of this epoch is not finite."""
+        for name in ("train_loss", "train_critic_loss"):
+            batches = self.logged.get(name, [])[-1 if last_only else 0:]
+            values = torch.stack([value for value, _ in batches]) if batches else torch.zeros(0)
+            if not bool(values.isfinite().all()):
+                index = int((~values.isfinite()).nonzero()[0])
+                step = self.step_number - (0 if last_only else len(values) - index)
+                raise FloatingPointError(f"the training loss became {float(values[index])} at step {step}; "
+                                         "a smaller learning_rate or precision='32' may help")
+
+
+class AdversarialModule(TranslationModule):
+    """Network and discriminator, each with its AdamW and schedule; the parameters are those of `TranslationModule`.
+
+    In each step the network is updated and then, once it is trained, the discriminator, on the same batch and the
+    earlier prediction. An epoch in which the generator has collapsed raises a warning and is kept in
+    ``notes["collapsed_epochs"]``, one in which the discriminator has won is logged and kept in
+    ``notes["critic_won_epochs"]``; both count from 0.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.automatic_optimization = False
+        self.steps_done = 0
+        self.notes = {"collapsed_epochs": [], "critic_won_epochs": []}
+
+    @property
+    def step_number(self):
+        """Number of finished steps of the training; Lightning counts the updates of both optimizers."""
+        return self.steps_done
+
+    def configure_optimizers(self):
+        """Return an optimizer with its schedule for all but the discriminator, and one for the discriminator."""
+        discriminator = list(self.objective.discriminator.parameters())
+        own = {id(parameter) for parameter in discriminator}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in own]
+        discriminator = self.scheduled(discriminator)
+        discriminator["optimizer"].param_groups[0]["betas"] = _DISCRIMINATOR_BETAS
+        return [self.scheduled(rest), discriminator]
+
+    def training_step(self, batch, batch_index):
+        """Update the network, and the discriminator once it is trained."""
+        generator, progress = self.generator(), self.progress
+        prediction, target = self.predict(batch, generator, training=True)
+        loss, logs = self.loss_of(prediction, target, generator, progress)
+        self._update(0, loss)
+        if self.objective.trains_discriminator(progress):
+            loss, critic_logs = self.objective.discriminator_loss(prediction, target, self.network.output_space)
+            self._update(1, loss)
+            logs |= critic_logs
+        if self.objective.generator_uses_discriminator(progress):
+            # After the warm-up, to see what goes wrong.
+            logs |= {f"watched_{name}": logs[name] for name in ("diversity", "critic_loss") if name in logs}
+        self.add("train", logs, len(batch["input_flux"]))
+        self.steps_done += 1
+
+    def _update(self, index, loss):
+        """Take one step of one of the two optimizers and of its schedule."""
+        optimizer, schedule = self.optimizers()[index], self.lr_schedulers()[index]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        schedule.step()
+
+    def take_means(self):
+        """Return the means of the epoch, after a check of the training's health."""
+        means = super().take_means()
+        self._check_health(means.pop("train_watched_diversity", _NAN), means.pop("train_watched_critic_loss", _NAN))
+        return {**{f"train_{name}": _NAN for name in _ADVERSARIAL_COLUMNS}, **means}
+
+    def _check_health(self, diversity, critic_loss):
+        epoch = self.current_epoch
+        if diversity < self.objective.collapse_below:
+            self.notes["collapsed_epochs"].append(epoch)
+            warnings.warn(
+                f"mode collapse in epoch {epoch + 1}: translated images differ from galaxy to galaxy {diversity:.2f} "
+                f"times as much as target images do; below {self.objective.collapse_below} is called a collapse. If "
+                "more epochs do not help, a smaller weight of the discriminator or a smaller learning_rate may",
+                GaltransWarning, stacklevel=2,
+            )
+        if critic_loss < self.objective.lost_below:
+            self.notes["critic_won_epochs"].append(epoch)
+            _LOGGER.warning(
+                "the discriminator has won in epoch %d: its hinge loss is %.3f, so it separates all translated images "
+                "from target images and learns nothing more", epoch + 1, critic_loss,
+            )
+
+    def on_save_checkpoint(self, checkpoint):
+        """Add the number of finished steps and the notes."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["adversarial"] = {
+            "steps_done": self.steps_done, "notes": {name: list(epochs) for name, epochs in self.notes.items()}}
+
+    def on_load_checkpoint(self, checkpoint):
+        """Restore the state that `on_save_checkpoint` saved."""
+        super().on_load_checkpoint(checkpoint)
+        self.steps_done, self.notes = checkpoint["adversarial"]["steps_done"], checkpoint["adversarial"]["notes"]

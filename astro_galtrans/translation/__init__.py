@@ -1,5 +1,7 @@
 """Translate images of galaxies from one survey to another."""
 
+from astro_galtrans.translation._arrays import TranslatedArrays
+from astro_galtrans.translation._inputs import Conditions, Sampling
 from astro_galtrans.translation._translator import Translator
 
-__all__ = ["Translator"]
+__all__ = ["Conditions", "Sampling", "TranslatedArrays", "Translator"]

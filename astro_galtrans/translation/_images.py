@@ -1,29 +1,25 @@
-"""Astropy images through a translator: what comes in is checked, what goes out is complete."""
+"""Checks of astropy images before a translation, and metadata and WCS after it."""
 
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 
 import astropy.units as u
 import numpy as np
-import torch
 from astropy.io import fits
-from astropy.nddata import StdDevUncertainty
+from astropy.nddata import NDData, StdDevUncertainty
+from astropy.wcs import WCS
 
-from astro_galtrans._utils.torch_state import torch_defaults
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
-from astro_galtrans.images import BandCube, as_band_cube, flux_and_weight, like_input, missing_bands
-from astro_galtrans.translation._arrays import check_allowed, check_missing, forward
-from astro_galtrans.translation._conditions import checked_condition, condition_rows, described
-from astro_galtrans.translation._sampling import checked_sampling
-from astro_galtrans.translation._wcs import rescaled_wcs
+from astro_galtrans.images import BandCube, as_band_cube
 
-__all__ = ["translate"]
+__all__ = ["batches_by_shape", "checked_cube", "rescaled_wcs", "translated_cube"]
 
 # Largest relative departure of an image's pixel scale from the survey's. The network sees pixels, so that a
 # departure is a change of size of everything in the image; SDSS frames vary by less than 0.1 per cent.
 _SCALE_TOLERANCE = 0.02
-# Keys of meta, without case, blanks, underscores, hyphens and dots, which say how an image was observed, calibrated and
-# processed, in the words of this package and of FITS headers.
+# Keys of meta, without case, blanks, underscores, hyphens and dots, of the observation, calibration and processing of
+# an image, as in this package and in FITS headers.
 _OF_THE_INPUT = re.compile(
     r"band|survey|(fpa)?filter\d*|zeropoint\w*|magzero|zeropnt|magzpt?|photzp|mzpab|photc|fluxmag0\w*|fpazp|nmgy\w*|"
     r"bunit|bsoften|boffset|phot(flam|fnu|zpt|plam|bw)|e?gain\w*|dark\w*|rd?nois\w*|read(out)?nois\w*|ronoise|"
@@ -33,20 +29,19 @@ _OF_THE_INPUT = re.compile(
     r"back(lev|sig)|depth|maglim\w*|regrid|degrade|header", re.IGNORECASE)
 
 
-def _checked_cube(translator, image):
-    """The image as a BandCube of the translator's input survey, or an error that says what does not fit."""
-    survey = translator.input_survey
+def checked_cube(image, survey, name):
+    """Return an image as a BandCube of the input survey of translator ``name``, or raise an error."""
     for declared in _declared_surveys(image):
         if declared.lower() != survey.name.lower():
-            raise SurveyError(f"the image is of survey {declared}, translator {translator.name!r} takes {survey.name}")
+            raise SurveyError(f"the image is of survey {declared}, translator {name!r} takes {survey.name}")
     cube = as_band_cube(image, survey=survey)
     if cube.bands != survey.band_names:
         raise BandMismatchError(
-            f"translator {translator.name!r} takes bands {','.join(survey.band_names)} in this order, "
+            f"translator {name!r} takes bands {','.join(survey.band_names)} in this order, "
             f"the image has {','.join(cube.bands)}"
         )
     if cube.wcs is None:
-        raise ValueError("the image has no WCS, which its place and pixel scale on the sky are read from")
+        raise ValueError("the image has no WCS, which is needed for its position and pixel scale")
     scale = cube.pixel_scale / survey.pixel_scale
     if abs(scale.to_value(u.dimensionless_unscaled) - 1) > _SCALE_TOLERANCE:
         raise ValueError(
@@ -59,21 +54,19 @@ def _checked_cube(translator, image):
 
 
 def _declared_surveys(image):
-    """Names of the surveys that an image, or each image of a dict, says it is from."""
-    parts = image.values() if hasattr(image, "values") else [image]
-    for part in parts:
-        name = getattr(getattr(part, "survey", None), "name", None)
-        if name is None:
-            name = getattr(part, "meta", {}).get("survey")
+    """Names of the surveys in the metadata of an image, or of each image of a dict."""
+    for part in image.values() if isinstance(image, Mapping) else [image]:
+        survey = part.survey if isinstance(part, BandCube) else None
+        name = survey.name if survey is not None else part.meta.get("survey") if isinstance(part, NDData) else None
         if isinstance(name, str):
             yield name
 
 
 def _meta(cube, provenance):
-    """The meta of a translation: what holds for it too, and its provenance with what was true of the input alone.
+    """The meta of a translation: entries of the input that still apply, and the provenance under ``galtrans``.
 
-    Whatever is told of a single input band, and what says how the input was observed, calibrated or processed, goes
-    to ``galtrans.input``.
+    Entries on single input bands, and on the observation, calibration and processing of the input, move to
+    ``galtrans.input``.
     """
     meta, given = {}, {}
     for key, value in cube.meta.items():
@@ -95,69 +88,59 @@ def _meta(cube, provenance):
     return meta
 
 
-def _wrap(translator, cube, flux, sigma, mask, provenance):
-    """A translated array as a BandCube, with everything the input had that still holds."""
-    size = flux.shape[-2:]
+def translated_cube(cube, flux, sigma, mask, survey, scale_ratio, provenance):
+    """Return a translated array as a BandCube of the target survey, with the valid properties of the input."""
     return BandCube(
-        flux, unit=translator.target_survey.unit, bands=translator.target_survey.band_names,
-        survey=translator.target_survey, wcs=rescaled_wcs(cube.wcs, cube.shape[1:], size, translator.network.step),
-        mask=mask, uncertainty=StdDevUncertainty(sigma), meta=_meta(cube, provenance),
+        flux, unit=survey.unit, bands=survey.band_names, survey=survey, mask=mask,
+        wcs=rescaled_wcs(cube.wcs, cube.shape[1:], flux.shape[-2:], scale_ratio),
+        uncertainty=StdDevUncertainty(sigma), meta=_meta(cube, provenance),
     )
 
 
-@torch_defaults()
-@torch.inference_mode()
-def translate(translator, images, condition, sampling, batch_size, separate=False, allow_missing=False):
-    """Translate a list of images of any accepted kind; see `Translator.__call__`.
-
-    With ``separate``, each becomes a list of its samples instead of their mean; see `Translator.samples`.
-    """
-    cubes = [_checked_cube(translator, image) for image in images]
-    condition = checked_condition(translator, len(images), **condition)
-    sampling = checked_sampling(translator, **sampling)
-    check_allowed(translator, allow_missing)
-    arrays = [flux_and_weight(cube) for cube in cubes]
-    for number, (_, weight) in enumerate(arrays):
-        which = f" {number}" if len(images) > 1 else ""
-        if not np.any(weight > 0):
-            raise ValueError(f"every pixel of the image{which} is masked or not finite")
-        check_missing(translator, (weight > 0)[np.newaxis], allow_missing, f"image{which}")
-    provenance, numbers = translator.describe(), None
-    if sampling is not None:
-        numbers = sampling.numbers(len(images))
-        provenance |= {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed,
-                       "sampling_steps": sampling.n_steps or translator.network.backbone.sampling_steps}
-    translated = [None] * len(images)
-    for rows in _batches(cubes, batch_size):
-        size = translator.target_size(cubes[rows[0]].shape[1:])
-        flux, weight = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
-        drawn = None if numbers is None else [numbers[row] for row in rows]
-        result = forward(translator, flux, weight > 0, condition_rows(condition, rows), size, sampling, drawn)
-        sigma = result.sigma.cpu().numpy()
-        masks = np.zeros(sigma.shape, bool) if result.masked is None else result.masked.cpu().numpy()
-        fluxes = result.samples if separate else result.flux[None]
-        fluxes = fluxes.cpu().numpy()
-        for place, row in enumerate(rows):
-            told = {**provenance, **described(translator.conditioning, condition, row)}
-            missing = missing_bands(arrays[row][1] > 0, translator.input_survey.pixel_scale)
-            if missing.any():
-                told["missing_bands"] = [band for band, lost in zip(cubes[row].bands, missing) if lost]
-            if numbers is not None:
-                told["sampling_galaxy"] = numbers[row]
-            made = []
-            for number, flux in enumerate(fluxes):
-                own = {**told, "sample": number} if separate else told
-                cube = _wrap(translator, cubes[row], flux[place], sigma[place], masks[place], own)
-                made.append(like_input(cube, images[row]))
-            translated[row] = made if separate else made[0]
-    return translated
-
-
-def _batches(cubes, batch_size):
-    """Lists of row numbers of cubes of one shape, at most ``batch_size`` long."""
+def batches_by_shape(cubes, batch_size):
+    """Yield lists of row numbers of cubes of one shape, at most ``batch_size`` long."""
     by_shape = {}
     for row, cube in enumerate(cubes):
         by_shape.setdefault(cube.shape, []).append(row)
     for rows in by_shape.values():
         for start in range(0, len(rows), batch_size):
             yield rows[start:start + batch_size]
+
+
+def _tangent_plane(lon, lat, lon0, lat0):
+    """Gnomonic projection about (lon0, lat0), in degrees (Calabretta & Greisen 2002, A&A 395, 1077, sect. 5.1.3)."""
+    lon, lat, lon0, lat0 = (np.radians(x) for x in (lon, lat, lon0, lat0))
+    cosine = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(lon - lon0)
+    x = np.cos(lat) * np.sin(lon - lon0) / cosine
+    y = (np.cos(lat0) * np.sin(lat) - np.sin(lat0) * np.cos(lat) * np.cos(lon - lon0)) / cosine
+    return np.degrees(x), np.degrees(y)
+
+
+def rescaled_wcs(wcs, shape, new_shape, scale_ratio):
+    """Return the WCS of a grid with the same center and axes as another and pixels ``scale_ratio`` times as large.
+
+    The best linear map over the cutout, about its center, replaces the distortion of the input WCS.
+    """
+    if wcs.naxis != 2 or not wcs.has_celestial:
+        raise ValueError(f"wcs must be a two-dimensional celestial WCS, got {wcs.naxis} axes {list(wcs.wcs.ctype)}")
+    center = (np.array(shape[::-1]) - 1) / 2
+    # A 3 x 3 grid of places over the cutout; the middle one is the center.
+    offset = np.stack(np.meshgrid(*(c * np.array([-1.0, 0.0, 1.0]) for c in np.maximum(center, 0.5)))).reshape(2, -1)
+    world = wcs.all_pix2world(*(offset + center[:, None]), 0)
+    lon, lat = world[wcs.wcs.lng], world[wcs.wcs.lat]
+    if not np.all(np.isfinite(world)):
+        raise ValueError("wcs gives no sky position for part of the image")
+    plane = np.stack(_tangent_plane(lon, lat, lon[4], lat[4]))
+    plane = plane - plane[:, 4:5]
+    new = WCS(naxis=2)
+    new.wcs.ctype = [f"{prefix:-<4}-TAN" for prefix in (wcs.wcs.lngtyp.strip(), wcs.wcs.lattyp.strip())]
+    new.wcs.cunit = ["deg", "deg"]
+    new.wcs.crval = [lon[4], lat[4]]
+    new.wcs.lonpole = 180.0  # that of the tangent plane above, also at a pole, where the default differs
+    new.wcs.crpix = (np.array(new_shape[::-1]) + 1) / 2
+    new.wcs.cd = plane @ np.linalg.pinv(offset) * scale_ratio
+    new.wcs.radesys = wcs.wcs.radesys
+    if np.isfinite(wcs.wcs.equinox):
+        new.wcs.equinox = wcs.wcs.equinox
+    new.wcs.set()
+    return new

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, TYPE_CHECKING
+from typing import Any, TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from astropy.table import Table
+from astropy.utils.exceptions import AstropyDeprecationWarning
+from tqdm.auto import tqdm
 
-from astro_galtrans._utils.torch_state import torch_defaults
-from astro_galtrans.backbones import TranslationNetwork
-from astro_galtrans.exceptions import FileFormatError
-from astro_galtrans.images._meta import decoded, writable
-from astro_galtrans.objectives import build_objective
+from astro_galtrans._utils import html
+from astro_galtrans._utils.meta import decoded, writable
+from astro_galtrans._utils.validation import configured
+from astro_galtrans._utils.torch_state import on_device, torch_defaults
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
+from astro_galtrans.exceptions import FileFormatError, GaltransWarning
+from astro_galtrans.images import check_coverage, flux_and_weight, like_input, missing_bands
+from astro_galtrans.objectives import Target, build_objective
+from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import Survey, matching_size
-from astro_galtrans.translation import _arrays, _images
-from astro_galtrans.translation._conditions import spectrum_grid
-from astro_galtrans.translation._display import translator_html
+from astro_galtrans.translation._arrays import (
+    CPU_BATCH, TranslatedArrays, checked_flux, first_prediction, forward, to_tensors, usable_pixels,
+)
+from astro_galtrans.translation._images import batches_by_shape, checked_cube, translated_cube
+from astro_galtrans.translation._inputs import (
+    Conditions, Sampling, condition_rows, described, redshift_arrays, spectrum_arrays,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,13 +43,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from specutils import Spectrum
 
-    from astro_galtrans.images import BandCube
     from astro_galtrans.objectives import Objective
-    from astro_galtrans.spectra import SpectrumGrid
 
 __all__ = ["Translator"]
 
-_BATCH = 16  # galaxies a forward pass for lists of images: more do not go faster on a CPU and take more memory
+_BATCH = 16  # galaxies per forward pass for lists of images: more are not faster on a CPU and take more memory
+_OLD_FLAGS = ("return_uncertainty", "return_samples")
+# An image that a translator takes, or a list of them; the result is of the same kind.
+_Images = TypeVar("_Images", bound="NDData | Mapping[str, CCDData] | Sequence[NDData | Mapping[str, CCDData]]")
 
 
 def _to_numpy(module):
@@ -51,14 +64,11 @@ def _load_weights(module, weights, what):
         raise ValueError(f"the weights of the {what} do not fit its options: {error}") from error
 
 
-def _given(redshift, redshift_error, spectrum):
-    """What was told of the galaxies, without what was not."""
-    given = {"redshift": redshift, "redshift_error": redshift_error, "spectrum": spectrum}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _sampled(n_samples, seed, n_steps, galaxies):
-    return {"n_samples": n_samples, "seed": seed, "n_steps": n_steps, "galaxies": galaxies}
+def _sampling_of(sampling, settings):
+    """The `Sampling` of a call with its fields as keywords."""
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise TypeError(f"sampling must be a Sampling, got {type(sampling).__name__}")
+    return configured(Sampling, sampling, settings)
 
 
 class Translator:
@@ -72,19 +82,19 @@ class Translator:
     network : TranslationNetwork
         The trained network.
     objective : Objective
-        What it was trained with; the flow that weights its gradients is part of it.
+        Objective of its training; the flow that weights its gradients is part of it.
     objective_name : str
         Registered name of the objective.
     objective_options : dict
         Options it was built with.
     input_survey, target_survey : Survey
-        With the bands that go in and come out.
+        With the bands of input and translation.
     name : str, optional
-        For people; by default made of surveys, backbone and objective.
+        Name in messages and files; by default from surveys, backbone and objective.
     history : `~astropy.table.Table`, optional
-        One row a training epoch.
+        One row per training epoch.
     provenance : dict, optional
-        What it was trained on and how, plain Python values.
+        Description of its training, plain Python values.
     """
 
     def __init__(
@@ -102,7 +112,7 @@ class Translator:
         self.objective_name = objective_name
         self.objective_options = dict(objective_options or {})
         self.input_survey, self.target_survey = input_survey, target_survey
-        backbone = network.options["backbone"]
+        backbone = network.config.backbone
         self.name = name or f"{input_survey.name}-to-{target_survey.name}-{backbone}-{objective_name}".lower()
         self.history = history
         self.provenance = dict(provenance or {})
@@ -115,11 +125,33 @@ class Translator:
             f"{self.target_survey.name} {','.join(self.target_survey.band_names)}{condition}>"
         )
 
-    _repr_html_ = translator_html
+    def _repr_html_(self) -> str:
+        """Return surveys, network, inputs, training and model card, for a notebook."""
+        rows = []
+        for side, survey in (("input", self.input_survey), ("target", self.target_survey)):
+            shape = self.provenance.get(f"{side}_shape")
+            size = "" if not shape else f", trained on {shape[-2]} x {shape[-1]} pixels"
+            rows.append((side, f"{survey.name} {','.join(survey.band_names)}, {survey.unit}, "
+                         f"{survey.pixel_scale.to_value('arcsec'):.4g} arcsec{size}"))
+        n_weights = sum(weight.numel() for weight in self.network.parameters())
+        rows.append(("network", f"{self.network.config.backbone}, {n_weights:,} weights, trained with the objective "
+                     f"{self.objective_name}"))
+        given = "the image alone"
+        if self.conditioning:
+            given = f"the image and the {self.conditioning}{'' if self.takes_unknown else ', of each galaxy'}"
+        rows.append(("is given", given))
+        if self.provenance.get("n_pairs"):
+            epochs = self.provenance.get("config", {}).get("epochs")
+            rows.append(("trained on", f"{self.provenance['n_pairs']:,} pairs, {epochs} epochs, "
+                         f"seed {self.provenance.get('seed')}"))
+        rows.append(("hash", self.hash[:16]))
+        card = "" if self.card is None else self.card.strip()
+        text = html.details(card.splitlines()[0], card) if card else ""
+        return html.heading("Translator", self.name) + html.table(rows) + text
 
     @property
     def conditioning(self) -> str | None:
-        """What the translator needs beside the image: None, "redshift" or "spectrum"."""
+        """Conditioning of the network: None, "redshift" or "spectrum"."""
         return self.network.conditioning
 
     @property
@@ -131,13 +163,14 @@ class Translator:
     @property
     def takes_unknown(self) -> bool:
         """Whether a conditioned translator also serves galaxies whose redshift or spectrum is not known."""
-        # Trained without such galaxies, what stands for the unknown has kept its first value, zero.
+        # Without such galaxies in training, the embedding of the unknown has kept its first value, zero.
         return self.conditioning is not None and bool(self.network.condition.unknown.any())
 
     @property
     def spectrum_grid(self) -> SpectrumGrid | None:
-        """Wavelengths of the spectra that it takes, a `~astro_galtrans.spectra.SpectrumGrid` or None."""
-        return spectrum_grid(self.network)
+        """Wavelengths of its input spectra, a `~astro_galtrans.spectra.SpectrumGrid` or None."""
+        grid = self.network.config.conditioning_options.get("grid")
+        return None if grid is None else SpectrumGrid.from_dict(grid)
 
     @property
     def device(self) -> torch.device:
@@ -163,14 +196,14 @@ class Translator:
 
     @property
     def hash(self) -> str:
-        """Hexadecimal SHA-256 of options and weights: equal hashes translate alike on the same device."""
+        """Hexadecimal SHA-256 of options and weights; equal hashes give equal images on the same device."""
         state = self._state_of_weights()
         if self._hash[0] != state:
             self._hash = state, self._compute_hash()
         return self._hash[1]
 
     def _state_of_weights(self):
-        """What changes when torch changes a weight in place, so that the hash is computed once for each state."""
+        """State that changes when torch changes a weight in place, so that each state is hashed once."""
         tensors = (*self.network.state_dict().values(), *self.objective.state_dict().values())
         return [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
@@ -186,18 +219,107 @@ class Translator:
         return digest.hexdigest()
 
     def target_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Rows and columns of the translation of an image of ``size`` (rows, columns), a tuple of int."""
+        """Return rows and columns of the translation of an image of ``size`` (rows, columns), a tuple of int."""
         scales = self.input_survey.pixel_scale, self.target_survey.pixel_scale
         return tuple(matching_size(int(n), *scales) for n in size)
+
+    def resolve_sampling(self, sampling: Sampling) -> Sampling | None:
+        """Return a sampling with all defaults but ``galaxies`` filled in; None for a translator without samples.
+
+        Parameters
+        ----------
+        sampling : Sampling
+
+        Raises
+        ------
+        ValueError
+            If an option is set and the translator does not draw samples.
+        """
+        if self.network.generative:
+            return replace(sampling, n_samples=sampling.n_samples or 1, seed=sampling.seed or 0,
+                           n_steps=sampling.n_steps or self.network.backbone.sampling_steps)
+        for name, value in vars(sampling).items():
+            if value is not None:
+                raise ValueError(f"{name} is for translators that draw samples, as those with backbone 'diffusion'; "
+                                 f"{self.name!r} has one translation for each image")
+        return None
+
+    def check_allow_missing(self, allow_missing: bool) -> None:
+        """Raise a ValueError if missing data is allowed and the network was not trained with any.
+
+        Parameters
+        ----------
+        allow_missing : bool
+        """
+        if allow_missing and not self.network.takes_missing:
+            raise ValueError("allow_missing is for translators that were trained with an input_dropout above 0 in "
+                             f"TrainConfig, which {self.name!r} was not")
+
+    def condition_arrays(self, conditions: Conditions, n_galaxies: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the conditions of galaxies as the network takes them.
+
+        Parameters
+        ----------
+        conditions : Conditions
+        n_galaxies : int
+
+        Returns
+        -------
+        tuple of ndarray or None
+            Two float32 arrays with a row for each galaxy: redshift and its error, or flux density and inverse variance
+            of the spectrum. None for a translator that is not conditioned.
+
+        Raises
+        ------
+        ValueError
+            If something is missing that the translator needs, or it is not conditioned on it.
+        """
+        kind, redshift, spectrum = self.conditioning, conditions.redshift, conditions.spectrum
+        for name, value in (("redshift", redshift), ("spectrum", spectrum)):
+            if value is not None and kind != name:
+                raise ValueError(f"{name} was given, but translator {self.name!r} is not conditioned on it")
+        if conditions.redshift_error is not None and redshift is None:
+            raise ValueError("redshift_error was given without the redshift that it is the error of")
+        if kind is None:
+            return None
+        if (redshift if kind == "redshift" else spectrum) is None:
+            if not self.takes_unknown:
+                raise ValueError(f"translator {self.name!r} is conditioned on the {kind}: {kind} must be given")
+            if kind == "redshift":
+                warnings.warn(f"translator {self.name!r} is conditioned on the redshift and none was given: it is "
+                              "taken as unknown, as redshift=nan does without this warning", GaltransWarning, 6)
+            redshift, spectrum = np.full(n_galaxies, np.nan), [None] * n_galaxies
+        if kind == "redshift":
+            condition = redshift_arrays(redshift, conditions.redshift_error, n_galaxies)
+            known = np.isfinite(condition[0])
+        else:
+            condition = spectrum_arrays(spectrum, self.spectrum_grid, n_galaxies)
+            known = (condition[1] > 0).any(1)
+        if not known.all() and not self.takes_unknown:
+            raise ValueError(f"translator {self.name!r} was trained with the {kind} of each galaxy and takes none "
+                             f"without, got {np.count_nonzero(~known)} without")
+        return condition
+
+    def _check_missing(self, valid, allow_missing, name):
+        """Raise a BandMismatchError if a galaxy with any data lacks a band, unless this is allowed.
+
+        ``valid`` are the pixels with data, ``name`` is the argument, for the message.
+        """
+        if allow_missing:
+            return
+        survey = self.input_survey
+        missing = missing_bands(valid, survey.pixel_scale) & valid.any((1, 2, 3))[:, None]
+        advice = "allow_missing=True translates without it" if self.network.takes_missing else (
+            f"translator {self.name!r} was not trained with missing bands (input_dropout of TrainConfig)")
+        check_coverage(missing, survey.band_names, name, advice)
 
     def translate_array(
         self, flux: ArrayLike | Quantity, *, weight: ArrayLike | None = None, redshift: ArrayLike | None = None,
         redshift_error: ArrayLike | None = None,
-        spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None, n_samples: int | None = None,
-        seed: int | None = None, n_steps: int | None = None, galaxies: ArrayLike | None = None, batch_size: int = 256,
-        device: str | torch.device | None = None, return_uncertainty: bool = False, return_samples: bool = False,
-        allow_missing: bool = False, progress: bool = False,
-    ) -> Any:
+        spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
+        sampling: Sampling | None = None, batch_size: int = 256, device: str | torch.device | None = None,
+        allow_missing: bool = False, progress: bool = False, **settings: object,
+    ) -> np.ndarray:
         """Translate many galaxies at once.
 
         Parameters
@@ -206,31 +328,16 @@ class Translator:
             Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels and
             areas of zeros (`~astro_galtrans.images.empty_pixels`) count as masked.
         weight : array_like, optional
-            Inverse variance of the same shape. Only whether a pixel is masked matters: where it is 0, negative or not
-            finite.
-        redshift : array_like, optional
-            Shape ``(galaxy,)``; needed by, and only by, a translator conditioned on it. NaN where it is not known.
-        redshift_error : float or array_like, optional
-            Standard deviation of the redshift, of all galaxies or of each; 0 without.
-        spectrum : sequence of `~specutils.Spectrum` or tuple of ndarray, optional
-            One a galaxy, None for a galaxy without, on any grid of wavelengths; or flux density and inverse variance
-            of shape ``(galaxy, pixel)`` on `spectrum_grid`. Needed by, and only by, a translator conditioned on it.
-        n_samples : int, optional
-            Images that a generative translator draws of each galaxy, 1 by default; their mean is returned.
-        seed : int, optional
-            Of the samples, 0 by default. Those of a galaxy depend on the seed and its number only.
-        n_steps : int, optional
-            Steps of the sampler; by default as many as the backbone was built with.
-        galaxies : array_like of int, optional
-            Number of each galaxy for its samples, by default its row: for who translates galaxies in several calls.
+            Inverse variance of the same shape; a pixel is masked where it is 0, negative or not finite. Its value has
+            no other effect.
+        redshift, redshift_error, spectrum : optional
+            Conditions of a translator that is conditioned on them, and only of such a one; see `Conditions`.
+        sampling : Sampling, optional
+            Sampling of a translator that draws samples; the result is their mean.
         batch_size : int, optional
-            Galaxies a forward pass; at most 16 on a CPU, where more only take memory.
+            Galaxies per forward pass; at most 16 on a CPU, where more only take memory.
         device : str or torch.device, optional
-            Where to compute; by default where the weights are. The weights move there and stay.
-        return_uncertainty : bool, optional
-            Whether to return the standard deviation too.
-        return_samples : bool, optional
-            Whether to return each sample of a generative translator in place of their mean.
+            Device of the computation; by default that of the weights. The weights return afterwards.
         allow_missing : bool, optional
             Whether to translate galaxies of which a band, or the middle of one, has no data (see
             `~astro_galtrans.images.missing_bands`), by a translator that was trained with missing bands. The
@@ -238,29 +345,121 @@ class Translator:
             refused.
         progress : bool, optional
             Whether to show a progress bar.
+        **settings
+            Fields of `Sampling`, as ``n_samples=8``; they replace those of ``sampling``. The former flags
+            ``return_uncertainty`` and ``return_samples`` are deprecated.
 
         Returns
         -------
-        flux : ndarray
+        ndarray
             Shape ``(galaxy, target band, Y, X)``, float32, in the target survey's unit; NaN where the translation
-            rests on masked pixels. With ``return_samples`` the shape is ``(sample, galaxy, target band, Y, X)``.
-        uncertainty : ndarray
-            Standard deviation of the translation against a noise-free target image; with ``return_uncertainty`` only.
-            Of several samples it is their spread, and so includes the target's noise, which samples imitate.
+            depends on masked pixels.
+
+        See Also
+        --------
+        translate_array_with_uncertainty : The same with the standard deviation.
+        sample_array : Each sample in place of their mean.
         """
-        return _arrays.translate(
-            self, flux, weight=weight, condition=_given(redshift, redshift_error, spectrum),
-            sampling=_sampled(n_samples, seed, n_steps, galaxies), batch_size=batch_size, device=device,
-            return_uncertainty=return_uncertainty, return_samples=return_samples, allow_missing=allow_missing,
-            progress=progress,
-        )
+        wanted = ["flux"]
+        if any(name in settings for name in _OLD_FLAGS):
+            warnings.warn(f"{' and '.join(_OLD_FLAGS)} are deprecated since version 0.2; use "
+                          "translate_array_with_uncertainty and sample_array", AstropyDeprecationWarning, stacklevel=2)
+            uncertainty, samples = (settings.pop(name, False) for name in _OLD_FLAGS)
+            wanted = ["samples" if samples else "flux"] + (["sigma"] if uncertainty else [])
+        arrays = self._translated_arrays(
+            wanted, flux, weight=weight, redshift=redshift, redshift_error=redshift_error, spectrum=spectrum,
+            sampling=sampling, batch_size=batch_size, device=device, allow_missing=allow_missing, progress=progress,
+            **settings)
+        return arrays[0] if len(arrays) == 1 else arrays
+
+    def translate_array_with_uncertainty(self, flux: ArrayLike | Quantity, **options: object) -> TranslatedArrays:
+        """Translate many galaxies at once, with the standard deviation of each pixel.
+
+        Parameters
+        ----------
+        flux : array_like or `~astropy.units.Quantity`
+            As of `translate_array`.
+        **options
+            Keywords of `translate_array`.
+
+        Returns
+        -------
+        TranslatedArrays
+            Named tuple of ``flux``, as `translate_array` returns it, and ``uncertainty``, the standard deviation
+            against a noise-free target image. Of several samples it is their spread, and so includes the target's
+            noise, which samples imitate.
+        """
+        return TranslatedArrays(*self._translated_arrays(["flux", "sigma"], flux, **options))
+
+    def sample_array(self, flux: ArrayLike | Quantity, **options: object) -> np.ndarray:
+        """Draw several translations of many galaxies at once.
+
+        Parameters
+        ----------
+        flux : array_like or `~astropy.units.Quantity`
+            As of `translate_array`.
+        **options
+            Keywords of `translate_array`, as ``n_samples=8``.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(sample, galaxy, target band, Y, X)``, otherwise as of `translate_array`.
+
+        Raises
+        ------
+        ValueError
+            If the translator does not draw samples.
+        """
+        return self._translated_arrays(["samples"], flux, **options)[0]
+
+    def _translated_arrays(self, wanted, flux, *, redshift=None, redshift_error=None, spectrum=None, sampling=None,
+                           device=None, weight=None, batch_size=256, allow_missing=False, progress=False, **settings):
+        """Arrays of the fields of `Translated` in ``wanted``, a list."""
+        conditions, sampling = Conditions(redshift, redshift_error, spectrum), _sampling_of(sampling, settings)
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
+        with on_device(self, device):
+            return self._in_batches(wanted, flux, weight, conditions, sampling, batch_size, allow_missing, progress)
+
+    @torch_defaults()
+    @torch.inference_mode()
+    def _in_batches(self, wanted, flux, weight, conditions, sampling, batch_size, allow_missing, progress):
+        flux = checked_flux(flux, self.input_survey, "flux")
+        valid_of = usable_pixels(flux, weight, ("flux", "weight"))
+        condition = self.condition_arrays(conditions, len(flux))
+        sampling = self.resolve_sampling(sampling)
+        if "samples" in wanted and sampling is None:
+            raise ValueError(f"sample_array is for translators that draw samples, which {self.name!r} does not")
+        numbers = None if sampling is None else sampling.numbers(len(flux))
+        self.check_allow_missing(allow_missing)
+        if self.device.type == "cpu":
+            batch_size = min(batch_size, CPU_BATCH)
+        size = self.target_size(flux.shape[2:])
+        shape = len(flux), len(self.target_survey), *size
+        arrays = [np.empty((sampling.n_samples, *shape) if name == "samples" else shape, np.float32) for name in wanted]
+        n_empty = 0
+        for start in tqdm(range(0, len(flux), batch_size), desc="translate", unit="batch", disable=not progress):
+            rows = slice(start, min(start + batch_size, len(flux)))
+            valid = valid_of(rows)
+            n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
+            self._check_missing(valid, allow_missing, "flux")
+            translated = forward(self.network, flux[rows], valid, condition_rows(condition, rows), size, sampling,
+                                 None if numbers is None else numbers[rows])
+            for name, array in zip(wanted, arrays):
+                image = getattr(translated, name)
+                if translated.masked is not None:
+                    image = image.masked_fill(translated.masked, torch.nan)
+                array[..., rows, :, :, :] = image.cpu().numpy()
+        if n_empty:
+            warnings.warn(f"{n_empty} of {len(flux)} galaxies have no usable pixel and become NaN", GaltransWarning, 6)
+        return arrays
 
     def __call__(
-        self, image: BandCube | NDData | CCDData | Mapping[str, CCDData] | Sequence[Any], *,
-        redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
-        spectrum: Spectrum | Sequence[Spectrum] | None = None, n_samples: int | None = None, seed: int | None = None,
-        n_steps: int | None = None, galaxies: int | Sequence[int] | None = None, allow_missing: bool = False,
-    ) -> Any:
+        self, image: _Images, *, redshift: float | Sequence[float] | None = None,
+        redshift_error: float | Sequence[float] | None = None, spectrum: Spectrum | Sequence[Spectrum] | None = None,
+        sampling: Sampling | None = None, allow_missing: bool = False, **settings: object,
+    ) -> _Images:
         """Translate one image, or a list of them.
 
         Parameters
@@ -270,36 +469,28 @@ class Translator:
             shape ``(band, y, x)`` with ``meta["bands"]``, a dict of CCDData by band, or one CCDData for a translator of
             one band. A list of any of these is translated in batches.
         redshift : float or sequence of float, optional
-            One a galaxy; needed by, and only by, a translator conditioned on it. NaN where it is not known.
+            One for each galaxy; needed by, and only by, a translator conditioned on it. NaN where it is not known.
         redshift_error : float or sequence of float, optional
-            Its standard deviation; 0 without.
+            Its standard deviation, by default 0.
         spectrum : `~specutils.Spectrum` or sequence of it, optional
-            One a galaxy, on any grid of wavelengths; needed by, and only by, a translator conditioned on it. In a
-            sequence, None stands for a galaxy without.
-        n_samples : int, optional
-            Images that a generative translator draws of each galaxy, 1 by default. The result is their mean and, from
-            two samples on, its uncertainty their spread.
-        seed : int, optional
-            Of the samples, 0 by default.
-        n_steps : int, optional
-            Steps of the sampler; by default as many as the backbone was built with.
-        galaxies : int or sequence of int, optional
-            Number of each galaxy for its samples, by default its place in the list.
+            One for each galaxy, on any grid of wavelengths; needed by, and only by, a translator conditioned on it. In
+            a sequence, None stands for a galaxy without one.
+        sampling : Sampling, optional
+            Sampling of a translator that draws samples. The result is their mean and, from two samples on, its
+            uncertainty their spread.
         allow_missing : bool, optional
-            Whether to translate galaxies of which a band, or the middle of one, has no data (see
-            `~astro_galtrans.images.missing_bands`), by a translator that was trained with missing bands. The
-            uncertainty is then larger, and target bands that depend on the gap are masked. By default they are
-            refused.
+            Whether to translate galaxies of which a band, or the middle of one, has no data, as of `translate_array`.
+        **settings
+            Fields of `Sampling`, as ``n_samples=8``; they replace those of ``sampling``.
 
         Returns
         -------
         BandCube, dict, CCDData or list
-            The kind that came in, in the target survey's bands, unit and pixel scale, with a WCS around the same sky
-            position, a mask where the translation rests on masked pixels, and its standard deviation as uncertainty.
-            ``meta`` is that of the input as far as it holds, with the provenance under ``"galtrans"`` and what was true
-            of the input alone under ``["galtrans"]["input"]``. The
-            input's PSF does not hold for it and is left out: it is that of the target survey, as the training images
-            had it.
+            The kind of the input, in the target survey's bands, unit and pixel scale, with a WCS around the same sky
+            position, a mask where the translation depends on masked pixels, and its standard deviation as uncertainty.
+            ``meta`` has the entries of the input that still apply, the provenance under ``"galtrans"``, and the other
+            entries of the input under ``["galtrans"]["input"]``. The PSF of the input is left out: the translation has
+            that of the target survey in the training images.
 
         Raises
         ------
@@ -307,21 +498,19 @@ class Translator:
             If bands, survey, unit, WCS or pixel scale do not fit the translator, if no pixel is usable, or if a
             band has no data and this is not allowed.
         """
-        sampling = _sampled(n_samples, seed, n_steps, galaxies)
-        return self._translated(image, _given(redshift, redshift_error, spectrum), sampling,
-                                allow_missing=allow_missing)
+        return self._translated(image, Conditions(redshift, redshift_error, spectrum),
+                                _sampling_of(sampling, settings), allow_missing)
 
     def samples(
-        self, image: BandCube | NDData | CCDData | Mapping[str, CCDData] | Sequence[Any], n_samples: int, *,
-        seed: int = 0, n_steps: int | None = None, galaxies: int | Sequence[int] | None = None,
-        redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
-        spectrum: Spectrum | Sequence[Spectrum] | None = None, allow_missing: bool = False,
-    ) -> list[Any]:
+        self, image: _Images, n_samples: int, *, redshift: float | Sequence[float] | None = None,
+        redshift_error: float | Sequence[float] | None = None, spectrum: Spectrum | Sequence[Spectrum] | None = None,
+        sampling: Sampling | None = None, allow_missing: bool = False, **settings: object,
+    ) -> list[_Images]:
         """Draw several translations of one image, or of a list of them, from a generative translator.
 
         Parameters
         ----------
-        image, seed, n_steps, galaxies, redshift, redshift_error, spectrum, allow_missing
+        image, redshift, redshift_error, spectrum, sampling, allow_missing, **settings
             As when the translator is called.
         n_samples : int
             Images to draw.
@@ -329,30 +518,81 @@ class Translator:
         Returns
         -------
         list
-            The samples, each of the kind that came in; for a list of images a list of such lists. The uncertainty of
+            The samples, each of the kind of the input; for a list of images a list of such lists. The uncertainty of
             each is the spread of all.
         """
-        return self._translated(image, _given(redshift, redshift_error, spectrum),
-                                _sampled(n_samples, seed, n_steps, galaxies), separate=True,
-                                allow_missing=allow_missing)
-
-    def _translated(self, image, condition, sampling, separate=False, allow_missing=False):
-        if separate and not self.network.generative:
+        if not self.network.generative:
             raise ValueError(f"translator {self.name!r} has one translation for each image, and no samples to draw")
-        many = isinstance(image, (list, tuple))
-        if not many:
-            condition = {name: value if name == "redshift_error" else [value] for name, value in condition.items()}
-        translated = _images.translate(self, list(image) if many else [image], condition, sampling, _BATCH, separate,
-                                       allow_missing)
-        return translated if many else translated[0]
+        return self._translated(image, Conditions(redshift, redshift_error, spectrum),
+                                _sampling_of(sampling, {**settings, "n_samples": n_samples}), allow_missing, True)
 
+    def _translated(self, image, conditions, sampling, allow_missing, separate=False):
+        if isinstance(image, (list, tuple)):
+            return self._translated_list(list(image), conditions, sampling, allow_missing, separate)
+        for name in ("redshift", "spectrum"):
+            if getattr(conditions, name) is not None:
+                conditions = replace(conditions, **{name: [getattr(conditions, name)]})
+        return self._translated_list([image], conditions, sampling, allow_missing, separate)[0]
+
+    @torch_defaults()
+    @torch.inference_mode()
+    def _translated_list(self, images, conditions, sampling, allow_missing, separate):
+        """Translations of a list of images; with ``separate`` a list of the samples of each."""
+        cubes = [checked_cube(image, self.input_survey, self.name) for image in images]
+        condition = self.condition_arrays(conditions, len(images))
+        sampling = self.resolve_sampling(sampling)
+        self.check_allow_missing(allow_missing)
+        arrays = [self._usable(cube, allow_missing, f" {number}" if len(cubes) > 1 else "")
+                  for number, cube in enumerate(cubes)]
+        provenance, numbers = self.describe(), None
+        if sampling is not None:
+            numbers = sampling.numbers(len(images))
+            provenance |= {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed,
+                           "sampling_steps": sampling.n_steps}
+        translated = [None] * len(images)
+        for rows in batches_by_shape(cubes, _BATCH):
+            size = self.target_size(cubes[rows[0]].shape[1:])
+            flux, valid = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
+            result = forward(self.network, flux, valid, condition_rows(condition, rows), size, sampling,
+                             None if numbers is None else [numbers[row] for row in rows])
+            sigma = result.sigma.cpu().numpy()
+            masks = np.zeros(sigma.shape, bool) if result.masked is None else result.masked.cpu().numpy()
+            fluxes = (result.samples if separate else result.flux[None]).cpu().numpy()
+            for place, row in enumerate(rows):
+                own = {**provenance, **described(self.conditioning, condition, row),
+                       **self._missing_record(cubes[row], valid[place])}
+                if numbers is not None:
+                    own["sampling_galaxy"] = numbers[row]
+                made = [like_input(translated_cube(
+                    cubes[row], flux[place], sigma[place], masks[place], self.target_survey, self.network.scale_ratio,
+                    {**own, "sample": number} if separate else own), images[row]) for number, flux in enumerate(fluxes)]
+                translated[row] = made if separate else made[0]
+        return translated
+
+    def _usable(self, cube, allow_missing, which):
+        """Flux of an image and its pixels with data; ``which`` image it is, for messages."""
+        flux, weight = flux_and_weight(cube)
+        valid = weight > 0
+        if not np.any(valid):
+            raise ValueError(f"every pixel of the image{which} is masked or not finite")
+        self._check_missing(valid[np.newaxis], allow_missing, f"image{which}")
+        return flux, valid
+
+    def _missing_record(self, cube, valid):
+        """The bands without data, for the provenance of an image."""
+        missing = missing_bands(valid, self.input_survey.pixel_scale)
+        if not missing.any():
+            return {}
+        return {"missing_bands": [band for band, is_missing in zip(cube.bands, missing) if is_missing]}
+
+    @torch_defaults()
     def gradient_weights(
         self, input_flux: ArrayLike, target_flux: ArrayLike, *, redshift: ArrayLike | None = None,
         redshift_error: ArrayLike | None = None,
         spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
         target_weight: ArrayLike | None = None, scale: int = 1,
     ) -> dict[str, np.ndarray]:
-        """Weight that the flow gives to each log-flux gradient of a galaxy whose target image is known.
+        """Return the weight by the flow of each log-flux gradient of galaxies whose target image is known.
 
         The weight of an element with residual r is -(d log p / d r) / r; for a Gaussian it is the inverse variance.
 
@@ -361,7 +601,7 @@ class Translator:
         input_flux, target_flux : array_like
             Shape ``(galaxy, band, y, x)`` and ``(galaxy, target band, Y, X)``, in the surveys' units.
         redshift, redshift_error, spectrum : optional
-            As in `translate_array`.
+            As of `translate_array`.
         target_weight : array_like, optional
             Inverse variance of the target; 0 where masked.
         scale : int, optional
@@ -378,11 +618,40 @@ class Translator:
         ValueError
             If the translator was not trained with the "gradient" objective.
         """
-        if not hasattr(self.objective, "weights"):
+        if not self.objective.has_gradient_weights:
             raise ValueError(
                 f"only objective 'gradient' weights its elements, this translator has {self.objective_name!r}")
-        return _arrays.gradient_weights(
-            self, input_flux, target_flux, _given(redshift, redshift_error, spectrum), target_weight, scale)
+        flux = checked_flux(input_flux, self.input_survey, "input_flux")
+        target = checked_flux(target_flux, self.target_survey, "target_flux")
+        if len(target) != len(flux):
+            raise ValueError(f"target_flux must have {len(flux)} galaxies as input_flux, got {len(target)}")
+        condition = self.condition_arrays(Conditions(redshift, redshift_error, spectrum), len(flux))
+        size = self.target_size(flux.shape[2:])
+        if target.shape[2:] != size:
+            raise ValueError(f"target_flux must have {size[0]} x {size[1]} pixels for input_flux of "
+                             f"{flux.shape[2]} x {flux.shape[3]}, got {target.shape[2]} x {target.shape[3]}")
+        elements = self.objective.elements
+        if elements != "gradients":
+            raise ValueError(f"gradient weights need a translator trained on elements='gradients', got {elements!r}")
+        known = usable_pixels(flux, None, ("input_flux", ""))(slice(None))
+        valid = usable_pixels(target, target_weight, ("target_flux", "target_weight"))(slice(None))
+        self._check_missing(known, False, "input_flux")
+        weights = []
+        for row in range(len(flux)):
+            one = slice(row, row + 1)
+            with torch.no_grad():
+                tensor, usable, given = to_tensors(
+                    self.device, flux[one], known[one], condition_rows(condition, one))
+                prediction = first_prediction(self.network, tensor, size, given, usable)
+            images, mask, _ = to_tensors(self.device, np.where(valid[one], target[one], 0), valid[one], None)
+            truth = Target(images, torch.ones_like(images), mask)
+            weights.append(self.objective.weights(prediction, truth, self.network.output_space, scale).cpu().numpy())
+        n_bands = len(self.target_survey)
+        parts = np.split(np.concatenate(weights), [n_bands, 2 * n_bands], axis=1)
+        return {
+            name: part / max(part[part > 0].mean() if np.any(part > 0) else 1.0, 1e-30)
+            for name, part in zip(("x", "y", "passband"), parts)
+        }
 
     @classmethod
     def read(cls, path: str | PathLike) -> Translator:
@@ -431,7 +700,7 @@ class Translator:
         save(path, self, overwrite=overwrite)
 
     def to_tree(self) -> dict[str, Any]:
-        """The translator as plain Python values, arrays, tables and surveys, from which `from_tree` makes it again.
+        """Return plain Python values, arrays, tables and surveys, from which `from_tree` restores the translator.
 
         Returns
         -------
@@ -449,7 +718,7 @@ class Translator:
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> Translator:
-        """Make a translator from what `to_tree` gave; ValueError if weights and options or the hash do not agree.
+        """Restore a translator from the result of `to_tree`; ValueError if weights, options and hash do not agree.
 
         Parameters
         ----------
@@ -461,7 +730,7 @@ class Translator:
         """
         entry = tree["objective"]
         with torch_defaults(), torch.random.fork_rng(devices=[]):  # new modules draw weights, which are then replaced
-            network = TranslationNetwork(**tree["network"]["options"])
+            network = TranslationNetwork(NetworkConfig.from_dict(tree["network"]["options"]))
             objective = build_objective(
                 entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,
                 n_embedding=network.backbone.n_embedding, **entry["options"],
@@ -480,10 +749,10 @@ class Translator:
         return translator
 
     def describe(self) -> dict[str, Any]:
-        """Name, hash, surveys, seed and versions, for the provenance of an image; a flat dict of str and int."""
+        """Return name, hash, surveys, seed and versions, for the provenance of an image; a dict of str and int."""
         return {
             "translator": self.name, "hash": self.hash, "input_survey": self.input_survey.name,
             "target_survey": self.target_survey.name, "objective": self.objective_name,
-            "backbone": self.network.options["backbone"], "seed": self.provenance.get("seed"),
+            "backbone": self.network.config.backbone, "seed": self.provenance.get("seed"),
             **{f"{package}_version": version(package) for package in ("astro_galtrans", "torch", "astropy")},
         }

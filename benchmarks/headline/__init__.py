@@ -1,4 +1,4 @@
-"""Benchmark of translators: simulate, train, translate, evaluate, and keep every result in one table."""
+"""Benchmark of translators: simulate, train, translate, evaluate, and store every result in one table."""
 
 from headline.figures import benchmark_figures
 from headline.plan import BenchmarkRun, BenchmarkScale, benchmark_runs

@@ -36,7 +36,7 @@ def make_parser():
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="list the runs and which are done, and exit")
     what.add_argument("--prepare", action="store_true", help="only simulate and train the reference estimators")
-    what.add_argument("--rejudge", action="store_true", help="evaluate again what is done, without training")
+    what.add_argument("--reevaluate", action="store_true", help="evaluate finished runs again, without training")
     return parser
 
 
@@ -77,8 +77,8 @@ def main(arguments=None):
     if options.prepare:
         prepare_benchmark(options.out, **common)
         return
-    table = run_benchmark(options.out, **common, groups=options.groups, runs=options.runs, rejudge=options.rejudge,
-                          command=command_of(options))
+    table = run_benchmark(options.out, **common, groups=options.groups, runs=options.runs,
+                          reevaluate=options.reevaluate, command=command_of(options))
     log.info("%s/results.ecsv: %d rows", options.out, len(table))
     if options.report:
         write_benchmark_report(table, options.report)

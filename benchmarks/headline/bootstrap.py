@@ -1,4 +1,4 @@
-"""Numbers with the draws of their bootstrap, so that ratios and differences of them have paired intervals."""
+"""Numbers with their bootstrap draws, for paired intervals of ratios and differences."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ __all__ = ["Drawn", "combine_seeds", "known", "missing", "preservation_gain", "r
 
 @dataclass(frozen=True)
 class Drawn:
-    """A number and what it would be on resampled galaxies.
+    """A number and its values on resampled galaxies.
 
     Attributes
     ----------
     value : float
-        On the galaxies as they are; NaN where it was not measured or does not exist.
+        On the original galaxies; NaN where it was not measured or is undefined.
     draws : ndarray
-        On resamples of the galaxies, the same ones for every number of a sample: functions of several numbers are
-        taken draw by draw.
+        On resampled galaxies, the same resamples for every number of a sample: functions of several numbers are
+        computed draw by draw.
     n_seeds : int
-        Trainings behind it.
+        Number of trainings.
     """
 
     value: float
@@ -28,15 +28,15 @@ class Drawn:
     n_seeds: int = 1
 
     def interval(self, confidence=0.95):
-        """Central interval that holds at least ``confidence`` of the draws.
+        """Return the central interval that contains at least ``confidence`` of the draws.
 
-        A draw in which the number does not exist (a gain over nothing lost) counts against both ends, so that the
-        interval becomes infinite when there are enough of them.
+        A draw in which the number is undefined (a gain where nothing was lost) counts against both ends; with enough
+        of them the interval becomes infinite.
 
         Returns
         -------
         low, high : float
-            NaN without the number or without draws.
+            NaN if there is no value or no draw.
         """
         if not np.isfinite(self.value) or not np.isfinite(self.draws).any():
             return np.nan, np.nan
@@ -47,12 +47,12 @@ class Drawn:
         return float(low), float(high)
 
     def columns(self, name, confidence=0.95):
-        """The number and its interval as three entries of a row."""
+        """Return the number and its interval as three entries of a row."""
         low, high = self.interval(confidence)
         return {name: self.value, f"{name}_low": low, f"{name}_high": high}
 
     def plus(self, constant):
-        """The number shifted by a constant."""
+        """Return the number shifted by a constant."""
         return Drawn(self.value + constant, self.draws + constant, self.n_seeds)
 
     def __add__(self, other):
@@ -63,17 +63,17 @@ class Drawn:
 
 
 def known(value):
-    """A number without draws."""
+    """Return a number without draws."""
     return Drawn(float(value), np.full(1, np.nan))
 
 
 def missing():
-    """What was not measured."""
+    """Return a number that was not measured."""
     return Drawn(np.nan, np.full(1, np.nan), 0)
 
 
 def _paired(function, *numbers):
-    """A function of several numbers, on the galaxies and draw by draw; undefined values come out as NaN."""
+    """Return a function of several numbers, draw by draw; undefined values are NaN."""
     sizes = {number.draws.size for number in numbers} - {1}
     if len(sizes) > 1:
         raise ValueError(f"results must have the same number of draws in every row, got {sorted(sizes)}")
@@ -85,24 +85,23 @@ def _paired(function, *numbers):
 
 
 def combine_seeds(values, draws, label):
-    """The mean over trainings that differ in their seed, with draws over galaxies and seeds.
+    """Return the mean over trainings that differ in their seed, with draws over galaxies and seeds.
 
     Parameters
     ----------
     values : array-like
-        One for each seed.
+        One per seed.
     draws : array-like
         Shape (seed, draw), all on the same resampled galaxies.
     label : str
-        What the trainings are, which decides how the seeds are drawn: the same each time, and independently of other
-        trainings.
+        Name of the trainings; it seeds the resampling of the seeds.
 
     Returns
     -------
     Drawn
-        In each draw the seeds are resampled too, with replacement, and the mean of the resampled ones is moved away
-        from that of all by sqrt(n / (n - 1)), since the spread of n resampled numbers is too small by that factor.
-        A single seed has the spread of the galaxies alone.
+        In each draw the seeds are also resampled, with replacement, and the deviation of their mean is widened by
+        sqrt(n / (n - 1)), because the spread of n resampled numbers is too small by that factor. With a single seed,
+        the spread is that of the galaxies.
     """
     values, draws = np.asarray(values, dtype=float), np.atleast_2d(np.asarray(draws, dtype=float))
     there = np.isfinite(values)
@@ -124,18 +123,18 @@ def _positive(values):
 
 
 def ratio(numerator, denominator):
-    """``numerator / denominator``, which exists where the denominator is above zero."""
+    """Return ``numerator / denominator``, defined where the denominator is positive."""
     return _paired(lambda a, b: a / _positive(b), numerator, denominator)
 
 
 def reduction(ours, conventional):
-    """``1 - ours / conventional``."""
+    """Return ``1 - ours / conventional``."""
     return _paired(lambda a, b: 1 - a / _positive(b), ours, conventional)
 
 
 def preservation_gain(ours, conventional, target):
-    """``(conventional - ours) / (conventional - target)``: the share of what was lost that is won back.
+    """Return ``(conventional - ours) / (conventional - target)``, the fraction of the loss that is recovered.
 
-    It exists where the conventional translation has lost something.
+    It is defined where the conventional translation has lost something.
     """
     return _paired(lambda a, b, c: (b - a) / _positive(b - c), ours, conventional, target)

@@ -1,4 +1,4 @@
-"""The galaxies of a sample and the estimators that judge, made once and kept in its folder."""
+"""The galaxies and the reference redshift estimators of a sample, created once and stored in its folder."""
 
 import json
 import logging
@@ -20,45 +20,45 @@ from astro_galtrans.surveys import get_survey, matching_size
 
 from headline.plan import SEEDS
 
-__all__ = ["JUDGES", "SampleData", "check_space", "locked", "prepare_sample", "retrained_estimator", "write_bytes",
-           "write_text"]
+__all__ = ["REFERENCE_ESTIMATORS", "SampleData", "check_space", "locked", "prepare_sample", "retrained_estimator",
+           "write_bytes", "write_text"]
 
 log = logging.getLogger(__name__)
 
-# Name of a file to the side of the pairs that the estimator is trained on, and to how.
-JUDGES = {"judge-target": ("target", "judge"), "judge-input": ("input", "judge"),
-          "retrained-target": ("target", "retrained"), "retrained-input": ("input", "retrained")}
-_SEED = 0  # of all estimators
+# File name to the side of the pairs that an estimator is trained on and the settings of the training.
+REFERENCE_ESTIMATORS = {"estimator-target": ("target", "estimator"), "estimator-input": ("input", "estimator"),
+                        "retrained-target": ("target", "retrained"), "retrained-input": ("input", "retrained")}
+_SEED = 0
 _N_BANDS, _N_SPECTRUM = 5, 1024
 
 
 @dataclass(frozen=True)
 class SampleData:
-    """A sample of the benchmark, opened.
+    """The data of a sample.
 
     Parameters
     ----------
     training, validation, retraining, test : PairSet
-        On disk; none of the test galaxies is in another part.
-    judges : dict of str to RedshiftEstimator
-        By the names of `JUDGES`.
+        On disk. The test galaxies are in no other part.
+    estimators : dict of str to RedshiftEstimator
+        Keys are those of `REFERENCE_ESTIMATORS`.
     """
 
     training: PairSet
     validation: PairSet
     retraining: PairSet
     test: PairSet
-    judges: dict
+    estimators: dict
 
 
 @contextmanager
 def locked(path, *, wait=True):
-    """Hold a lock file, which the system lets go of when the process ends, however it ends.
+    """Hold a lock file, which the system releases when the process ends.
 
     Yields
     ------
     bool
-        Whether it is held; False only without ``wait``.
+        Whether the lock is held; False only without ``wait``.
     """
     lock = FileLock(path)
     try:
@@ -98,9 +98,9 @@ def _pixels(scale):
 
 
 def check_space(out, scale, samples):
-    """Refuse to start where the pairs of the samples that are not there yet would not fit on the disk."""
+    """Raise OSError if the missing pairs of the samples would not fit on the disk."""
     sides = sum(_pixels(scale)) * _N_BANDS * 4
-    sizes = {"pairs.zarr": (scale.n_judge + scale.n_judge_validation) * (2 * sides + 8 * _N_SPECTRUM),
+    sizes = {"pairs.zarr": (scale.n_estimator + scale.n_estimator_validation) * (2 * sides + 8 * _N_SPECTRUM),
              "test.zarr": scale.n_test * (3 * sides + 8 * _N_SPECTRUM)}
     needed = sum(size for sample in samples for name, size in sizes.items() if not (out / sample / name).exists())
     free = shutil.disk_usage(out).free
@@ -109,17 +109,17 @@ def check_space(out, scale, samples):
 
 
 def prepare_sample(folder, sample, scale, *, device=None, workers=1, progress=False):
-    """Simulate a sample and train its judges, as far as they are not there yet.
+    """Simulate a sample and train its reference estimators, unless they exist.
 
     Parameters
     ----------
     folder : `pathlib.Path`
-        Of the sample; made if it does not exist. Another process that prepares the same folder is waited for.
+        Folder of the sample, created if needed. The function waits for another process that prepares the same folder.
     sample : str
     scale : BenchmarkScale
     device : str, optional
     workers : int, optional
-        Processes of the simulation.
+        Number of processes of the simulation.
     progress : bool, optional
 
     Returns
@@ -128,21 +128,22 @@ def prepare_sample(folder, sample, scale, *, device=None, workers=1, progress=Fa
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".prepare.lock"):
-        for left in [*folder.glob(".*.partial")]:  # of a process that was killed
+        for left in [*folder.glob(".*.partial")]:  # left by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         options = {"workers": workers, "progress": progress}
-        n = scale.n_judge + scale.n_judge_validation
+        n = scale.n_estimator + scale.n_estimator_validation
         pairs = _pairs(folder / "pairs.zarr", n, SEEDS[sample][0], sample, scale, options)
         test = _pairs(folder / "test.zarr", scale.n_test, SEEDS[sample][1], sample, scale, options | {"truth": True})
-        judges = {name: _judge(folder / "judges", name, pairs, scale, device, progress) for name in JUDGES}
-    return _divided(pairs, test, judges, scale)
+        estimators = {name: _reference_estimator(folder / "estimators", name, pairs, scale, device, progress)
+                      for name in REFERENCE_ESTIMATORS}
+    return _divided(pairs, test, estimators, scale)
 
 
-def _divided(pairs, test, judges, scale):
-    # Galaxies are drawn independently of each other, so that consecutive ones are a random part.
+def _divided(pairs, test, estimators, scale):
+    # Galaxies are drawn independently, so consecutive ones are a random part.
     training, n_training = slice(0, scale.n_training), scale.n_training
     return SampleData(pairs.select(training), pairs.select(slice(n_training, scale.n_pairs)),
-                      pairs.select(slice(0, min(scale.n_retraining, n_training))), test, judges)
+                      pairs.select(slice(0, min(scale.n_retraining, n_training))), test, estimators)
 
 
 def _pairs(path, n, seed, sample, scale, options):
@@ -161,7 +162,7 @@ def _pairs(path, n, seed, sample, scale, options):
 
 
 def _note(folder, what, **facts):
-    """Keep what making something took, in ``folder/prepared.json``."""
+    """Store facts about a preparation in ``folder/prepared.json``."""
     path = folder / "prepared.json"
     notes = json.loads(path.read_text()) if path.exists() else {}
     notes[what] = {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
@@ -169,17 +170,17 @@ def _note(folder, what, **facts):
     log.info("%s: %s", what, notes[what])
 
 
-def _judge(folder, name, pairs, scale, device, progress):
-    path, (side, kind) = folder / f"{name}.asdf", JUDGES[name]
+def _reference_estimator(folder, name, pairs, scale, device, progress):
+    path, (side, kind) = folder / f"{name}.asdf", REFERENCE_ESTIMATORS[name]
     if path.exists():
         return load(path)
     log.info("training the estimator %s", name)
     folder.mkdir(exist_ok=True)
     started = time.perf_counter()
-    if kind == "judge":
+    if kind == "estimator":
         state = folder / f"{name}-state"
-        estimator = _fit(pairs, slice(0, scale.n_judge), side, scale.judge, device, progress, checkpoint=state,
-                         validation=_images(pairs, slice(scale.n_judge, len(pairs)), side))
+        estimator = _fit(pairs, slice(0, scale.n_estimator), side, scale.estimator, device, progress, checkpoint=state,
+                         validation=_images(pairs, slice(scale.n_estimator, len(pairs)), side))
     else:
         rows = slice(0, min(scale.n_retraining, scale.n_training))
         state, estimator = None, _fit(pairs, rows, side, scale.retrained, device, progress)
@@ -204,7 +205,7 @@ def _fit(pairs, rows, side, settings, device, progress, **more):
 
 
 def retrained_estimator(flux, redshift, survey, scale, *, device=None, progress=False):
-    """The estimator of some translated images, with settings and seed that are those of every other."""
+    """Return an estimator trained on translated images, always with the same settings and seed."""
     good = np.isfinite(flux).all(axis=(1, 2, 3))
     if not good.all():
         flux, redshift = flux[good], redshift[good]

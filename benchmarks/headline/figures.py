@@ -1,4 +1,4 @@
-"""The figures of a benchmark, from its tables alone."""
+"""Figures of a benchmark, from its tables."""
 
 import matplotlib
 import numpy as np
@@ -36,25 +36,25 @@ def _new_figure(width, height):
 
 
 def benchmark_figures(results, sample=None):
-    """The figures of a benchmark, made from its results alone.
+    """Return the figures of a benchmark.
 
     Parameters
     ----------
     results : `~astropy.table.Table`
         As in `benchmark_tables`.
     sample : str, optional
-        Only this sample.
+        Use only this sample.
 
     Returns
     -------
     dict of str to `matplotlib.figure.Figure`
         ``"headline"``, ``"gains"``, ``"learning_curve"``, ``"scarcity"``, ``"ablation"``, ``"color_gradients"`` and
-        ``"peaks"``, as far as there are numbers for them.
+        ``"peaks"``; figures without numbers are left out.
 
     Raises
     ------
     ValueError
-        If there is no such sample.
+        If the sample is unknown.
     """
     tables, runs = benchmark_tables(results, sample), Runs(results, sample)
     colors = color_names(runs)
@@ -67,7 +67,7 @@ def benchmark_figures(results, sample=None):
             tables["color_gradients"], {"slope_scatter": ("scatter of the slope error (mag/dex)", colors)}),
         "peaks": lambda: pairs_of_errors(
             tables["peaks"], {"peak_scatter": ("scatter of the peak flux (mag)", list(runs.bands)),
-                              "peak_color_scatter": ("scatter of the peak colour (mag)", colors)}),
+                              "peak_color_scatter": ("scatter of the peak color (mag)", colors)}),
     }
     with matplotlib.rc_context(STYLE):
         figures = {name: make() for name, make in makers.items()}
@@ -86,7 +86,7 @@ def _part(table, **wanted):
 
 
 def _panels(table, height, **options):
-    """A figure with a panel for each sample, or None without rows."""
+    """Return a figure with a panel for each sample, or None without rows."""
     samples = _samples(table)
     if not samples:
         return None, {}
@@ -98,7 +98,7 @@ def _panels(table, height, **options):
 
 
 def _key(figure, entries, columns=4):
-    """A legend of its own entries: (label, style of a line)."""
+    """Add a legend of (label, style of a line)."""
     from matplotlib.lines import Line2D
 
     if figure.get_figwidth() < _WIDTH:
@@ -108,7 +108,7 @@ def _key(figure, entries, columns=4):
 
 
 def _dot(axis, x, low, high, y, color, marker, filled, horizontal=True):
-    """A number with its interval."""
+    """Draw a number with its interval."""
     if not np.isfinite(x):
         return
     if np.isfinite([low, high]).all():
@@ -135,7 +135,7 @@ def _variant_key(variants):
 
 
 def headline(table):
-    """NMAD of each backbone and variant, with what real images give; rows of panels are the estimators."""
+    """Draw the NMAD of each backbone and variant and of real images; rows of panels are the estimators."""
     rows = table[[str(row["variant"]) in VARIANTS for row in table]] if len(table) else table
     samples = _samples(rows)
     if not samples:
@@ -161,7 +161,7 @@ def headline(table):
 
 
 def _rows_of(axis, labels):
-    """Names along the y axis, with a line between neighbours."""
+    """Label the y axis with names and draw lines between them."""
     axis.set_yticks(range(len(labels)), labels)
     axis.tick_params(axis="y", length=0)
     axis.grid(False, axis="y")
@@ -171,13 +171,13 @@ def _rows_of(axis, labels):
 
 
 def gains(table):
-    """Gain and reduction of the best translators against each conventional one."""
+    """Draw gain and reduction of the best translators against each conventional one."""
     samples = _samples(table)
     if not samples:
         return None
     names = list(dict.fromkeys(table["conventional"]))
     variants = [name for name in VARIANTS[1:] if name in table["variant"]]
-    figure = _new_figure(_WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 1.15 * len(names))
+    figure = _new_figure(0.8 * _WIDTH if len(samples) > 1 else 0.6 * _WIDTH, 1.6 + 1.15 * len(names))
     axes = figure.subplots(2, len(samples), squeeze=False, sharey=True, sharex="row")
     for column, sample in enumerate(samples):
         for axis, (stem, label) in zip(axes[:, column], (("gain", "preservation gain"), ("reduction", "reduction"))):
@@ -209,7 +209,7 @@ def _open():
 
 
 def _limit_range(axes, table, stem):
-    """A range that the numbers themselves set: intervals of an ill-defined gain may leave it."""
+    """Set the range by the values; intervals of an ill-defined gain may exceed it."""
     values = 100 * np.concatenate([np.asarray(table[f"{stem}_{name}"]) for name in ESTIMATORS])
     ends = 100 * np.concatenate([np.asarray(table[f"{stem}_{name}{end}"]) for name in ESTIMATORS
                                  for end in ("_low", "_high")])
@@ -222,7 +222,7 @@ def _limit_range(axes, table, stem):
 
 
 def _curves(table, headline_table, x, xlabel):
-    """NMAD against a quantity, of the conventional and of the gradient translator; None where nothing varies."""
+    """Draw the NMAD of the conventional and the gradient translator against a quantity; None if it does not vary."""
     if not len(table) or len(set(table[x])) < 2:
         return None
     figure, axes = _panels(table, 3.9)
@@ -255,16 +255,16 @@ def _curves(table, headline_table, x, xlabel):
 
 
 def learning_curve(table, headline_table):
-    return _curves(table, headline_table, "n_steps", "optimiser steps")
+    return _curves(table, headline_table, "n_steps", "optimizer steps")
 
 
 def scarcity(table, headline_table):
     rows = table[np.asarray(table["fraction"]) > 0] if len(table) else table
-    return _curves(rows, headline_table, "n_pairs", "training pairs, steps the same")
+    return _curves(rows, headline_table, "n_pairs", "training pairs, same number of steps")
 
 
 def ablation(table):
-    """How much the NMAD grows when a part is left out."""
+    """Draw the change of the NMAD when a part is left out."""
     rows = table[[str(name) != "full" for name in table["variant"]]] if len(table) else table
     names = list(dict.fromkeys(rows["variant"])) if len(rows) else []
     figure, axes = _panels(rows, 1.3 + 0.42 * len(names), sharey=True)
@@ -290,7 +290,7 @@ def ablation(table):
 
 
 def pairs_of_errors(table, columns):
-    """Errors of each backbone, the conventional and the gradient translator joined by a line."""
+    """Draw errors of each backbone, with a line from the conventional to the gradient translator."""
     table = table[[str(row["variant"]) in VARIANTS[:2] or row["images"] in _OWN
                    for row in table]] if len(table) else table
     samples = _samples(table)
@@ -308,7 +308,7 @@ def pairs_of_errors(table, columns):
         _logarithmic(axes[line, 0])  # the axis is shared
         axes[line, 0].set_ylabel(label)
     backbones = [name for name in dict.fromkeys(table["images"]) if name not in _OWN]
-    _key(figure, [*_variant_key(VARIANTS[:2]), ("the input's own", {"color": _LIGHT, "lw": 2.2})])
+    _key(figure, [*_variant_key(VARIANTS[:2]), ("input images", {"color": _LIGHT, "lw": 2.2})])
     figure.supxlabel(f"from left to right in each group: {', '.join(map(backbone_words, backbones))}", fontsize=9)
     return figure
 
@@ -334,7 +334,7 @@ def _pair_panel(axis, part, stem, names):
 
 
 def _logarithmic(axis):
-    """A logarithmic y axis with numbers people can read: on it, equal factors are equal lengths."""
+    """Make the y axis logarithmic with plain tick labels."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.set_yscale("log")

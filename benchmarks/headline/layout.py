@@ -1,4 +1,4 @@
-"""Tables of a benchmark as text, laid out to be read."""
+"""Tables of a benchmark as text."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Sheet(NamedTuple):
 
 
 def number(value, pattern=".4f"):
-    """A number as text, with a true minus sign; a dash where there is none."""
+    """Return a number as text, with a true minus sign, or a dash for NaN."""
     if np.isnan(value):
         return _NOTHING
     if np.isinf(value):
@@ -33,7 +33,7 @@ def number(value, pattern=".4f"):
 
 
 def _ranged(row, name, pattern=".4f"):
-    """A number with its interval."""
+    """Return a number with its interval as text."""
     text = number(row[name], pattern)
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if text == _NOTHING or np.isnan([low, high]).any():
@@ -44,7 +44,7 @@ def _ranged(row, name, pattern=".4f"):
 
 
 def sheets(tables):
-    """The tables of `benchmark_tables` as text.
+    """Return the tables of `benchmark_tables` as text.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def sheets(tables):
     Returns
     -------
     dict of str to list of Sheet
-        Empty lists for what was not measured.
+        Lists are empty where nothing was measured.
     """
     makers = {"headline": _headline, "gains": _gains, "best": _best, "limits": _limits, "objective": _objective,
               "ablation": _ablation, "learning_curve": _learning_curve, "scarcity": _scarcity, "colors": _colors,
@@ -65,7 +65,7 @@ def sheets(tables):
 
 
 def _by_sample(table, make):
-    """A sheet for each sample from ``make(rows, sample)``, those without rows left out."""
+    """Return a sheet for each sample from ``make(rows, sample)``, without those that have no rows."""
     names = list(dict.fromkeys(table["sample"])) if len(table) else []
     made = [make(table[np.asarray(table["sample"] == name)], name) for name in names]
     return [sheet for sheet in made if sheet.rows]
@@ -78,7 +78,7 @@ def _who(row):
 def _headline(table):
     def make(rows, sample):
         return Sheet(
-            f"{sample} sample: redshifts read off the images",
+            f"{sample} sample: redshifts estimated from the images",
             ["images", "objective", "NMAD, transfer", "NMAD, retrained", "> 0.05, transfer", "> 0.05, retrained"],
             [[*_who(row), *(_ranged(row, f"nmad_{name}") for name in ESTIMATORS),
               *(number(row[f"outlier_{name}"], ".1%") for name in ESTIMATORS)] for row in rows])
@@ -133,15 +133,15 @@ def _objective(table):
              number(row["color_factor"], ".2f"), number(row["slope_factor"], ".2f")] for row in table]
     return [Sheet("gradient against pixel objective on the same network",
                   ["sample", "estimator", "seeds", "NMAD, pixel", "NMAD, gradient", "reduction", "gain",
-                   "colour errors, factor", "slope errors, factor"], rows)] if rows else []
+                   "color errors, factor", "slope errors, factor"], rows)] if rows else []
 
 
 def _ablation(table):
     def make(rows, sample):
         return Sheet(
-            f"{sample} sample: what is left out or put in the place of a part",
+            f"{sample} sample: parts left out or replaced",
             ["", *(f"NMAD, {name}" for name in ESTIMATORS), *(f"change, {name}" for name in ESTIMATORS),
-             "colour errors", "slope errors", "aperture errors"],
+             "color errors", "slope errors", "aperture errors"],
             [[ablation_words(row["variant"]), *(number(row[f"nmad_{name}"]) for name in ESTIMATORS),
               *(_ranged(row, f"increase_{name}", "+.1%") for name in ESTIMATORS),
               *(number(row[f"increase_{stem}"], "+.0%") for stem in ("color", "slope", "aperture"))]
@@ -184,7 +184,7 @@ def _labels(table, stem):
 
 
 def _errors(table, title, stem, what, *, patterns=(".3f", "+.3f"), factor=None, scale=1):
-    """Scatter and bias in one cell for each band or colour."""
+    """Return a sheet with scatter and bias in one cell for each band or color."""
     def make(rows, sample):
         labels = _labels(rows, f"{stem}_scatter")
         ratio = [] if factor is None else ["factor"]
@@ -199,11 +199,11 @@ def _errors(table, title, stem, what, *, patterns=(".3f", "+.3f"), factor=None, 
 
 
 def _colors(table):
-    return _errors(table, "scatter and bias of the colour (mag)", "color", ("scatter", "bias"), factor="color_factor")
+    return _errors(table, "scatter and bias of the color (mag)", "color", ("scatter", "bias"), factor="color_factor")
 
 
 def _color_gradients(table):
-    whole = _errors(table, "scatter and bias of the slope of colour (mag/dex)", "slope", ("scatter", "bias"),
+    whole = _errors(table, "scatter and bias of the slope of color (mag/dex)", "slope", ("scatter", "bias"),
                     factor="slope_factor")
     return [*whole, *_errors(table, "scatter of the slope of early, of late types (mag/dex)", "slope",
                              ("scatter_early", "scatter_late"), patterns=(".3f", ".3f"))]
@@ -216,7 +216,7 @@ def _apertures(table):
 
 def _peaks(table):
     fluxes = _errors(table, "scatter and bias of the peak flux (mag)", "peak", ("scatter", "bias"))
-    return [*fluxes, *_errors(table, "scatter of the colour of the peak (mag)", "peak_color", ("scatter",))]
+    return [*fluxes, *_errors(table, "scatter of the color of the peak (mag)", "peak_color", ("scatter",))]
 
 
 def _morphology(table):
@@ -251,7 +251,7 @@ def _targets(table):
             lines.append([row["target"], row["estimator"] or _NOTHING, against, row["measure"],
                           _ranged({**dict(zip(row.colnames, row)), "value_low": row["low"],
                                    "value_high": row["high"]}, "value", pattern), goal, verdict])
-        return Sheet(f"{sample} sample: what was aimed for",
+        return Sheet(f"{sample} sample: goals",
                      ["target", "estimator", "images / against", "measure", "found", "goal", "verdict"], lines)
 
     return _by_sample(table, make)
@@ -260,7 +260,7 @@ def _targets(table):
 def _cost(table):
     def make(rows, sample):
         return Sheet(
-            f"{sample} sample: what it takes",
+            f"{sample} sample: cost",
             ["backbone", "objective", "parameters", "steps", "training (s)", "1,000 galaxies (s)", "precision"],
             [[*_who(row), *(number(row[name], ",.0f") for name in ("parameters", "n_steps", "seconds")),
               number(row["translate_seconds"], ".1f"), row["precision"]] for row in rows])

@@ -1,4 +1,4 @@
-"""Finding runs in the table of results."""
+"""Lookup of runs in the table of results."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _TEXTS = ("sample", "group", "run", "backbone", "variant", "config_hash", "devic
 
 
 def _find(tree, key):
-    """A number in a nested mapping; NaN where it is not there."""
+    """Return a number of a nested mapping, NaN if it is missing."""
     if key in tree:
         return float(tree[key])
     found = [_find(value, key) for value in tree.values() if isinstance(value, dict)]
@@ -25,16 +25,15 @@ def _find(tree, key):
 
 
 class Runs:
-    """The rows of a table of results, by what they are.
+    """The rows of a table of results.
 
-    Columns and cells that are missing read as NaN or as an empty string. Of several rows with the same settings the
-    last one counts.
+    Missing columns and cells are NaN or an empty string. Of several rows with the same settings the last one counts.
 
     Parameters
     ----------
     results : `~astropy.table.Table`
     sample : str, optional
-        Only this one.
+        Use only this sample.
     """
 
     def __init__(self, results, sample=None):
@@ -60,18 +59,18 @@ class Runs:
         return self._texts[column][index] if column in self._texts else ""
 
     def number(self, column, index):
-        """A float, or an array of the column's shape."""
+        """Return a float, or an array of the column's shape."""
         return self.columns[column][index] if column in self.columns else np.nan
 
     def find(self, sample, group, backbone=None, variant=None, *, seeds=None, **numbers):
-        """Indices of rows, one for each seed.
+        """Return the indices of rows, one per seed.
 
         Parameters
         ----------
         seeds : collection of int, optional
-            Only these.
+            Use only these seeds.
         **numbers
-            Columns and the value that they are to have, as ``fraction=0.1``.
+            Required values of columns, as ``fraction=0.1``.
         """
         wanted = {"sample": sample, "group": group, "backbone": backbone, "variant": variant}
         found = {}
@@ -86,7 +85,7 @@ class Runs:
         return list(found.values())
 
     def first(self, sample, *places, seeds=None, **numbers):
-        """Rows of the first ``(group, backbone, variant)`` that has any."""
+        """Return the rows of the first ``(group, backbone, variant)`` that has any."""
         found = (self.find(sample, *place, seeds=seeds, **numbers) for place in places)
         return next(filter(None, found), [])
 
@@ -98,7 +97,7 @@ class Runs:
         return {self.seed(index) for index in rows}
 
     def distinct(self, sample, group, column):
-        """Values of a column in a group, in order of appearance."""
+        """Return the values of a column in a group, in order of appearance."""
         rows = [index for index in range(self.n)
                 if self.text("sample", index) == sample and self.text("group", index) == group]
         read = self.text if column in _TEXTS else self.number
@@ -123,7 +122,7 @@ class Runs:
         return combine_seeds(values, draws, "/".join(parts))
 
     def reference(self, sample, name, estimator):
-        """NMAD on real images."""
+        """Return the NMAD on real images."""
         return self.nmad(self.reference_rows(sample, name), estimator)
 
     def reference_rows(self, sample, name):
@@ -132,7 +131,7 @@ class Runs:
         return rows[-1:]
 
     def mean(self, rows, column):
-        """Mean of a column over the seeds, a float or an array; NaN where no seed has it."""
+        """Return the mean of a column over the seeds, a float or an array; NaN where no seed has it."""
         if not rows or column not in self.columns:
             return np.nan
         values = np.stack([np.asarray(self.number(column, index)) for index in rows])
@@ -141,14 +140,13 @@ class Runs:
             return (np.where(there, values, 0).sum(axis=0) / there.sum(axis=0))[()]
 
     def errors(self, rows, stem):
-        """Root of the sum of the squares of bias and scatter, so that neither can be bought with the other."""
+        """Return the root of the sum of the squares of bias and scatter."""
         return np.hypot(self.mean(rows, f"{stem}_bias"), self.mean(rows, f"{stem}_scatter"))
 
     def best(self, variant):
-        """The backbone with the least NMAD in the geometric mean over samples and estimators.
+        """Return the backbone with the smallest geometric mean NMAD over samples and estimators, or None.
 
-        One for all samples and both estimators, so that it is not chosen anew for every figure. Backbones that lack a
-        figure that another one has are left out; None if there is no backbone.
+        Backbones that lack a number that another one has are left out.
         """
         logs = {}
         for backbone in dict.fromkeys(name for sample in self.samples for name in self.backbones(sample)):

@@ -3,8 +3,8 @@
     python benchmarks/headline --scale small --out DIR
     python benchmarks/headline/make_docs.py DIR/results.ecsv
 
-Writes ``docs/headline/*.inc`` and ``docs/_static/headline_*.png``, the same bytes for the same results. What was not
-measured is said so; with ``--empty`` that is everything.
+Writes ``docs/headline/*.inc`` and ``docs/_static/headline_*.png``, the same bytes for the same results. Missing results
+are replaced by a note; ``--empty`` writes only notes.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if "headline" not in sys.modules:  # as a script: the modules beside it are the package "headline"
+if "headline" not in sys.modules:  # as a script: its folder is the package "headline"
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np  # noqa: E402
@@ -31,12 +31,12 @@ log = logging.getLogger("make_docs")
 ROOT = Path(__file__).resolve().parents[2]
 NOTHING = ".. note::\n\n   No results yet.\n"
 MARK = ".. Written by benchmarks/headline/make_docs.py from the results; not to be edited.\n\n"
-GIVEN = {"gradient": "with the image alone", "gradient+redshift": "with a spectroscopic redshift in the input",
-         "gradient+spectrum": "with a spectrum in the input"}
+GIVEN = {"gradient": "image alone", "gradient+redshift": "image and redshift",
+         "gradient+spectrum": "image and spectrum"}
 
 
 def csv_table(sheet):
-    """A ``csv-table`` directive."""
+    """Return a ``csv-table`` directive."""
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([sheet.header, *sheet.rows] if any(sheet.header) else sheet.rows)
@@ -46,13 +46,13 @@ def csv_table(sheet):
 
 
 def figure(name, folder):
-    """A ``figure`` directive."""
+    """Return a ``figure`` directive."""
     caption, alternative = FIGURES[name]
     return f".. figure:: /_static/{folder}_{name}.png\n   :alt: {alternative}\n\n   {caption}\n"
 
 
 def percent_range(values):
-    """From the least to the largest, and of how many of the comparisons where some have no value."""
+    """Return smallest and largest value as text, with the number of comparisons if some have no value."""
     there = [value for value in values if np.isfinite(value)]
     if not there:
         return None
@@ -62,37 +62,41 @@ def percent_range(values):
 
 
 def answer(tables):
-    """What the tables say, in sentences."""
-    lines, best, targets = [], tables["best"], tables["targets"]
-    for sample in dict.fromkeys(best["sample"]) if len(best) else ():
-        parts = []
-        for variant, words in GIVEN.items():
-            rows = best[(best["sample"] == sample) & (best["variant"] == variant) & (best["conventional"] != "unet")]
-            gains, reductions = (percent_range([*rows[f"{stem}_transfer"], *rows[f"{stem}_retrained"]])
-                                 if len(rows) else None for stem in ("gain", "reduction"))
-            if gains:
-                parts.append(f"{words} (the {backbone_words(rows['images'][0])}) {gains}; NMAD smaller by {reductions}")
-        if parts:
-            lines.append(f"- In the {sample} sample, of what the four conventional translators of the literature lose, "
-                         "our best translator wins back\n\n" + "\n".join(f"  - {part}" for part in parts) + "\n")
-    for sample in dict.fromkeys(tables["objective"]["sample"]) if len(tables["objective"]) else ():
-        rows = tables["objective"][tables["objective"]["sample"] == sample]
-        gain = percent_range(rows["gain"])
-        if gain:
-            lines.append(f"- The objective alone, on the same network, wins back {gain} in the {sample} sample.")
+    """Return the table and the sentences that summarize the results."""
+    best, targets, parts = tables["best"], tables["targets"], []
+    samples = list(dict.fromkeys(best["sample"])) if len(best) else []
+    rows = [[f"{words} ({backbone_words(best[best['variant'] == variant]['images'][0])})",
+             *(cell for sample in samples for cell in _ranges(best, sample, variant))]
+            for variant, words in GIVEN.items() if variant in best["variant"]] if samples else []
+    if rows:
+        header = ["input", *(f"{sample}: {name}" for sample in samples for name in ("preservation gain", "reduction"))]
+        parts.append(csv_table(Sheet("Our best translator against the four of the literature", header, rows)))
+    objective = tables["objective"]
+    gains = {sample: percent_range(objective["gain"][objective["sample"] == sample])
+             for sample in (dict.fromkeys(objective["sample"]) if len(objective) else ())}
+    gains = [f"{gain} in the {sample} sample" for sample, gain in gains.items() if gain]
+    if gains:
+        parts.append(f"The objective alone, on the same network, has a preservation gain of {' and '.join(gains)}.\n")
     if len(targets):
         counts = [(int(np.sum(targets["verdict"] == name)), name) for name in ("met", "missed", "not measured")]
-        lines.append(f"- Of {len(targets)} goals set before any result was seen: "
-                     f"{', '.join(f'{count} {name}' for count, name in counts)}.")
-    return "\n".join(lines) + "\n" if lines else NOTHING
+        parts.append(f"Of {len(targets)} goals set before any result was seen: "
+                     f"{', '.join(f'{count} {name}' for count, name in counts)}.\n")
+    return "\n".join(parts) or NOTHING
+
+
+def _ranges(best, sample, variant):
+    """Return preservation gain and reduction over both estimators and all conventional translators but the U-Net."""
+    rows = best[(best["sample"] == sample) & (best["variant"] == variant) & (best["conventional"] != "unet")]
+    return [(percent_range([*rows[f"{stem}_transfer"], *rows[f"{stem}_retrained"]]) if len(rows) else None) or "\u2013"
+            for stem in ("gain", "reduction")]
 
 
 def setup(results):
-    """Sizes, seeds, machines and versions, from the table and what it says of itself."""
+    """Return sizes, seeds, machines and versions from the table and its metadata."""
     rows = []
     sizes = results.meta.get("sizes", {})
-    words = {"input_size": "side of the input stamps (pixels)", "n_judge": "galaxies that the judges are trained on",
-             "n_pairs": "of these training pairs of the translators", "n_validation": "of these for validation",
+    words = {"input_size": "side of the input stamps (pixels)", "n_estimator": "galaxies for training the estimators",
+             "n_pairs": "of these, training pairs of the translators", "n_validation": "of these, for validation",
              "n_retraining": "pairs for a retrained estimator", "n_test": "test galaxies", "epochs": "epochs",
              "batch_size": "pairs in a step", "precision": "precision", "sampling_steps": "steps of a diffusion sample",
              "n_draws": "bootstrap draws"}
@@ -143,9 +147,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("results", nargs="?", help="table of results, results.ecsv")
-    what.add_argument("--empty", action="store_true", help="as if there were no results")
+    what.add_argument("--empty", action="store_true", help="write notes in place of results")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the documentation")
-    parser.add_argument("--folder", default="headline", help="folder in it, and beginning of the figures' names")
+    parser.add_argument("--folder", default="headline", help="subfolder and prefix of the names of the figures")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     results = Table() if options.empty else Table.read(options.results, format="ascii.ecsv")

@@ -1,4 +1,4 @@
-"""Tables of what the images themselves are worth: colours, colour gradients, apertures, peaks, morphology, cost."""
+"""Tables of errors of the images: colors, color gradients, apertures, peaks, morphology; and of the cost."""
 
 import re
 
@@ -14,7 +14,7 @@ _REFERENCES = (INPUT, "resampled input", TARGET)
 
 
 def make_table(rows, units=None):
-    """A Table from rows; ``units`` maps the beginning of a column name to its unit."""
+    """Return a Table of rows; ``units`` maps the beginning of a column name to its unit."""
     from astropy.table import Table
 
     table = Table(rows=rows) if rows else Table()
@@ -31,12 +31,12 @@ def color_names(runs):
 
 
 def morphology_measures(runs):
-    """Names of the measures of shape in the results."""
+    """Return the names of the shape measurements in the results."""
     return list(dict.fromkeys(match[1] for match in map(_MORPHOLOGY.match, runs.columns) if match))
 
 
 def factor(runs, ours, conventional, stem):
-    """How many times smaller our errors are, the geometric mean over the entries of a column."""
+    """Return the ratio of the conventional errors to ours, the geometric mean over the entries of a column."""
     own, other = runs.errors(ours, stem), runs.errors(conventional, stem)
     with np.errstate(all="ignore"):
         logs = np.log(np.atleast_1d(other / own))
@@ -45,7 +45,7 @@ def factor(runs, ours, conventional, stem):
 
 
 def _images(runs, sample):
-    """Reference rows, then every translator: (backbone or reference, variant, rows, rows of its conventional one)."""
+    """Yield references, then translators: (backbone or reference, variant, rows, rows of the conventional one)."""
     for name in _REFERENCES:
         rows = runs.reference_rows(sample, name)
         if rows:
@@ -59,7 +59,7 @@ def _images(runs, sample):
 
 
 def _wide(runs, stems, labels, units, *, with_factor=()):
-    """A row for each kind of images, a column for each entry of each of the vector columns."""
+    """Return a row for each kind of images, with a column for each entry of each vector column."""
     rows = []
     for sample in runs.samples:
         for name, variant, found, conventional in _images(runs, sample):
@@ -75,23 +75,23 @@ def _wide(runs, stems, labels, units, *, with_factor=()):
 
 
 def colors(runs):
-    """Errors of the colours, and how many times smaller they are than those of the conventional translator."""
+    """Return the errors of the colors and their ratio to those of the conventional translator."""
     return _wide(runs, ("color_scatter", "color_bias"), color_names(runs), "mag", with_factor=("color",))
 
 
 def color_gradients(runs):
-    """Errors of the slope of colour with log10 radius, of all galaxies and of early and late types."""
+    """Return the errors of the slope of color with log10 radius, for all galaxies and for early and late types."""
     stems = ("slope_scatter", "slope_bias", "slope_scatter_early", "slope_scatter_late")
     return _wide(runs, stems, color_names(runs), "mag / dex", with_factor=("slope",))
 
 
 def apertures(runs):
-    """Errors of the aperture flux in each band."""
+    """Return the errors of the aperture flux in each band."""
     return _wide(runs, ("aperture_bias", "aperture_scatter", "relative_rmse"), runs.bands, None)
 
 
 def peaks(runs):
-    """Errors of the peak flux in each band, and of its colours."""
+    """Return the errors of the peak flux in each band, and of its colors."""
     fluxes = _wide(runs, ("peak_bias", "peak_scatter"), runs.bands, None)
     cross = _wide(runs, ("peak_color_scatter",), color_names(runs), "mag")
     if not len(fluxes) or not len(cross):
@@ -107,7 +107,7 @@ def peaks(runs):
 
 
 def morphology(runs):
-    """Bias and scatter of the measures of shape, and the ratio of their error to that of the conventional one."""
+    """Return bias and scatter of the shape measurements, and the ratio of their error to the conventional one."""
     rows = []
     for sample in runs.samples:
         for name, variant, found, conventional in _images(runs, sample):
@@ -123,7 +123,7 @@ def morphology(runs):
 
 
 def cost(runs):
-    """What each translator of the comparison takes."""
+    """Return parameters and times of each translator."""
     rows = []
     for sample in runs.samples:
         for name, variant, found, _ in _images(runs, sample):

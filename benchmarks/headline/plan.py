@@ -1,4 +1,4 @@
-"""What the benchmark consists of: its sizes, its seeds, and every training run by name."""
+"""The plan of the benchmark: sizes, seeds, and every training run by name."""
 
 import hashlib
 import json
@@ -12,24 +12,25 @@ __all__ = ["GROUPS", "SAMPLES", "SCALES", "BenchmarkRun", "BenchmarkScale", "ben
 
 SAMPLES = ("bright", "faint")
 GROUPS = ("matrix", "objective", "ablation", "learning-curve", "scarcity")
-STUDIES = GROUPS[2:]  # of one question each, all of them of the U-Net
+# Each of one question, with the U-Net.
+STUDIES = GROUPS[2:]
 
-# Seeds of the simulation, set before there was any result: of training and judges, and of the test galaxies.
+# Seeds of the simulation, set before any result: of the training and of the test galaxies.
 SEEDS = {"bright": (4101, 4102), "faint": (4201, 4202)}
 
 _CONDITIONED = {"condition_dropout": 0.0, "condition_scatter": 0.0}
-# Objective and network of the four columns of the matrix.
+# Objective and conditioning of the columns of the matrix.
 VARIANTS = {
     "conventional": {"objective": "conventional"},
     "gradient": {"objective": "gradient"},
     "gradient+redshift": {"objective": "gradient", "conditioning": "redshift", **_CONDITIONED},
     "gradient+spectrum": {"objective": "gradient", "conditioning": "spectrum", **_CONDITIONED},
 }
-# The pixel objective on the network that the gradient objective is trained with.
+# The pixel objective with the network of the gradient objective.
 PIXEL_ON_OURS = {"pixel+residual": {"objective": "pixel", "residual": True, "photometry": True}}
-# Without what else keeps the redshift: apertures have a likelihood, without which nothing holds the flux, but no head.
+# Without the other parts that keep the redshift. The aperture likelihood stays, as nothing else constrains the flux.
 _BARE = {"pixel_weight": 0.0}
-# What is left out of, or put in the place of, a part of "gradient". A new line here is a new run.
+# Parts of "gradient" that are left out or replaced. A new entry is a new run.
 ABLATIONS = {
     "unweighted": {"objective": "gradient-unweighted"},
     "no-flow": {"objective": "gradient", "objective_options": {"n_flow": 0}},
@@ -49,7 +50,8 @@ ABLATIONS = {
                      "objective_options": {**_BARE, "aperture_weight": 0.0}},
 }
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
-FRACTIONS = (1, 2, 4, 10, 30)  # of which the inverse is taken
+# Inverse fractions of the training pairs.
+FRACTIONS = (1, 2, 4, 10, 30)
 
 
 @dataclass(frozen=True)
@@ -62,41 +64,41 @@ class BenchmarkScale:
         "small", "full" or "tiny".
     input_size : int
         Side of the input stamps in pixels.
-    n_judge, n_judge_validation : int
-        Galaxies that the judges are trained on, and further ones on which their best epoch is chosen.
+    n_estimator, n_estimator_validation : int
+        Numbers of galaxies for training the reference estimators and for selecting their best epoch.
     n_pairs, n_validation : int
-        Those of the ``n_judge`` that are training pairs of the translators, and how many of them choose the best
-        epoch.
+        Number of the ``n_estimator`` galaxies that are training pairs of the translators, and number of these that
+        select the best epoch.
     n_retraining : int
-        Training pairs on whose translations the retrained estimators are trained.
+        Number of training pairs whose translations train the retrained estimators.
     n_test : int
-        Galaxies that everything is judged on.
+        Number of test galaxies.
     epochs, batch_size : int
-        Of the translators.
+        Of the training of the translators.
     precision : str
-        Of the translators' training.
+        Of the training of the translators.
     sampling_steps : int
-        In which a diffusion draws an image.
+        Steps of a diffusion sample.
     backbones : dict
-        Name of a backbone to the fields of `~astro_galtrans.training.TrainConfig` that give its size.
+        Name of a backbone to the fields of `~astro_galtrans.training.TrainConfig` that set its size.
     seeds : tuple of int
-        Of the U-Net's runs in the matrix; the other backbones have the first.
-    judge, retrained : dict
+        Of the runs of the U-Net in the matrix; the other backbones use the first.
+    estimator, retrained : dict
         Settings of `~astro_galtrans.photoz.EstimatorConfig`.
     n_draws : int
-        Bootstrap values in a row of the results.
+        Number of bootstrap draws.
     n_morphology : int
-        Test galaxies whose size and shape are measured, on the images of the matrix.
+        Number of test galaxies whose size and shape are measured, in the runs of the matrix.
     budgets : tuple of float
-        Of the learning curve, in units of ``epochs``.
+        Budgets of the learning curve, in units of ``epochs``.
     studies : tuple of str
-        Samples of which ablation, learning curve and scarce pairs are part of the whole.
+        Samples whose default runs include ablation, learning curve and scarce pairs.
     """
 
     name: str
     input_size: int
-    n_judge: int
-    n_judge_validation: int
+    n_estimator: int
+    n_estimator_validation: int
     n_pairs: int
     n_validation: int
     n_retraining: int
@@ -107,7 +109,7 @@ class BenchmarkScale:
     sampling_steps: int
     backbones: dict
     seeds: tuple = (0, 1, 2)
-    judge: dict = field(default_factory=dict)
+    estimator: dict = field(default_factory=dict)
     retrained: dict = field(default_factory=dict)
     n_draws: int = 200
     n_morphology: int = 0
@@ -116,35 +118,35 @@ class BenchmarkScale:
 
     @property
     def n_training(self):
-        """Pairs that a translator is trained on where it is given all."""
+        """Number of training pairs of a translator that uses all."""
         return self.n_pairs - self.n_validation
 
     def to_dict(self):
-        """The sizes as plain values, a dict."""
+        """Return the sizes as a dict of plain values."""
         return json.loads(json.dumps(asdict(self)))
 
 
 _TINY_BACKBONES = {"unet": {"backbone_options": {"widths": [16, 32, 64]}},
                    **{name: {"size": "tiny"} for name in BACKBONES[1:]}}
-_JUDGE = {"schedule": "plateau", "epochs": 400, "patience": 8, "n_reductions": 3, "batch_size": 64, "n_bins": 400,
-          "autocast": True}
+_ESTIMATOR = {"schedule": "plateau", "epochs": 400, "patience": 8, "n_reductions": 3, "batch_size": 64, "n_bins": 400,
+              "autocast": True}
 SCALES = {
     "small": BenchmarkScale(
-        "small", input_size=32, n_judge=20_000, n_judge_validation=1000, n_pairs=12_000, n_validation=400,
+        "small", input_size=32, n_estimator=20_000, n_estimator_validation=1000, n_pairs=12_000, n_validation=400,
         n_retraining=3000, n_test=2000, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
-        backbones=_TINY_BACKBONES, judge=_JUDGE, retrained={"epochs": 40, "autocast": True},
+        backbones=_TINY_BACKBONES, estimator=_ESTIMATOR, retrained={"epochs": 40, "autocast": True},
         n_morphology=100, budgets=(0.5, 1, 2, 4), studies=("bright",)),
     "full": BenchmarkScale(
-        "full", input_size=64, n_judge=100_000, n_judge_validation=4000, n_pairs=100_000, n_validation=2000,
+        "full", input_size=64, n_estimator=100_000, n_estimator_validation=4000, n_pairs=100_000, n_validation=2000,
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
-        backbones={name: {"size": "base"} for name in BACKBONES}, judge=_JUDGE,
+        backbones={name: {"size": "base"} for name in BACKBONES}, estimator=_ESTIMATOR,
         retrained={"epochs": 40, "autocast": True}, n_morphology=1000),
-    # Seconds, and no more than that everything works.
+    # Takes seconds; for tests.
     "tiny": BenchmarkScale(
-        "tiny", input_size=16, n_judge=40, n_judge_validation=8, n_pairs=32, n_validation=8, n_retraining=16,
+        "tiny", input_size=16, n_estimator=40, n_estimator_validation=8, n_pairs=32, n_validation=8, n_retraining=16,
         n_test=16, epochs=2, batch_size=8, precision="32", sampling_steps=2,
         backbones={**_TINY_BACKBONES, "unet": {"backbone_options": {"widths": [4, 8], "n_features": 4}}},
-        seeds=(0, 1), judge={"epochs": 2}, retrained={"epochs": 2}),
+        seeds=(0, 1), estimator={"epochs": 2}, retrained={"epochs": 2}),
 }
 
 
@@ -155,20 +157,20 @@ class BenchmarkRun:
     Parameters
     ----------
     sample, group : str
-        Simulated sample, and the comparison that the run is part of.
+        Simulated sample, and comparison that the run is part of.
     name : str
-        As "unet/gradient+redshift/seed0"; runs of one name in one sample are the same training.
+        As "unet/gradient+redshift/seed0"; runs with the same name and sample are the same training.
     backbone, variant : str
-        Network, and what it is trained with.
+        Network, and objective with conditioning.
     seed : int
         Of the training.
     config : `~astro_galtrans.training.TrainConfig`
     n_pairs : int
-        Training pairs, those for validation not counted.
+        Number of training pairs, without those for validation.
     fraction : float
-        Share of all training pairs.
+        Fraction of all training pairs.
     budget : float
-        Optimiser steps over those of the matrix.
+        Optimizer steps relative to those of the matrix.
     """
 
     sample: str
@@ -184,18 +186,18 @@ class BenchmarkRun:
 
     @property
     def n_steps(self):
-        """Optimiser steps of the training."""
+        """Number of optimizer steps."""
         return self.config.epochs * -(-self.n_pairs // self.config.batch_size)
 
     @property
     def key(self):
-        """What tells the training from all others, hexadecimal; the group has no part in it."""
+        """Hexadecimal hash of the training, independent of the group."""
         what = {"sample": self.sample, "config": self.config.to_dict(), "n_pairs": self.n_pairs}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def scale_named(scale):
-    """A `BenchmarkScale` from its name, or as it was given."""
+    """Return a `BenchmarkScale` from its name or as given."""
     if isinstance(scale, BenchmarkScale):
         return scale
     if scale not in SCALES:
@@ -214,24 +216,24 @@ def _chosen(argument, chosen, known):
 
 
 def benchmark_runs(scale="small", samples=None, groups=None):
-    """Every run of a benchmark.
+    """Return the runs of a benchmark.
 
     Parameters
     ----------
     scale : {"small", "full"} or BenchmarkScale, optional
     samples, groups : sequence of str, optional
-        Only those of these samples and groups. By default all, but ablation, learning curve and scarce pairs of those
-        samples only that the scale names.
+        Only the runs of these samples and groups. Default: all, with ablation, learning curve and scarce pairs only for
+        the samples in ``scale.studies``.
 
     Returns
     -------
     list of BenchmarkRun
-        A training that is part of two groups is there twice, with the same ``name`` and ``key``.
+        A training that is part of two groups is listed twice, with the same ``name`` and ``key``.
 
     Raises
     ------
     ValueError
-        For a scale, sample or group that is not known.
+        If the scale, a sample or a group is unknown.
     """
     scale = scale_named(scale)
     make = {"matrix": _matrix, "objective": _objective, "ablation": _ablation, "learning-curve": _learning_curve,
@@ -242,7 +244,7 @@ def benchmark_runs(scale="small", samples=None, groups=None):
 
 
 def chosen_runs(runs, patterns):
-    """Those of some runs whose name matches one of some patterns, all without patterns."""
+    """Return the runs whose name matches one of the patterns, or all if there are none."""
     if patterns is None:
         return list(runs)
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
@@ -285,7 +287,7 @@ def _learning_curve(scale):
 
 
 def _scarcity(scale):
-    """The same number of steps on the first pairs, as near as whole epochs come to it."""
+    """Return runs on the first pairs, with the same number of steps up to whole epochs."""
     runs, steps = [], scale.epochs * -(-scale.n_training // scale.batch_size)
     for variant in ("conventional", "gradient"):
         for part in FRACTIONS:

@@ -1,4 +1,4 @@
-"""The tables and figures of a benchmark as one HTML file."""
+"""Tables and figures of a benchmark as one HTML file."""
 
 import base64
 import io
@@ -34,7 +34,8 @@ details {{ margin: 1rem 0; }} summary {{ cursor: pointer; color: #0b5394; }}
 <body>
 <h1>{title}</h1>
 """
-_LONG = 12  # rows beyond which a table is folded
+# Tables with more rows are collapsed.
+_LONG = 12
 
 
 def write_benchmark_report(results, path, *, title="Does translation keep the redshift?", sample=None):
@@ -45,23 +46,23 @@ def write_benchmark_report(results, path, *, title="Does translation keep the re
     results : `~astropy.table.Table`
         As in `benchmark_tables`.
     path : str or path-like
-        File to write; it appears complete or not at all.
+        File to write.
     title : str, optional
         Heading.
     sample : str, optional
-        Only this sample.
+        Use only this sample.
 
     Raises
     ------
     ValueError
-        If there is no such sample.
+        If the sample is unknown.
     FileNotFoundError
         If the folder of ``path`` does not exist.
     """
     text, figures = sheets(benchmark_tables(results, sample)), benchmark_figures(results, sample)
     parts = [_HEAD.format(title=escape(title)), _about(results)]
-    for name, heading, pictures, own in SECTIONS:
-        shown = [_picture(key, figures[key]) for key in pictures if key in figures]
+    for name, heading, images, own in SECTIONS:
+        shown = [_image(key, figures[key]) for key in images if key in figures]
         shown += [_table(sheet) for key in own for sheet in text[key]]
         if shown:
             parts += [f'<h2 id="{name}">{escape(heading)}</h2>', *shown]
@@ -69,17 +70,17 @@ def write_benchmark_report(results, path, *, title="Does translation keep the re
 
 
 def _about(results):
-    """What the table says of itself."""
+    """Return definitions and commands from the metadata of the table."""
     if not len(results):
         return "<p>There are no results yet.</p>"
     definitions = results.meta.get("definitions", {})
     lines = [f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in definitions.items()]
     commands = " ".join(f"<code>{escape(str(command))}</code>" for command in results.meta.get("commands", []))
-    return (f"<p>{len(results)} rows of results{f', made with {commands}' if commands else ''}. Intervals in brackets "
-            f"hold 95 % of the bootstrap.</p>\n<dl>{''.join(lines)}</dl>")
+    return (f"<p>{len(results)} rows of results{f', from {commands}' if commands else ''}. Intervals in brackets "
+            f"are 95 % bootstrap intervals.</p>\n<dl>{''.join(lines)}</dl>")
 
 
-def _picture(name, figure):
+def _image(name, figure):
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""The table of results: its columns, one small file a training, and all of them together in ``results.ecsv``."""
+"""The table of results: its columns, one small file per training, and the merged ``results.ecsv``."""
 
 import json
 import logging
@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 RESULTS = "results.ecsv"
 REFERENCES = ("real input", "real target", "resampled input")
-REFERENCE_KEY = "reference"  # in the place of the key of a run
+# Key of reference rows, which belong to no run.
+REFERENCE_KEY = "reference"
 BANDS = ("u", "g", "r", "i", "z")
 COLORS = ("u-g", "g-r", "r-i", "i-z")
 SHAPES = ("half_light_radius", "concentration", "asymmetry", "sersic_index")
@@ -33,7 +34,7 @@ class _Kind(NamedTuple):
 
 
 def _numbers(n_draws):
-    """What is measured, by name of the column."""
+    """Return the measured columns by name."""
     columns = {}
     for estimator, on in (("transfer", "real images of training galaxies"), ("retrained", "images as in this row")):
         which = f"estimator trained on {on}"
@@ -44,8 +45,8 @@ def _numbers(n_draws):
             f"nmad_{estimator}_draws": _Kind(
                 "NMAD of resampled test galaxies, the same ones in every row of a sample", length=n_draws)}
     for stem, what, unit, length in (
-            ("color", f"colour in an aperture of 4 arcsec minus that of the truth; {', '.join(COLORS)}", "mag", 4),
-            ("slope", f"slope of colour with log10 radius, minus true slope; {', '.join(COLORS)}", "mag / dex", 4),
+            ("color", f"color in an aperture of 4 arcsec minus that of the truth; {', '.join(COLORS)}", "mag", 4),
+            ("slope", f"slope of color with log10 radius, minus true slope; {', '.join(COLORS)}", "mag / dex", 4),
             ("slope_early", "as slope, of galaxies with a bulge fraction above 0.5", "mag / dex", 4),
             ("slope_late", "as slope, of the others", "mag / dex", 4),
             ("aperture", "relative error of flux in an aperture of 4 arcsec where S/N > 20; u, g, r, i, z", None, 5),
@@ -58,19 +59,19 @@ def _numbers(n_draws):
         columns |= {f"{stem}_scatter{end}": _Kind(f"1.4826 median |x - median x| of {what}", unit=unit, length=length),
                     f"{stem}_bias{end}": _Kind(f"median of {what}", unit=unit, length=length)}
     columns["population_auc"] = _Kind(
-        "area under the ROC curve for bulges of over half of the light, of populations found without labels")
+        "area under the ROC curve for bulge fractions above 0.5, of populations found without labels")
     columns["relative_rmse"] = _Kind("median of rms error over rms of the truth; u, g, r, i, z", length=5)
     return columns
 
 
 def _columns(n_draws):
-    """All columns by name."""
+    """Return all columns by name."""
     return {
         "sample": _Kind("simulated sample", "-"), "group": _Kind("comparison that the row is part of", "-"),
         "run": _Kind("name, of one training in a sample", "-"), "backbone": _Kind("network", "-"),
         "variant": _Kind("what it is trained with", "-"), "seed": _Kind("of the training; -1 without", -1),
-        "fraction": _Kind("share of the training pairs"), "budget": _Kind("optimiser steps over those of the matrix"),
-        "n_pairs": _Kind("training pairs", 0), "n_steps": _Kind("optimiser steps", 0),
+        "fraction": _Kind("share of the training pairs"), "budget": _Kind("optimizer steps over those of the matrix"),
+        "n_pairs": _Kind("training pairs", 0), "n_steps": _Kind("optimizer steps", 0),
         "config_hash": _Kind("SHA-256 of the TrainConfig", "-"), "translator_hash": _Kind("of the translator", "-"),
         "parameters": _Kind("of the network", 0), "sampling_steps": _Kind("of a diffusion, else 0", 0),
         "device": _Kind("of the training", "-"), "processor": _Kind("of the machine", "-"),
@@ -85,7 +86,7 @@ def _columns(n_draws):
 
 
 def column_names(n_draws=1):
-    """Names of the columns with what is measured, a list of str."""
+    """Return the names of the measured columns."""
     return list(_numbers(n_draws))
 
 
@@ -95,30 +96,30 @@ def _path(out, sample, name, key):
 
 
 def has_row(out, sample, name, key):
-    """Whether a run is done."""
+    """Return whether a run is finished."""
     return _path(out, sample, name, key).exists()
 
 
 def write_row(out, sample, name, key, row):
-    """Keep what a run gave, a dict of plain values; the file appears whole or not at all."""
+    """Store the row of a run, a dict of plain values."""
     path = _path(out, sample, name, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(row, indent=1) + "\n")
 
 
 def read_row(out, sample, name, key):
-    """What a run gave, or None where it is not done."""
+    """Return the row of a run, or None if it is not finished."""
     path = _path(out, sample, name, key)
     if not path.exists():
         return None
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is damaged; remove it, and the run is judged again: {error}") from error
+        raise ValueError(f"{path} is damaged; remove it to evaluate the run again: {error}") from error
 
 
 def merge_rows(out, scale, command=None):
-    """Write ``results.ecsv`` from the rows that there are, in the order of the plan, and return it.
+    """Write ``results.ecsv`` from the finished rows, in the order of the plan, and return it.
 
     A training that is part of several groups has a row in each. Rows of runs that are not in the plan are left out.
     """
@@ -151,7 +152,7 @@ def _rows(out, scale):
 
 
 def _asked_for(out, scale, runs):
-    """The runs of studies that are no part of the whole, of those that were begun all the same."""
+    """Return the runs of those studies outside the default plan that have a finished run."""
     known = {(run.sample, run.name) for run in runs}
     others = [run for run in benchmark_runs(scale, groups=STUDIES) if run.sample not in scale.studies]
     begun = {(run.sample, run.group) for run in others if (run.sample, run.name) not in known
@@ -173,7 +174,7 @@ def _table(rows, scale):
 
 
 def _meta(scale, path, command):
-    """What the numbers mean and how they came about."""
+    """Return the metadata: definitions, sizes, seeds and commands."""
     before = Table.read(path, format="ascii.ecsv").meta if path.exists() else {}
     commands = [*before.get("commands", []), *([command] if command else [])]
     return {

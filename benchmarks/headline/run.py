@@ -1,4 +1,4 @@
-"""The benchmark from its folder to its table: data, judges, and one training after the other."""
+"""Run a benchmark in a folder: simulate, train, translate, evaluate."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
 
 from headline.data import check_space, locked, prepare_sample, write_text
-from headline.judged import judge_images, judge_references, translate_pairs
+from headline.evaluate import evaluate_images, evaluate_references, translate_pairs
 from headline.plan import benchmark_runs, chosen_runs, scale_named
 from headline.results import REFERENCE_KEY, REFERENCES, has_row, merge_rows, write_row
 
@@ -27,61 +27,62 @@ __all__ = ["prepare_benchmark", "run_benchmark"]
 log = logging.getLogger(__name__)
 
 _MARKER = "benchmark.json"
-_RETRAINING = 2**32  # number of the first training galaxy for a sampler, so that no test galaxy shares its noise
-_FEWEST_OF_POPULATIONS = 500
+# Number of the first training galaxy for a sampler, so that it shares no noise with a test galaxy.
+_RETRAINING = 2**32
+_MIN_POPULATIONS = 500
 _LARGE_BULGE = 0.5
-# Fields of the scale that are no part of a run's own configuration.
-_COMMON = ("input_size", "n_judge", "n_judge_validation", "n_pairs", "n_validation", "n_retraining", "n_test",
-           "sampling_steps", "judge", "retrained", "n_draws")
+# Fields of the scale that are not part of the configuration of a run.
+_COMMON = ("input_size", "n_estimator", "n_estimator_validation", "n_pairs", "n_validation", "n_retraining", "n_test",
+           "sampling_steps", "estimator", "retrained", "n_draws")
 
 
-def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, device=None, rejudge=False,
+def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, device=None, reevaluate=False,
                   progress=True, command=None):
-    """Train, translate and judge whatever of a benchmark is not done yet.
+    """Train, translate and evaluate all unfinished runs of a benchmark.
 
     Parameters
     ----------
     out : path-like
-        Folder of the benchmark; made if it does not exist, gone on with if it does. Several processes may work on one
-        folder at the same time: none does what another one is at.
+        Folder of the benchmark, created or resumed. Several processes may share one folder; each run is done by one of
+        them.
     scale : {"small", "full", "tiny"} or BenchmarkScale, optional
-        "small" is for two processor cores, "full" for a GPU, "tiny" a test of seconds.
+        "small" is for two processor cores, "full" for a GPU, "tiny" for tests.
     samples : sequence of {"bright", "faint"}, optional
         Simulated samples, both by default.
     groups : sequence of {"matrix", "objective", "ablation", "learning-curve", "scarcity"}, optional
-        Comparisons, by default all (of the faint sample of "small" only the first two). A training that is part of
-        several is done once.
+        Comparisons; default: all (the first two for the faint sample of "small"). A training that is part of several is
+        done once.
     runs : sequence of str, optional
-        Patterns of names of runs, as ``"unet/gradient/*"``; all by default.
+        Patterns of names of runs, as ``"unet/gradient/*"``; default: all.
     device : str, optional
         ``"cpu"`` or ``"cuda"``; by default a GPU if there is one.
-    rejudge : bool, optional
-        Judge runs again that are done, with the translators that were kept.
+    reevaluate : bool, optional
+        Evaluate finished runs again, with the stored translators.
     progress : bool, optional
         Whether to show progress bars.
     command : str, optional
-        Kept in the table's meta data.
+        Command to store in the metadata of the table.
 
     Returns
     -------
     `~astropy.table.Table`
-        All rows that there are, those of earlier calls too, as in ``out/results.ecsv``. Its columns have descriptions,
-        its meta data the definitions, sizes and seeds.
+        All finished rows, including those of earlier calls, as in ``out/results.ecsv``. The columns have descriptions,
+        the metadata has definitions, sizes and seeds.
 
     Raises
     ------
     ValueError
-        For a scale, sample, group or run that is not known, or a folder with a benchmark of other sizes.
+        If the scale, a sample, group or run is unknown, or the folder contains a benchmark of other sizes.
     OSError
-        If the disk has too little room.
+        If the disk has too little space.
     ImportError
         Without GalSim or statmorph, which are in ``astro_galtrans[simulation,morphology]``.
     KeyboardInterrupt
-        If interrupted. The same call goes on where it was.
+        If interrupted. The same call resumes.
 
     Notes
     -----
-    ``out/<sample>/translators`` has every translator that was trained.
+    The translators are stored in ``out/<sample>/translators``.
     """
     scale = scale_named(scale)
     planned = chosen_runs(benchmark_runs(scale, samples, groups), runs)
@@ -93,8 +94,8 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     data = prepare_benchmark(out, scale=scale, samples=samples, device=device, progress=progress)
     out = Path(out)
     for sample in samples:
-        _judge_references(out, sample, data[sample], scale, device, rejudge, progress)
-    at_work = _Work(out, scale, data, device, rejudge, progress, command)
+        _write_references(out, sample, data[sample], scale, device, reevaluate, progress)
+    at_work = _Work(out, scale, data, device, reevaluate, progress, command)
     with tqdm(total=len(planned), desc="benchmark", unit="run", disable=not progress) as bar:
         elsewhere = []
         for run in planned:
@@ -107,12 +108,12 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
 
 
 def prepare_benchmark(out, *, scale="small", samples=None, device=None, progress=True):
-    """Simulate the galaxies of a benchmark and train the redshift estimators that judge.
+    """Simulate the galaxies of a benchmark and train its reference estimators.
 
     Parameters
     ----------
     out : path-like
-        Folder of the benchmark. What is there already is kept; another process that prepares it is waited for.
+        Folder of the benchmark. Existing files are kept.
     scale, samples, device, progress
         As in `run_benchmark`.
 
@@ -130,51 +131,51 @@ def prepare_benchmark(out, *, scale="small", samples=None, device=None, progress
 
 
 def _open_folder(out, scale):
-    """The folder of a benchmark, made where it does not exist; refused where it is one of other sizes."""
+    """Return the folder of a benchmark, created if needed; raise ValueError if its sizes differ."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     marker, sizes = out / _MARKER, {name: scale.to_dict()[name] for name in ("name", *_COMMON)}
     with locked(out / ".results.lock"):
         if not marker.exists():
             if any(not path.name.startswith(".") for path in out.iterdir()):
-                raise FileExistsError(f"out: {out} is not empty and holds no benchmark")
+                raise FileExistsError(f"out: {out} is not empty and contains no benchmark")
             write_text(marker, json.dumps(sizes, indent=1) + "\n")
             return out
         found = json.loads(marker.read_text())
     if found != sizes:
         what = next((name for name in sizes if found.get(name) != sizes[name]), "name")
-        raise ValueError(f"out: {out} holds a benchmark with {what} {found.get(what)}, not {sizes[what]}")
+        raise ValueError(f"out: {out} contains a benchmark with {what} {found.get(what)}, not {sizes[what]}")
     return out
 
 
-def _judge_references(out, sample, data, scale, device, rejudge, progress):
-    """Rows of the images that nobody translated."""
+def _write_references(out, sample, data, scale, device, reevaluate, progress):
+    """Write the rows of untranslated images."""
     with locked(out / sample / ".references.lock"):
-        if rejudge or not all(has_row(out, sample, name, REFERENCE_KEY) for name in REFERENCES):
-            rows = judge_references(data, scale, device=device, progress=progress)
+        if reevaluate or not all(has_row(out, sample, name, REFERENCE_KEY) for name in REFERENCES):
+            rows = evaluate_references(data, scale, device=device, progress=progress)
             for name, row in rows.items():
                 write_row(out, sample, name, REFERENCE_KEY, row)
             merge_rows(out, scale)
 
 
 class _Work:
-    """Does one run after the other in a folder."""
+    """Runs of a folder."""
 
-    def __init__(self, out, scale, data, device, rejudge, progress, command):
+    def __init__(self, out, scale, data, device, reevaluate, progress, command):
         self.out, self.scale, self.data, self.device = out, scale, data, device
-        self.rejudge, self.progress, self.command = rejudge, progress, command
+        self.reevaluate, self.progress, self.command = reevaluate, progress, command
 
     def do(self, run, wait):
-        """See to it that a run has its row; False if another process is at it and it is not to be waited for."""
+        """Make sure that a run has its row; return False without ``wait`` if another process works on it."""
         place = self.out, run.sample, run.name, run.key
-        if has_row(*place) and not self.rejudge:
+        if has_row(*place) and not self.reevaluate:
             return True
         locks = self.out / run.sample / "locks"
         locks.mkdir(exist_ok=True)
         with locked(locks / f"{run.key[:12]}.lock", wait=wait) as held:
             if not held:
                 return False
-            if self.rejudge or not has_row(*place):
+            if self.reevaluate or not has_row(*place):
                 log.info("%s, %s: %d steps on %d pairs", run.sample, run.name, run.n_steps, run.n_pairs)
                 row = self._row(run)
                 write_row(*place, row)
@@ -188,14 +189,14 @@ class _Work:
         return self.out / run.sample / "checkpoints" / run.key[:12]
 
     def _trained(self, run):
-        """The translator of a run, from its file if it is there."""
+        """Return the translator of a run, from its file if it exists."""
         path = self.out / run.sample / "translators" / f"{run.name.replace('/', '-')}.asdf"
         if path.exists():
             translator = load(path)
             found = translator.provenance.get("config_hash"), translator.provenance.get("n_pairs")
             if found == (run.config.hash, run.n_pairs):
                 return translator
-            log.warning("%s is of other settings; trained anew", path)
+            log.warning("%s has other settings; training again", path)
         path.parent.mkdir(exist_ok=True)
         data = self.data[run.sample]
         result = fit(data.training.select(slice(0, run.n_pairs)), run.config, validation=data.validation,
@@ -205,10 +206,10 @@ class _Work:
         return result.translator
 
     def _row(self, run):
-        told = {"device": self.device, "progress": self.progress}
+        options = {"device": self.device, "progress": self.progress}
         translator, data, n_morphology = self._trained(run), self.data[run.sample], self._n_morphology(run)
-        images, seconds = translate_pairs(translator, data.test, self.scale, **told)
-        retraining, _ = translate_pairs(translator, data.retraining, self.scale, first=_RETRAINING, **told)
+        images, seconds = translate_pairs(translator, data.test, self.scale, **options)
+        retraining, _ = translate_pairs(translator, data.retraining, self.scale, first=_RETRAINING, **options)
         return {
             "config_hash": run.config.hash, "translator_hash": translator.hash, "precision": run.config.precision,
             "parameters": sum(parameter.numel() for parameter in translator.network.parameters()),
@@ -217,30 +218,28 @@ class _Work:
             "version_astro_galtrans": version("astro_galtrans"), "version_torch": str(torch.__version__),
             "seconds": round(float(np.sum(translator.history["seconds"])), 2),
             "translate_seconds": round(1000 * seconds / len(data.test), 3),
-            **judge_images(images, retraining, data, self.scale, n_morphology=n_morphology, **told),
+            **evaluate_images(images, retraining, data, self.scale, n_morphology=n_morphology, **options),
             "n_morphology": n_morphology, "population_auc": self._population_auc(run, translator),
             "memory": _memory()}
 
     def _population_auc(self, run, translator):
-        """How well populations without labels tell large bulges from small ones; NaN where a network has no scales.
-
-        Scales of a network that was given the redshift or a noisy target are not of the image alone.
-        """
+        """Return how well populations without labels distinguish large from small bulges; NaN for other objectives."""
+        # The scales of a network with a redshift or a noisy target as input do not depend on the image alone.
         test = self.data[run.sample].test
         if run.config.objective != "gradient" or run.variant != "gradient" or translator.network.generative or \
-                len(test) < _FEWEST_OF_POPULATIONS:
+                len(test) < _MIN_POPULATIONS:
             return float("nan")
         return populations(translator, test, device=self.device).auc(
             np.asarray(test.catalog["bulge_fraction"]) > _LARGE_BULGE)
 
     def _n_morphology(self, run):
-        """Shapes take minutes, and are looked at in the matrix alone."""
+        """Return how many shapes to measure; they take minutes and are measured in the matrix only."""
         keys = {other.key for other in benchmark_runs(self.scale, [run.sample], ["matrix"])}
         return self.scale.n_morphology if run.key in keys else 0
 
 
 def _processor(device):
-    """Name of what computes."""
+    """Return the name of the processor."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     path = Path("/proc/cpuinfo")
@@ -250,7 +249,7 @@ def _processor(device):
 
 
 def _memory():
-    """Most memory that this process had, in MB; NaN where the system does not say."""
+    """Return the peak memory of this process in MB, NaN if unknown."""
     try:
         import resource
     except ImportError:

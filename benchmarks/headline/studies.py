@@ -1,4 +1,4 @@
-"""Tables of single questions: the objective alone, parts left out, budgets, scarce pairs."""
+"""Tables of single questions: the objective alone, ablations, training budgets, scarce pairs."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ __all__ = ["ablation", "ablation_rows", "gain_columns", "learning_curve", "objec
 
 
 def gain_columns(runs, sample, ours, conventional, estimator):
-    """Reduction and preservation gain as columns."""
+    """Return reduction and preservation gain as columns."""
     own, other = runs.nmad(ours, estimator), runs.nmad(conventional, estimator)
     target = runs.reference(sample, TARGET, estimator)
     return {**reduction(own, other).columns(f"reduction_{estimator}"),
@@ -18,7 +18,7 @@ def gain_columns(runs, sample, ours, conventional, estimator):
 
 
 def objective_rows(runs, sample, seeds=None):
-    """Rows of the gradient and of the pixel objective on the same network."""
+    """Return the rows of the gradient and the pixel objective on the same network."""
     ours = runs.first(sample, ("objective", "unet", "gradient"), ("matrix", "unet", "gradient"), seeds=seeds)
     names = [name for name in runs.distinct(sample, "objective", "variant") if name.startswith("pixel")]
     return ours, runs.find(sample, "objective", "unet", names[0], seeds=seeds) if names else []
@@ -42,7 +42,7 @@ def objective(runs):
 
 
 def ablation_rows(runs, sample):
-    """Rows of the whole ("full"), of each ablation, and of the pixel objectives, by name."""
+    """Return the rows of the full objective ("full"), of each ablation and of the pixel objectives, by name."""
     variants = runs.distinct(sample, "ablation", "variant")
     if not variants:
         return {}
@@ -98,7 +98,7 @@ def learning_curve(runs):
 
 
 def scarcity_runs(runs, sample):
-    """For each variant, the rows of each fraction of the pairs, the full set among them."""
+    """Return for each variant the rows of each fraction of the pairs, including all pairs."""
     fractions = runs.distinct(sample, "scarcity", "fraction")
     seeds = runs.seeds(runs.find(sample, "scarcity"))
     found = {}
@@ -111,7 +111,7 @@ def scarcity_runs(runs, sample):
 
 
 def scarcity_loss(runs, found, variant, fraction, estimator):
-    """NMAD with fewer pairs minus that with all."""
+    """Return the NMAD with fewer pairs minus that with all."""
     return runs.nmad(found[variant][fraction], estimator) - runs.nmad(found[variant][1.0], estimator)
 
 

@@ -1,4 +1,4 @@
-"""The tables of a benchmark, from its results alone."""
+"""Tables of a benchmark, from its results."""
 
 import numpy as np
 
@@ -13,49 +13,50 @@ __all__ = ["benchmark_tables"]
 
 
 def benchmark_tables(results, sample=None):
-    """What a benchmark found, as tables made from its results alone.
+    """Return the tables of a benchmark.
 
     Parameters
     ----------
     results : `~astropy.table.Table`
-        A row for each run, as the benchmark writes it; ``Table.read("results.ecsv")``. Runs, columns and cells may be
-        missing: what depends on them is left out or NaN.
+        One row per run, as in ``Table.read("results.ecsv")``. Runs, columns and cells may be missing; numbers that
+        depend on them are left out or NaN.
     sample : str, optional
-        Only this sample.
+        Use only this sample.
 
     Returns
     -------
     dict of str to `~astropy.table.Table`
         ``"headline"``
-            the NMAD of every backbone and variant on transferred and retrained estimators, the reduction and the
+            NMAD of every backbone and variant by transferred and retrained estimators, with reduction and
             preservation gain over the conventional translator of the *same* backbone.
         ``"best"``
-            our best translator, without and with a redshift or a spectrum in its input, against the conventional one
-            of each backbone. It is one backbone for all samples and both estimators, the one of least NMAD in the
-            geometric mean.
+            Our best translator, without and with a redshift or a spectrum in its input, against the conventional one
+            of each backbone. It is one backbone for all samples and both estimators: that of the smallest geometric
+            mean NMAD.
         ``"limits"``
-            each translator beside what the same kind of estimator reaches on real input images.
+            NMAD of each translator relative to that on real input images.
         ``"objective"``
-            the gradient objective against the pixel objective, the network and everything else the same.
+            The gradient objective against the pixel objective with the same network.
         ``"ablation"``, ``"learning_curve"``, ``"scarcity"``
-            parts left out, budgets, numbers of pairs. ``loss`` in the last is the NMAD minus that with all pairs,
+            Parts left out, training budgets, numbers of pairs. ``loss`` is the NMAD minus that with all pairs,
             ``loss_ratio`` ours over the conventional one; the row of fraction 0 is the sum over all fractions.
         ``"colors"``, ``"color_gradients"``, ``"apertures"``, ``"peaks"``, ``"morphology"``
-            errors of the images. A ``factor`` is the error of the conventional translator of the same backbone over
-            that of the row, each the root of bias squared plus scatter squared, the geometric mean over the colours.
+            Errors of the images. A ``factor`` is the error of the conventional translator of the same backbone over
+            that of the row, where an error is the root of bias squared plus scatter squared; the factor is the
+            geometric mean over the colors.
         ``"targets"``
-            what was aimed for, and what was reached.
+            Goals and results.
         ``"cost"``
-            parameters and times.
+            Parameters and times.
 
-        Columns that end in ``_low`` and ``_high`` are 95 % bootstrap intervals. All numbers of a sample are drawn on
-        the same resampled galaxies, so that differences are paired; where several seeds were trained, numbers are
-        means over them and the seeds are resampled along with the galaxies. Other figures are means over seeds.
+        Columns that end in ``_low`` and ``_high`` are 95 % bootstrap intervals. All numbers of a sample use the same
+        resampled galaxies, so differences are paired. With several seeds, numbers are means over the seeds, and NMADs
+        are resampled over seeds too.
 
     Raises
     ------
     ValueError
-        If there is no such sample.
+        If the sample is unknown.
     """
     runs = Runs(results, sample)
     makers = {

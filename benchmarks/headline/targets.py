@@ -1,4 +1,4 @@
-"""What the benchmark was to show, and whether it does."""
+"""Goals of the benchmark, set before any result, and whether they are met."""
 
 import numpy as np
 
@@ -8,7 +8,8 @@ from headline.lookup import BACKBONES, ESTIMATORS, INPUT, INPUT_VARIANTS, TARGET
 
 __all__ = ["targets"]
 
-PUBLISHED = BACKBONES[1:]  # the translators of Ruan, Lin et al. (2025); the U-Net is ours
+# Translators of Ruan, Lin et al. (2025); the U-Net is ours.
+PUBLISHED = BACKBONES[1:]
 _FIELDS = ("target", "sample", "estimator", "images", "against", "measure", "value", "low", "high", "interval",
            "at_least", "at_most", "aim", "verdict", "clear", "aim_reached")
 _PERCENT = 0.01
@@ -18,12 +19,11 @@ _MAGNITUDE = 2.5 / np.log(10)
 
 
 def targets(runs):
-    """A row for each target, sample and estimator: what was measured, against what, and the verdict.
+    """Return a row for each goal, sample and estimator, with measurement, reference and verdict.
 
-    The verdict is that of the figure itself; ``clear`` says whether its whole interval is on the same side. Where four
-    conventional translators have to be beaten, the row is the one that comes off worst, and a target that lacks one of
-    them is at best "not measured". Targets of a study that is no part of a sample in the scale of the results are left
-    out, unless it was run.
+    The verdict is that of the measured value; ``clear`` is "yes" if the whole interval is on the same side. Where the
+    goal concerns four conventional translators, the row is the worst of them, and without one of them the goal is not
+    "met". Goals of a study that is not part of a sample are left out unless it was run.
     """
     rows = []
     studies = {_flow: "ablation", _scarcity: "scarcity"}
@@ -60,7 +60,7 @@ def _reaches(value, at_least, at_most):
 
 
 def _worst_gain(runs, sample, backbone, variant, estimator):
-    """The least preservation gain over the published translators: (number, against, whether all were measured)."""
+    """Return the smallest preservation gain over the published translators: (number, against, all measured)."""
     own = runs.nmad(runs.find(sample, "matrix", backbone, variant) if backbone else [], estimator)
     target = runs.reference(sample, TARGET, estimator)
     gains = {}
@@ -108,13 +108,13 @@ def _input(runs, sample):
 
 
 def _input_colors(runs, sample):
-    """Largest ratio over the colours of the error with the further input to that without, on the same backbone."""
+    """Yield the largest ratio over the colors of the error with further input to that without."""
     for variant in INPUT_VARIANTS:
         best = runs.best(variant)
         own, other = ([] if best is None else runs.find(sample, "matrix", best, name) for name in (variant, "gradient"))
         value = _largest(runs.errors(own, "color") / runs.errors(other, "color"))
-        yield {"target": f"colours with {variant.partition('+')[2]}", "sample": sample, "images": best or "",
-               "against": f"{best} without" if best else "", "measure": "largest ratio of colour errors",
+        yield {"target": f"colors with {variant.partition('+')[2]}", "sample": sample, "images": best or "",
+               "against": f"{best} without" if best else "", "measure": "largest ratio of color errors",
                "at_most": 1.0, **_approximate(runs.n_test, value)}
 
 
@@ -124,7 +124,7 @@ def _largest(values):
 
 
 def _approximate(n, value):
-    """A ratio of two scatters with the interval that two independent sets of n Gaussian errors would have."""
+    """Return a ratio of two scatters with the interval for two independent sets of n Gaussian errors."""
     width = np.exp(1.96 * np.sqrt(2 / n) * _NMAD_ERROR) if n > 0 else np.nan
     number = known(value)
     span = (np.nan, np.nan) if np.isnan(value * width) else (value / width, value * width)
@@ -145,12 +145,12 @@ def _flow(runs, sample):
     found = studies.ablation_rows(runs, sample)
     for estimator in ESTIMATORS:
         number = reduction(runs.nmad(found.get("full", []), estimator), runs.nmad(found.get("gaussian", []), estimator))
-        yield {"target": "the flow earns its place", "sample": sample, "estimator": estimator, "images": "unet",
+        yield {"target": "the flow helps", "sample": sample, "estimator": estimator, "images": "unet",
                "against": "gaussian", "measure": "reduction", "number": number, "at_least": 0.0}
 
 
 def _against_published(runs, sample, compare):
-    """The best translator beside each of the published ones."""
+    """Compare the best translator with each of the published ones."""
     best = runs.best("gradient")
     own = runs.find(sample, "matrix", best, "gradient") if best else []
     found = {}
@@ -163,7 +163,7 @@ def _against_published(runs, sample, compare):
 def _slopes(runs, sample):
     best, found = _against_published(runs, sample, lambda own, other: measures.factor(runs, own, other, "slope"))
     number, against, whole = _worst(found, min)
-    yield {"target": "colour gradients", "sample": sample, "images": best, "against": against,
+    yield {"target": "color gradients", "sample": sample, "images": best, "against": against,
            "measure": "factor in slope error", "at_least": 2.0, "complete": whole,
            **_approximate(runs.n_test, number.value)}
 
@@ -193,7 +193,7 @@ def _apertures(runs, sample):
     limit = next((name for name, values in scatter.items() if np.isfinite(values).any()), INPUT)
     value = _largest(runs.mean(own, "aperture_scatter") / scatter[limit])
     yield {"target": "aperture flux", "sample": sample, "images": best or "", "against": limit, "at_most": 1.0,
-           "measure": "largest ratio of scatters", "number": known(value)}  # how many are above S/N 20 is not known
+           "measure": "largest ratio of scatters", "number": known(value)}
 
 
 def _populations(runs, sample):
@@ -202,7 +202,7 @@ def _populations(runs, sample):
         if best else []
     value = float(np.mean(values)) if values else np.nan
     yield {"target": "populations", "sample": sample, "images": best or "",
-           "measure": "ROC AUC of bulges over half of the light", "number": known(value), "at_least": 0.95}
+           "measure": "ROC AUC of bulge fractions above 0.5", "number": known(value), "at_least": 0.95}
 
 
 def _scarcity(runs, sample):

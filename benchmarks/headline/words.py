@@ -1,4 +1,4 @@
-"""What is said of backbones, variants, ablations, figures and tables where people read of them."""
+"""Display names of backbones, variants and ablations, captions of figures, and sections of the report."""
 
 __all__ = ["FIGURES", "SECTIONS", "ablation_words", "backbone_words", "variant_words"]
 
@@ -6,7 +6,7 @@ _BACKBONES = {"unet": "U-Net", "swin": "Swin", "srgan": "SRGAN", "capsule": "cap
 _VARIANTS = {"conventional": "conventional", "gradient": "gradient", "gradient+redshift": "gradient + redshift",
              "gradient+spectrum": "gradient + spectrum"}
 _ABLATIONS = {
-    "full": "everything", "pixel": "pixel objective, same network", "conventional": "conventional translator",
+    "full": "full objective", "pixel": "pixel objective, same network", "conventional": "conventional translator",
     "unweighted": "no weights", "no-flow": "no flow", "single-scale": "a single scale",
     "no-residual-path": "no residual path", "no-photometry-head": "no photometry head",
     "no-apertures": "no aperture term", "no-pixels": "no pixel term",
@@ -19,48 +19,48 @@ _ABLATIONS = {
 # Caption and alternative text
 FIGURES = {
     "headline": (
-        "Typical redshift error of an estimator that was trained on real target images (transfer), and of one "
-        "trained on translated images (retrained), for each backbone and what it was trained with. Lines: the "
-        "same kind of estimator on real images. Bars are 95 % intervals; those of two translators may overlap "
-        "although their paired difference is clear.",
+        "Redshift error (NMAD) of an estimator trained on real target images (transfer) and of one trained on "
+        "translated images (retrained), for each backbone and objective. Lines: the same estimators on real images. "
+        "Bars are 95 % intervals; those of two translators may overlap although their paired difference is "
+        "significant.",
         "Dots with intervals of the redshift error NMAD by backbone and objective, a panel for each sample and "
         "estimator, with vertical lines for real input and real target images."),
     "gains": (
-        "Our best translator, without and with more than the image in its input, against the conventional "
-        "translator of each backbone. Above: share of the redshift information lost in translation that is won "
-        "back; dotted are 40 and 80 %. Below: how much smaller the NMAD is.",
+        "Our best translator, with the image alone and with a redshift or a spectrum, against the conventional "
+        "translator of each backbone. Above: preservation gain, the fraction of the lost redshift information that is "
+        "recovered; dotted lines are the goals of 40 and 80 %. Below: reduction of the NMAD.",
         "Dots with intervals of preservation gain and reduction against each conventional translator, by sample."),
     "learning_curve": (
-        "NMAD of the U-Net against the number of optimiser steps.",
-        "Lines of NMAD against optimiser steps for the conventional and the gradient objective, a panel for each "
+        "NMAD of the U-Net against the number of optimizer steps.",
+        "Lines of NMAD against optimizer steps for the conventional and the gradient objective, a panel for each "
         "sample."),
     "scarcity": (
-        "NMAD of the U-Net against the number of training pairs, the number of steps being the same.",
+        "NMAD of the U-Net against the number of training pairs, for the same number of steps.",
         "Lines of NMAD against training pairs for the conventional and the gradient objective, a panel for each "
         "sample."),
     "ablation": (
-        "Change of the NMAD when a part of the gradient objective or of its network is left out or replaced. "
+        "Change of the NMAD when a part of the gradient objective or its network is left out or replaced. "
         "Black lines are 95 % intervals over galaxies, for one seed.",
         "Bars of the relative change of NMAD for each part that is left out, a panel for each sample."),
     "color_gradients": (
-        "Scatter of the slope of colour with log10 radius against the truth. A line joins the conventional and "
+        "Scatter of the slope of color with log10 radius against the truth. A line joins the conventional and "
         "the gradient translator of a backbone; on the logarithmic axis equal factors are equal lengths.",
-        "Pairs of dots, conventional and gradient, of the slope error by colour and backbone, a panel for each "
+        "Pairs of dots, conventional and gradient, of the slope error by color and backbone, a panel for each "
         "sample."),
     "peaks": (
-        "Scatter of the peak flux and of its colours against the truth, as in the figure of the colour gradients.",
-        "Pairs of dots, conventional and gradient, of the errors of peak flux by band and of peak colour by "
-        "colour."),
+        "Scatter of the peak flux and of its colors against the truth, as in the figure of the color gradients.",
+        "Pairs of dots, conventional and gradient, of the errors of peak flux by band and of peak color by "
+        "color."),
 }
 # Identifier, title, figures and tables
 SECTIONS = (
-    ("targets", "What was aimed for", (), ("targets",)),
+    ("targets", "Goals", (), ("targets",)),
     ("headline", "Redshifts", ("headline", "gains"), ("headline", "gains", "best", "limits")),
     ("objective", "The objective alone", (), ("objective",)),
-    ("ablation", "What each part brings", ("ablation",), ("ablation",)),
+    ("ablation", "Effect of each part", ("ablation",), ("ablation",)),
     ("learning-curve", "Longer training", ("learning_curve",), ("learning_curve",)),
     ("scarcity", "Fewer pairs", ("scarcity",), ("scarcity",)),
-    ("color-gradients", "Colours and colour gradients", ("color_gradients",), ("colors", "color_gradients")),
+    ("color-gradients", "Colors and color gradients", ("color_gradients",), ("colors", "color_gradients")),
     ("peaks", "Apertures and peaks", ("peaks",), ("apertures", "peaks")),
     ("morphology", "Morphology", (), ("morphology",)),
     ("cost", "Cost", (), ("cost",)),

@@ -2,7 +2,7 @@
 Translate SDSS galaxies to CFHTLS
 =================================
 
-Five simulated galaxies: the SDSS image, its translation with the shipped translator, and the CFHTLS image of the same
+Four simulated galaxies: the SDSS image, its translation with the shipped translator, and the CFHTLS image of the same
 galaxy. Each column has one stretch in surface brightness, so differences are in the images and not in the display.
 """
 
@@ -27,8 +27,8 @@ def planes(cube):
 # A pair is an input image and a target image, each a cube of bands with unit, WCS and noise. The translator takes the
 # input image and returns an image like the target image.
 
-figure, axes = plt.subplots(3, 5, figsize=(12, 7.6))
-for column, which in zip(axes.T, (11, 24, 18, 26, 57)):
+figure, axes = plt.subplots(3, 4, figsize=(8, 6.5))
+for column, which in zip(axes.T, (11, 24, 18, 57)):
     pair = pairs[which]
     cubes = pair.input, translate(pair.input), pair.target
     stretch = 0.15 * np.percentile(planes(pair.target)[1], 99.8)
@@ -36,11 +36,11 @@ for column, which in zip(axes.T, (11, 24, 18, 26, 57)):
         half = cube.shape[1] * cube.pixel_scale.to_value("arcsec") / 2
         ax.imshow(make_lupton_rgb(*planes(cube), stretch=stretch, Q=8), extent=(-half, half, -half, half))
         ax.set(xticks=[], yticks=[])
-    column[0].set_title(f"z = {pair.redshift:.2f},  r = {pairs.catalog['r_mag'][which]:.1f}")
-    column[0].plot([-11, -6], [-11, -11], color="white")
-    column[0].text(-8.5, -10.5, '5"', color="white", ha="center")
-for ax, name in zip(axes[:, 0], ("SDSS", "translated to CFHTLS", "CFHTLS")):
-    ax.set_ylabel(name, fontsize=12)
+    column[0].set_title(f"z = {pair.redshift:.2f}\nr = {pairs.catalog['r_mag'][which]:.1f}", fontsize=14)
+axes[0, 0].plot([-11, -6], [-11, -11], color="white")
+axes[0, 0].text(-8.5, -10.5, '5"', color="white", ha="center", fontsize=14)
+for ax, name in zip(axes[:, 0], ("SDSS", "translation", "CFHTLS")):
+    ax.set_ylabel(name, fontsize=15)
 plt.show()
 
 # %%

@@ -44,7 +44,7 @@ plt.show()
 
 for size in (32, 64):
     others = simulate_pairs(40, input_survey="SDSS", target_survey="CFHTLS", seed=6, truth=True, input_size=size)
-    flux, sigma = translate.translate_array(others.input_flux, return_uncertainty=True)
+    flux, sigma = translate.translate_array_with_uncertainty(others.input_flux)
     right = np.abs(flux - others.target_truth) < sigma
     place = (np.arange(flux.shape[-1]) - (flux.shape[-1] - 1) / 2) * others.target_survey.pixel_scale.value
     radius = np.hypot(place[:, None], place)

@@ -11,9 +11,9 @@ PyTorch users.
 # ----------
 #
 # A `~astro_galtrans.backbones.Backbone` receives the softened log flux of the input bands (``planes``), the input
-# resampled to the target grid (``hints``) and the size of that grid. It returns feature maps on the target grid and one
-# vector per galaxy. Everything else is the same for all backbones: normalization, residual path, the head that turns
-# features into flux, photometry and uncertainty.
+# resampled to the target grid (``resampled_input``) and the size of that grid. It returns feature maps on the target
+# grid and one vector per galaxy. Everything else is the same for all backbones: normalization, residual path, the head
+# that turns features into flux, photometry and uncertainty.
 
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ class Dilated(Backbone):
 
     Parameters
     ----------
-    n_planes, n_hints, n_condition, step
+    n_planes, n_resampled, n_condition, scale_ratio
         See `~astro_galtrans.backbones.Backbone`.
     width, depth : int, optional
         Channels and number of convolutions.
@@ -38,22 +38,22 @@ class Dilated(Backbone):
 
     sizes = {"tiny": {"width": 12, "depth": 3}, "base": {"width": 64, "depth": 6}}
 
-    def __init__(self, n_planes, n_hints, n_condition=0, *, step, width=12, depth=3, n_features=8):
+    def __init__(self, n_planes, n_resampled, n_condition=0, *, scale_ratio, width=12, depth=3, n_features=8):
         super().__init__()
-        self.step, self.n_features, self.n_embedding = step, n_features, width
+        self.scale_ratio, self.n_features, self.n_embedding = scale_ratio, n_features, width
         self.first = nn.Conv2d(n_planes, width, 1)
         self.layers = nn.ModuleList(
             nn.Conv2d(width, width, 3, padding=2**k, dilation=2**k) for k in range(depth))
         self.condition = nn.Linear(n_condition, width) if n_condition else None
-        self.painter = Painter(width, n_features, n_hints, n_condition)
+        self.painter = Painter(width, n_features, n_resampled, n_condition)
 
-    def forward(self, planes, hints, size, condition=None):
+    def forward(self, planes, resampled_input, size, condition=None):
         x = self.first(planes)
         if self.condition is not None:
             x = x + self.condition(condition)[:, :, None, None]
         for layer in self.layers:
             x = x + nn.functional.leaky_relu(layer(x), 0.1)
-        return Features(self.painter(x, hints, size, self.step, condition), x.mean((-2, -1)))
+        return Features(self.painter(x, resampled_input, size, self.scale_ratio, condition), x.mean((-2, -1)))
 
 
 available_backbones()
@@ -65,24 +65,20 @@ available_backbones()
 # An objective
 # ------------
 #
-# An `~astro_galtrans.objectives.Objective` receives the prediction and the target images and returns a scalar loss and
-# a dict of numbers to log. ``output`` states in which space the network predicts, ``residual`` whether it adds to the
-# resampled input.
+# An `~astro_galtrans.objectives.Objective` receives the prediction, the target images and the network's
+# `~astro_galtrans.backbones.OutputSpace`, which has the sky noise, and returns a scalar loss and a dict of metrics. The
+# base class adds the loss of the uncertainty. The fields ``output``, ``residual`` and ``photometry`` of `TrainConfig
+# <astro_galtrans.training.TrainConfig>` choose the parts of the network.
 
 
 @register_objective("absolute")
 class AbsoluteObjective(Objective):
     """Mean absolute error in units of the sky noise, softened so that bright pixels do not dominate."""
 
-    output, residual = "log", True
-
-    def __init__(self, n_bands, n_features, n_embedding):
-        super().__init__()
-
-    def forward(self, network, prediction, target, valid, generator, progress=1.0):
-        error = torch.asinh((prediction.flux - target) / network.target_noise).abs()
-        loss = error.mean() if valid is None else error[valid].mean()
-        return loss, {"error": float(loss.detach())}
+    def image_loss(self, prediction, target, space, generator):
+        error = torch.asinh((prediction.flux - target.flux) / space.target_noise).abs()
+        loss = error.mean() if target.valid is None else error[target.valid].mean()
+        return loss, {"error": loss.detach()}
 
 
 available_objectives()

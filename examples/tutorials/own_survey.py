@@ -26,8 +26,9 @@ folder = TemporaryDirectory()
 here = Path(folder.name)
 (here / "r.dat").write_text("# wavelength in Angstrom, response\n5600 0\n5800 0.7\n6700 0.6\n6900 0\n")
 (here / "mycamera.yaml").write_text("""\
-name: MyCamera
 description: Twenty nights with my camera
+# All other keys are required; zero_point, gain and psf_fwhm here or in each band.
+name: MyCamera
 pixel_scale: 0.25 arcsec
 unit: adu
 zero_point: 27          # AB magnitude of one adu
@@ -36,7 +37,7 @@ psf_fwhm: 0.8 arcsec
 bands:
   - name: g
     curve: {speclite: decam2014-g}
-    depth: 25.1         # 5 sigma, point source
+    depth: 25.1         # 5 sigma, point source; or sky_noise
   - name: r
     curve: r.dat
     depth: 24.8

@@ -11,7 +11,7 @@ A training needs two arrays of images of the same galaxies, as two surveys see t
 #
 # ``input_flux`` and ``target_flux`` have the axes (galaxy, band, y, x), in the units of the surveys, with the galaxy in
 # the middle. Here they are simulated. `~astro_galtrans.pairs.match_pairs` makes pairs from a catalog and the images of
-# two surveys (:ref:`catalogue-to-pairs`).
+# two surveys (:ref:`catalog-to-pairs`).
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

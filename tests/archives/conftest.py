@@ -48,12 +48,12 @@ class Transport:
 
 @pytest.fixture
 def transport(monkeypatch):
-    from astro_galtrans.archives import _files
+    from astro_galtrans.archives import _archive
 
     network = Transport()
     monkeypatch.setattr(requests.Session, "send", lambda session, request, **options: network.send(
         session, request, **options))
-    monkeypatch.setattr(_files, "_PAUSE", 0)
+    monkeypatch.setattr(_archive, "_PAUSE", 0)
     return network
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from astro_galtrans.backbones import TranslationNetwork, available_backbones, backbone_class
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, available_backbones, backbone_class
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 # Beside the smallest named size of each backbone, where a test needs less.
 SMALL = {"unet": {"widths": [4, 8], "n_features": 4}}
 
@@ -17,14 +17,14 @@ def _randn(*shape, seed=7):
 
 
 def _make_network(backbone="unet", n_in=3, n_out=3, seed=3, **options):
-    options = {"backbone_options": _options(backbone), "step": STEP} | options
+    options = {"backbone_options": _options(backbone), "scale_ratio": SCALE_RATIO} | options
     if options.get("conditioning") == "spectrum":
         options.setdefault("conditioning_options", {"grid": {"first": 3600.0, "last": 10000.0, "n_pixels": 64}})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TranslationNetwork(
+        return TranslationNetwork(NetworkConfig(
             backbone, input_noise=[0.02] * n_in, target_noise=[0.5] * n_out, unit_ratio=[900.0] * n_out,
-            nearest_band=[min(i, n_in - 1) for i in range(n_out)], **options)
+            nearest_band=[min(i, n_in - 1) for i in range(n_out)], **options))
 
 
 def _run(network, flux, size, condition=None, target=None, seed=5):

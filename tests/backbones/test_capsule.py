@@ -8,7 +8,7 @@ import torch
 
 from astro_galtrans.backbones.capsule import CapsuleNet, ConvolutionalCapsules, PrimaryCapsules, route, squash
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 SMALL = {"stem": 4, "types": [3, 4, 3], "poses": [4, 3, 5], "n_features": 4}
 
 
@@ -23,9 +23,9 @@ def seeded():
         yield
 
 
-def capsule(n_in=3, n_out=2, n_condition=0, step=STEP, **options):
+def capsule(n_in=3, n_out=2, n_condition=0, scale_ratio=SCALE_RATIO, **options):
     with seeded():
-        return CapsuleNet(n_in, n_out, n_condition, step=step, **SMALL | options)
+        return CapsuleNet(n_in, n_out, n_condition, scale_ratio=scale_ratio, **SMALL | options)
 
 
 def votes_with_an_outlier(n_children=7):
@@ -159,17 +159,17 @@ def test_capsules_begin_neither_faint_nor_saturated():
 def test_iterations_change_the_maps_and_add_no_parameter():
     one, three = (capsule(routing_iterations=n) for n in (1, 3))
     three.load_state_dict(one.state_dict())
-    planes, hints = randn(2, 3, 16, 16), randn(2, 2, 34, 34)
-    assert (one(planes, hints, (34, 34)).maps - three(planes, hints, (34, 34)).maps).abs().max() > 1e-4
+    planes, resampled = randn(2, 3, 16, 16), randn(2, 2, 34, 34)
+    assert (one(planes, resampled, (34, 34)).maps - three(planes, resampled, (34, 34)).maps).abs().max() > 1e-4
 
 
 def test_decoder_sees_the_image_through_the_poses_alone():
     net = capsule()
-    hints = randn(2, 2, 34, 34)
-    before = [net(randn(2, 3, 16, 16, seed=seed), hints, (34, 34)).maps for seed in (1, 2)]
+    resampled = randn(2, 2, 34, 34)
+    before = [net(randn(2, 3, 16, 16, seed=seed), resampled, (34, 34)).maps for seed in (1, 2)]
     with torch.no_grad():
         net.primary.convolution.weight.zero_()
-    after = [net(randn(2, 3, 16, 16, seed=seed), hints, (34, 34)).maps for seed in (1, 2)]
+    after = [net(randn(2, 3, 16, 16, seed=seed), resampled, (34, 34)).maps for seed in (1, 2)]
     assert (before[0] - before[1]).abs().max() > 1e-3
     assert torch.equal(*after)
 
@@ -190,8 +190,8 @@ def test_decoder_gives_a_gradient_to_each_parameter_and_pose(n_condition):
 
 def test_condition_reaches_the_poses_and_the_maps():
     net = capsule(n_condition=5)
-    planes, hints = randn(1, 3, 16, 16).expand(2, -1, -1, -1), randn(1, 2, 34, 34).expand(2, -1, -1, -1)
-    maps, embedding = net(planes, hints, (34, 34), randn(2, 5))
+    planes, resampled = randn(1, 3, 16, 16).expand(2, -1, -1, -1), randn(1, 2, 34, 34).expand(2, -1, -1, -1)
+    maps, embedding = net(planes, resampled, (34, 34), randn(2, 5))
     assert (maps[0] - maps[1]).abs().max() > 1e-4
     assert (embedding[0] - embedding[1]).abs().max() > 1e-5
 
@@ -238,10 +238,10 @@ def test_empty_image_gives_finite_maps_and_gradients():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_keeps_the_routing_in_float32(dtype):
     net = capsule()
-    planes, hints = randn(2, 3, 16, 16), randn(2, 2, 34, 34)
+    planes, resampled = randn(2, 3, 16, 16), randn(2, 2, 34, 34)
     with torch.autocast("cpu", dtype=dtype):
-        maps, embedding = net(planes, hints, (34, 34))
-    exact = net(planes, hints, (34, 34))
+        maps, embedding = net(planes, resampled, (34, 34))
+    exact = net(planes, resampled, (34, 34))
     (maps.float().square().mean() + embedding.square().mean()).backward()
     assert embedding.dtype == torch.float32
     assert (embedding - exact.embedding).abs().max() < 0.05
@@ -250,18 +250,19 @@ def test_autocast_keeps_the_routing_in_float32(dtype):
 
 def test_same_numbers_each_time_and_in_any_company():
     net = capsule()
-    planes, hints = randn(3, 3, 15, 18), randn(3, 2, 33, 38)
-    first, again = net(planes, hints, (33, 38)), net(planes, hints, (33, 38))
-    alone = net(planes[1:2], hints[1:2], (33, 38))
+    planes, resampled = randn(3, 3, 15, 18), randn(3, 2, 33, 38)
+    first, again = net(planes, resampled, (33, 38)), net(planes, resampled, (33, 38))
+    alone = net(planes[1:2], resampled[1:2], (33, 38))
     assert torch.equal(first.maps, again.maps) and torch.equal(first.embedding, again.embedding)
     torch.testing.assert_close(alone.maps[0], first.maps[1], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(alone.embedding[0], first.embedding[1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "target", "step"), [((4, 4), (10, 10), STEP), ((34, 33), (16, 15), 1 / STEP),
-                                                      ((17, 9), (17, 9), 1.0), ((1, 3), (2, 6), STEP)])
-def test_any_grid(size, target, step):
-    maps, embedding = capsule(step=step)(randn(2, 3, *size), randn(2, 2, *target), target)
+@pytest.mark.parametrize(("size", "target", "scale_ratio"), [
+    ((4, 4), (10, 10), SCALE_RATIO), ((34, 33), (16, 15), 1 / SCALE_RATIO), ((17, 9), (17, 9), 1.0),
+    ((1, 3), (2, 6), SCALE_RATIO)])
+def test_any_grid(size, target, scale_ratio):
+    maps, embedding = capsule(scale_ratio=scale_ratio)(randn(2, 3, *size), randn(2, 2, *target), target)
     assert maps.shape == (2, SMALL["n_features"], *target)
     assert maps.isfinite().all() and embedding.isfinite().all()
 
@@ -281,8 +282,8 @@ def test_tiny_is_the_default():
 
 def test_base_is_much_larger_than_tiny():
     with seeded():
-        tiny, base = (sum(p.numel() for p in CapsuleNet(5, 5, step=STEP, **CapsuleNet.sizes[size]).parameters())
-                      for size in ("tiny", "base"))
+        networks = [CapsuleNet(5, 5, scale_ratio=SCALE_RATIO, **CapsuleNet.sizes[size]) for size in ("tiny", "base")]
+    tiny, base = (sum(p.numel() for p in network.parameters()) for network in networks)
     assert base > 20 * tiny
 
 

@@ -7,7 +7,7 @@ from astro_galtrans.backbones import Diffusion, DiffusionSchedule, Noisy, build_
 
 pytestmark = pytest.mark.monai
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 SMALL = {"channels": [8, 16], "n_features": 4, "n_groups": 4, "head_channels": 8}
 SCHEDULES = ["cosine", "linear", "scaled_linear"]
 
@@ -16,16 +16,16 @@ def randn(*shape, seed=7):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def backbone(n_planes=3, n_hints=3, n_condition=0, **options):
+def backbone(n_planes=3, n_resampled=3, n_condition=0, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return build_backbone("diffusion", n_planes=n_planes, n_hints=n_hints, n_condition=n_condition,
-                              **{"step": STEP, **SMALL, **options})
+        return build_backbone("diffusion", n_planes=n_planes, n_resampled=n_resampled, n_condition=n_condition,
+                              **{"scale_ratio": SCALE_RATIO, **SMALL, **options})
 
 
-def inputs(n=2, n_planes=3, n_hints=3, size=(16, 16), target=(34, 34)):
-    noisy = Noisy(randn(n, n_hints, *target, seed=1), torch.arange(n) * 300 + 20)
-    return randn(n, n_planes, *size), randn(n, n_hints, *target, seed=2), target, None, noisy
+def inputs(n=2, n_planes=3, n_resampled=3, size=(16, 16), target=(34, 34)):
+    noisy = Noisy(randn(n, n_resampled, *target, seed=1), torch.arange(n) * 300 + 20)
+    return randn(n, n_planes, *size), randn(n, n_resampled, *target, seed=2), target, None, noisy
 
 
 @pytest.mark.parametrize("noise_schedule", SCHEDULES)
@@ -192,10 +192,10 @@ def test_maps_are_those_of_bare_monai(options):
             num_res_blocks=[options["n_blocks"]] * levels, norm_num_groups=4, num_head_channels=8,
             attention_levels=[False] * (levels - 1) + [options["attention"]], use_combined_linear=True)
     bare.load_state_dict(net.unet.state_dict())
-    planes, hints, size, _, noisy = inputs(target=(36, 36))
+    planes, resampled, size, _, noisy = inputs(target=(36, 36))
     with torch.no_grad():
-        maps = net(planes, hints, size, noisy=noisy).maps
-        x = torch.cat([noisy.image, hints / 4, resample(planes, size, STEP) / 4], 1)
+        maps = net(planes, resampled, size, noisy=noisy).maps
+        x = torch.cat([noisy.image, resampled / 4, resample(planes, size, SCALE_RATIO) / 4], 1)
         torch.testing.assert_close(maps, bare(x, noisy.time), rtol=1e-4, atol=1e-5)
 
 
@@ -212,9 +212,9 @@ def test_sizes_that_do_not_halve(size, target):
 @pytest.mark.parametrize("size", ["tiny", None])
 def test_all_parameters_learn_from_the_first_step(n_condition, size):
     net = backbone(n_condition=n_condition, **(Diffusion.sizes[size] if size else SMALL))
-    planes, hints, target, _, noisy = inputs()
+    planes, resampled, target, _, noisy = inputs()
     condition = randn(2, 6) if n_condition else None
-    maps, embedding = net(planes, hints, target, condition, noisy)
+    maps, embedding = net(planes, resampled, target, condition, noisy)
     (maps.square().mean() + embedding.square().mean()).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 1e-7, name
@@ -222,18 +222,18 @@ def test_all_parameters_learn_from_the_first_step(n_condition, size):
 
 def test_time_noise_input_and_condition_are_all_seen():
     net = backbone(n_condition=6)
-    planes, hints, target, _, noisy = inputs()
+    planes, resampled, target, _, noisy = inputs()
     condition = randn(2, 6)
     with torch.no_grad():
-        maps = net(planes, hints, target, condition, noisy).maps
+        maps = net(planes, resampled, target, condition, noisy).maps
         for changed in [
-            (planes + 1, hints, target, condition, noisy), (planes, hints + 1, target, condition, noisy),
-            (planes, hints, target, condition + 1, noisy),
-            (planes, hints, target, condition, noisy._replace(time=noisy.time + 300)),
-            (planes, hints, target, condition, noisy._replace(image=-noisy.image)),
+            (planes + 1, resampled, target, condition, noisy), (planes, resampled + 1, target, condition, noisy),
+            (planes, resampled, target, condition + 1, noisy),
+            (planes, resampled, target, condition, noisy._replace(time=noisy.time + 300)),
+            (planes, resampled, target, condition, noisy._replace(image=-noisy.image)),
         ]:
             assert (net(*changed).maps - maps).abs().max() > 1e-3
-    assert torch.equal(noisy.image, inputs()[4].image) and torch.equal(hints, inputs()[1])
+    assert torch.equal(noisy.image, inputs()[4].image) and torch.equal(resampled, inputs()[1])
 
 
 def test_schedule_is_no_part_of_the_weights():
@@ -244,6 +244,6 @@ def test_schedule_is_no_part_of_the_weights():
 
 def test_default_is_tiny():
     with torch.random.fork_rng(devices=[]):
-        default = Diffusion(5, 5, step=STEP).state_dict()
-        tiny = Diffusion(5, 5, step=STEP, **Diffusion.sizes["tiny"]).state_dict()
+        default = Diffusion(5, 5, scale_ratio=SCALE_RATIO).state_dict()
+        tiny = Diffusion(5, 5, scale_ratio=SCALE_RATIO, **Diffusion.sizes["tiny"]).state_dict()
     assert {name: value.shape for name, value in default.items()} == {n: v.shape for n, v in tiny.items()}

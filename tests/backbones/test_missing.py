@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from astro_galtrans.backbones import TranslationNetwork, fill_from_bands, log_apertures
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_from_bands, log_apertures
 
 NOISE = torch.full((3, 1, 1), 0.02)
 
@@ -59,9 +59,9 @@ def test_what_no_band_has_is_filled_from_around():
 def _network(takes_missing=True, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return TranslationNetwork(
+        return TranslationNetwork(NetworkConfig(
             "unet", [0.02] * 3, [0.5] * 3, [900.0] * 3, [0, 1, 2], 0.5, photometry=True, takes_missing=takes_missing,
-            stamp_size=(24, 24), backbone_options={"widths": [4, 8], "n_features": 4}, **options).eval()
+            stamp_size=(24, 24), backbone_options={"widths": [4, 8], "n_features": 4}, **options)).eval()
 
 
 @torch.inference_mode()
@@ -90,7 +90,7 @@ def test_the_network_sees_what_is_missing_and_not_what_is_under_it():
 def test_options_of_older_networks_stay_as_they_are():
     assert "takes_missing" not in _network(takes_missing=False).options
     with torch.random.fork_rng(devices=[]):
-        assert TranslationNetwork(**_network().options).takes_missing
+        assert TranslationNetwork(NetworkConfig.from_dict(_network().options)).takes_missing
 
 
 def test_missing_apertures_are_replaced_by_their_expectation():
@@ -104,9 +104,9 @@ def test_missing_apertures_are_replaced_by_their_expectation():
     valid[:, 1] = False
     observed = head.observed_apertures(valid)
     assert observed.all(2).tolist() == [[True, False, True]] * 512
-    n_levels = head.covariance.shape[0]
-    expected = head.features(torch.where(valid, flux, 1e3), NOISE, observed)[:, :n_levels]
-    true = head.features(flux, NOISE)[:, :n_levels]
+    n_fluxes = head.covariance.shape[0]
+    expected = head.features(torch.where(valid, flux, 1e3), NOISE, observed)[:, :n_fluxes]
+    true = head.features(flux, NOISE)[:, :n_fluxes]
     # Flux and color of the galaxy follow from the two bands beside.
     assert float((expected - true).abs().max()) < 0.05
     assert float(true[:, 8].std()) > 0.5

@@ -1,19 +1,24 @@
 """The translation network with each backbone: shapes, autograd, residual path, determinism, learning."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from torch import nn
 
 from astro_galtrans.backbones import (
-    Backbone, Features, TranslationNetwork, available_backbones, backbone_class, build_backbone, register_backbone,
+    Backbone, Features, NetworkConfig, Painter, TranslationNetwork, UNet, available_backbones, backbone_class,
+    build_backbone, register_backbone, resample,
 )
-from astro_galtrans.objectives import build_objective
+from astro_galtrans.objectives import Target, build_objective
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 
 
 def stars(n=4, size=16, n_bands=3, scale=1.0):
-    """Round galaxies of several sizes and colours around the middle, in input units of a noise of 0.02."""
+    """Round galaxies of several sizes and colors around the middle, in input units of a noise of 0.02."""
     y, x = torch.meshgrid(*[(torch.arange(float(size)) - (size - 1) / 2) * scale] * 2, indexing="ij")
     width = 1.5 + 0.5 * torch.arange(float(n))[:, None, None, None]
     color = 1 + torch.arange(float(n_bands))[:, None, None]
@@ -34,11 +39,13 @@ def test_shapes_for_any_size_and_number_of_bands(make_network, run, randn, backb
     assert prediction.embedding.shape == (2, network.backbone.n_embedding)
 
 
-@pytest.mark.parametrize(("step", "size", "target"), [(1 / STEP, (34, 34), (16, 16)), (1 / STEP, (33, 40), (16, 19)),
-                                                      (1.0, (17, 16), (17, 16)), (0.75, (16, 16), (22, 22))])
-def test_any_direction_and_scale(make_network, run, randn, backbone, step, size, target):
+@pytest.mark.parametrize(("scale_ratio", "size", "target"), [
+    (1 / SCALE_RATIO, (34, 34), (16, 16)), (1 / SCALE_RATIO, (33, 40), (16, 19)), (1.0, (17, 16), (17, 16)),
+    (0.75, (16, 16), (22, 22))])
+def test_any_direction_and_scale(make_network, run, randn, backbone, scale_ratio, size, target):
     with torch.no_grad():
-        assert run(make_network(backbone, step=step), randn(1, 3, *size), target).flux.shape == (1, 3, *target)
+        prediction = run(make_network(backbone, scale_ratio=scale_ratio), randn(1, 3, *size), target)
+    assert prediction.flux.shape == (1, 3, *target)
 
 
 @pytest.mark.parametrize("conditioning", [None, "redshift", "spectrum"])
@@ -79,9 +86,10 @@ def test_log_output_is_the_softened_log_of_lupton(make_network):
     assert net.from_flux(torch.zeros(1, 3, 1, 1)).abs().max() == 0
 
 
-@pytest.mark.parametrize(("step", "size", "target"), [(STEP, 16, 34), (1 / STEP, 48, 23), (1.0, 16, 16)])
-def test_residual_path_alone_is_the_resampled_input_with_flux_kept(make_network, step, size, target):
-    net = make_network(step=step)
+@pytest.mark.parametrize(("scale_ratio", "size", "target"), [
+    (SCALE_RATIO, 16, 34), (1 / SCALE_RATIO, 48, 23), (1.0, 16, 16)])
+def test_residual_path_alone_is_the_resampled_input_with_flux_kept(make_network, scale_ratio, size, target):
+    net = make_network(scale_ratio=scale_ratio)
     nn.init.zeros_(net.image_head.weight)
     flux = stars(1, size)
     with torch.no_grad():
@@ -92,7 +100,7 @@ def test_residual_path_alone_is_the_resampled_input_with_flux_kept(make_network,
 
 
 def test_a_survey_to_itself_begins_as_the_identity(make_network):
-    net = make_network(step=1.0)
+    net = make_network(scale_ratio=1.0)
     nn.init.zeros_(net.image_head.weight)
     flux = stars(2)
     with torch.no_grad():
@@ -140,15 +148,14 @@ def test_a_galaxy_does_not_depend_on_its_neighbours_in_the_batch(make_network, r
 def test_learns_one_batch(make_network, run, backbone):
     """The squared error of stretched pixels on one batch, of which all draws are fixed, falls by more than half."""
     net = make_network(backbone, output="sqrt", residual=False)
-    objective = build_objective(
-        "pixel", n_bands=3, n_features=net.backbone.n_features, n_embedding=net.backbone.n_embedding)
-    flux, target = stars(), 200 * stars(4, 34, scale=STEP)
+    objective = build_objective("pixel")
+    flux, target = stars(), 200 * stars(4, 34, scale=SCALE_RATIO)
     net.calibrate(flux, target)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):
         prediction = run(net, flux, (34, 34), target=target)
-        loss, _ = objective(net, prediction, target, None, torch.Generator().manual_seed(0), 1.0)
+        loss, _ = objective.image_loss(prediction, Target(target, torch.ones_like(target)), net.output_space, None)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -178,7 +185,7 @@ def test_each_backbone_says_its_sizes_and_its_objective(backbone):
     n_weights = {}
     for size in ("tiny", "base"):
         with torch.random.fork_rng(devices=[]):
-            built = cls(5, 5, 32, step=STEP, **cls.sizes[size])
+            built = cls(5, 5, 32, scale_ratio=SCALE_RATIO, **cls.sizes[size])
         n_weights[size] = sum(parameter.numel() for parameter in built.parameters())
     assert n_weights["base"] > 4 * n_weights["tiny"]
     assert cls.conventional in {"pixel", "adversarial", "denoising"}
@@ -197,7 +204,7 @@ def test_wrong_options_are_named(make_network, options, message):
 
 def test_unknown_backbone_lists_the_known():
     with pytest.raises(ValueError, match="backbone must be one of .*unet.*got 'resnet'"):
-        build_backbone("resnet", n_planes=3, n_hints=3)
+        build_backbone("resnet", n_planes=3, n_resampled=3)
 
 
 def test_a_condition_belongs_to_a_conditioned_network(make_network, randn):
@@ -207,7 +214,7 @@ def test_a_condition_belongs_to_a_conditioned_network(make_network, randn):
         make_network(conditioning="redshift")(randn(1, 3, 16, 16), (34, 34))
 
 
-def test_a_backbone_of_ones_own(monkeypatch, randn):
+def test_your_own_backbone(monkeypatch, randn):
     from astro_galtrans.backbones import contract
 
     monkeypatch.setattr(contract, "_registry", dict(contract._registry))
@@ -216,16 +223,17 @@ def test_a_backbone_of_ones_own(monkeypatch, randn):
     class Plain(Backbone):
         n_features, n_embedding = 2, 3
 
-        def __init__(self, n_planes, n_hints, n_condition=0, *, step):
+        def __init__(self, n_planes, n_resampled, n_condition=0, *, scale_ratio):
             super().__init__()
-            self.layer = nn.Conv2d(n_hints, 2, 1)
+            self.layer = nn.Conv2d(n_resampled, 2, 1)
 
-        def forward(self, planes, hints, size, condition=None):
-            return Features(self.layer(hints), planes.mean((-2, -1))[:, :3])
+        def forward(self, planes, resampled, size, condition=None):
+            return Features(self.layer(resampled), planes.mean((-2, -1))[:, :3])
 
     assert "plain" in available_backbones()
     with torch.random.fork_rng(devices=[]):
-        net = TranslationNetwork("plain", [0.02] * 3, [0.5] * 3, [900.0] * 3, [0, 1, 2], STEP)
+        net = TranslationNetwork(NetworkConfig(
+            "plain", [0.02] * 3, [0.5] * 3, [900.0] * 3, [0, 1, 2], SCALE_RATIO))
     assert net(randn(1, 3, 16, 16), (34, 34)).flux.shape == (1, 3, 34, 34)
     with pytest.raises(ValueError, match="'plain' is registered already: Plain"):
         register_backbone("plain")(Plain)
@@ -258,3 +266,57 @@ def test_aperture_fluxes_do_not_change_with_the_sky_around(make_network):
             embedding = network(flux, tuple(2 * n + 2 for n in flux.shape[-2:])).embedding
             levels.append(network.photometry(flux, network.input_noise, embedding))
     torch.testing.assert_close(*levels)
+
+
+def test_a_backbone_with_the_signature_of_earlier_versions(monkeypatch, randn):
+    from astro_galtrans.backbones import contract
+
+    monkeypatch.setattr(contract, "_registry", dict(contract._registry))
+    with pytest.warns(AstropyDeprecationWarning, match="n_hints, step .* use n_resampled, scale_ratio"):
+        @register_backbone("old")
+        class Old(Backbone):
+            n_features, n_embedding = 2, 3
+
+            def __init__(self, n_planes, n_hints, n_condition=0, *, step, width=2):
+                super().__init__()
+                self.step = step
+                self.layer = nn.Conv2d(n_planes, width, 1)
+                self.painter = Painter(width, 2, n_hints, n_condition)
+
+            def forward(self, planes, hints, size, condition=None):
+                maps = self.painter(self.layer(planes), hints, size, self.step, condition)
+                return Features(maps, planes.mean((-2, -1))[:, :3])
+
+    config = NetworkConfig("old", [0.02] * 3, [0.5] * 3, [900.0] * 3, [0, 1, 2], SCALE_RATIO,
+                           backbone_options={"width": 3})
+    with torch.random.fork_rng(devices=[]):
+        net = TranslationNetwork(config)
+    assert net(randn(1, 3, 16, 16), (34, 34)).flux.shape == (1, 3, 34, 34)
+    with pytest.raises(ValueError, match="'old' has no option 'depth'; its options are width"):
+        build_backbone("old", n_planes=3, n_resampled=3, scale_ratio=1.0, depth=2)
+
+
+def test_names_of_earlier_versions_are_deprecated(randn):
+    with torch.random.fork_rng(devices=[]):
+        with pytest.warns(AstropyDeprecationWarning, match="NetworkConfig"):
+            network = TranslationNetwork(
+                "unet", [0.02] * 3, [0.5] * 3, [900.0] * 3, nearest_band=[0, 1, 2], step=SCALE_RATIO, residual=False)
+        with pytest.warns(AstropyDeprecationWarning, match="n_resampled"):
+            built = build_backbone("unet", n_planes=3, n_hints=2, scale_ratio=SCALE_RATIO)
+        with pytest.warns(AstropyDeprecationWarning, match="scale_ratio"):
+            UNet(3, 2, step=SCALE_RATIO)
+    with pytest.warns(AstropyDeprecationWarning, match="scale_ratio"):
+        assert network.step == network.scale_ratio == SCALE_RATIO
+    with pytest.warns(AstropyDeprecationWarning, match="scale_ratio"):
+        resample(randn(1, 1, 4, 4), (8, 8), step=0.5)
+    assert not network.residual and isinstance(built, Backbone)
+
+
+def test_configuration_is_stored_under_the_keys_of_files():
+    config = NetworkConfig("unet", np.full(3, 0.02), [0.5] * 3, [900.0] * 3, np.arange(3), SCALE_RATIO)
+    stored = config.to_dict()
+    assert stored["step"] == SCALE_RATIO and stored["nearest_band"] == [0, 1, 2]
+    assert not {"scale_ratio", "stamp_size", "takes_missing"} & set(stored)
+    assert NetworkConfig.from_dict(stored) == config
+    with pytest.raises(ValueError, match="output must be 'log' or 'sqrt', got 'linear'"):
+        replace(config, output="linear")

@@ -6,7 +6,7 @@ import torch
 
 from astro_galtrans.backbones import PhotometryHead, aperture_fluxes, aperture_radii, log_apertures
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 NOISE = torch.tensor([2.0, 1.0, 3.0])[:, None, None]
 
 
@@ -25,7 +25,7 @@ def solve(head, flux, target):
 def head():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return PhotometryHead(3, 3, 0, STEP)
+        return PhotometryHead(3, 3, 0, SCALE_RATIO)
 
 
 def test_apertures_measure_the_area_of_a_circle():
@@ -37,7 +37,7 @@ def test_apertures_measure_the_area_of_a_circle():
 
 def test_apertures_are_wide_in_both_directions_of_a_translation():
     # the same circles on the sky whichever survey is the target
-    forth, back = aperture_radii(STEP), aperture_radii(1 / STEP)
+    forth, back = aperture_radii(SCALE_RATIO), aperture_radii(1 / SCALE_RATIO)
     np.testing.assert_allclose(np.array(forth) * 0.187, np.array(back) * 0.396, rtol=1e-6)
 
 
@@ -76,7 +76,7 @@ def test_dark_images_give_no_nan(head):
 
 def test_fluxes_start_from_those_of_the_input(head):
     """The same galaxies on both grids: a head that is not trained yet has them right, also beyond what it has seen."""
-    flux, target = galaxies(200, 32, 3.0), galaxies(200, 68, 3.0 / STEP) * STEP**2
+    flux, target = galaxies(200, 32, 3.0), galaxies(200, 68, 3.0 / SCALE_RATIO) * SCALE_RATIO**2
     solve(head, flux, target)
     for factor in (1.0, 3.0):
         with torch.no_grad():

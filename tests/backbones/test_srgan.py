@@ -6,14 +6,14 @@ from torch import nn
 
 from astro_galtrans.backbones import SRGAN, build_backbone, resample
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 SMALL = {"n_blocks": 2, "n_channels": 4, "n_features": 3}
 
 
-def generator(step=STEP, n_condition=0, seed=3, **options):
+def generator(scale_ratio=SCALE_RATIO, n_condition=0, seed=3, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SRGAN(2, 3, n_condition, step=step, **{**SMALL, **options})
+        return SRGAN(2, 3, n_condition, scale_ratio=scale_ratio, **{**SMALL, **options})
 
 
 def symmetric(net):
@@ -26,13 +26,13 @@ def symmetric(net):
     return net
 
 
-@pytest.mark.parametrize(("step", "n_doublings"), [
-    (STEP, 1), (1.0, 0), (1 / STEP, 0), (0.75, 0), (0.6, 1), (0.5, 1), (0.25, 2), (0.2, 2), (0.12, 3)])
-def test_doublings_bring_the_grid_nearest_to_the_target(step, n_doublings):
-    net = generator(step)
+@pytest.mark.parametrize(("scale_ratio", "n_doublings"), [
+    (SCALE_RATIO, 1), (1.0, 0), (1 / SCALE_RATIO, 0), (0.75, 0), (0.6, 1), (0.5, 1), (0.25, 2), (0.2, 2), (0.12, 3)])
+def test_doublings_bring_the_grid_nearest_to_the_target(scale_ratio, n_doublings):
+    net = generator(scale_ratio)
     assert net.n_doublings == len(net.doublings) == n_doublings
-    assert net.step == step * 2**n_doublings
-    assert 2**-0.5 <= net.step <= 2**0.5 or step > 1
+    assert net.scale_ratio == scale_ratio * 2**n_doublings
+    assert 2**-0.5 <= net.scale_ratio <= 2**0.5 or scale_ratio > 1
 
 
 def test_quarters_of_a_pixel_lie_in_it():
@@ -56,32 +56,33 @@ def test_no_chequerboard_at_the_start(randn):
         torch.testing.assert_close(doubled[..., i::2, j::2], doubled[..., ::2, ::2])
 
 
-@pytest.mark.parametrize(("step", "size", "target"), [
-    (STEP, (16, 16), (34, 34)), (STEP, (15, 15), (33, 33)), (0.21, (8, 8), (38, 38)), (1.0, (11, 11), (11, 11)),
-    (1 / STEP, (34, 34), (16, 16))])
-def test_turned_and_flipped_images_give_turned_and_flipped_maps(randn, step, size, target):
+@pytest.mark.parametrize(("scale_ratio", "size", "target"), [
+    (SCALE_RATIO, (16, 16), (34, 34)), (SCALE_RATIO, (15, 15), (33, 33)), (0.21, (8, 8), (38, 38)),
+    (1.0, (11, 11), (11, 11)), (1 / SCALE_RATIO, (34, 34), (16, 16))])
+def test_turned_and_flipped_images_give_turned_and_flipped_maps(randn, scale_ratio, size, target):
     """With kernels without a direction there is none; a grid that is off by a part of a pixel would be one."""
-    net = symmetric(generator(step))
-    planes, hints = randn(1, 2, *size), randn(1, 3, *target)
+    net = symmetric(generator(scale_ratio))
+    planes, resampled = randn(1, 2, *size), randn(1, 3, *target)
 
     def turned(images, k, flip):
         images = torch.rot90(images, k, (2, 3))
         return images.flip(3) if flip else images
 
     with torch.no_grad():
-        maps, embedding = net(planes, hints, target)
+        maps, embedding = net(planes, resampled, target)
         for k in range(4):
             for flip in (False, True):
-                other = net(turned(planes, k, flip), turned(hints, k, flip), target)
+                other = net(turned(planes, k, flip), turned(resampled, k, flip), target)
                 torch.testing.assert_close(other.maps, turned(maps, k, flip), rtol=1e-4, atol=1e-5)
                 torch.testing.assert_close(other.embedding, embedding, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("step", "size", "target"), [(STEP, 24, 50), (0.2, 24, 120), (1.0, 24, 24), (0.3, 25, 83)])
+@pytest.mark.parametrize(("scale_ratio", "size", "target"), [
+    (SCALE_RATIO, 24, 50), (0.2, 24, 120), (1.0, 24, 24), (0.3, 25, 83)])
 @pytest.mark.parametrize("place", [(0.0, 0.0), (1.3, -2.2)])
-def test_a_source_keeps_its_place(step, size, target, place):
+def test_a_source_keeps_its_place(scale_ratio, size, target, place):
     """Through pixels that are doubled into equal quarters and resampled, the centroid on the sky is the same."""
-    net = generator(step)
+    net = generator(scale_ratio)
     y, x = torch.meshgrid(*[torch.arange(float(size)) - (size - 1) / 2] * 2, indexing="ij")
     images = torch.exp(-((x - place[1])**2 + (y - place[0])**2) / 8).expand(1, SMALL["n_channels"], size, size)
     with torch.no_grad():
@@ -91,8 +92,8 @@ def test_a_source_keeps_its_place(step, size, target, place):
             for quarter in range(4):
                 double.spread.weight[torch.arange(4) * 4 + quarter, torch.arange(4), 1, 1] = 1
             images = double(images)
-        image = resample(images, (target, target), net.step)[0, 0]
-    grid = (torch.arange(float(target)) - (target - 1) / 2) * step
+        image = resample(images, (target, target), net.scale_ratio)[0, 0]
+    grid = (torch.arange(float(target)) - (target - 1) / 2) * scale_ratio
     centroid = [float((image.sum(1 - axis) * grid).sum() / image.sum()) for axis in (0, 1)]
     assert centroid == pytest.approx(place, abs=0.01)
 
@@ -106,11 +107,11 @@ def test_blocks_begin_near_the_identity(randn):
 
 def test_amplitude_of_an_image_does_not_depend_on_its_neighbours(randn):
     """What batch normalisation would break."""
-    net, planes, hints = generator(), randn(3, 2, 8, 8), randn(3, 3, 18, 18)
+    net, planes, resampled = generator(), randn(3, 2, 8, 8), randn(3, 3, 18, 18)
     with torch.no_grad():
-        alone = net(planes[:1], hints[:1], (18, 18)).maps
+        alone = net(planes[:1], resampled[:1], (18, 18)).maps
         planes[1:] *= 100
-        torch.testing.assert_close(net(planes, hints, (18, 18)).maps[:1], alone, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(net(planes, resampled, (18, 18)).maps[:1], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_condition_acts_in_each_block(randn):
@@ -125,14 +126,15 @@ def test_condition_acts_in_each_block(randn):
 
 def test_embedding_and_features_have_the_lengths_that_are_said(randn):
     with torch.random.fork_rng(devices=[]):
-        net = build_backbone("srgan", n_planes=2, n_hints=3, step=STEP, n_blocks=1, n_channels=7, n_features=5)
+        net = build_backbone("srgan", n_planes=2, n_resampled=3, scale_ratio=SCALE_RATIO, n_blocks=1, n_channels=7,
+                             n_features=5)
     maps, embedding = net(randn(2, 2, 8, 8), randn(2, 3, 18, 18), (18, 18))
     assert (net.n_features, net.n_embedding) == (maps.shape[1], embedding.shape[1]) == (5, 7)
 
 
 def test_constructor_makes_the_tiny_one():
     with torch.random.fork_rng(devices=[]):
-        tiny, default = (SRGAN(5, 5, step=STEP, **options) for options in (SRGAN.sizes["tiny"], {}))
+        tiny, default = (SRGAN(5, 5, scale_ratio=SCALE_RATIO, **options) for options in (SRGAN.sizes["tiny"], {}))
     assert [p.shape for p in tiny.parameters()] == [p.shape for p in default.parameters()]
 
 

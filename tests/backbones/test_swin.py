@@ -10,13 +10,13 @@ from astro_galtrans.backbones.blocks import pad_to_multiple
 
 pytestmark = pytest.mark.monai
 
-STEP = 0.187 / 0.396
+SCALE_RATIO = 0.187 / 0.396
 
 
-def swin(n_planes=3, n_hints=3, seed=3, step=STEP, **options):
+def swin(n_planes=3, n_resampled=3, seed=3, scale_ratio=SCALE_RATIO, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_backbone("swin", n_planes=n_planes, n_hints=n_hints, step=step, **options)
+        return build_backbone("swin", n_planes=n_planes, n_resampled=n_resampled, scale_ratio=scale_ratio, **options)
 
 
 @pytest.mark.parametrize("norm", ["group", "instance", "none"])
@@ -131,9 +131,9 @@ def test_amplitude_of_an_image_is_not_lost(norm, largest):
 def test_twice_the_flux_can_be_told_apart_without_the_resampled_input():
     planes, _ = galaxies(2)
     network = swin(window=2)
-    hints = torch.zeros(2, 3, 68, 68)
+    resampled = torch.zeros(2, 3, 68, 68)
     brighter = torch.asinh(2 * torch.sinh(planes))
-    one, other = (network(x, hints, (68, 68)) for x in (planes, brighter))
+    one, other = (network(x, resampled, (68, 68)) for x in (planes, brighter))
     assert (one.maps - other.maps).abs().amax((1, 2, 3)).min() > 0.05 * one.maps.std()
     assert (one.embedding - other.embedding).norm(dim=1).min() > 0.02 * one.embedding.norm(dim=1).max()
 

@@ -10,7 +10,7 @@ from astro_galtrans.storage import load
 
 from headline import benchmark_runs, run_benchmark
 from headline import data as data_module, run as run_module
-from headline.judged import redshift_columns
+from headline.evaluate import redshift_columns
 from headline.plan import SCALES, chosen_runs
 from headline.results import column_names, merge_rows, write_row
 

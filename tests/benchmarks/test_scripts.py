@@ -1,7 +1,9 @@
-"""The scripts of ``benchmarks`` and ``examples``: they use public names only, and each benchmark can be imported."""
+"""Scripts of ``benchmarks`` and ``examples``: public names only, which exist, and each benchmark can be imported."""
 
 import ast
+import importlib
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,9 +62,28 @@ def test_scripts_use_public_names_only(path):
     assert private_names(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imported_names_exist(path):
+    """Running the examples, which the build of the documentation does, would take minutes."""
+    missing = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "astro_galtrans":
+            if node.module == "astro_galtrans.simulation":
+                pytest.importorskip("galsim")
+            module = importlib.import_module(node.module)
+            missing += [f"{node.module}.{alias.name}" for alias in node.names if not hasattr(module, alias.name)]
+    assert missing == []
+
+
+def test_headline_command_starts():
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, str(ROOT / "benchmarks" / "headline"), "--scale", "tiny", "--out", "none", "--list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "unet/conventional/seed0" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_benchmarks_can_be_imported(path, monkeypatch):
-    """Examples are run by the build of the documentation."""
     for module in ("galsim", "matplotlib", "monai", "sklearn"):
         pytest.importorskip(module)
     monkeypatch.setattr(contract, "_registry", dict(contract._registry))  # some register backbones of their own

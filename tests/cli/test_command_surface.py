@@ -1,4 +1,4 @@
-"""What all verbs have in common: help, options, JSON, exit status and completion."""
+"""What all subcommands have in common: help, options, JSON, exit status and completion."""
 
 import argparse
 import json
@@ -11,56 +11,57 @@ import pytest
 from astropy.table import Table
 
 from astro_galtrans.cli._common import Result
-from astro_galtrans.cli._json import as_json
-from astro_galtrans.cli._parser import VERBS, make_parser
+from astro_galtrans.cli._common import as_json
+from astro_galtrans.cli._main import in_terms_of_options
+from astro_galtrans.cli._parser import SUBCOMMANDS, make_parser
 
-NAMES = [verb[0] for verb in VERBS]
+NAMES = [one[0] for one in SUBCOMMANDS]
 
 
-def _verbs():
+def _subcommands():
     action = next(one for one in make_parser()._actions if isinstance(one, argparse._SubParsersAction))
     return action.choices
 
 
 def _options():
-    """Each option of each verb: verb, name, action."""
-    return [(name, flag, action) for name, verb in _verbs().items() for action in verb._actions
+    """Each option of each subcommand: subcommand, name, action."""
+    return [(name, flag, action) for name, subparser in _subcommands().items() for action in subparser._actions
             for flag in action.option_strings if flag.startswith("--")]
 
 
-def test_help_lists_verbs_examples_and_exit_status(run):
+def test_help_lists_subcommands_examples_and_exit_status(run):
     status, out, err = run("--help")
     text = "\n".join(out)
-    assert (status, err) == (0, []) and "VERB\n" not in text.partition("verbs:")[2]
+    assert (status, err) == (0, []) and "SUBCOMMAND\n" not in text.partition("subcommands:")[2]
     for name in NAMES:
         assert f"\n    {name} " in text
     assert "exit status: 0" in text and "\n  galtrans demo --out demo" in text
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_verb_has_help_and_an_example_that_parses(run, name):
+def test_each_subcommand_has_help_and_an_example_that_parses(run, name):
     status, out, _ = run(name, "--help")
     example = next(line for line in " ".join(out).split("example: ")[1:])
     assert status == 0 and example.startswith(f"galtrans {name} ")
-    arguments = next(verb[4] for verb in VERBS if verb[0] == name).split()
+    arguments = next(one[4] for one in SUBCOMMANDS if one[0] == name).split()
     options = make_parser().parse_args([name, *arguments])
-    assert options.verb == name and callable(options.run)
+    assert options.subcommand == name and callable(options.run)
 
 
 def test_every_argument_is_explained():
-    for name, verb in _verbs().items():
-        for action in verb._actions:
+    for name, subparser in _subcommands().items():
+        for action in subparser._actions:
             assert action.help, (name, action.dest)
             if action.nargs != 0 and not action.choices:
                 assert action.metavar or name == "pair", (name, action.option_strings)
 
 
 def test_the_same_word_is_the_same_thing():
-    """An option of several verbs takes the same kind of value in all, but for those that are listed here."""
+    """An option of several subcommands takes the same kind of value in all, but for those that are listed here."""
     common = ("verbose", "quiet", "json", "debug")
-    for name, verb in _verbs().items():
-        assert set(common) <= {action.dest for action in verb._actions}, name
-    different = {"--out", "--redshift", "--size", "--input", "--catalog", "--table", "--survey", "--bands"}
+    for name, subparser in _subcommands().items():
+        assert set(common) <= {action.dest for action in subparser._actions}, name
+    different = {"--out", "--redshift", "--size", "--input", "--catalog", "--table", "--survey", "--bands", "--unit"}
     found = {}
     for name, flag, action in _options():
         told = tuple(action.choices) if action.choices else action.metavar or (action.type and "N")
@@ -70,7 +71,46 @@ def test_the_same_word_is_the_same_thing():
             assert len(set(kinds.values())) == 1, (flag, kinds)
 
 
-def test_options_before_and_after_the_verb():
+@pytest.mark.parametrize("subcommand, text, wanted", [
+    ("translate", "a.fits is there; overwrite=True replaces it", "a.fits is there; --overwrite replaces it"),
+    ("translate", "a.fits: band u is missing; allow_missing=True translates without it",
+     "a.fits: band u is missing; --allow-missing translates without it"),
+    ("translate", "allow_missing is for translators that were trained with an input_dropout above 0 in TrainConfig",
+     "--allow-missing is for translators that were trained with an --input-dropout of galtrans train above 0"),
+    ("translate", "a.fits has no unit in BUNIT; give it with unit=, or the survey with survey=",
+     "a.fits has no unit in BUNIT; give it with --unit, or the survey with SURVEY in the header"),
+    ("info", "x and y contradict each other; unit='nmgy' takes the first, unit='adu' the second",
+     "x and y contradict each other; --unit nmgy takes the first, --unit adu the second"),
+    ("translate", "a.fits has no band; give the files as a dict of band to path",
+     "a.fits has no band; give the files as g=my-g.fits r=my-r.fits"),
+    ("info", "bits; mask_bits=() leaves it out", "bits; --mask-bits none leaves it out"),
+    ("pair", "a.fits has no unit in BUNIT; give it with unit=",
+     "a.fits has no unit in BUNIT; give it with BUNIT in the header"),
+    ("pair", "ra must be below 24 hours; for degrees give unit='deg'",
+     "--ra must be below 24 hours; for degrees give --unit deg"),
+    ("evaluate", "test has no data in band u of galaxy 1; test.select(~test.missing_bands().any(1)) leaves them out",
+     "test has no data in band u of galaxy 1"),
+    ("train", "resume=True needs a checkpoint", "--resume needs a checkpoint"),
+    ("translate", "my=True.fits and g=my-g.fits are paths", "my=True.fits and g=my-g.fits are paths"),
+])
+def test_messages_name_options(subcommand, text, wanted):
+    assert in_terms_of_options(text, subcommand) == wanted
+
+
+def test_unit_and_mask_bits_reach_the_reader(run, tmp_path, make_cube):
+    cube = make_cube()
+    cube.write(tmp_path / "cube.fits")
+    status, out, err = run("info", tmp_path / "cube.fits", "--unit", "mJy", "--json", "--quiet")
+    assert status == 0, err
+    assert json.loads("\n".join(out))["found"][0]["unit"] == "mJy"
+    cube.write_bands(str(tmp_path / "my-{band}.fits"))
+    status, out, err = run("info", f"g={tmp_path}/my-g.fits", f"r={tmp_path}/my-r.fits", "--json", "--quiet")
+    assert status == 0 and json.loads("\n".join(out))["found"][0]["bands"] == ["g", "r"]
+    status, out, err = run("info", tmp_path / "cube.fits", "--mask-bits", "SAT,3", "--quiet")
+    assert status == 2 and "--mask-bits" in err[0]
+
+
+def test_options_before_and_after_the_subcommand():
     for arguments in (["-q", "--json", "info"], ["info", "-q", "--json"]):
         options = make_parser().parse_args(arguments)
         assert options.quiet and options.json and not options.verbose
@@ -105,7 +145,7 @@ def test_json_stands_alone(run, monkeypatch):
         return Result([], {"n": 3})
 
     parser = SimpleNamespace(parse_args=lambda _: SimpleNamespace(
-        json=True, verb="pair", verbose=False, debug=False, run=noisy))
+        json=True, subcommand="pair", verbose=False, debug=False, run=noisy))
     monkeypatch.setattr("astro_galtrans.cli._main.make_parser", lambda: parser)
     status, out, err = run("pair")
     assert json.loads("\n".join(out)) == {"verb": "pair", "n": 3} and err == ["a library that prints"]

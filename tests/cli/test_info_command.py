@@ -42,7 +42,7 @@ def test_each_kind(run, work, conditioned_translator):
     names = "cube.fits", "pairs.zarr", "z.asdf", "pdf.asdf", "both.asdf", "des.yaml", "sdss"
     cube, pairs, translator, pdf, both, des, sdss = _asked(run, *names)["found"]
     assert (cube["kind"], cube["bands"], cube["size"]) == ("cube", list("ugriz"), [24, 24])
-    assert cube["centre"]["ra"]["value"] == pytest.approx(150, abs=1e-6) and cube["meta"] == ["note"]
+    assert cube["center"]["ra"]["value"] == pytest.approx(150, abs=1e-6) and cube["meta"] == ["note"]
     assert (pairs["kind"], pairs["n"], pairs["target"]["size"]) == ("pairs", 16, [34, 34])
     assert pairs["redshift"]["known"] == 16 and 0.05 < pairs["redshift"]["median"] < 0.4
     assert (translator["kind"], translator["conditioning"]) == ("translator", "redshift")

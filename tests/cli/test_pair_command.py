@@ -39,7 +39,7 @@ def work(folder, tmp_path, monkeypatch):
 def test_pairs_sheet_and_tables(run, work):
     pytest.importorskip("matplotlib")
     status, out, err = run("pair", "galaxies.ecsv", "pairs.zarr", "--input", "sdss.fits", "--target", "cfhtls.fits",
-                           "--input-size", 20, "--mask-neighbours", "--sheet", 6, "--quiet")
+                           "--input-size", 20, "--mask-neighbors", "--sheet", 6, "--quiet")
     assert status == 0, err
     pairs = PairSet.open("pairs.zarr")
     assert out[0].startswith("pairs.zarr: <PairSet: ") and out[1] == "pairs-sheet.png"
@@ -66,7 +66,7 @@ def test_result_for_scripts(run, work):
 
 def test_options_reach_the_function(run, work):
     status, out, err = run("pair", "galaxies.ecsv", "pairs.zarr", "--input", "sdss.fits", "--target", "cfhtls.fits",
-                           "--input-size", 20, "--input-bands", "gr", "--no-correction", "--drop", "masked_centre",
+                           "--input-size", 20, "--input-bands", "gr", "--no-correction", "--drop", "masked_center",
                            "--resample", "always", "--subtract-background", "--sheet", 0, "--quiet", "--unit", "deg")
     assert status == 0, err
     pairs = PairSet.open("pairs.zarr")

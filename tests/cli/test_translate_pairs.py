@@ -15,7 +15,7 @@ from astro_galtrans.storage import save
 def test_arrays_are_those_of_the_translator(small_pairs, small_translator, tmp_path, monkeypatch):
     monkeypatch.setattr(_disk, "MAX_BLOCK", 4)
     made = translate_pairs(small_translator, small_pairs, tmp_path / "out.zarr")
-    flux, sigma = small_translator.translate_array(small_pairs.input_flux, return_uncertainty=True)
+    flux, sigma = small_translator.translate_array_with_uncertainty(small_pairs.input_flux)
     got = made.read()
     np.testing.assert_allclose(got["target_flux"], flux, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(got["target_weight"], sigma**-2, rtol=1e-3)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
+from astro_galtrans._utils import html
 from astro_galtrans._utils.rgb import rgb_bands
 from astro_galtrans.exceptions import BandMismatchError
-from astro_galtrans.images import BandCube, _html
-from astro_galtrans.images._picture import color_picture
+from astro_galtrans.images import BandCube
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.photoz import RedshiftPDF
 from astro_galtrans.storage import load
@@ -54,7 +54,7 @@ def test_png_is_one():
     import io
 
     pixels = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
-    np.testing.assert_array_equal(np.asarray(PIL.open(io.BytesIO(_html.png(pixels)))), pixels[::-1])
+    np.testing.assert_array_equal(np.asarray(PIL.open(io.BytesIO(html.png(pixels)))), pixels[::-1])
 
 
 def test_cube(make_cube, small_translator):
@@ -80,10 +80,10 @@ def test_a_large_field_is_cheap(make_cube):
     assert len(cube._repr_html_()) < 100_000
 
 
-def test_picture_of_masked_pixels_is_grey(make_cube):
+def test_masked_pixels_are_gray_in_the_color_image(make_cube):
     mask = np.zeros((24, 24), bool)
     mask[:3, :4] = True
-    pixels = color_picture(make_cube(mask=mask))
+    pixels = make_cube(mask=mask).color_image()
     assert pixels.shape == (24, 24, 3) and pixels.dtype == np.uint8
     assert np.all(pixels[:3, :4] == 96) and pixels[11:13, 11:13].max() > 150
     assert rgb_bands(("u", "g", "r", "i", "z")) == ("i", "r", "g") and rgb_bands(("J", "K")) == ("K", "J", "J")

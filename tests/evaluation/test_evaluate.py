@@ -4,7 +4,7 @@ import pytest
 from astropy.table import Table
 from astropy.utils.masked import Masked
 
-from astro_galtrans.evaluation import TranslatorLike, evaluate, resample_input
+from astro_galtrans.evaluation import EvaluationConfig, TranslatorLike, evaluate, resample_input
 from astro_galtrans.evaluation._robust import median, nmad, paired_reduction
 from astro_galtrans.evaluation._tables import verdict
 from astro_galtrans.pairs import PairSet
@@ -318,14 +318,10 @@ def test_the_error_of_a_failing_translator_surfaces(error, small_translator, sma
     with pytest.raises(error, match="of the weights"):
         evaluate(NoWeights(), make_pairs(4), n_bootstrap=0, n_shown=1)
 
-    whole = small_translator.translate_array
+    def fails(*arguments, **options):
+        raise error("of a trained translator")
 
-    def fails(*arguments, return_uncertainty=False, **options):
-        if return_uncertainty:
-            raise error("of a trained translator")
-        return whole(*arguments, **options)
-
-    monkeypatch.setattr(small_translator, "translate_array", fails)
+    monkeypatch.setattr(small_translator, "translate_array_with_uncertainty", fails)
     with pytest.raises(error, match="of a trained translator"):
         evaluate(small_translator, small_pairs.select(slice(0, 2)), n_bootstrap=0)
 
@@ -368,3 +364,29 @@ def test_bad_arguments_are_named():
 
     with pytest.raises(ValueError, match="gave images of shape"):
         evaluate(Small(), test)
+
+
+def test_settings_come_as_keywords_or_as_a_config():
+    test = make_pairs(6)
+    by_keyword = evaluate(Scaled(1.1), test, n_bootstrap=0, aperture_radii=[3], n_shown=1).tables["apertures"]
+    config = EvaluationConfig(n_bootstrap=0, aperture_radii=[3], n_shown=2)
+    by_config = evaluate(Scaled(1.1), test, config=config, n_shown=1)
+    assert set(by_keyword["radius"]) == {3} and len(by_config.samples["rows"]) == 1
+    assert np.array_equal(by_keyword["bias"], by_config.tables["apertures"]["bias"], equal_nan=True)
+    assert repr(config) == "EvaluationConfig(n_bootstrap=0, aperture_radii=(3,), n_shown=2)"
+    with pytest.raises(TypeError, match="n_boot .* n_bootstrap, confidence"):
+        evaluate(Scaled(), test, n_boot=3)
+    with pytest.raises(ValueError, match="confidence"):
+        EvaluationConfig(confidence=1)
+    with pytest.raises(ValueError, match="aperture_radii"):
+        EvaluationConfig(aperture_radii=())
+
+
+def test_an_error_in_an_optional_attribute_surfaces():
+    class Broken(Scaled):
+        @property
+        def generative(self):
+            raise AttributeError("no such part")
+
+    with pytest.raises(AttributeError, match="no such part"):
+        evaluate(Broken(), make_pairs(4), n_bootstrap=0)

@@ -184,10 +184,10 @@ def test_report_says_how_each_was_judged(tmp_path):
     table = text.partition("The translators</h3>")[2].partition("</table>")[0]
     for words in ("<td>drawn</td><td>diffusion</td><td>denoising</td>", "spectrum", '<td class="number">2</td>'):
         assert words in table
-    assert "The mean of 2 was judged" in text and "spectral: given more than the image" in text
+    assert "The mean of 2 was evaluated" in text and "spectral: conditioned on more than the image" in text
     evaluation.meta["translators"]["drawn"]["samples"] = 1
     evaluation.write_report(tmp_path / "report.html")
-    assert "One was judged for each galaxy" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "One was evaluated for each galaxy" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_translator_that_is_sampled_from(sampling_translator, small_pairs):

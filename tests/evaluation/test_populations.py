@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from astro_galtrans.evaluation import Populations, populations
+from astro_galtrans.evaluation import Populations, PopulationsConfig, populations
 from astro_galtrans.evaluation._mixture import fit_mixture, flattest_axes
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.pairs import PairSet
@@ -308,3 +308,12 @@ def test_figure_without_matplotlib(found, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"astro_galtrans\[report\]"):
         found.figure()
+
+
+def test_settings_come_as_keywords_or_as_a_config(translator, sample):
+    found = populations(translator, sample[0], config=PopulationsConfig(n_components=2))
+    assert found.n_components == populations(translator, sample[0], n_components=2).n_components == 2
+    with pytest.raises(TypeError, match="n_component .* annuli, n_components"):
+        populations(translator, sample[0], n_component=2)
+    with pytest.raises(ValueError, match="batch_size"):
+        PopulationsConfig(batch_size=0)

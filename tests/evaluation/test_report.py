@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.evaluation import contact_sheet, evaluate
-from astro_galtrans.evaluation._summary import differences, in_words, limits, remarks, summary
+from astro_galtrans.evaluation._summary import contrast, differences, in_words, limits, remarks, summary
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey
 
@@ -118,10 +118,10 @@ def test_report_states_the_run_and_escapes_what_it_is_given(evaluation, page):
 
 def test_words_follow_the_sign(evaluation):
     marks = {finding["heading"]: finding["mark"] for finding in summary(evaluation)}
-    assert marks["Redshift, transfer"] == "wins" and marks["Colours"] == "wins"
+    assert marks["Redshift, transfer"] == "wins" and marks["Colors"] == "wins"
     rows, n_same = differences(evaluation)
     assert ("spread", ["0.3", "0.01"]) in rows and n_same > 0
-    assert in_words("color scatter u-g") == "colour scatter u\u2060\u2212\u2060g"
+    assert in_words("color scatter u-g") == "color scatter u\u2060\u2212\u2060g"
 
 
 def test_finished_images_are_named_as_such(evaluation, tmp_path):
@@ -147,6 +147,52 @@ def test_an_estimator_that_answers_one_redshift_is_named(evaluation):
         assert sum("almost the same redshift" in sentence and label in sentence for sentence in limits(evaluation)) == 1
     finally:
         evaluation.redshift[label] = original
+
+
+def test_simulated_galaxies_are_called_so(evaluation, page, tmp_path, monkeypatch):
+    assert "simulated" not in page.text
+    monkeypatch.setitem(evaluation.meta, "simulated", True)
+    evaluation.write_report(tmp_path / "report.html")
+    reader = Reader()
+    reader.feed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "These are 60 simulated galaxies" in " ".join(reader.text.partition("Contents")[0].split())
+    assert "real target" not in reader.text and "simulated target" in reader.text
+    captions = reader.text.split("How to read it.")[1:]
+    assert len(captions) == 9 and all("imulated" in caption[:120] for caption in captions)
+    for name, figure in evaluation.figures().items():
+        texts = [figure._suptitle, *(legend.get_title() for legend in figure.legends),
+                 *(axis.title for axis in figure.axes)]
+        assert any("imulated" in text.get_text() for text in texts if text is not None), name
+
+
+def test_page_fits_a_phone(page):
+    assert 'name="viewport" content="width=device-width' in page.source
+    assert page.source.count('class="scroll') >= page.source.count("<table")
+    widths = {image["alt"][:10]: int(image["width"]) for image in page.images}
+    assert sum(width > 480 for width in widths.values()) <= 2  # the galleries, which scroll
+
+
+def test_all_that_differs_is_named(evaluation, monkeypatch):
+    assert contrast(evaluation) == ""
+    about = {name: dict(entry) for name, entry in evaluation.meta["translators"].items()}
+    for entry, objective, residual in zip(about.values(), ("pixel", "gradient"), (False, True)):
+        entry.update(objective=objective, residual=residual, photometry=residual,
+                     provenance={"best_epoch": 2 + residual})
+    monkeypatch.setitem(evaluation.meta, "translators", about)
+    assert "objective: pixel / gradient; residual path: no / yes; photometry head: no / yes" in contrast(evaluation)
+    assert ("best_epoch", ["3", "4"]) in differences(evaluation)[0]
+
+
+def test_short_bars_keep_their_labels(evaluation):
+    figure = evaluation.figures()["redshift"]
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        right = axis.get_window_extent().x1
+        assert len(axis.texts) == len(evaluation.tables["redshift"])
+        bars = [patch.get_window_extent().x1 for patch in axis.patches]
+        for text, bar in zip(axis.texts, bars):
+            extent = text.get_window_extent()
+            assert bar <= extent.x0 and extent.x1 <= right
 
 
 def test_same_evaluation_same_report(evaluation, page, tmp_path):

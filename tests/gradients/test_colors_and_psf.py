@@ -114,7 +114,7 @@ def galaxy(noise=0.0, seed=0):
     return data + np.random.default_rng(seed).normal(0, 1, data.shape) * noise
 
 
-def test_colour_map_with_mask_error_and_wcs():
+def test_color_map_with_mask_error_and_wcs():
     sigma = np.full((5, SIZE, SIZE), 0.5)
     bad = np.zeros(sigma.shape, dtype=bool)
     bad[1, 24, 20] = True
@@ -132,7 +132,7 @@ def test_colour_map_with_mask_error_and_wcs():
     assert not np.isfinite(colors.data[(cube.data[1:3] <= 0).any(axis=0)]).any()
 
 
-def test_colour_map_is_matched_in_psf():
+def test_color_map_is_matched_in_psf():
     psf = np.stack([moffat(sigma) for sigma in SIGMAS])
     cube = make_cube(star(psf), psf=psf)
     core = (slice(18, 31), slice(18, 31))
@@ -143,7 +143,7 @@ def test_colour_map_is_matched_in_psf():
     assert color_map(cube, match_psf="gaussian").meta["psf_match"]["method"] == "gaussian"
 
 
-def test_colour_map_refuses_bad_arguments():
+def test_color_map_refuses_bad_arguments():
     cube = make_cube(galaxy())
     with pytest.raises(ValueError, match="significance"):
         color_map(cube, significance=-1)
@@ -153,7 +153,7 @@ def test_colour_map_refuses_bad_arguments():
         color_map(cube, ("y", "r"))
 
 
-def test_profile_without_a_false_gradient_around_a_centre_on_the_sky():
+def test_profile_without_a_false_gradient_around_a_center_on_the_sky():
     psf = np.stack([moffat(sigma, 31) for sigma in SIGMAS])
     point = np.zeros((SIZE, SIZE))
     point[24, 28] = 1.0
@@ -173,7 +173,7 @@ def test_ellipse_is_that_of_the_central_galaxy():
     y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
     turned = (x + y) / np.sqrt(2), (y - x) / np.sqrt(2)
     data = np.stack([100 * np.exp(-np.hypot(turned[0], turned[1] / 0.5) / 4)] * 5)
-    data[:, 3:8, 40:46] += 500  # a neighbour
+    data[:, 3:8, 40:46] += 500  # a neighbor
     table = color_gradient_profile(make_cube(data), ellipse="moments", match_psf=False)
     assert table.meta["axis_ratio"] == pytest.approx(0.5, abs=0.08)
     assert table.meta["theta"].to_value(u.deg) == pytest.approx(45, abs=2)

@@ -6,7 +6,7 @@ from astropy.wcs import WCS
 
 from astro_galtrans.gradients import color_gradient_profile, color_map, match_psf
 from astro_galtrans.images import BandCube
-from astro_galtrans.pairs._psf import psf_stamp
+from astro_galtrans.pairs import psf_stamp
 from astro_galtrans.simulation import degrade
 
 WIDTHS = {"g": 1.2, "r": 1.8}

@@ -32,17 +32,17 @@ def test_real_galaxy(spiral):
     assert np.allclose(gradients.pixel_sides, 0.396, rtol=1e-3)
     sky = np.array([band.sky_noise * band.flux_per_unit().to_value(u.Jy) for band in spiral.survey])
     assert np.all(np.abs(np.log(gradients.softening.value / sky)) < np.log(2.5))
-    centre = np.nanmedian(gradients.passband.data[:, 20:28, 20:28], axis=(1, 2))
-    assert np.all((centre > 0.2) & (centre < 6))  # an old population is redder than flat in every colour
+    center = np.nanmedian(gradients.passband.data[:, 20:28, 20:28], axis=(1, 2))
+    assert np.all((center > 0.2) & (center < 6))  # an old population is redder than flat in every color
     assert np.nanmean(gradients.x.data[2, 20:28, 24:30]) < 0 < np.nanmean(gradients.x.data[2, 20:28, 16:22])
     image = integrate_gradients(gradients, unit="nmgy")
     assert np.allclose(image.data, spiral.data, rtol=1e-5, atol=1e-3)
 
 
-def test_real_colour_profile_and_spectrum(spiral):
+def test_real_color_profile_and_spectrum(spiral):
     profile = color_gradient_profile(spiral, radii=[0, 1, 2, 3, 5])
     assert np.all((profile["color"].value > 0.4) & (profile["color"].value < 1.0))
-    assert profile.meta["slope"].value < -0.2  # the bulge is redder than the disc
+    assert profile.meta["slope"].value < -0.2  # the bulge is redder than the disk
     spectrum = sed_spectrum(spiral, CircularAperture((23.5, 23.5), 8))
     assert np.all(np.diff(spectrum.flux.value) > 0)
     assert spectrum.flux[2].to_value(u.ABmag) == pytest.approx(16.5, abs=0.3)
@@ -58,7 +58,7 @@ def test_real_arrays_are_those_of_the_cube(spiral):
     assert np.allclose(many.passband_sigma[0], one.passband.uncertainty.array, rtol=1e-3)
 
 
-def test_real_colour_map(spiral):
+def test_real_color_map(spiral):
     colors = color_map(spiral)
     core = (slice(20, 28), slice(20, 28))
     assert not colors.mask[core].any() and colors.wcs is not None

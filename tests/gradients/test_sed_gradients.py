@@ -50,8 +50,8 @@ def test_flat_source_in_counts_of_another_survey():
 @pytest.mark.parametrize("slope", [-2.0, 1.0, 3.0])
 def test_power_law_is_recovered(slope):
     gradients = sed_gradients(make_cube(galaxy(slope=slope, amplitude=5000.0)))
-    centre = gradients.passband.data[:, 12:20, 12:20]
-    assert np.allclose(centre, slope, atol=1e-3)
+    center = gradients.passband.data[:, 12:20, 12:20]
+    assert np.allclose(center, slope, atol=1e-3)
     assert gradients.passband.unit == u.dimensionless_unscaled
 
 

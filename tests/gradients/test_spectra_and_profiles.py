@@ -57,8 +57,8 @@ def test_apertures_agree_and_leave_bad_pixels_out():
     data = graded()
     cube = make_cube(data)
     pixel = sed_spectrum(cube, CircularAperture((32, 32), 10))
-    centre = make_wcs().pixel_to_world(32, 32)
-    sky = sed_spectrum(cube, SkyCircularAperture(SkyCoord(centre), 3.96 * u.arcsec))
+    center = make_wcs().pixel_to_world(32, 32)
+    sky = sed_spectrum(cube, SkyCircularAperture(SkyCoord(center), 3.96 * u.arcsec))
     assert np.allclose(pixel.flux.value, sky.flux.value, rtol=1e-5)
     mask = np.zeros(data.shape, dtype=bool)
     mask[3, 30:32, 30:32] = True
@@ -136,7 +136,7 @@ def test_apertures_that_do_not_fit(aperture, message):
 
 
 @pytest.mark.parametrize("slope", [0.0, -0.3, 0.5])
-def test_slope_of_the_colour_is_recovered(slope):
+def test_slope_of_the_color_is_recovered(slope):
     table = color_gradient_profile(make_cube(graded(slope)), radii=[1, 2, 3, 5, 8] * u.arcsec, match_psf=False)
     assert table.meta["slope"].to_value(u.mag / u.dex) == pytest.approx(slope, abs=0.01)
     assert table["color"].unit == u.mag
@@ -160,8 +160,8 @@ def test_errors_agree_with_monte_carlo():
         stated = color_gradient_profile(cube, radii=[1, 2, 4, 6])
         draws.append([*stated["color"].value, stated.meta["slope"].value])
     spread = np.std(draws, axis=0)
-    told = np.array([*stated["color_err"].value, stated.meta["slope_err"].value])
-    assert np.all(np.abs(told / spread - 1) < 0.3)
+    stated_errors = np.array([*stated["color_err"].value, stated.meta["slope_err"].value])
+    assert np.all(np.abs(stated_errors / spread - 1) < 0.3)
 
 
 def test_psf_matching_removes_a_false_gradient():
@@ -196,7 +196,7 @@ def test_many_galaxies_agree_with_one():
     assert radial_slopes(many, radii)[0] == pytest.approx(-0.3, abs=0.02)
 
 
-def test_negative_flux_has_no_colour():
+def test_negative_flux_has_no_color():
     profile = radial_color_profiles(-np.ones((1, 5, 16, 16)), "SDSS", ("g", "r"), [0, 1, 2])
     assert np.isnan(profile).all() and np.isnan(radial_slopes(profile, [0, 1, 2])).all()
 

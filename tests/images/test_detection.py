@@ -44,7 +44,7 @@ def test_galaxies_are_told_from_stars_and_measured(field):
     np.testing.assert_allclose(found["magnitude"], 22.5 - 2.5 * np.log10(inside[:, 3]), atol=0.12)
     # half of a Gaussian's light is within 1.1774 sigma
     np.testing.assert_allclose(found["half_light_radius"], 1.1774 * inside[:, 2] * 0.396, rtol=0.08)
-    assert list(found["neighbour"]) == [False, False, False, False, True] and not found["edge"].any()
+    assert list(found["neighbor"]) == [False, False, False, False, True] and not found["edge"].any()
     assert table["edge"].sum() == 1 and (np.diff(table["magnitude"]) >= 0).all()
     assert table.meta["n_stars"] >= 15
     chosen = detect_galaxies(cube, max_magnitude=18.0, extended_only=True)

@@ -42,7 +42,7 @@ def test_gains_of_the_pipeline(real_data):
 
 def test_stars_stay_where_they_are_in_each_band(field):
     table = detect_galaxies(field, max_magnitude=18.0)
-    stars = table[~table["extended"] & ~table["edge"] & ~table["neighbour"] & (table["magnitude"] > 15.5)][:8]
+    stars = table[~table["extended"] & ~table["edge"] & ~table["neighbor"] & (table["magnitude"] > 15.5)][:8]
     for row in stars:
         position = SkyCoord(row["ra"], row["dec"], unit="deg")
         cut = field.cutout(position, 31)

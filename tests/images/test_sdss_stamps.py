@@ -8,7 +8,7 @@ from astropy.nddata import InverseVariance
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.images import flux_and_weight, read_cube, read_stamps
-from astro_galtrans.images._sdss_stamps import gaussians_psf
+from astro_galtrans.images._sdss import gaussians_psf
 
 PSF = [0.65, 0.3, 0.05, 0.0, 0.0, 0.1, 0.05, -0.2, -0.8, 1.2, 1.3, 0.04, 5.5, 5.1, 0.1, 45, 53, 4.8]
 FIELDS = ((3063, 2, 51), (3836, 2, 258), (3836, 2, 257))

@@ -86,7 +86,7 @@ def test_smaller_psfs_are_padded():
     ({"g": image(), "r": image(unit="Jy")}, ValueError, "Jy"),
     ({"g": image(), "r": image(uncertainty=StdDevUncertainty(np.ones((6, 8))))}, ValueError, "uncertainty"),
     ({"g": image(), "r": image(psf=np.ones((3, 3)))}, ValueError, "psf"),
-    ({"g": image(psf=np.ones((4, 4))), "r": image(psf=np.ones((3, 3)))}, ValueError, "centred"),
+    ({"g": image(psf=np.ones((4, 4))), "r": image(psf=np.ones((3, 3)))}, ValueError, "psf"),
     ({"g": image(meta={"band": "g", "survey": "SDSS"}), "r": image(meta={"band": "r", "survey": "X"})},
      SurveyError, "X"),
 ])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from astro_galtrans.backbones import Prediction, TranslationNetwork
-from astro_galtrans.objectives import build_objective
+from astro_galtrans.backbones import NetworkConfig, Prediction, TranslationNetwork
+from astro_galtrans.objectives import Target, build_objective
 
 N_BANDS = 3
 
@@ -21,9 +21,9 @@ def make_network():
     def make(n_bands=N_BANDS, **options):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
-            return TranslationNetwork(
+            return TranslationNetwork(NetworkConfig(
                 "unet", [0.02] * n_bands, [0.5 + 0.25 * i for i in range(n_bands)], [900.0] * n_bands,
-                list(range(n_bands)), 0.187 / 0.396, backbone_options={"widths": [4, 8], "n_features": 4}, **options)
+                list(range(n_bands)), 0.187 / 0.396, backbone_options={"widths": [4, 8], "n_features": 4}, **options))
     return make
 
 
@@ -38,7 +38,7 @@ def make_objective():
 
 @pytest.fixture(scope="session")
 def galaxies():
-    """Target flux of round galaxies with colours and noise, shape (galaxy, band, n, n), sky noise about 0.5."""
+    """Target flux of round galaxies with colors and noise, shape (galaxy, band, n, n), sky noise about 0.5."""
     def make(n=2, n_bands=N_BANDS, size=20, seed=1, noise=0.5):
         y, x = torch.meshgrid(*[torch.arange(float(size)) - (size - 1) / 2] * 2, indexing="ij")
         radius = 3 + torch.arange(n)[:, None, None, None] + 0.3 * torch.arange(n_bands)[:, None, None]
@@ -50,7 +50,7 @@ def galaxies():
 
 @pytest.fixture(scope="session")
 def predict():
-    """A prediction of any flux one likes, as a leaf of autograd, with features that tell pixels apart."""
+    """A prediction of any flux, as a leaf of autograd, with features that differ from pixel to pixel."""
     def make(network, flux, seed=2):
         flux = flux.clone().requires_grad_()
         n, _, *size = flux.shape
@@ -64,5 +64,8 @@ def predict():
 @pytest.fixture(scope="session")
 def loss_of():
     def loss(objective, network, prediction, target, valid=None, seed=0, progress=1.0):
-        return objective(network, prediction, target, valid, torch.Generator().manual_seed(seed), progress)[0]
+        further = {"progress": progress} if objective.uses_progress else {}
+        target = Target(target, torch.ones_like(target), valid)
+        generator = torch.Generator().manual_seed(seed)
+        return objective.image_loss(prediction, target, network.output_space, generator, **further)[0]
     return loss

@@ -1,10 +1,10 @@
-"""The objective of a diffusion: what it weighs, whom it refuses, and that a network learns by it."""
+"""The objective of a diffusion: its weighting, the backbones that it refuses, and the training of a network."""
 
 import pytest
 import torch
 
-from astro_galtrans.backbones import Noisy, TranslationNetwork, available_backbones, backbone_class
-from astro_galtrans.objectives import build_objective, objective_class
+from astro_galtrans.backbones import NetworkConfig, Noisy, TranslationNetwork, available_backbones, backbone_class
+from astro_galtrans.objectives import Target, build_objective, objective_class
 
 pytestmark = pytest.mark.monai
 
@@ -16,11 +16,18 @@ def make_diffusion():
     def make(**options):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
-            return TranslationNetwork(
+            return TranslationNetwork(NetworkConfig(
                 "diffusion", [0.02] * 3, [0.5, 0.75, 1.0], [900.0] * 3, [0, 1, 2], 0.187 / 0.396,
                 backbone_options=OPTIONS,
-                **{"output": "sqrt", "residual": False, "value_scale": [4.0, 5.0, 6.0], **options})
+                **{"output": "sqrt", "residual": False, "value_scale": [4.0, 5.0, 6.0], **options}))
     return make
+
+
+def image_loss(objective, network, prediction, target, valid=None, generator=None, progress=1.0):
+    """Loss of the images alone, and metrics."""
+    further = {"progress": progress} if objective.uses_progress else {}
+    target = Target(target, torch.ones_like(target), valid)
+    return objective.image_loss(prediction, target, network.output_space, generator, **further)
 
 
 def objective_of(**options):
@@ -31,10 +38,11 @@ def test_refuses_what_is_not_shown_noise():
     cls = objective_class("denoising")
     for name in available_backbones():
         backbone = backbone_class(name)
-        refusal = cls.refusal(backbone)
-        assert (refusal is None) is backbone.generative
-        if refusal:
-            assert f"such as 'diffusion' is shown noisy target images; {backbone.__name__} is not" in refusal
+        if backbone.generative:
+            cls.check_compatible(backbone)
+            continue
+        with pytest.raises(ValueError, match=f"generative backbone such as 'diffusion' .*{backbone.__name__}"):
+            cls.check_compatible(backbone)
 
 
 def test_weighting_is_checked():
@@ -58,7 +66,7 @@ def test_loss_is_the_squared_error_of_the_noise(residual, make_diffusion, galaxi
         of_noise = (signal * velocity + spread * noisy.image - noise).square().mean()
         of_velocity = (velocity - signal * noise + spread * clean).square().mean()
         for weighting, expected in (("noise", of_noise), ("velocity", of_velocity)):
-            loss, logs = objective_of(weighting=weighting)(network, prediction, target, None, None)
+            loss, logs = image_loss(objective_of(weighting=weighting), network, prediction, target, None, None)
             torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-5)
             assert logs == {}
 
@@ -67,10 +75,12 @@ def test_all_times_are_weighed_but_the_last(make_diffusion, galaxies, randn):
     """An equal error of the clean image counts by how well it can be seen; at the last time it counts as a velocity."""
     network, target, weights = make_diffusion(), galaxies(1, size=20), {}
     prediction = network(0.05 * randn(1, 3, 10, 10), (20, 20), None, Noisy(randn(1, 3, 20, 20), torch.tensor([5])))
+    snr = network.backbone.schedule.signal_to_noise
     for weighting in ("noise", "velocity", "truncated"):
         off = prediction._replace(value=network.from_flux(target) + network.value_scale)
         weights[weighting] = [
-            objective_of(weighting=weighting)(network, off._replace(time=time[None]), target, None, None)[0].item()
+            image_loss(objective_of(weighting=weighting), network, off._replace(signal_to_noise=snr(time[None])),
+                       target)[0].item()
             for time in torch.arange(0, 1000, 37)]
         assert weights[weighting] == sorted(weights[weighting], reverse=True)
     assert weights["noise"][-1] == 0 and min(weights["velocity"]) == min(weights["truncated"]) == pytest.approx(1)
@@ -84,7 +94,7 @@ def test_masked_pixels_do_not_count(make_diffusion, galaxies, randn):
     valid = torch.ones_like(target, dtype=torch.bool)
     valid[0, 1, 4:9, 3:12] = False
     changed = torch.where(valid, target, 1e6)
-    one, other = (objective_of()(network, prediction, image, valid, None)[0] for image in (target, changed))
+    one, other = (image_loss(objective_of(), network, prediction, image, valid, None)[0] for image in (target, changed))
     assert torch.equal(one, other)
 
 
@@ -97,7 +107,7 @@ def test_learns_a_batch(weighting, make_diffusion, galaxies, randn):
     losses = []
     for _ in range(60):
         noisy = network.draw_noisy(flux, target, torch.Generator().manual_seed(2))
-        loss, _ = objective(network, network(flux, (20, 20), None, noisy), target, None, None)
+        loss, _ = image_loss(objective, network, network(flux, (20, 20), None, noisy), target, None, None)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

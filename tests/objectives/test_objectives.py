@@ -1,15 +1,25 @@
-"""What training minimises: where its minimum is, what moves it and what must not."""
+"""The objectives: their minimum, their gradients, and invariance to masked pixels, units and turns."""
 
 import math
 
 import pytest
 import torch
+from astropy.utils.exceptions import AstropyDeprecationWarning
 
+from astro_galtrans.backbones import Backbone
 from astro_galtrans.objectives import (
-    available_objectives, build_objective, flux_error_nll, objective_class, register_objective, student_t_nll,
+    Objective, Target, available_objectives, build_objective, flux_error_nll, objective_class, register_objective,
 )
 
 NAMES = ["gradient", "gradient-unweighted", "pixel"]
+OUTPUT = {"gradient": "log", "gradient-unweighted": "log", "pixel": "sqrt"}
+
+
+def image_loss(objective, network, prediction, target, valid=None, generator=None, progress=1.0):
+    """Loss of the images alone, and metrics."""
+    further = {"progress": progress} if objective.uses_progress else {}
+    target = Target(target, torch.ones_like(target), valid)
+    return objective.image_loss(prediction, target, network.output_space, generator, **further)
 
 
 def test_registry():
@@ -28,7 +38,7 @@ def test_number_of_scales_is_checked(max_scales):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_perfect_prediction_is_the_minimum(name, make_network, make_objective, galaxies, predict, loss_of):
-    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    network, objective = make_network(output=OUTPUT[name]), make_objective(name)
     target = galaxies()
     perfect = predict(network, target)
     best = loss_of(objective, network, perfect, target)
@@ -45,14 +55,16 @@ def test_perfect_prediction_is_the_minimum(name, make_network, make_objective, g
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_parameter_gets_a_gradient(name, make_network, make_objective, galaxies, randn):
-    network = make_network(output=objective_class(name).output)
+    network = make_network(output=OUTPUT[name])
     objective = make_objective(name)
     prediction = network(0.05 * randn(2, 3, 16, 16), (34, 34))
     target = galaxies(size=34)
     generator = torch.Generator().manual_seed(1)
-    loss, _ = objective(network, prediction, target, None, generator, 1.0)
-    (loss + flux_error_nll(network, prediction, target, torch.ones_like(target), generator)).backward()
-    n_scales = getattr(objective, "n_scales", lambda target: 0)(target)
+    loss, metrics = objective(prediction, Target(target, torch.ones_like(target)), network.output_space, generator)
+    loss.backward()
+    assert loss.item() == pytest.approx(float(metrics["loss"] + metrics["flux_nll"]))
+    assert all(value.ndim == 0 and not value.requires_grad for value in metrics.values())
+    n_scales = 0 if name == "pixel" else objective.n_scales(target)
     for part, module in (("network", network), ("objective", objective)):
         for key, parameter in module.named_parameters():
             if "scale_" in key and int(key.split(".")[1]) >= n_scales:
@@ -71,7 +83,8 @@ def test_flow_and_context_get_gradients_after_the_first_step(make_network, make_
     target, flux = galaxies(size=34), 0.05 * randn(2, 3, 16, 16)
     for step in range(3):
         optimizer.zero_grad()
-        loss, _ = objective(network, network(flux, (34, 34)), target, None, torch.Generator().manual_seed(step), 1.0)
+        generator = torch.Generator().manual_seed(step)
+        loss, _ = image_loss(objective, network, network(flux, (34, 34)), target, None, generator)
         loss.backward()
         optimizer.step()
     for key, parameter in objective.named_parameters():
@@ -116,7 +129,7 @@ def test_flow_estimate_is_unbiased(make_network, make_objective, galaxies, predi
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
         target, prediction = galaxies(), predict(network, galaxies(seed=2))
         drawn = torch.stack([
-            objective(network, prediction, target, None, torch.Generator().manual_seed(seed), 1.0)[0]
+            image_loss(objective, network, prediction, target, None, torch.Generator().manual_seed(seed), 1.0)[0]
             for seed in range(150)])
         exact = []
         for y in range(2):
@@ -132,17 +145,17 @@ def _one_phase(objective, network, prediction, target, phase):
     from astro_galtrans.objectives import gradient_residuals
 
     scale = gradient_residuals(target, prediction.flux, prediction.maps, None, network.target_noise, 1, phase)
-    u, nll = objective._dense(scale.residual, scale.log_noise, objective._raw(0, scale, prediction.embedding))
+    log_sigma = objective.log_excess(0, scale, prediction.embedding) - math.log(2)
+    u = scale.residual * (-scale.log_noise - log_sigma).exp()
     n, _, height, width = u.shape
     galaxy = torch.arange(n).repeat_interleave(height * width)
     log_flux = scale.log_flux.flatten(2).transpose(1, 2).flatten(0, 1)
     flat = u.flatten(2).transpose(1, 2).flatten(0, 1)
     context = objective._contexts(galaxy, log_flux, prediction.embedding, 0)
-    light = log_flux.clamp(min=0).mean(1) + 0.05  # what a vector counts: the light at its pixel
-    light = light / light.mean()
-    flow = -(objective.flow.log_prob(flat, context) * light).mean() / u.shape[1]
-    log_sigma = (nll - student_t_nll(u)).mean(1).flatten()
-    return flow + (log_sigma * light).mean()
+    weight = log_flux.clamp(min=0).mean(1) + 0.05  # flux weight of a vector
+    weight = weight / weight.mean()
+    flow = -(objective.flow.log_prob(flat, context) * weight).mean() / u.shape[1]
+    return flow + (log_sigma.mean(1).flatten() * weight).mean()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -150,7 +163,7 @@ def test_unit_of_the_target_does_not_matter(name, make_network, make_objective, 
     objective = make_objective(name)
     losses = []
     for factor in (1.0, 1000.0):
-        network = make_network(output=objective_class(name).output)
+        network = make_network(output=OUTPUT[name])
         network.target_noise *= factor
         prediction = predict(network, factor * galaxies(seed=2))
         losses.append(loss_of(objective, network, prediction, factor * galaxies()).item())
@@ -162,7 +175,7 @@ def test_unit_of_the_target_does_not_matter(name, make_network, make_objective, 
 def test_turned_images_cost_the_same_on_average(name, turns, make_network, make_objective, galaxies, predict, loss_of):
     # Differences reach to the right and downwards: the rim they leave out is another one, which matters where an
     # image of a coarse scale is little more than rim.
-    network = make_network(output=objective_class(name).output)
+    network = make_network(output=OUTPUT[name])
     objective = make_objective(name, **({} if name == "pixel" else {"max_scales": 3}))
     target, flux = galaxies(size=32), galaxies(seed=2, size=32)
     losses = []
@@ -179,7 +192,7 @@ def test_turned_images_cost_the_same_on_average(name, turns, make_network, make_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_masked_pixels_carry_no_gradient(name, make_network, make_objective, galaxies, predict, loss_of):
-    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    network, objective = make_network(output=OUTPUT[name]), make_objective(name)
     target = galaxies()
     valid = torch.rand(target.shape, generator=torch.Generator().manual_seed(3)) > 0.1
     valid[0, :, 4:9, 3:8] = False
@@ -196,7 +209,7 @@ def test_masked_pixels_carry_no_gradient(name, make_network, make_objective, gal
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_without_any_valid_pixel(name, make_network, make_objective, galaxies, predict, loss_of):
-    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    network, objective = make_network(output=OUTPUT[name]), make_objective(name)
     prediction = predict(network, galaxies(seed=2))
     target = galaxies()
     loss = loss_of(objective, network, prediction, target, torch.zeros_like(target, dtype=torch.bool))
@@ -207,7 +220,7 @@ def test_a_batch_without_any_valid_pixel(name, make_network, make_objective, gal
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [0.0, -1e4, 1e6, 1e12])
 def test_extreme_flux_is_finite(name, value, make_network, make_objective, galaxies, predict, loss_of):
-    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    network, objective = make_network(output=OUTPUT[name]), make_objective(name)
     target = torch.zeros(1, 3, 20, 20)
     target[..., 9:12, 9:12] = value * 0.5
     for flux in (galaxies(n=1), torch.zeros_like(target), target.clone(), -target):
@@ -221,14 +234,15 @@ def test_extreme_flux_is_finite(name, value, make_network, make_objective, galax
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loss_of_a_fixed_batch_falls(name, make_network, make_objective, galaxies, randn):
-    network, objective = make_network(output=objective_class(name).output), make_objective(name)
+    network, objective = make_network(output=OUTPUT[name]), make_objective(name)
     optimizer = torch.optim.Adam([*network.parameters(), *objective.parameters()], 3e-3)
     target = galaxies(size=34)
     flux = torch.nn.functional.interpolate(target, (16, 16), mode="area") / 200 + 0.02 * randn(2, 3, 16, 16)
     losses = []
     for step in range(25):
         optimizer.zero_grad()
-        loss, _ = objective(network, network(flux, (34, 34)), target, None, torch.Generator().manual_seed(1), step / 25)
+        generator = torch.Generator().manual_seed(1)
+        loss, _ = image_loss(objective, network, network(flux, (34, 34)), target, None, generator, step / 25)
         losses.append(loss.item())
         loss.backward()
         optimizer.step()
@@ -237,7 +251,7 @@ def test_loss_of_a_fixed_batch_falls(name, make_network, make_objective, galaxie
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_band_and_odd_sizes(name, make_network, make_objective, galaxies, predict, loss_of):
-    network = make_network(n_bands=1, output=objective_class(name).output)
+    network = make_network(n_bands=1, output=OUTPUT[name])
     objective = make_objective(name, n_bands=1)
     target = galaxies(n_bands=1, size=13)
     assert loss_of(objective, network, predict(network, target + 1), target).isfinite()
@@ -257,10 +271,10 @@ def test_weights_fall_with_the_noise_and_skip_masked_pixels(make_network, make_o
     valid[0, 0, 10, 10] = False
     prediction = predict(network, target)
     for scale, side in ((1, 31), (2, 15), (8, 3)):
-        weights = objective.weights(network, prediction, target, valid, scale)
+        weights = objective.weights(prediction, Target(target, target, valid), network.output_space, scale)
         assert weights.shape == (2, 8, side, side)
         assert weights.isfinite().all() and (weights >= 0).all()
-    weights = objective.weights(network, prediction, target, valid)
+    weights = objective.weights(prediction, Target(target, target, valid), network.output_space)
     assert (weights[0, :, 10, 10] == 0).all() and (weights[1] > 0).all()
     # Residuals are zero and scales those of the sky: the weight is 1.2 over the variance of the element.
     from astro_galtrans.objectives import gradient_residuals
@@ -275,7 +289,7 @@ def test_scale_of_the_weights_is_checked(scale, make_network, make_objective, ga
     network, objective = make_network(), make_objective("gradient")
     target = galaxies()
     with pytest.raises(ValueError, match=f"scale must be a power of 2 .*got {scale}"):
-        objective.weights(network, predict(network, target), target, scale=scale)
+        objective.weights(predict(network, target), Target(target, target), network.output_space, scale)
 
 
 def test_error_of_the_flux_learns_the_size_of_the_error(make_network, galaxies, predict):
@@ -290,7 +304,8 @@ def test_error_of_the_flux_learns_the_size_of_the_error(make_network, galaxies, 
 
     def nll(log_sigma, seed=0):
         images = prediction._replace(log_sigma=torch.full_like(truth, log_sigma))
-        return flux_error_nll(network, images, target, weight, torch.Generator().manual_seed(seed)).item()
+        generator = torch.Generator().manual_seed(seed)
+        return flux_error_nll(images, Target(target, weight), network.output_space, generator).item()
 
     values = {
         ratio: sum(nll(math.log(ratio), seed) for seed in range(8)) for ratio in (1.0, 1.8, 2.0, 2.2, 4.0)}
@@ -303,8 +318,8 @@ def test_error_of_the_flux_reads_no_masked_pixel_and_moves_no_flux(make_network,
     weight = torch.ones_like(target)
     weight[:, :, 3:12] = 0
     results = [
-        flux_error_nll(
-            network, prediction, torch.where(weight > 0, target, garbage), weight, torch.Generator().manual_seed(1))
+        flux_error_nll(prediction, Target(torch.where(weight > 0, target, garbage), weight), network.output_space,
+                       torch.Generator().manual_seed(1))
         for garbage in (0.0, 1e6)]
     assert torch.equal(*results)
     results[0].backward()
@@ -318,8 +333,8 @@ def test_error_of_the_flux_is_finite_for_every_sigma(make_network, galaxies, pre
     prediction = predict(network, galaxies(seed=2) * 1e6)
     sigma = torch.full_like(target, log_sigma, requires_grad=True)
     weight = torch.ones_like(target)
-    nll = flux_error_nll(
-        network, prediction._replace(log_sigma=sigma), target, weight, torch.Generator().manual_seed(1))
+    nll = flux_error_nll(prediction._replace(log_sigma=sigma), Target(target, weight), network.output_space,
+                         torch.Generator().manual_seed(1))
     nll.backward()
     assert nll.isfinite() and sigma.grad.isfinite().all()
 
@@ -343,7 +358,8 @@ def test_what_is_compared(make_network, make_objective, galaxies, predict, eleme
     network, target = make_network(), galaxies()
     objective = make_objective("gradient", elements=elements)
     with torch.no_grad():
-        scales = list(objective._scales(network, predict(network, target), target, None, torch.Generator()))
+        prediction, truth = predict(network, target), Target(target, target)
+        scales = list(objective.scales(prediction, truth, network.output_space, torch.Generator()))
     lengths = {"spatial": 2 * 3, "passband": 2, "gradients": 3 * 3 - 1, "log flux": 3}
     assert {part.residual.shape[1] for _, part in scales} == {lengths[elements]}
     assert all(float(part.residual.abs().max()) == 0 for _, part in scales)
@@ -353,7 +369,8 @@ def test_gaussian_weights_are_inverse_variances(make_network, make_objective, ga
     network, target = make_network(), galaxies()
     objective = make_objective("gradient", gaussian=True)
     prediction = predict(network, galaxies(seed=2))
-    near, far = (objective.weights(network, prediction, target + change) for change in (0.0, 3.0))
+    near, far = (objective.weights(prediction, Target(target + change, target), network.output_space)
+                 for change in (0.0, 3.0))
     torch.testing.assert_close(near, far)
     assert objective.n_flow == 0
 
@@ -362,3 +379,49 @@ def test_gaussian_weights_are_inverse_variances(make_network, make_objective, ga
 def test_bad_options_are_named(make_objective, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         make_objective("gradient", **options)
+
+
+def test_an_objective_of_an_earlier_version(monkeypatch, make_network, galaxies, predict):
+    from astro_galtrans.objectives import contract
+
+    monkeypatch.setattr(contract, "_registry", dict(contract._registry))
+    with pytest.warns(AstropyDeprecationWarning, match="selects, refusal, forward.*, output of objective 'old'"):
+        @register_objective("old")
+        class Old(Objective):
+            output, selects = "sqrt", False
+
+            def __init__(self, n_bands, n_features, n_embedding, power=1):
+                super().__init__()
+                self.power = power
+
+            @classmethod
+            def refusal(cls, backbone):
+                return "it samples" if backbone.generative else None
+
+            def forward(self, network, prediction, target, valid, generator, progress=1.0):
+                error = ((prediction.flux - target) / network.target_noise).abs() ** self.power
+                return error.mean() * progress, {"error": float(error.detach().mean())}
+
+    network, target = make_network(), galaxies()
+    prediction = predict(network, galaxies(seed=2))
+    objective = build_objective("old", n_bands=3, n_features=4, n_embedding=8, power=2)
+    loss, metrics = objective(prediction, Target(target, torch.ones_like(target)), network.output_space,
+                              torch.Generator().manual_seed(1), progress=0.5)
+    assert metrics["loss"] == pytest.approx(0.5 * metrics["error"])
+    assert loss.item() == pytest.approx(float(metrics["loss"] + metrics["flux_nll"]))
+    assert not Old.monitors_validation_loss and Old.network_parts == {"output": "sqrt"}
+    Old.check_compatible(Backbone)
+    with pytest.raises(ValueError, match="it samples"):
+        Old.check_compatible(type("Sampled", (Backbone,), {"generative": True}))
+
+
+def test_an_objective_needs_only_what_its_constructor_takes():
+    assert build_objective("pixel", n_bands=3, n_features=4, n_embedding=8).state_dict() == {}
+    with pytest.raises(TypeError, match="depth"):
+        build_objective("pixel", depth=2)
+
+
+def test_an_objective_without_a_loss_says_so(make_network, galaxies, predict):
+    network, target = make_network(), galaxies()
+    with pytest.raises(NotImplementedError, match="image_loss"):
+        Objective().image_loss(predict(network, target), Target(target, target), network.output_space, None)

@@ -10,12 +10,12 @@ from astropy.wcs import WCS
 from astro_galtrans.images import BandCube
 from astro_galtrans.surveys import get_survey
 
-CENTRE = SkyCoord(150.0, 2.0, unit="deg")
+CENTER = SkyCoord(150.0, 2.0, unit="deg")
 BANDS = "gri"
 
 
 def galaxies(n=40, side=100.0, seed=0, least=9.0):
-    """Positions in arcsec from the centre that keep apart, AB magnitudes and widths: a Table with ra and dec."""
+    """Positions in arcsec from the center that keep apart, AB magnitudes and widths: a Table with ra and dec."""
     rng = np.random.default_rng(seed)
     places = []
     while len(places) < n:
@@ -23,18 +23,18 @@ def galaxies(n=40, side=100.0, seed=0, least=9.0):
         if all(np.hypot(*(place - other)) > least for other in places):
             places.append(place)
     places = np.array(places)
-    sky = CENTRE.spherical_offsets_by(places[:, 0] * u.arcsec, places[:, 1] * u.arcsec)
+    sky = CENTER.spherical_offsets_by(places[:, 0] * u.arcsec, places[:, 1] * u.arcsec)
     return Table({"ra": sky.ra.deg, "dec": sky.dec.deg, "mag": rng.uniform(17.5, 19.5, n),
                   "sigma": rng.uniform(0.6, 1.1, n), "redshift": rng.uniform(0.02, 0.3, n),
                   "id": [f"g{i:03d}" for i in range(n)]})
 
 
-def make_wcs(survey, shape, angle=0.0, mirror=False, shift=(0.0, 0.0), off=(0.0, 0.0), centre=CENTRE):
+def make_wcs(survey, shape, angle=0.0, mirror=False, shift=(0.0, 0.0), off=(0.0, 0.0), center=CENTER):
     """A TAN WCS turned by an angle in degrees; ``off`` is its error in arcsec towards east and north."""
     scale = survey.pixel_scale.to_value("deg")
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
-    moved = centre.spherical_offsets_by(off[0] * u.arcsec, off[1] * u.arcsec)
+    moved = center.spherical_offsets_by(off[0] * u.arcsec, off[1] * u.arcsec)
     wcs.wcs.crval = moved.ra.deg, moved.dec.deg
     wcs.wcs.crpix = (shape[1] + 1) / 2 + shift[0], (shape[0] + 1) / 2 + shift[1]
     turn = np.radians(angle)

@@ -1,4 +1,4 @@
-"""From a catalogue and two surveys' images to pairs."""
+"""Make pairs from a catalog and the images of two surveys."""
 
 import importlib.util
 import shutil
@@ -10,10 +10,11 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
+from astropy.utils.exceptions import AstropyDeprecationWarning
 
 from astro_galtrans.exceptions import SurveyError
 from astro_galtrans.images import FrameSet, flux_and_weight
-from astro_galtrans.pairs import FLAGS, PairSet, flag_names, match_one_to_one, match_pairs
+from astro_galtrans.pairs import FLAGS, MatchConfig, PairSet, flag_names, match_one_to_one, match_pairs
 
 _spec = importlib.util.spec_from_file_location("pairs_sky", Path(__file__).with_name("sky.py"))
 sky = importlib.util.module_from_spec(_spec)
@@ -44,7 +45,7 @@ def clean(sparse):
             sky.image(sparse, "CFHTLS", noise=0))
 
 
-def centre_of_light(plane):
+def flux_center(plane):
     """Centroid of a symmetric source, in a window that follows it."""
     y, x = np.indices(plane.shape)
     place = np.array([(plane.shape[1] - 1) / 2, (plane.shape[0] - 1) / 2])
@@ -100,7 +101,7 @@ def test_sky_positions_to_a_hundredth_of_a_pixel(sparse, clean, resample):
         for cube in (pair.input, pair.target):
             expected = np.array([float(value) for value in cube.wcs.world_to_pixel(place)])
             for band in range(3):
-                np.testing.assert_allclose(centre_of_light(cube.data[band].astype(float)), expected, atol=0.01)
+                np.testing.assert_allclose(flux_center(cube.data[band].astype(float)), expected, atol=0.01)
         # one sky under both stamps: their middles are at one place
         middle = pair.input.wcs.pixel_to_world(15.5, 15.5)
         assert middle.separation(pair.target.wcs.pixel_to_world(33.5, 33.5)).arcsec < 0.003
@@ -143,8 +144,8 @@ def test_reversed_pairs_keep_their_place_on_the_sky(table, images):
 
 def test_best_tile_is_chosen(table):
     """Of tiles that overlap, the one in which the object is farthest from the border."""
-    east = sky.CENTRE.spherical_offsets_by(40 * u.arcsec, 0 * u.arcsec)
-    tiles = [sky.image(table, "SDSS", centre=centre) for centre in (sky.CENTRE, east)]
+    east = sky.CENTER.spherical_offsets_by(40 * u.arcsec, 0 * u.arcsec)
+    tiles = [sky.image(table, "SDSS", center=center) for center in (sky.CENTER, east)]
     target = sky.image(table, "CFHTLS", seed=2)
     pairs = match_pairs(table, tiles, target, input_size=24)
     assert len(pairs.fields) == 2
@@ -198,8 +199,8 @@ def test_wcs_that_is_off_by_more_than_is_looked_for(table, images):
 
 def test_one_wrong_tile_among_two(table, images):
     """Its galaxies are dropped, the others are kept."""
-    east, west = (sky.CENTRE.spherical_offsets_by(side * 40 * u.arcsec, 0 * u.arcsec) for side in (1, -1))
-    tiles = [sky.image(table, "SDSS", centre=west), sky.image(table, "SDSS", centre=east, off=(0, 20))]
+    east, west = (sky.CENTER.spherical_offsets_by(side * 40 * u.arcsec, 0 * u.arcsec) for side in (1, -1))
+    tiles = [sky.image(table, "SDSS", center=west), sky.image(table, "SDSS", center=east, off=(0, 20))]
     pairs = match_pairs(table, tiles, images[1], input_size=24)
     wrong = pairs.dropped[pairs.dropped["reason"] == "astrometry"]
     assert len(wrong) > 5 and len(pairs) > 5
@@ -207,7 +208,7 @@ def test_one_wrong_tile_among_two(table, images):
     assert set(pairs.catalog["field"]) == {0}
 
 
-# Background, noise, neighbours, flags
+# Background, noise, neighbors, flags
 
 def test_background_and_noise(table, images):
     raised = sky.image(table, "SDSS", uncertainty=False)
@@ -228,19 +229,19 @@ def test_background_and_noise(table, images):
     assert np.isnan(none.catalog["input_background"]).all()
 
 
-def test_neighbours_are_masked_in_both(table):
+def test_neighbors_are_masked_in_both(table):
     """Two galaxies 7 arcsec apart: the light of the second has no weight, that of the first keeps it."""
     two = table[:2].copy()
-    place = sky.CENTRE.spherical_offsets_by([0, 7] * u.arcsec, [0, 0] * u.arcsec)
+    place = sky.CENTER.spherical_offsets_by([0, 7] * u.arcsec, [0, 0] * u.arcsec)
     two["ra"], two["dec"], two["mag"] = place.ra.deg, place.dec.deg, [17.5, 18.0]
     # others far away, for the astrometry
     far = sky.galaxies(n=20, seed=5)
-    far = far[SkyCoord(far["ra"], far["dec"], unit="deg").separation(sky.CENTRE) > 20 * u.arcsec]
+    far = far[SkyCoord(far["ra"], far["dec"], unit="deg").separation(sky.CENTER) > 20 * u.arcsec]
     everything = Table({name: np.concatenate([two[name], far[name]]) for name in ("ra", "dec", "mag", "sigma")})
     given, target = sky.image(everything, "SDSS"), sky.image(everything, "CFHTLS", seed=2)
     plain = match_pairs(two[:1], given, target, input_size=40)
-    assert flag_names(plain.catalog["flags"][0]) == ("neighbour",) and np.all(plain.input_weight > 0)
-    pairs = match_pairs(two[:1], given, target, input_size=40, neighbours="mask")
+    assert flag_names(plain.catalog["flags"][0]) == ("neighbor",) and np.all(plain.input_weight > 0)
+    pairs = match_pairs(two[:1], given, target, input_size=40, neighbors="mask")
     np.testing.assert_array_equal(pairs.input_flux, plain.input_flux)
     for cube in (pairs[0].input, pairs[0].target):
         bad = cube.mask[1]
@@ -249,7 +250,7 @@ def test_neighbours_are_masked_in_both(table):
         x, y = (int(np.rint(float(value))) for value in cube.wcs.world_to_pixel(place[0]))
         assert not bad[y - 2:y + 3, x - 2:x + 3].any()
         assert 0.01 < bad.mean() < 0.3
-    none = match_pairs(two[:1], given, target, input_size=40, neighbours=None)
+    none = match_pairs(two[:1], given, target, input_size=40, neighbors=None)
     assert none.catalog["flags"][0] == 0
 
 
@@ -265,10 +266,10 @@ def test_bad_pixels_and_edges(table, images):
     broken.mask = mask
     pairs = match_pairs(table, broken, images[1], input_size=64, min_coverage=0.95)
     assert inner not in pairs.catalog["row"]
-    assert dict(zip(pairs.dropped["row"], pairs.dropped["reason"]))[inner] == "masked_centre"
+    assert dict(zip(pairs.dropped["row"], pairs.dropped["reason"]))[inner] == "masked_center"
     flagged = match_pairs(table, broken, images[1], input_size=64, min_coverage=0.5, drop=())
     names = {row: flag_names(flags) for row, flags in zip(flagged.catalog["row"], flagged.catalog["flags"])}
-    assert "masked_centre" in names[inner]
+    assert "masked_center" in names[inner]
     reaching = edge < 30
     assert reaching.any() and all("edge" in names[row] for row in np.flatnonzero(reaching))
     assert not any("edge" in names[row] for row in np.flatnonzero(edge > 34))
@@ -277,7 +278,7 @@ def test_bad_pixels_and_edges(table, images):
 
 
 def test_faint_galaxies_are_flagged(table, images):
-    blank = sky.CENTRE.spherical_offsets_by(np.linspace(-40, 40, 400) * u.arcsec, np.zeros(400) * u.arcsec)
+    blank = sky.CENTER.spherical_offsets_by(np.linspace(-40, 40, 400) * u.arcsec, np.zeros(400) * u.arcsec)
     far = SkyCoord(table["ra"], table["dec"], unit="deg")[:, None].separation(blank).min(axis=0) > 8 * u.arcsec
     place = blank[far][:1]
     pairs = match_pairs(Table({"ra": place.ra, "dec": place.dec}), *images, input_size=16)
@@ -341,7 +342,7 @@ def test_psfs_of_a_field_are_of_the_place(table, images):
     np.testing.assert_allclose(widths, 1.5 + x / 200, rtol=0.01)
 
 
-# The catalogue
+# The catalog
 
 def test_match_one_to_one():
     place = SkyCoord([10, 10.0002, 20, 30, np.nan] * u.deg, [0, 0, 0, 0, 0] * u.deg)
@@ -405,13 +406,43 @@ def test_what_is_dropped_has_a_reason(table, images):
 
 @pytest.mark.parametrize("options, words", [
     ({"ra": "right"}, "ra='right'"), ({"resample": "yes"}, "resample"), ({"drop": ("rain",)}, "drop.*rain"),
-    ({"drop": "edge"}, "drop"), ({"input_size": 4}, "input_size"), ({"resume": True}, "resume goes with path"),
-    ({"band": "z"}, "band"), ({"neighbours": True}, "neighbours"), ({"min_coverage": 90}, "min_coverage"),
+    ({"drop": "edge"}, "drop"), ({"input_size": 4}, "input_size"), ({"resume": True}, "resume"),
+    ({"band": "z"}, "band"), ({"neighbors": True}, "neighbors"), ({"min_coverage": 90}, "min_coverage"),
     ({"id": "sigma"}, "sigma"),
 ])
 def test_wrong_arguments(table, images, options, words):
     with pytest.raises(ValueError, match=words):
         match_pairs(table, *images, **options)
+
+
+def test_unknown_keywords_are_named(table, images):
+    with pytest.raises(TypeError, match="neighbor_mode.*max_offset"):
+        match_pairs(table, *images, neighbor_mode="mask")
+    with pytest.raises(TypeError, match="config"):
+        match_pairs(table, *images, config={"band": "r"})
+
+
+def test_config_and_keywords_agree(table, images):
+    config = MatchConfig(min_snr=7, resample="always", drop=())
+    pairs = match_pairs(table[:4], *images, input_size=16, config=config)
+    assert pairs.catalog.meta["resample"] == "always" and len(pairs) == 4
+    same(match_pairs(table[:4], *images, input_size=16, min_snr=7, resample="always", drop=()), pairs)
+    replaced = match_pairs(table[:4], *images, input_size=16, config=config, resample="never")
+    assert replaced.catalog.meta["resample"] == "never"
+    assert repr(config) == "MatchConfig(resample='always', min_snr=7, drop=())"
+    assert "target_catalog" in repr(MatchConfig(target_catalog=table))
+
+
+def test_deprecated_names(table, images):
+    with pytest.warns(AstropyDeprecationWarning, match="neighbours"):
+        pairs = match_pairs(table[:3], *images, input_size=16, neighbours="mask")
+    same(pairs, match_pairs(table[:3], *images, input_size=16, neighbors="mask"))
+    with pytest.warns(AstropyDeprecationWarning, match="masked_center"):
+        assert MatchConfig(drop=("masked_centre",)) == MatchConfig(drop=("masked_center",))
+    with pytest.warns(AstropyDeprecationWarning, match="neighbor"):
+        assert FLAGS["neighbour"] == FLAGS["neighbor"] == 64
+    with pytest.raises(KeyError):
+        FLAGS["rain"]
 
 
 def test_wrong_images(table, images, tmp_path):
@@ -498,9 +529,9 @@ def test_missing_tile_is_named(table, images, files):
 
 
 def test_a_broken_tile_costs_its_own_galaxies_only(table, images, files, tmp_path, caplog):
-    east, west = (sky.CENTRE.spherical_offsets_by(side * 40 * u.arcsec, 0 * u.arcsec) for side in (1, -1))
-    sky.image(table, "SDSS", centre=west).write(tmp_path / "west.fits")
-    sky.image(table, "SDSS", centre=east).write(tmp_path / "east.fits")
+    east, west = (sky.CENTER.spherical_offsets_by(side * 40 * u.arcsec, 0 * u.arcsec) for side in (1, -1))
+    sky.image(table, "SDSS", center=west).write(tmp_path / "west.fits")
+    sky.image(table, "SDSS", center=east).write(tmp_path / "east.fits")
     content = (tmp_path / "east.fits").read_bytes()
     (tmp_path / "east.fits").write_bytes(content[:len(content) // 2])
     pairs = match_pairs(table, tmp_path / "*.fits", images[1], input_size=16)
@@ -571,7 +602,7 @@ def test_resumed_store_is_the_same(table, images, tmp_path, monkeypatch, n):
             match_pairs(given, *images, input_size=16, min_coverage=1.0, path=path)
     assert not path.exists()
     if n >= 9:
-        with pytest.raises(ValueError, match="another catalogue"):
+        with pytest.raises(ValueError, match="resume"):
             match_pairs(given, *images, input_size=16, min_coverage=0.5, path=path, resume=True)
     with monkeypatch.context() as patch:
         count = _broken_after(patch, 1000)

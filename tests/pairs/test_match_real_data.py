@@ -30,16 +30,16 @@ def galaxies(frames):
 
 def north_up(frames, off=(0.0, 0.0)):
     """The middle of the field on pixels that lie north up, its WCS wrong by some arcsec."""
-    centre = frames.wcs.pixel_to_world(1024, 744)
-    cube = frames.cutout(centre, (900, 900))
+    center = frames.wcs.pixel_to_world(1024, 744)
+    cube = frames.cutout(center, (900, 900))
     wcs = cube.wcs.deepcopy()
     scale = 0.396 / 3600
-    wcs.wcs.crval = centre.ra.deg, centre.dec.deg
+    wcs.wcs.crval = center.ra.deg, center.dec.deg
     wcs.wcs.crpix = 320.5, 320.5
     wcs.wcs.cd = [[-scale, 0], [0, scale]]
     wcs.wcs.set()
     turned = regrid(cube, wcs, (640, 640))
-    moved = centre.spherical_offsets_by(off[0] * u.arcsec, off[1] * u.arcsec)
+    moved = center.spherical_offsets_by(off[0] * u.arcsec, off[1] * u.arcsec)
     turned.wcs.wcs.crval = moved.ra.deg, moved.dec.deg
     turned.wcs.wcs.set()
     return turned
@@ -61,7 +61,7 @@ def test_field_with_itself(frames, galaxies, off):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
         assert abs(other.sum() / one.sum() - 1) < 0.03
     lost = set(pairs.dropped["reason"])
-    assert "outside" in lost and lost <= {"outside", "edge", "masked_centre", "astrometry", "empty"}
+    assert "outside" in lost and lost <= {"outside", "edge", "masked_center", "astrometry", "empty"}
 
 
 def test_field_with_a_wrong_wcs(frames, galaxies):
@@ -69,23 +69,23 @@ def test_field_with_a_wrong_wcs(frames, galaxies):
         match_pairs(galaxies, frames, north_up(frames, (-12.0, 16.0)), input_size=48, target_size=48)
 
 
-def test_neighbours_in_cfhtls():
+def test_neighbors_in_cfhtls():
     """Segments of a crowded piece of CFHTLS Wide have no weight, the galaxy in the middle keeps its own."""
     folder = Path(DATA) / "cfhtls-gri-humvi"
     cube = read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, "CFHTLS")
     table = detect_galaxies(cube)
     table = table[~table["edge"]][:25]
     plain, masked = (match_pairs(Table(table["ra", "dec"]), cube, cube, input_size=96, target_size=96,
-                                 min_coverage=0.5, neighbours=neighbours, drop=()) for neighbours in ("flag", "mask"))
+                                 min_coverage=0.5, neighbors=neighbors, drop=()) for neighbors in ("flag", "mask"))
     assert len(masked) > 15
     np.testing.assert_array_equal(plain.catalog["flags"], masked.catalog["flags"])
-    assert 0.3 < np.mean([("neighbour" in flag_names(flags)) for flags in plain.catalog["flags"]]) <= 1
+    assert 0.3 < np.mean([("neighbor" in flag_names(flags)) for flags in plain.catalog["flags"]]) <= 1
     gone = (masked.target_weight == 0) & (plain.target_weight > 0)
     assert 0.02 < gone.mean() < 0.5
     for row in range(len(masked)):
         place = masked.catalog["target_grid"][row, :2].round().astype(int)
         assert np.all(masked.target_weight[row, :, place[1], place[0]] > 0)
-        # other sources of the catalogue that are as bright have no weight
+        # other sources of the catalog that are as bright have no weight
         sky = SkyCoord(table["ra"], table["dec"])
         x, y = (value.round().astype(int) for value in masked[row].target.wcs.world_to_pixel(sky))
         far = np.hypot(x - place[0], y - place[1]) > 15

@@ -248,3 +248,24 @@ def test_bytes_and_formats_of_columns(tmp_path):
     PairSet.from_arrays(*flux, input_survey="SDSS", target_survey="CFHTLS", catalog=catalog).write(tmp_path / "p.zarr")
     found = PairSet.open(tmp_path / "p.zarr").catalog
     assert found["name"].dtype == "S2" and list(found["name"].data) == [b"ab", b"c"] and found["ra"].format == ".3f"
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_writer_on_disk_and_in_memory(pairs, tmp_path, on_disk):
+    """Both give the set that was written, also with fewer pairs than planned and without an array."""
+    arrays = {name: np.asarray(getattr(pairs, name)) for name in ("input_flux", "target_flux", "input_weight")}
+    surveys = {"input": pairs.input_survey, "target": pairs.target_survey}
+    shapes = {name: array.shape[1:] for name, array in arrays.items()}
+    n = len(pairs) - 2
+    with PairSet.writer(tmp_path / "w.zarr" if on_disk else None, len(pairs), shapes, surveys) as writer:
+        for first in range(0, n, writer.block):
+            rows = slice(first, min(first + writer.block, n))
+            writer.write_images(first, {name: array[rows] for name, array in arrays.items()})
+        writer.leave_out("input_weight")
+        writer.shorten(n)
+        writer.finish(pairs.ids[:n], None, None)
+    made = writer.pairs()
+    assert len(made) == n and made.input_weight is None and made.redshift is None
+    assert made.input_survey is pairs.input_survey
+    np.testing.assert_array_equal(np.asarray(made.input_flux), arrays["input_flux"][:n])
+    np.testing.assert_array_equal(np.asarray(made.target_flux), arrays["target_flux"][:n])

@@ -45,18 +45,18 @@ def test_two_galaxies_in_a_tuple_are_spectra_and_not_arrays(make_spectrum):
 
 
 @pytest.mark.parametrize(("given", "error", "message"), [
-    ({"redshift_error": [0.1, 0.1, 0.1]}, ValueError, "redshift_error goes with redshift"),
-    ({"redshift": [0.1] * 3, "redshift_error": [0.1]}, ValueError, r"redshift_error must have shape \(3,\)"),
-    ({"redshift": [0.1] * 3, "redshift_error": [0.1, -1, 0]}, ValueError, "redshift_error must not be negative"),
-    ({"redshift": [0.1] * 3, "redshift_error": [0.1, np.inf, 0]}, ValueError, "redshift_error must not be negative"),
-    ({"spectrum_grid": SpectrumGrid()}, ValueError, "spectrum_grid goes with spectra"),
-    ({"spectra": [None] * 3, "spectrum_grid": 5}, TypeError, "spectrum_grid must be a SpectrumGrid, got int"),
-    ({"spectra": [None] * 2}, ValueError, "spectra must have 3 entries, one a galaxy, got 2"),
+    ({"redshift_error": [0.1, 0.1, 0.1]}, ValueError, "redshift_error"),
+    ({"redshift": [0.1] * 3, "redshift_error": [0.1]}, ValueError, "redshift_error"),
+    ({"redshift": [0.1] * 3, "redshift_error": [0.1, -1, 0]}, ValueError, "redshift_error"),
+    ({"redshift": [0.1] * 3, "redshift_error": [0.1, np.inf, 0]}, ValueError, "redshift_error"),
+    ({"spectrum_grid": SpectrumGrid()}, ValueError, "spectrum_grid"),
+    ({"spectra": [None] * 3, "spectrum_grid": 5}, TypeError, "spectrum_grid"),
+    ({"spectra": [None] * 2}, ValueError, "spectra"),
     ({"spectra": [None, 1, None]}, TypeError, r"spectra\[1\]: spectrum must be a specutils.Spectrum"),
-    ({"spectra": 5}, TypeError, "spectra must be a sequence"),
-    ({"spectra": np.ones((3, 1024))}, TypeError, r"a tuple of two arrays, flux and weight; got one array"),
-    ({"spectra": (np.ones((3, 5)), np.ones((3, 5)))}, ValueError, r"flux of spectra must be real .* \(3, 1024\)"),
-    ({"spectra": (np.ones((3, 1024)), -np.ones((3, 1024)))}, ValueError, "weight of spectra is an inverse variance"),
+    ({"spectra": 5}, TypeError, "spectra"),
+    ({"spectra": np.ones((3, 1024))}, TypeError, "spectra"),
+    ({"spectra": (np.ones((3, 5)), np.ones((3, 5)))}, ValueError, "flux of spectra"),
+    ({"spectra": (np.ones((3, 1024)), -np.ones((3, 1024)))}, ValueError, "weight of spectra"),
 ])
 def test_wrong_input_is_named(given, error, message):
     with pytest.raises(error, match=message):

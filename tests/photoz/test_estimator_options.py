@@ -1,4 +1,4 @@
-"""Inception networks, conditional densities, catalogue columns, ensembles, schedules and checkpoints."""
+"""Inception networks, conditional densities, catalog columns, ensembles, schedules and checkpoints."""
 
 import itertools
 
@@ -8,13 +8,13 @@ import torch
 from astropy.table import MaskedColumn, Table
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.objectives.conditional_density import ConditionalDensity
+from astro_galtrans.objectives import ConditionalDensity
 from astro_galtrans.photoz import (
     EstimatorConfig, RedshiftEstimator, distribution_metrics, fit_redshift_estimator, point_metrics,
 )
-from astro_galtrans.photoz._columns import ColumnEncoder, column_values
+from astro_galtrans.photoz._inputs import ColumnEncoder, column_values
 from astro_galtrans.photoz._network import build_network
-from astro_galtrans.photoz._trainer import Trainer
+from astro_galtrans.photoz._trainer import MemberModule
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import get_survey
 
@@ -22,8 +22,8 @@ SDSS = get_survey("SDSS")
 QUICK = {"survey": "SDSS", "epochs": 2, "width": 4, "n_bins": 16, "n_apertures": 3}
 
 
-def galaxies_of_colour(n, seed, size=12):
-    """Round galaxies whose colour, and nothing else, depends on the redshift; with the survey's noise."""
+def galaxies_of_color(n, seed, size=12):
+    """Round galaxies whose color, and nothing else, depends on the redshift; with the survey's noise."""
     rng = np.random.default_rng(seed)
     redshift = rng.uniform(0.02, 0.4, n)
     y, x = np.mgrid[:size, :size] - 0.5 * (size - 1)
@@ -35,15 +35,15 @@ def galaxies_of_colour(n, seed, size=12):
 
 @pytest.fixture(scope="module")
 def galaxies():
-    return galaxies_of_colour(60, 1)
+    return galaxies_of_color(60, 1)
 
 
 @pytest.mark.parametrize("settings", [
     {"architecture": "inception", "learning_rate": 3e-3}, {"output": "density"},
     {"architecture": "inception", "output": "density", "learning_rate": 3e-3},
 ])
-def test_each_kind_learns_redshift_from_colour(settings):
-    flux, redshift = galaxies_of_colour(400, 2)
+def test_each_kind_learns_redshift_from_color(settings):
+    flux, redshift = galaxies_of_color(400, 2)
     settings = {"survey": "SDSS", "epochs": 15, "width": 6, "n_bins": 80, "seed": 1, **settings}
     estimator = fit_redshift_estimator(flux[:300], redshift[:300], **settings)
     pdf = estimator.predict(flux[300:])
@@ -104,10 +104,10 @@ def test_conditional_density_learns_a_two_sided_distribution():
     assert peak - valley > 2
 
 
-# Catalogue columns
+# Catalog columns
 
 
-def test_columns_are_used_and_missing_ones_are_told_apart():
+def test_columns_are_used_and_missing_ones_are_distinguished():
     rng = np.random.default_rng(0)
     flux = SDSS.sky_noise[:, None, None] * rng.normal(size=(400, 5, 8, 8))
     redshift = rng.uniform(0.05, 0.4, 400)
@@ -160,13 +160,13 @@ def test_column_values_and_their_scale():
     columns = np.stack([5 + 3 * rng.normal(size=4000), np.full(4000, 2.0), rng.normal(size=4000)], axis=1)
     columns[:, 2] = np.where(rng.random(4000) < 0.5, np.nan, columns[:, 2])
     encoder = ColumnEncoder(3)
-    encoder.standardise(columns)
+    encoder.standardize(columns)
     encoded = encoder(torch.from_numpy(columns).float()).numpy()
     assert np.isfinite(encoded).all() and encoded.shape == (4000, 6)
     assert np.std(encoded[:, 0]) == pytest.approx(1, abs=0.05) and np.all(encoded[:, 1] == 0)
     assert np.array_equal(encoded[:, 5] == 1, np.isnan(columns[:, 2])) and np.all(encoded[:, 3:5] == 0)
     with pytest.raises(ValueError, match="column 1 has no value"):
-        encoder.standardise(np.array([[1.0, np.nan, 1.0]] * 3))
+        encoder.standardize(np.array([[1.0, np.nan, 1.0]] * 3))
 
 
 # Ensembles
@@ -187,8 +187,8 @@ def test_ensemble_is_the_mean_of_its_members(galaxies):
 
 
 def test_calibration_is_of_the_mean():
-    flux, redshift = galaxies_of_colour(250, 8)
-    held = galaxies_of_colour(150, 9)
+    flux, redshift = galaxies_of_color(250, 8)
+    held = galaxies_of_color(150, 9)
     settings = {"survey": "SDSS", "epochs": 5, "width": 6, "n_bins": 40, "label_width": 3.0, "n_members": 2}
     scores = []
     for calibrate in (False, True):
@@ -201,7 +201,7 @@ def test_calibration_is_of_the_mean():
 @pytest.mark.parametrize("settings", [
     {}, {"n_members": 2}, {"output": "density"}, {"architecture": "inception", "n_members": 2, "output": "density"},
 ])
-def test_files_hold_every_kind_to_the_bit(tmp_path, galaxies, settings):
+def test_files_hold_every_kind_bitwise(tmp_path, galaxies, settings):
     flux, redshift = galaxies
     columns = Table({"ebv": MaskedColumn(np.linspace(0.01, 0.1, 60), mask=np.arange(60) > 50)})
     estimator = fit_redshift_estimator(flux, redshift, features=columns, **{**QUICK, "epochs": 1, **settings})
@@ -231,10 +231,15 @@ def test_trees_of_other_members_and_of_before(galaxies):
 def test_plateau_lowers_the_rate_and_stops_by_itself(monkeypatch):
     rates = []
     losses = itertools.chain([5.0, 4.0, 4.5, 4.5, 3.0], itertools.repeat(3.5))
-    monkeypatch.setattr(Trainer, "_validation_loss", lambda self: rates.append(self._learning_rate()) or next(losses))
+
+    def validation_step(self, rows, batch_index):
+        rates.append(self.learning_rate())
+        self.add("valid", {"loss": torch.tensor(next(losses))}, len(rows))
+
+    monkeypatch.setattr(MemberModule, "validation_step", validation_step)
     config = EstimatorConfig(schedule="plateau", patience=2, n_reductions=2, epochs=60, learning_rate=1e-3, width=4,
                              n_bins=16, n_apertures=3)
-    fitted = fit_redshift_estimator(*galaxies_of_colour(40, 3), survey="SDSS", config=config)
+    fitted = fit_redshift_estimator(*galaxies_of_color(40, 3), survey="SDSS", config=config)
     np.testing.assert_allclose(rates[:4], 1e-3)
     # Not better in epochs 2 and 3: 0.3 times the rate; from epoch 4 on never better: once more, then the end.
     np.testing.assert_allclose(rates[4:7], 3e-4)
@@ -273,33 +278,33 @@ def test_interrupted_training_goes_on_to_the_same_estimator(tmp_path, galaxies, 
     settings = {**QUICK, "epochs": 3, "n_members": 2, "output": output}
     wanted = fit_redshift_estimator(*galaxies, **settings)
     epochs = itertools.count()
-    train = Trainer._train_epoch
+    start = MemberModule.on_train_epoch_start
 
     def interrupted(self):
         if next(epochs) == at + 1:
             raise Interrupted
-        return train(self)
+        start(self)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Trainer, "_train_epoch", interrupted)
+        patch.setattr(MemberModule, "on_train_epoch_start", interrupted)
         fit_redshift_estimator(*galaxies, checkpoint=tmp_path, **settings)
     left = itertools.count()
-    monkeypatch.setattr(Trainer, "_train_epoch", lambda self: (next(left), train(self))[1])
+    monkeypatch.setattr(MemberModule, "on_train_epoch_start", lambda self: (next(left), start(self)))
     fitted = fit_redshift_estimator(*galaxies, checkpoint=tmp_path, **settings)
     assert next(left) == 6 - (at + 1)
     assert np.array_equal(fitted.predict(galaxies[0]).density, wanted.predict(galaxies[0]).density)
     assert fitted.history["training_loss"].tolist() == wanted.history["training_loss"].tolist()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["member-000.npz", "member-001.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["member-000.asdf", "member-001.asdf"]
 
 
 def test_checkpoints_of_another_training_are_refused(tmp_path, galaxies):
     fit_redshift_estimator(*galaxies, checkpoint=tmp_path / "run", **QUICK)
-    with pytest.raises(ValueError, match="other settings or on other galaxies"):
+    with pytest.raises(ValueError, match="settings and galaxies differ"):
         fit_redshift_estimator(*galaxies, checkpoint=tmp_path / "run", seed=1, **QUICK)
-    with pytest.raises(ValueError, match="other settings or on other galaxies"):
+    with pytest.raises(ValueError, match="galaxies differ"):
         fit_redshift_estimator(galaxies[0] + 1, galaxies[1], checkpoint=tmp_path / "run", **QUICK)
-    (tmp_path / "run" / "member-000.npz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="not the state of a training"):
+    (tmp_path / "run" / "member-000.asdf").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="member-000.asdf"):
         fit_redshift_estimator(*galaxies, checkpoint=tmp_path / "run", **QUICK)
 
 

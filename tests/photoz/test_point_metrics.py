@@ -92,7 +92,7 @@ def test_bootstrap_is_fast(normal_errors):
 
 
 def test_many_galaxies_go_in_blocks(normal_errors, monkeypatch):
-    import astro_galtrans.photoz._point as module
+    import astro_galtrans._utils.statistics as module
 
     whole = point_metrics(*normal_errors, n_bootstrap=20, seed=1).intervals
     monkeypatch.setattr(module, "_BLOCK", 4000 * 3)

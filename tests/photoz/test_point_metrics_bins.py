@@ -5,9 +5,9 @@ import torch
 from astropy.table import MaskedColumn, Table
 
 from astro_galtrans.photoz import (
-    RedshiftPDF, binned_point_metrics, judge_redshifts, paired_bootstrap, point_metrics,
+    RedshiftPDF, binned_point_metrics, evaluate_redshifts, paired_bootstrap, point_metrics,
 )
-from astro_galtrans.photoz._point_statistics import STATISTICS, weighted_quantiles
+from astro_galtrans.photoz._point import STATISTICS, weighted_quantiles
 
 
 @pytest.fixture
@@ -84,16 +84,14 @@ def test_classes_and_units_and_masks():
     assert list(table["count"]) == [2, 1] and table["low"].unit == u.mag and table.meta["n_outside"] == 1
 
 
-@pytest.mark.parametrize("change, error, message", [
-    ({"edges": [0, 0, 1]}, ValueError, "increasing"), ({"edges": 0}, ValueError, "at least 1"),
-    ({"edges": 1.5}, TypeError, "whole number"), ({"by": [1.0]}, ValueError, r"by must have the shape \(2,\)"),
-    ({"by": [1j, 1]}, TypeError, "by must hold"), ({"binning": "log"}, ValueError, "binning"),
-    ({"z_spec": [0.1]}, ValueError, "one length"), ({"weights": [1.0]}, ValueError, "one length"),
-    ({"n_bootstrap": -1}, ValueError, "n_bootstrap"),
+@pytest.mark.parametrize("change, error", [
+    ({"edges": [0, 0, 1]}, ValueError), ({"edges": 0}, ValueError), ({"edges": 1.5}, TypeError),
+    ({"by": [1.0]}, ValueError), ({"by": [1j, 1]}, TypeError), ({"binning": "log"}, ValueError),
+    ({"z_spec": [0.1]}, ValueError), ({"weights": [1.0]}, ValueError), ({"n_bootstrap": -1}, ValueError),
 ])
-def test_bad_bins(change, error, message):
+def test_bad_bins(change, error):
     arguments = {"z_phot": [0.1, 0.2], "z_spec": [0.1, 0.2], "by": [1.0, 2.0], **change}
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=next(iter(change))):
         binned_point_metrics(**arguments)
 
 
@@ -138,7 +136,7 @@ def test_columns_of_all_tables_are_described():
     grid = np.linspace(0, 1, 41)
     density = np.exp(-0.5 * ((grid - z[:, None]) / 0.05)**2)
     pdf = RedshiftPDF(grid, density / np.trapezoid(density, grid, axis=1)[:, None])
-    found = judge_redshifts(pdf, z, by={"r_mag": 20 + z}, n_bootstrap=3)
+    found = evaluate_redshifts(pdf, z, by={"r_mag": 20 + z}, n_bootstrap=3)
     for table in (found.metrics, found.nz, *found.bins.values()):
         assert all(column.description for column in table.itercols())
     assert "interval of nmad" in found.bins["z_spec"]["nmad_low"].description

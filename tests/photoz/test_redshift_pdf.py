@@ -12,35 +12,35 @@ from astro_galtrans.photoz import RedshiftPDF
 UNEVEN = np.concatenate([np.linspace(0, 0.3, 200), np.linspace(0.301, 1.2, 300)])
 
 
-def gaussians(grid, centres, width):
+def gaussians(grid, centers, width):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GaltransWarning)
-        return RedshiftPDF(grid, stats.norm.pdf(grid, np.asarray(centres)[:, None], width))
+        return RedshiftPDF(grid, stats.norm.pdf(grid, np.asarray(centers)[:, None], width))
 
 
 @pytest.fixture
 def random_pdf():
     density = np.random.default_rng(3).random((20, UNEVEN.size))
     density[:, 50:70] = 0
-    with pytest.warns(GaltransWarning, match="20 of 20 .* normalised"):
+    with pytest.warns(GaltransWarning, match="20 of 20 .* normalized"):
         return RedshiftPDF(UNEVEN, density)
 
 
 @pytest.mark.parametrize("grid", [np.linspace(0, 1.2, 600), UNEVEN], ids=["even", "uneven"])
 def test_gaussian_point_estimates(grid):
-    centres = np.array([0.25, 0.4, 0.777])
-    pdf = gaussians(grid, centres, 0.03)
+    centers = np.array([0.25, 0.4, 0.777])
+    pdf = gaussians(grid, centers, 0.03)
     for name in ("mode", "mean", "median"):
-        np.testing.assert_allclose(getattr(pdf, name)(), centres, atol=2e-4, err_msg=name)
-    np.testing.assert_allclose(pdf.quantile([0.16, 0.975]) - centres[:, None],
+        np.testing.assert_allclose(getattr(pdf, name)(), centers, atol=2e-4, err_msg=name)
+    np.testing.assert_allclose(pdf.quantile([0.16, 0.975]) - centers[:, None],
                                [stats.norm.ppf([0.16, 0.975]) * 0.03] * 3, atol=2e-4)
 
 
 def test_refined_mode_beats_the_grid():
-    centres = np.linspace(0.4, 0.41, 7)
-    pdf = gaussians(np.linspace(0, 1, 101), centres, 0.03)
-    assert np.abs(pdf.mode() - centres).max() < 2e-4
-    assert np.abs(pdf.mode(refine=False) - centres).max() > 3e-3
+    centers = np.linspace(0.4, 0.41, 7)
+    pdf = gaussians(np.linspace(0, 1, 101), centers, 0.03)
+    assert np.abs(pdf.mode() - centers).max() < 2e-4
+    assert np.abs(pdf.mode(refine=False) - centers).max() > 3e-3
     edge = RedshiftPDF([0.0, 1.0, 2.0], [[1.0, 0.0, 1.0]])
     assert edge.mode() == [0.0]
 
@@ -119,31 +119,28 @@ def test_invalid_rows(value):
 
 
 def test_zero_row_is_invalid():
-    with pytest.raises(ValueError, match="zero everywhere"):
+    with pytest.raises(ValueError, match="^density "):
         RedshiftPDF([0.0, 1.0], [[0.0, 0.0]])
 
 
-@pytest.mark.parametrize("grid, density, message", [
-    ([0.0, 0.0, 1.0], np.ones((1, 3)), "increasing"),
-    ([0.0, np.nan, 1.0], np.ones((1, 3)), "finite"),
-    ([0.5], np.ones((1, 1)), "at least 2"),
-    ([0.0, 1.0], np.ones((1, 3)), "3 points a galaxy, grid has 2"),
-    ([0.0, 1.0], np.ones(2), "n_galaxies, n_grid"),
+@pytest.mark.parametrize("grid, density, name", [
+    ([0.0, 0.0, 1.0], np.ones((1, 3)), "grid"), ([0.0, np.nan, 1.0], np.ones((1, 3)), "grid"),
+    ([0.5], np.ones((1, 1)), "grid"), ([0.0, 1.0], np.ones((1, 3)), "density"), ([0.0, 1.0], np.ones(2), "density"),
 ])
-def test_bad_shapes(grid, density, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_shapes(grid, density, name):
+    with pytest.raises(ValueError, match=f"^{name} "):
         RedshiftPDF(grid, density)
 
 
 def test_bad_arguments():
     pdf = RedshiftPDF([0.0, 1.0], [[1.0, 1.0]])
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="^q "):
         pdf.quantile(1.2)
-    with pytest.raises(ValueError, match=r"z_spec must have the shape \(1,\)"):
+    with pytest.raises(ValueError, match="^z_spec "):
         pdf.pit([0.1, 0.2])
-    with pytest.raises(ValueError, match="z_spec must be finite"):
+    with pytest.raises(ValueError, match="^z_spec "):
         pdf.pit([np.nan])
-    with pytest.raises(ValueError, match="n must be"):
+    with pytest.raises(ValueError, match="^n "):
         pdf.sample(0, seed=1)
     with pytest.raises(ValueError, match="on_invalid"):
         RedshiftPDF([0.0, 1.0], [[1.0, 1.0]], on_invalid="ignore")

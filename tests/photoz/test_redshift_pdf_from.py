@@ -30,7 +30,7 @@ def test_histogram_that_is_none(row):
         RedshiftPDF.from_histogram(edges, counts)
     with pytest.warns(GaltransWarning, match="1 of 2"):
         assert RedshiftPDF.from_histogram(edges, counts, on_invalid="mask").valid.tolist() == [True, False]
-    with pytest.raises(ValueError, match="counts has 2 bins a galaxy, edges are those of 3"):
+    with pytest.raises(ValueError, match="^counts "):
         RedshiftPDF.from_histogram(edges, [[1, 1]])
 
 
@@ -60,11 +60,11 @@ def test_samples_that_do_not_fit():
                                               on_invalid="mask")
         assert masked.valid.tolist() == [True, False]
     assert RedshiftPDF.from_samples([[1.0]], [0.0, 0.5, 1.0]).density.tolist() == [[0, 2]]
-    with pytest.raises(ValueError, match="method must be"):
+    with pytest.raises(ValueError, match="^method "):
         RedshiftPDF.from_samples([[0.1]], GRID, method="spline")
     with pytest.raises(ValueError, match="bandwidth"):
         RedshiftPDF.from_samples([[0.1]], GRID, method="kernel", bandwidth=0)
-    with pytest.raises(ValueError, match="samples must have two axes"):
+    with pytest.raises(ValueError, match="^samples "):
         RedshiftPDF.from_samples([0.1], GRID)
 
 
@@ -87,7 +87,7 @@ def test_mixtures():
 
 
 def test_far_tails_of_a_mixture_keep_their_digits():
-    with pytest.warns(GaltransWarning, match="normalised"):
+    with pytest.warns(GaltransWarning, match="normalized"):
         bins = RedshiftPDF.from_gaussian_mixture(np.linspace(0, 1, 11), [[1.0]], [[0.05]], [[0.05]],
                                                  interpolation="constant")
     assert bins.density[0, -1] / bins.density[0, 0] == pytest.approx(
@@ -95,7 +95,7 @@ def test_far_tails_of_a_mixture_keep_their_digits():
 
 
 def test_mixtures_that_leave_the_grid_or_are_none():
-    with pytest.warns(GaltransWarning, match="1 of 2 .* were normalised"):
+    with pytest.warns(GaltransWarning, match="1 of 2 .* were normalized"):
         RedshiftPDF.from_gaussian_mixture(GRID, [[1], [1]], [[0.5], [0.98]], [[0.05], [0.05]])
     with pytest.raises(ValueError, match=r"2 of 3 .*\[1, 2\]"):
         RedshiftPDF.from_gaussian_mixture(GRID, [[1], [1], [-1]], [[0.5]] * 3, [[0.05], [0.0], [0.1]])
@@ -138,7 +138,7 @@ def test_qp_ensembles_and_back():
     np.testing.assert_allclose(again.density, bins.density, rtol=1e-12)
     normal = qp.Ensemble(qp.stats.norm, data={"loc": np.array([[0.3], [0.4]]), "scale": np.array([[0.05], [0.05]])})
     np.testing.assert_allclose(RedshiftPDF.from_qp(normal, GRID).density, lines.density, rtol=1e-6)
-    with pytest.raises(ValueError, match="needs the redshifts"):
+    with pytest.raises(ValueError, match="^grid "):
         RedshiftPDF.from_qp(normal)
 
 

@@ -32,25 +32,25 @@ def fine_grid(n=400001):
 
 def middle(pdf):
     points = fine_grid()
-    centre = 0.5 * (points[1:] + points[:-1])
-    return centre, np.diff(points), pdf.pdf(centre)
+    center = 0.5 * (points[1:] + points[:-1])
+    return center, np.diff(points), pdf.pdf(center)
 
 
 def test_moments_and_entropy_are_integrals(pdf):
-    centre, width, density = middle(pdf)
-    mean = (centre * density * width).sum(axis=1)
+    center, width, density = middle(pdf)
+    mean = (center * density * width).sum(axis=1)
     np.testing.assert_allclose(pdf.mean(), mean, rtol=1e-8)
-    np.testing.assert_allclose(pdf.std() ** 2, ((centre - mean[:, None]) ** 2 * density * width).sum(axis=1), rtol=1e-8)
+    np.testing.assert_allclose(pdf.std() ** 2, ((center - mean[:, None]) ** 2 * density * width).sum(axis=1), rtol=1e-8)
     np.testing.assert_allclose(pdf.entropy(), -(density * np.log(density) * width).sum(axis=1), rtol=1e-7, atol=1e-9)
 
 
 def test_cumulative_quantiles_and_scores_are_integrals(pdf):
-    centre, width, density = middle(pdf)
+    center, width, density = middle(pdf)
     z_spec = np.linspace(0.03, 0.97, len(pdf))
-    below = ((centre < z_spec[:, None]) * density * width).sum(axis=1)
+    below = ((center < z_spec[:, None]) * density * width).sum(axis=1)
     np.testing.assert_allclose(pdf.pit(z_spec), below, atol=1e-5)
-    cumulative = pdf.cdf(centre)
-    crps = (((cumulative - (centre >= z_spec[:, None])) ** 2) * width).sum(axis=1)
+    cumulative = pdf.cdf(center)
+    crps = (((cumulative - (center >= z_spec[:, None])) ** 2) * width).sum(axis=1)
     np.testing.assert_allclose(pdf.crps(z_spec), crps, atol=3e-6)
     level = ((density >= pdf.density_at(z_spec)[:, None]) * density * width).sum(axis=1)
     np.testing.assert_allclose(pdf.credible_level(z_spec), level, atol=2e-5)
@@ -104,7 +104,7 @@ def test_entropy_of_a_nearly_flat_and_of_a_partly_zero_density():
     assert triangle.entropy()[0] == pytest.approx(0.5)
 
 
-def test_mode_of_bins_is_refined_between_their_centres():
+def test_mode_of_bins_is_refined_between_their_centers():
     edges = np.linspace(0, 1, 41)
     pdf = RedshiftPDF.from_gaussian_mixture(edges, [[1.0]], [[0.508]], [[0.06]], interpolation="constant")
     assert pdf.mode()[0] == pytest.approx(0.508, abs=1e-3)
@@ -153,8 +153,8 @@ def test_counts():
 
 
 def test_bad_interpolation():
-    with pytest.raises(ValueError, match="interpolation must be"):
+    with pytest.raises(ValueError, match="^interpolation "):
         RedshiftPDF(EDGES, np.ones((1, 6)), interpolation="cubic")
-    with pytest.raises(ValueError, match="6 bins a galaxy, grid has edges for 5"):
+    with pytest.raises(ValueError, match="^density "):
         RedshiftPDF(EDGES, np.ones((1, 6)), interpolation="constant")
     assert "5 bins" in repr(random_pdf("constant"))

@@ -13,11 +13,11 @@ from astro_galtrans.photoz import RedshiftPDF, combine
 GRID = np.linspace(0, 1, 201)
 
 
-def gaussians(centres, widths, grid=GRID, **keywords):
-    centres = np.atleast_1d(np.asarray(centres, dtype=float))
-    widths = np.broadcast_to(widths, centres.shape)
+def gaussians(centers, widths, grid=GRID, **keywords):
+    centers = np.atleast_1d(np.asarray(centers, dtype=float))
+    widths = np.broadcast_to(widths, centers.shape)
     return RedshiftPDF.from_gaussian_mixture(
-        grid, np.ones((len(centres), 1)), centres[:, None], widths[:, None], **keywords)
+        grid, np.ones((len(centers), 1)), centers[:, None], widths[:, None], **keywords)
 
 
 def random_pdf(interpolation="linear", n=5):
@@ -78,7 +78,7 @@ def test_a_peak_between_the_new_points_is_not_lost():
 def test_what_lies_outside_is_refused_or_counted():
     pdf = gaussians([0.3, 0.7], 0.05)
     for method in (pdf.rebin, pdf.regrid):
-        with pytest.raises(ValueError, match="1 of 2 densities have more than 0.1 %"):
+        with pytest.raises(ValueError, match="1 of 2 have more than 0.1 %"):
             method(np.linspace(0, 0.6, 13))
         with pytest.warns(GaltransWarning, match="1 of 2 .* lose probability"):
             rest = method(np.linspace(0, 0.6, 13), outside="drop")
@@ -86,9 +86,9 @@ def test_what_lies_outside_is_refused_or_counted():
         with pytest.warns(GaltransWarning, match="no probability on the new grid|lose probability"):
             nothing = method([2.0, 2.1, 2.2], outside="drop")
         assert nothing.n_masked == 2
-    with pytest.raises(ValueError, match="outside must be"):
+    with pytest.raises(ValueError, match="^outside "):
         pdf.rebin([0, 1], outside="ignore")
-    with pytest.raises(ValueError, match="edges must be at least 2 increasing"):
+    with pytest.raises(ValueError, match="^edges "):
         pdf.rebin([1, 0])
 
 
@@ -114,7 +114,7 @@ def test_stack_is_the_mean_and_counts():
         weighted = pdf.stack([0, 3, 0, 1])
     np.testing.assert_allclose(weighted.density[0], 2 * GRID, atol=1e-12)
     for weights in ([1, 1], [-1, 1, 1, 1], [np.nan, 1, 1, 1]):
-        with pytest.raises(ValueError, match="weights must"):
+        with pytest.raises(ValueError, match="^weights "):
             pdf.stack(weights)
     with pytest.raises(ValueError, match="no galaxy to stack"):
         pdf.stack([0, 0, 0, 1])
@@ -163,7 +163,7 @@ def test_members_that_exclude_each_other_are_counted():
     for method in ("harmonic", "geometric"):
         with pytest.warns(GaltransWarning, match="1 of 1 .* masked"):
             assert combine([low, high], method=method).n_masked == 1
-        with pytest.raises(ValueError, match="zero everywhere"):
+        with pytest.raises(ValueError, match="^density "):
             combine([low, high], method=method, on_invalid="raise")
         # A member without weight does not count.
         np.testing.assert_allclose(combine([low, high], [1, 0], method=method).density, low.density)
@@ -183,15 +183,15 @@ def test_masked_members():
 
 def test_what_does_not_combine():
     one = gaussians([0.4], 0.05)
-    with pytest.raises(ValueError, match="share one grid"):
+    with pytest.raises(ValueError, match="^ensembles "):
         combine([one, one.regrid(np.linspace(0, 1, 101))])
-    with pytest.raises(ValueError, match="same galaxies"):
+    with pytest.raises(ValueError, match="^ensembles "):
         combine([one, gaussians([0.4, 0.5], 0.05)])
-    with pytest.raises(TypeError, match="got nothing"):
+    with pytest.raises(TypeError, match="^ensembles "):
         combine([])
-    with pytest.raises(TypeError, match="ndarray"):
+    with pytest.raises(TypeError, match="^ensembles "):
         combine([one, np.ones((1, 201))])
-    with pytest.raises(ValueError, match="weights must"):
+    with pytest.raises(ValueError, match="^weights "):
         combine([one, one], [1])
-    with pytest.raises(ValueError, match="method must be"):
+    with pytest.raises(ValueError, match="^method "):
         combine([one, one], method="median")

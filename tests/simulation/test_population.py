@@ -7,9 +7,10 @@ from scipy.special import gammainc
 
 from astro_galtrans.simulation import GalaxyPopulation
 from astro_galtrans.simulation._galaxy import SurveyCamera
-from astro_galtrans.simulation._population import draw_galaxy, get_population
+from astro_galtrans.simulation._population import (
+    component_radii, draw_galaxy, get_population, shen_half_light_radius,
+)
 from astro_galtrans.simulation._seds import reference_grid, sed_grid
-from astro_galtrans.simulation._sizes import component_radii, shen_half_light_radius
 from astro_galtrans.surveys import get_survey
 
 
@@ -18,7 +19,7 @@ class _SDSS:
 
 
 def draw(sample, n, seed=0):
-    """Properties of n galaxies as a dict of arrays, with SDSS magnitudes of the whole, of bulge and of disc."""
+    """Properties of n galaxies as a dict of arrays, with SDSS magnitudes of the whole, of bulge and of disk."""
     camera = SurveyCamera(_SDSS, sed_grid(_SDSS.survey), reference_grid())
     rows = [draw_galaxy(np.random.default_rng([seed, i]), get_population(sample)) for i in range(n)]
     galaxies = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -70,11 +71,11 @@ def test_magnitude_is_that_of_sdss_r(bright):
 def test_early_types_redden_with_redshift(bright, faint):
     for galaxies in (bright, faint):
         early = galaxies["early"] & (galaxies["redshift"] < 0.4)
-        colour, redshift = (galaxies["mag"][:, 1] - galaxies["mag"][:, 2])[early], galaxies["redshift"][early]
-        medians = [np.median(colour[(redshift > low) & (redshift < low + 0.1)]) for low in (0.03, 0.13, 0.23)]
+        color, redshift = (galaxies["mag"][:, 1] - galaxies["mag"][:, 2])[early], galaxies["redshift"][early]
+        medians = [np.median(color[(redshift > low) & (redshift < low + 0.1)]) for low in (0.03, 0.13, 0.23)]
         assert np.all(np.diff(medians) > 0.15)
         late = ~galaxies["early"] & (galaxies["redshift"] < 0.4)
-        assert np.median(colour) > np.median((galaxies["mag"][:, 1] - galaxies["mag"][:, 2])[late]) + 0.15
+        assert np.median(color) > np.median((galaxies["mag"][:, 1] - galaxies["mag"][:, 2])[late]) + 0.15
 
 
 def test_bulges_are_redder_than_discs(bright):
@@ -99,9 +100,9 @@ def test_sizes_follow_shen_et_al():
 
 @pytest.mark.parametrize(("fraction", "ratio"), [(0.0, 0.3), (0.5, 0.3), (0.9, 0.1), (1.0, 0.6), (0.4, 1.0)])
 def test_components_together_have_the_half_light_radius(fraction, ratio):
-    bulge, disc = component_radii(2.0, fraction, ratio)
-    light = fraction * gammainc(8, 7.66925 * (2 / bulge) ** 0.25) + (1 - fraction) * gammainc(2, 1.678347 * 2 / disc)
-    assert light == pytest.approx(0.5, abs=1e-4) and bulge / disc == pytest.approx(ratio)
+    bulge, disk = component_radii(2.0, fraction, ratio)
+    light = fraction * gammainc(8, 7.66925 * (2 / bulge) ** 0.25) + (1 - fraction) * gammainc(2, 1.678347 * 2 / disk)
+    assert light == pytest.approx(0.5, abs=1e-4) and bulge / disk == pytest.approx(ratio)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -128,7 +129,7 @@ def test_unknown_sample():
         get_population("dim")
 
 
-def test_colours_are_those_of_the_sdss_main_sample(bright):
+def test_colors_are_those_of_the_sdss_main_sample(bright):
     folder = os.environ.get("GALTRANS_REAL_DATA")
     if not folder:
         pytest.skip("GALTRANS_REAL_DATA does not name the folder of real survey data")

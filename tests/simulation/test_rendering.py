@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.simulation._galaxy import SurveyCamera
-from astro_galtrans.simulation._real import isolated
-from astro_galtrans.simulation._render import Renderer
+from astro_galtrans.simulation._render import Renderer, isolated
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, SEDGrid, _templates, calzetti, reference_grid, sed_grid
 from astro_galtrans.surveys import Band, Survey, band_flux_density, get_survey
 
@@ -100,13 +99,13 @@ def test_a_survey_beyond_the_spectra_is_refused():
         SEDGrid(Survey("infrared", (band,), 1 * u.arcsec, "nmgy"))
 
 
-def test_isolated_keeps_the_galaxy_and_drops_noise_and_neighbours():
+def test_isolated_keeps_the_galaxy_and_drops_noise_and_neighbors():
     y, x = np.indices((61, 61)) - 30
     galaxy = 20 * np.exp(-(x**2 + y**2) / 32)
-    neighbour = 20 * np.exp(-((x - 22) ** 2 + (y - 20) ** 2) / 8)
+    neighbor = 20 * np.exp(-((x - 22) ** 2 + (y - 20) ** 2) / 8)
     noise = np.random.default_rng(0).normal(size=galaxy.shape)
-    clean = isolated(galaxy + neighbour + noise + 3)
+    clean = isolated(galaxy + neighbor + noise + 3)
     assert clean[50, 52] == 0 and clean[0, 0] == 0
     assert clean.sum() == pytest.approx(galaxy.sum(), rel=0.05)
     with pytest.raises(ValueError, match="no galaxy"):
-        isolated(np.where(neighbour > 1, neighbour, 0))
+        isolated(np.where(neighbor > 1, neighbor, 0))

@@ -8,8 +8,14 @@ import pytest
 
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._match_quality import psf_fwhm_of
-from astro_galtrans.simulation import GalaxyPopulation, simulate_pairs
+from astro_galtrans.simulation import GalaxyPopulation, SimulationConfig, simulate_pairs
 from astro_galtrans.surveys import get_survey
+
+PROPERTIES = [[17.6282067091, 0.0641985560806, 1.05258958011, 0.302092352167, 2.31207333776, -0.0730339801296],
+              [17.920487528, 0.130812531052, 0.342078144956, 0.200621491527, 1.50228638099, -0.267723972642]]
+INPUT_FLUX = [[0.813586, 0.730989, 0.563743], [0.807947, 0.722388, 0.561247]]
+TARGET_FLUX = [[329.912, 302.648, 235.781], [396.32, 298.219, 199.287]]
+SPECTRUM_FLUX = [[6.37791, 7.47718, 7.5025], [7.73488, 7.95124, 9.28504]]
 
 
 def assert_same(one, other):
@@ -33,7 +39,7 @@ def test_shapes_units_and_catalog(pairs):
 
 
 def test_flux_is_calibrated(pairs):
-    """The images hold the catalogue's magnitudes, less what lies beyond a stamp of 12.7 arcsec."""
+    """The images hold the catalog's magnitudes, less what lies beyond a stamp of 12.7 arcsec."""
     small = pairs.catalog["half_light_radius"] < 1.5
     assert small.sum() > 10
     for side, zero_point in (("input", 22.5), ("target", 30.0)):
@@ -44,7 +50,7 @@ def test_flux_is_calibrated(pairs):
 
 def test_both_surveys_see_the_same_galaxy(pairs):
     """Aperture magnitudes of nearly the same band agree, and so does the place on the sky."""
-    # g of SDSS at 4670 and of CFHTLS at 4830 Angstrom differ by a colour term of a known sign: the redder is brighter.
+    # g of SDSS at 4670 and of CFHTLS at 4830 Angstrom differ by a color term of a known sign: the redder is brighter.
     difference = pairs.catalog["input_mag"] - pairs.catalog["target_mag"]
     assert np.all(np.abs(difference[:, 1:]) < 0.35) and np.all(difference[:, 1] > -0.01)
     for side, scale in (("input", 0.396), ("target", 0.187)):
@@ -70,17 +76,17 @@ def test_noise_is_what_the_weight_says(pairs):
         np.testing.assert_allclose(variance[bright], expected[bright], rtol=1e-3)
 
 
-def test_centres_are_redder_than_outskirts(pairs):
-    """A colour gradient of bulge and disc survives in the images."""
+def test_centers_are_redder_than_outskirts(pairs):
+    """A color gradient of bulge and disk survives in the images."""
     galaxies = ~pairs.catalog["early"] & (pairs.catalog["bulge_fraction"] > 0.2)
     y, x = np.indices((68, 68)) - 33.5
     radius = np.hypot(x, y) * 0.187
     g, i = pairs.target_truth[galaxies, 1], pairs.target_truth[galaxies, 3]
 
-    def colour(region):
+    def color(region):
         return -2.5 * np.log10(g[:, region].sum(axis=1) / i[:, region].sum(axis=1))
 
-    assert np.median(colour(radius < 1) - colour((radius > 2) & (radius < 4))) > 0.05
+    assert np.median(color(radius < 1) - color((radius > 2) & (radius < 4))) > 0.05
 
 
 def test_seed_and_number_and_workers(pairs, with_spectra):
@@ -89,6 +95,26 @@ def test_seed_and_number_and_workers(pairs, with_spectra):
     other = simulate_pairs(2, seed=6, input_size=32)
     assert not np.any(np.isin(other.redshift, pairs.redshift)) and other.input_truth is None
     assert not set(other.ids) & set(pairs.ids)
+
+
+def test_the_random_numbers_of_a_seed_stay():
+    """Those of version 0.1; shipped translators can be trained again from their seed."""
+    pairs = simulate_pairs(2, seed=7, input_size=16, spectra=True, psf=True)
+    properties = ("r_mag", "redshift", "bulge_type", "disc_reddening", "half_light_radius", "x_offset")
+    np.testing.assert_allclose([[row[name] for name in properties] for row in pairs.catalog], PROPERTIES, rtol=1e-9)
+    np.testing.assert_allclose(pairs.input_flux[:, 2, 8, 7:10], INPUT_FLUX, rtol=1e-4)
+    np.testing.assert_allclose(pairs.target_flux[:, 2, 17, 16:19], TARGET_FLUX, rtol=1e-4)
+    np.testing.assert_allclose(pairs.spectrum_flux[:, 500:503], SPECTRUM_FLUX, rtol=1e-4)
+
+
+def test_settings_replace_the_configuration(pairs):
+    config = SimulationConfig(input_size=32, truth=False)
+    again = simulate_pairs(2, seed=5, config=config, truth=True)
+    np.testing.assert_array_equal(again.input_truth, pairs.input_truth[:2])
+    with pytest.raises(TypeError, match="spectrum.*spectra"):
+        simulate_pairs(1, seed=0, spectrum=True)
+    with pytest.raises(TypeError, match="config"):
+        simulate_pairs(1, seed=0, config={"truth": True})
 
 
 def test_global_random_state_is_left_alone():
@@ -115,7 +141,7 @@ def test_written_while_made(tmp_path, pairs):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({"n": 0}, "n must be an integer"), ({"n": 2.0}, "n must be an integer"), ({"seed": -1}, "seed must"),
+    ({"n": 0}, "n must"), ({"n": 2.0}, "n must"), ({"seed": -1}, "seed must"),
     ({"sample": "dim"}, "sample must be"), ({"workers": 0}, "workers must"), ({"input_survey": "DSS"}, "DSS"),
     ({"target_size": -5}, "target_size must"),
 ])
@@ -130,11 +156,11 @@ def test_without_galsim(monkeypatch):
         simulate_pairs(1, seed=0)
 
 
-def test_morphologies_must_be_a_catalogue(tmp_path):
+def test_morphologies_must_be_a_catalog(tmp_path):
     with pytest.raises(FileNotFoundError, match="morphologies"):
         simulate_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "none.fits")
-    (tmp_path / "text.fits").write_text("no catalogue")
-    with pytest.raises(ValueError, match="not a galsim.RealGalaxyCatalog"):
+    (tmp_path / "text.fits").write_text("no catalog")
+    with pytest.raises(ValueError, match="morphologies"):
         simulate_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "text.fits")
 
 

@@ -114,9 +114,9 @@ def test_one_target_of_a_desi_file(tmp_path, name):
 
 def test_targets_that_are_not_named_or_not_there(tmp_path):
     path = write_desi(tmp_path / "coadd-main-dark-1.fits")
-    with pytest.raises(ValueError, match="target must be given for .*coadd-main-dark-1.fits, which has 2 spectra"):
+    with pytest.raises(ValueError, match="target.*coadd-main-dark-1.fits.*2 spectra"):
         read_spectrum(path)
-    with pytest.raises(ValueError, match="target 7 has 0 spectra"):
+    with pytest.raises(ValueError, match="target.*7 has 0"):
         read_spectrum(path, target=7)
     assert read_spectrum(write_desi(tmp_path / "coadd-main-dark-2.fits", n=1)).flux.ndim == 1
 
@@ -125,7 +125,7 @@ def test_other_files(tmp_path):
     spectrum = arm(4000, 4200, 2.0)
     spectrum.write(tmp_path / "one.fits", format="tabular-fits")
     assert_allclose(read_spectrum(tmp_path / "one.fits").flux.value, 2)
-    with pytest.raises(ValueError, match="target is for files of DESI"):
+    with pytest.raises(ValueError, match="target"):
         read_spectrum(tmp_path / "one.fits", target=3)
     (tmp_path / "broken.fits").write_bytes(b"no FITS at all")
     with pytest.raises(FileFormatError, match="broken.fits is not a spectrum that specutils reads"):
@@ -193,7 +193,7 @@ def translator(real_spectra):
 
 
 def test_real_spectra_into_a_translator(real_data, real_spectra, translator):
-    """From the files of two surveys to the image of a real galaxy, and what it was told is in its history."""
+    """From the files of two surveys to the image of a real galaxy, and the spectrum is in its history."""
     from astro_galtrans.images import read_stamps
 
     paths = {band: real_data / "sdss-stamps-ugriz-desimcmc" / f"stamp-{band}-187.6216-11.9912.fits" for band in "ugriz"}
@@ -222,7 +222,7 @@ def test_another_spectrum_gives_another_image():
 
     grid, rng = SpectrumGrid(3800, 9200, 64), np.random.default_rng(2)
 
-    def told(redshift):
+    def observed(redshift):
         """A break at 4000 Angstrom in the rest frame, on the grid, with its weights."""
         flux = 1 + 2 / (1 + np.exp(-(grid.wavelength.value / (1 + redshift) - 4000) / 60))
         return Spectrum(flux=flux * FLUX_UNIT, spectral_axis=grid.wavelength,
@@ -235,7 +235,7 @@ def test_another_spectrum_gives_another_image():
     target = np.pad(target, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     target[:, 0] *= (1 + 3 * redshift)[:, None, None]
     pairs = PairSet.from_arrays(flux, target, input_survey="SDSS", target_survey="CFHTLS", redshift=redshift,
-                                input_bands="gri", target_bands="gri", spectra=list(map(told, redshift)),
+                                input_bands="gri", target_bands="gri", spectra=list(map(observed, redshift)),
                                 spectrum_grid=grid)
     config = TrainConfig(epochs=20, batch_size=12, learning_rate=0.01, conditioning="spectrum", seed=0,
                          backbone_options={"widths": [4, 8]})
@@ -246,7 +246,7 @@ def test_another_spectrum_gives_another_image():
     quasar = Spectrum(flux=((wavelength / 5000)**-1.56 + np.exp(-0.5 * ((wavelength - 7000) / 90)**2)) * FLUX_UNIT,
                       spectral_axis=grid.wavelength, uncertainty=StdDevUncertainty(np.full(64, 0.05)))
     own, again, wrong, other = (translator.translate_array(flux[:1], spectrum=[one])
-                                for one in (told(0.05), told(0.05), told(0.4), quasar))
+                                for one in (observed(0.05), observed(0.05), observed(0.4), quasar))
     assert_array_equal(own, again)
     # Little after 40 steps, but far beyond rounding; how much it is in a trained one is measured by a benchmark.
     for one in (wrong, other):

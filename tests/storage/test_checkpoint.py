@@ -6,7 +6,7 @@ import torch
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage import load
-from astro_galtrans.storage._checkpoint import load_state, save_state
+from astro_galtrans.storage.checkpoint import load_state, save_state
 
 SCALARS = [
     None, True, 0, -1,

@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import SDSSPSF, BandCube, FieldPSF
-from astro_galtrans.images._sdss_psf import _Basis
 from astro_galtrans.storage import load, save
 
 
@@ -36,7 +35,7 @@ def make_model():
     coefficients[:, 0, :2] = [1, 0], [0, 4]
     header = fits.Header([("RUN", 3918), ("CAMCOL", 3), ("FIELD", 213, "field number")])
     # r comes before g to see that the order is kept
-    return SDSSPSF({band: _Basis(basis * factor, coefficients) for band, factor in (("r", 1.0), ("g", 1.0))}, header)
+    return SDSSPSF({band: (basis * factor, coefficients) for band, factor in (("r", 1.0), ("g", 1.0))}, header)
 
 
 class Widening:
@@ -84,7 +83,7 @@ def test_the_psf_alone_and_its_header(tmp_path):
     assert_array_equal(read["model"].image("g", 10, 20), model.image("g", 10, 20))
 
 
-def test_a_model_that_asdf_cannot_store_is_told(tmp_path):
+def test_a_model_that_asdf_cannot_store_raises_a_warning(tmp_path):
     cube = make_cube(Widening())
     with pytest.warns(GaltransWarning, match=r"varies over the image by \d+% .* a Widening; .* of the middle only"):
         save(tmp_path / "cube.asdf", cube)
@@ -98,7 +97,7 @@ def test_a_model_that_hardly_varies_is_one_array(tmp_path):
     assert load(tmp_path / "cube.asdf").psf.shape == (2, 15, 15)
 
 
-def test_a_model_with_a_converter_of_its_own_is_stored(tmp_path):
+def test_a_model_with_its_own_converter_is_stored(tmp_path):
     class WideningConverter(Converter):
         tags, types = ["asdf://example.org/tags/widening-1.0.0"], [Widening]
 

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from astro_galtrans.field import translate_field
 from astro_galtrans.images import BandCube, read_cube
 from astro_galtrans.storage import load, save, shipped_translators
-from astro_galtrans.storage._shipped import _FOLDER
+from astro_galtrans.storage._files import _SHIPPED
 from astro_galtrans.surveys import get_survey
 
 NAME = "sdss-to-cfhtls"
@@ -64,7 +64,7 @@ def test_each_has_a_description_of_one_line():
 
 @pytest.mark.parametrize("name", shipped_translators())
 def test_card_and_file_are_of_one_run(name):
-    translator, card = load(name), (_FOLDER / f"{name}.rst").read_text(encoding="utf-8")
+    translator, card = load(name), (_SHIPPED / f"{name}.rst").read_text(encoding="utf-8")
     assert translator.name == name
     assert translator.provenance["card"] == card
     assert translator.hash[:16] in card
@@ -77,7 +77,7 @@ def test_card_and_file_are_of_one_run(name):
 
 @pytest.mark.parametrize("name", shipped_translators())
 def test_file_is_small_plain_and_not_changed_by_reading(name):
-    path = _FOLDER / f"{name}.asdf"
+    path = _SHIPPED / f"{name}.asdf"
     content = path.read_bytes()
     assert 10_000 < len(content) < 5_000_000
     head = content[:content.index(b"\n...")]
@@ -86,7 +86,7 @@ def test_file_is_small_plain_and_not_changed_by_reading(name):
     assert path.read_bytes() == content
 
 
-def test_what_is_loaded_is_ones_own(translator):
+def test_loaded_translators_are_independent(translator):
     other = load(NAME)
     assert other is not translator
     other.provenance.clear()
@@ -102,18 +102,18 @@ def test_shipped_comes_back_from_a_copy(translator, here):
 def test_read_only_installation(translator, tmp_path, monkeypatch):
     for suffix in (".asdf", ".rst"):
         copy = tmp_path / f"{NAME}{suffix}"
-        copy.write_bytes((_FOLDER / copy.name).read_bytes())
+        copy.write_bytes((_SHIPPED / copy.name).read_bytes())
         copy.chmod(0o444)
     tmp_path.chmod(0o555)
     try:
-        monkeypatch.setattr("astro_galtrans.storage._shipped._FOLDER", tmp_path)
+        monkeypatch.setattr("astro_galtrans.storage._files._SHIPPED", tmp_path)
         assert load(NAME).hash == translator.hash
         assert sorted(path.name for path in tmp_path.iterdir()) == [f"{NAME}.asdf", f"{NAME}.rst"]
     finally:
         tmp_path.chmod(0o755)
 
 
-def test_a_file_of_that_very_name_goes_first(here):
+def test_a_file_of_that_name_takes_precedence(here):
     save(NAME, get_survey("SDSS"))
     assert load(NAME).name == "SDSS"
     assert load(Path(NAME)).name == load(f".{os.sep}{NAME}").name == "SDSS"

@@ -134,26 +134,28 @@ def test_energy_response_and_other_units(folder):
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
-    ("name: Mine", "", "the description lacks name"),
-    ("pixel_scale: 0.25 arcsec", "pixel_scale: 0.25", "pixel_scale must be a number with its unit"),
-    ("unit: adu", "unit: quux", "unit must be a unit"),
-    ("gain: 1e2", "gain: lots", r"bands\[0\] \(g\): gain must be a finite number above 0, got 'lots'"),
-    ("gain: 1e2", "", r"bands\[0\] \(g\): gain is missing"),
-    ("gain: 1e2", "gian: 100", "has gian; known are name"),
-    ("depth: 25", "depth: 25\n    sky_noise: 1", "either sky_noise or depth must be given, not both"),
-    ("depth: 25", "", "neither is"),
+    ("name: Mine", "", r"lacks required keys: name \(text\)$"),
+    ("pixel_scale: 0.25 arcsec", "pixel_scale: 0.25", "pixel_scale.*0.2 arcsec, got 0.25"),
+    ("unit: adu", "unit: quux", "unit.*quux"),
+    ("gain: 1e2", "gain: lots", r"bands\[0\] \(g\): gain.*above 0, got 'lots'"),
+    ("gain: 1e2", "", r"lacks required keys: bands\[0\] \(g\): gain.*bands\[1\] \(r\): gain.*bands\[4\]"),
+    ("gain: 1e2", "gian: 100", "gian; known are name"),
+    ("depth: 25", "depth: 25\n    sky_noise: 1", r"bands\[0\] \(g\): either sky_noise or depth.*both"),
+    ("depth: 25", "", r"lacks required keys: bands\[0\] \(g\): sky_noise or depth"),
     ("decam2014-g", "decam2014-q", r"bands\[0\] \(g\): curve: speclite has no filter 'decam2014-q'"),
     ("decam_z", "decam_q", "astro-sedpy has no filter 'decam_q'"),
-    ("top_hat: [7000 AA, 0.82 um]", "top_hat: [7000 AA, 0.32 um]", r"bands\[2\] \(i\): curve: a top-hat must"),
-    ("top_hat: [7000 AA, 0.82 um]", "top_hat: 7000 AA", "two wavelengths"),
+    ("top_hat: [7000 AA, 0.82 um]", "top_hat: [7000 AA, 0.32 um]", r"bands\[2\] \(i\): curve: top_hat"),
+    ("top_hat: [7000 AA, 0.82 um]", "top_hat: 7000 AA", "top_hat"),
     ("{speclite: decam2014-g}", "{speclite: decam2014-g, sedpy: decam_g}", "one of file, speclite"),
     ("{speclite: decam2014-g}", "{color: blue}", "one of file, speclite"),
-    ("name: y,", "name: 5,", r"bands\[4\]: name must be text"),
-    ("response: [0, 0.5, 0]", "response: [0, 0.5]", "of one length"),
+    ("name: y,", "name: 5,", r"bands\[4\]: name"),
+    ("response: [0, 0.5, 0]", "response: [0, 0.5]", "wavelength and response"),
+    (", response: [0, 0.5, 0]", "", r"bands\[4\] \(y\): curve: response"),
+    ("curve: r.dat", "curve: {file: r.dat, unit: furlongs}", r"bands\[1\] \(r\): curve: unit.*furlongs"),
     ("  - name: g", "  - name: z", "different names"),
-    ("keywords: {zero_point", "keywords: {zeropoint", "keywords must be of zero_point, flux_zero_point, gain"),
-    ("keywords: {zero_point: MAGZPT, gain: EGAIN}", "keywords: MAGZPT", "keywords must be a mapping"),
-    ("zero_point: 30\n", "zero_point: 30\nzero_point: 31\n", "zero_point comes twice"),
+    ("keywords: {zero_point", "keywords: {zeropoint", "keywords"),
+    ("keywords: {zero_point: MAGZPT, gain: EGAIN}", "keywords: MAGZPT", "keywords"),
+    ("zero_point: 30\n", "zero_point: 30\nzero_point: 31\n", "zero_point must be given once"),
     ("bands:", "bandes:", "bandes"), ("name: Mine", "name: [", "is not a YAML file"),
 ])
 def test_errors_name_file_and_key(folder, old, new, message):
@@ -161,6 +163,27 @@ def test_errors_name_file_and_key(folder, old, new, message):
     with pytest.raises(FileFormatError, match=message) as caught:
         Survey.read(written(folder, TEXT.replace(old, new, 1)))
     assert "mine.yaml" in str(caught.value)
+
+
+def test_all_missing_keys_in_one_message(folder):
+    text = "name: Mine\nunit: adu\nbands:\n  - {name: g, curve: r.dat, gain: 2}\n  - {gain: 1}\n"
+    with pytest.raises(FileFormatError) as caught:
+        Survey.read(written(folder, text))
+    message = str(caught.value)
+    assert "mine.yaml" in message and "pixel_scale (an angle, as 0.2 arcsec)" in message
+    for key in ("bands[0] (g): zero_point", "bands[0] (g): psf_fwhm", "bands[0] (g): sky_noise or depth",
+                "bands[1]: name", "bands[1]: curve"):
+        assert key in message
+    assert "gain" not in message
+    with pytest.raises(FileFormatError, match="mine.yaml.*mapping"):
+        Survey.read(written(folder, "- a list\n"))
+
+
+def test_entrances_give_the_same(folder):
+    path = written(folder)
+    surveys = [Survey.read(path), read_survey(path), get_survey(path), get_survey(str(path))]
+    assert {repr(survey) for survey in surveys} == {repr(surveys[0])}
+    assert len({survey["g"].sky_noise for survey in surveys}) == 1
 
 
 def test_files_that_are_not_there(folder):

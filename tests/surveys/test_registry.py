@@ -96,9 +96,9 @@ def test_a_band_is_validated(change, error, message):
 def test_a_survey_is_validated():
     red = band(name="i", wavelength=[7000.0, 8000.0, 9000.0] * u.AA)
     assert Survey("own", [band(), red], 0.3 * u.arcsec, "nmgy").band_names == ("r", "i")
-    with pytest.raises(BandMismatchError, match="order of effective wavelength"):
+    with pytest.raises(BandMismatchError, match="bands"):
         Survey("own", [red, band()], 0.3 * u.arcsec, "nmgy")
-    with pytest.raises(BandMismatchError, match="different names"):
+    with pytest.raises(BandMismatchError, match="bands"):
         Survey("own", [band(), band()], 0.3 * u.arcsec, "nmgy")
     with pytest.raises(TypeError, match="bands"):
         Survey("own", ["r"], 0.3 * u.arcsec, "nmgy")

@@ -1,4 +1,4 @@
-"""Training against a critic: two optimisers that keep apart, resumed to the bit, and what goes wrong is told."""
+"""Adversarial training: two separate optimizers, bitwise resume, and warnings when the training goes wrong."""
 
 import logging
 import warnings
@@ -9,13 +9,13 @@ import torch
 from numpy.testing import assert_array_equal
 
 from astro_galtrans.exceptions import GaltransWarning
-from astro_galtrans.objectives import Critic
+from astro_galtrans.objectives import Discriminator
 from astro_galtrans.storage import load, save
 from astro_galtrans.training import fit
-from astro_galtrans.training._adversarial import AdversarialModule
+from astro_galtrans.training._module import AdversarialModule
 
 SMALL = {"n_blocks": 1, "n_channels": 6, "n_features": 4}
-CRITIC = {"critic_widths": [4, 6], "warm_up": 0.5}
+CRITIC = {"discriminator_widths": [4, 6], "warm_up": 0.5}
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 COLUMNS = ("train_diversity", "train_adversarial", "train_critic_loss", "train_critic_real", "train_critic_fake")
 
@@ -31,7 +31,7 @@ def settings(config):
 
 
 def quiet_fit(*args, **kwargs):
-    """A fit of which it does not matter whether it trains long enough to tell galaxies apart."""
+    """Fit, and ignore that a short training may not distinguish galaxies."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mode collapse", GaltransWarning)
         return fit(*args, **kwargs)
@@ -55,7 +55,7 @@ def assert_same_weights(one, other):
 
 
 def watch_steps(monkeypatch, look):
-    """Call ``look(module, batch)`` before each step, and what it returns after it."""
+    """Call ``look(module, batch)`` before each step, and its result after the step."""
     original = AdversarialModule.training_step
 
     def training_step(self, batch, batch_index):
@@ -66,13 +66,13 @@ def watch_steps(monkeypatch, look):
     monkeypatch.setattr(AdversarialModule, "training_step", training_step)
 
 
-def test_learns_and_says_how(trained):
+def test_learns_and_logs_its_losses(trained):
     history = trained.history
     assert history["train_pixel"][-1] < 0.5 * history["train_pixel"][0]
     assert history["valid_pixel"][-1] < history["valid_pixel"][0]
     assert_array_equal(history["step"], [4, 8, 12, 16])
     assert set(COLUMNS) <= set(history.colnames)
-    # The warm-up is the first half, of which the critic learns in the last third.
+    # The warm-up is the first half, and the discriminator is trained in the last third of it.
     assert_array_equal(np.isfinite(history["train_adversarial"]), [False, False, True, True])
     assert_array_equal(np.isfinite(history["train_critic_loss"]), [False, True, True, True])
     assert np.isfinite(history["train_diversity"]).all()
@@ -81,12 +81,12 @@ def test_learns_and_says_how(trained):
 
 def test_the_last_epoch_is_kept_and_patience_refused(trained, pairs, validation, settings):
     assert trained.best_epoch == 3
-    with pytest.raises(ValueError, match="patience=1 needs an objective whose validation loss tells the better epoch"):
+    with pytest.raises(ValueError, match="patience=1"):
         fit(pairs, settings(patience=1), validation=validation)
 
 
 def test_warm_up_is_the_pixel_training(pairs, settings):
-    """To the bit, also where the critic learns already."""
+    """Bitwise, also while the discriminator is trained already."""
     adversarial = quiet_fit(pairs, settings(epochs=2, objective_options={"warm_up": 1.0}))
     pixel = fit(pairs, settings(epochs=2, objective="pixel", objective_options=None))
     assert np.isfinite(adversarial.history["train_critic_loss"][-1])
@@ -95,22 +95,22 @@ def test_warm_up_is_the_pixel_training(pairs, settings):
     assert_same_weights(*(weights_of(result.translator, "network") for result in (adversarial, pixel)))
 
 
-def test_critic_changes_the_network_only_through_what_is_heard(pairs, settings):
+def test_discriminator_changes_the_network_only_through_its_weight(pairs, settings):
     without, with_it = (
         quiet_fit(pairs, settings(epochs=2, objective_options={"weight": weight})) for weight in (0.0, 0.5))
     assert without.history["train_pixel"][0] == with_it.history["train_pixel"][0]
     assert without.history["train_pixel"][1] != with_it.history["train_pixel"][1]
-    unheard = quiet_fit(pairs, settings(epochs=2, objective_options={"weight": 0.0, "regularization": "r1"}))
-    assert_same_weights(weights_of(without.translator, "network"), weights_of(unheard.translator, "network"))
+    without_weight = quiet_fit(pairs, settings(epochs=2, objective_options={"weight": 0.0, "regularization": "r1"}))
+    assert_same_weights(weights_of(without.translator, "network"), weights_of(without_weight.translator, "network"))
 
 
-def test_optimisers_share_no_parameter_and_leave_none_out(pairs, settings, monkeypatch):
+def test_optimizers_share_no_parameter_and_leave_none_out(pairs, settings, monkeypatch):
     seen = []
 
     def look(module, batch):
         network, critic = ([p for group in optimizer.param_groups for p in group["params"]]
                            for optimizer in module.optimizers())
-        assert {id(p) for p in critic} == {id(p) for p in module.objective.critic.parameters()}
+        assert {id(p) for p in critic} == {id(p) for p in module.objective.discriminator.parameters()}
         assert not {id(p) for p in network} & {id(p) for p in critic}
         assert {id(p) for p in network} | {id(p) for p in critic} == {id(p) for p in module.parameters()}
         seen.append(module.step_number)
@@ -155,16 +155,16 @@ def test_both_gradients_are_clipped(pairs, settings, monkeypatch, clip):
     assert (max(norms) <= 1.001e-3 * 2**0.5) is (clip > 0)  # the sigma head is clipped apart
 
 
-def test_scores_of_validation_do_not_train_the_critic(pairs, validation, settings):
+def test_validation_does_not_train_the_discriminator(pairs, validation, settings):
     one, other = (quiet_fit(pairs, settings(epochs=2), validation=part) for part in (validation, None))
     assert_same_weights(weights_of(one.translator), weights_of(other.translator))
 
 
 @pytest.mark.parametrize(("step", "regularization"), [(5, "spectral"), (13, "spectral"), (9, "r1")])
-def test_resumed_training_equals_an_unbroken_one(pairs, settings, tmp_path, monkeypatch, step, regularization):
+def test_resumed_training_equals_an_uninterrupted_one(pairs, settings, tmp_path, monkeypatch, step, regularization):
     """Weights, the power iteration's vectors, both optimisers and schedules, in the warm-up and after it."""
     options = settings(objective_options={"regularization": regularization})
-    unbroken = quiet_fit(pairs, options)
+    uninterrupted = quiet_fit(pairs, options)
 
     def look(module, batch):
         if module.step_number == step:
@@ -176,11 +176,11 @@ def test_resumed_training_equals_an_unbroken_one(pairs, settings, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             quiet_fit(pairs, options, directory=tmp_path)
     resumed = quiet_fit(pairs, options, directory=tmp_path, resume=True)
-    assert_same_weights(weights_of(unbroken.translator), weights_of(resumed.translator))
-    for name in unbroken.history.colnames:
+    assert_same_weights(weights_of(uninterrupted.translator), weights_of(resumed.translator))
+    for name in uninterrupted.history.colnames:
         if name != "seconds":
-            assert_array_equal(resumed.history[name], unbroken.history[name], err_msg=name)
-    assert resumed.translator.provenance["notes"] == unbroken.translator.provenance["notes"]
+            assert_array_equal(resumed.history[name], uninterrupted.history[name], err_msg=name)
+    assert resumed.translator.provenance["notes"] == uninterrupted.translator.provenance["notes"]
 
 
 def test_stored_and_loaded(trained, validation, tmp_path):
@@ -200,7 +200,7 @@ def test_half_precision_trains(pairs, settings, precision, device):
     assert np.isfinite(history["train_critic_loss"][-1])
 
 
-def test_masked_target_pixels_are_not_learned(pairs, settings):
+def test_masked_target_pixels_have_no_influence(pairs, settings):
     rng = np.random.default_rng(4)
     bad = rng.random(pairs.target_flux.shape) < 0.03
     results = []
@@ -214,7 +214,7 @@ def test_masked_target_pixels_are_not_learned(pairs, settings):
 
 
 def test_last_batches_of_few_galaxies(make_pairs, settings):
-    """A batch of one says nothing of diversity; if all are so small, there is no figure, and no warning."""
+    """A batch of one has no diversity; if all are so small, the column is NaN, without a warning."""
     history = fit(make_pairs(5, seed=4), settings(epochs=2, batch_size=2)).history
     assert np.isnan(history["train_diversity"]).all()
     assert len(quiet_fit(make_pairs(17, seed=4), settings(epochs=1)).history) == 1
@@ -230,7 +230,7 @@ def test_loss_that_is_not_finite_is_an_error(pairs, settings):
 
 
 def collapse(monkeypatch):
-    """Let the generator give each galaxy the same image, whatever it learns."""
+    """Let the generator return the same image for each galaxy."""
     original = AdversarialModule.training_step
 
     def training_step(self, batch, batch_index):
@@ -241,24 +241,24 @@ def collapse(monkeypatch):
     monkeypatch.setattr(AdversarialModule, "training_step", training_step)
 
 
-def test_mode_collapse_is_told_and_kept(pairs, settings, monkeypatch):
+def test_mode_collapse_raises_a_warning_and_is_recorded(pairs, settings, monkeypatch):
     collapse(monkeypatch)
     with pytest.warns(GaltransWarning, match="mode collapse in epoch [34]: .* 0.00 times") as caught:
         result = fit(pairs, settings())
     assert len([one for one in caught if issubclass(one.category, GaltransWarning)]) == 2
-    # Not of the warm-up: there a young generator has yet to learn what tells galaxies apart.
+    # Not in the warm-up, in which a new generator does not distinguish galaxies yet.
     assert result.translator.provenance["notes"]["collapsed_epochs"] == [2, 3]
     assert_array_equal(result.history["train_diversity"], 0)
 
 
-def test_mode_collapse_is_told_of_a_resumed_training(pairs, settings, monkeypatch, tmp_path):
+def test_mode_collapse_is_recorded_when_a_training_is_resumed(pairs, settings, monkeypatch, tmp_path):
     collapse(monkeypatch)
     quiet_fit(pairs, settings(), directory=tmp_path)
     again = quiet_fit(pairs, settings(), directory=tmp_path, resume=True)
     assert again.translator.provenance["notes"]["collapsed_epochs"] == [2, 3]
 
 
-def test_collapse_within_one_epoch_is_told(pairs, settings, monkeypatch):
+def test_collapse_within_one_epoch_raises_a_warning(pairs, settings, monkeypatch):
     collapse(monkeypatch)
     with pytest.warns(GaltransWarning, match="mode collapse in epoch 1"):
         fit(pairs, settings(epochs=1))
@@ -272,17 +272,17 @@ def test_healthy_training_is_not_called_collapsed(pairs, settings, caplog):
     assert not caplog.records
 
 
-def test_a_critic_that_has_won_is_logged_and_kept(pairs, settings, monkeypatch, caplog):
-    """A critic that is told which half of what it sees is translated."""
-    original = Critic.forward
+def test_a_discriminator_that_has_won_is_logged_and_recorded(pairs, settings, monkeypatch, caplog):
+    """A discriminator that knows which half of its images is translated."""
+    original = Discriminator.forward
 
     def forward(self, images):
         scores = original(self, images)
         half = len(images) // 2
         return scores * 0 + torch.cat([torch.ones(half), -torch.ones(len(images) - half)])[:, None] * 2
 
-    monkeypatch.setattr(Critic, "forward", forward)
+    monkeypatch.setattr(Discriminator, "forward", forward)
     with caplog.at_level(logging.WARNING, "astro_galtrans"):
         result = quiet_fit(pairs, settings())
     assert result.translator.provenance["notes"]["critic_won_epochs"] == [2, 3]
-    assert "the critic has won in epoch 3: its hinge loss is 0.000" in caplog.text
+    assert "has won in epoch 3: its hinge loss is 0.000" in caplog.text

@@ -1,4 +1,4 @@
-"""Batches: each pair once an epoch, in an order of the seed, data and weight turned together."""
+"""Batches have each pair once per epoch, in an order of the seed, flux and weight rotated together."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ from numpy.testing import assert_array_equal
 
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.surveys import get_survey
-from astro_galtrans.training._data import PairBatches
+from astro_galtrans.training._batches import PairBatches
 
 
 @pytest.fixture(scope="module")
 def marked():
-    """Pairs whose weight is a function of their flux, and whose flux says who they are."""
+    """Pairs whose weight is a function of their flux, and whose flux identifies them."""
     rng = np.random.default_rng(2)
     arrays = {}
     for side, name, size in (("input", "SDSS", 8), ("target", "CFHTLS", 18)):

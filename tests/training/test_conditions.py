@@ -1,4 +1,4 @@
-"""Redshifts and spectra in training: hidden, scattered, missing, and what the translator makes of them."""
+"""Redshifts and spectra in training: hidden, scattered, missing."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._condition import condition_of
+from astro_galtrans.training._batches import draw_condition
 
 GRID = SpectrumGrid(3800.0, 9200.0, 64)
 
@@ -47,9 +47,9 @@ def batch(n=4000):
     return {"redshift": torch.linspace(0, 1, n), "redshift_error": None}
 
 
-def test_some_redshifts_are_hidden_and_some_scattered_by_an_error_that_is_told():
+def test_some_redshifts_are_hidden_and_some_scattered_by_a_known_error():
     true = batch()["redshift"]
-    redshift, error = condition_of(batch(), "redshift", (0.2, 0.25), torch.Generator().manual_seed(1))
+    redshift, error = draw_condition(batch(), "redshift", (0.2, 0.25), torch.Generator().manual_seed(1))
     known = redshift.isfinite()
     assert (~known).float().mean() == pytest.approx(0.2, abs=0.02)
     scattered = known & (error > 0)
@@ -62,22 +62,22 @@ def test_some_redshifts_are_hidden_and_some_scattered_by_an_error_that_is_told()
 
 
 def test_validation_sees_redshifts_as_they_are():
-    redshift, error = condition_of(batch(), "redshift", None, torch.Generator().manual_seed(1))
+    redshift, error = draw_condition(batch(), "redshift", None, torch.Generator().manual_seed(1))
     assert torch.equal(redshift, batch()["redshift"]) and not error.any()
 
 
-def test_the_error_of_the_pairs_is_told():
+def test_the_error_of_the_pairs_is_used():
     own = {**batch(), "redshift_error": torch.full((4000,), 0.01)}
     own["redshift_error"][7] = torch.nan
-    _, error = condition_of(own, "redshift", None, torch.Generator())
+    _, error = draw_condition(own, "redshift", None, torch.Generator())
     assert error[0] == 0.01 and error[7] == 0
-    _, error = condition_of(own, "redshift", (0.0, 0.25), torch.Generator().manual_seed(1))
+    _, error = draw_condition(own, "redshift", (0.0, 0.25), torch.Generator().manual_seed(1))
     assert error.max() > 0.05 and (error[8:] >= 0.01 - 1e-9).all()
 
 
 def test_some_spectra_are_hidden():
     given = {"spectrum_flux": torch.ones(2000, 4), "spectrum_weight": torch.ones(2000, 4)}
-    _, weight = condition_of(given, "spectrum", (0.1, 0.25), torch.Generator().manual_seed(1))
+    _, weight = draw_condition(given, "spectrum", (0.1, 0.25), torch.Generator().manual_seed(1))
     assert (weight == 0).all(1).float().mean() == pytest.approx(0.1, abs=0.03)
     assert torch.equal(given["spectrum_weight"], torch.ones(2000, 4))
 
@@ -91,14 +91,14 @@ def test_one_translator_for_galaxies_with_and_without(spectroscopic, backbone, c
     assert translator.conditioning == conditioning and translator.takes_unknown
     flux = spectroscopic.input_flux[:2]
     if conditioning == "redshift":
-        told, unknown = {"redshift": spectroscopic.redshift[:2]}, {"redshift": [spectroscopic.redshift[0], np.nan]}
+        known, unknown = {"redshift": spectroscopic.redshift[:2]}, {"redshift": [spectroscopic.redshift[0], np.nan]}
     else:
         assert translator.spectrum_grid == GRID
         spectra, weight = (part.copy() for part in spectra_of(spectroscopic.redshift[:2]))
-        told = {"spectrum": (spectra, weight.copy())}
+        known = {"spectrum": (spectra, weight.copy())}
         weight[1] = 0
         unknown = {"spectrum": (spectra, weight)}
-    both, one = (translator.translate_array(flux, **given) for given in (told, unknown))
+    both, one = (translator.translate_array(flux, **given) for given in (known, unknown))
     assert np.all(np.isfinite(both)) and np.all(np.isfinite(one))
     np.testing.assert_allclose(both[0], one[0], rtol=1e-3, atol=1e-3 * np.abs(both[0]).max())
     assert np.abs(both[1] - one[1]).max() > 0
@@ -137,10 +137,10 @@ def test_validation_must_have_the_grid_of_the_pairs(spectroscopic, make_pairs):
 @pytest.mark.parametrize("value", [-0.1, 1.0, True, "0.1"])
 @pytest.mark.parametrize("name", ["condition_dropout", "condition_scatter"])
 def test_shares_are_checked(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be at least 0 and below 1"):
+    with pytest.raises(ValueError, match=name):
         options(**{name: value})
 
 
 def test_without_hiding_and_scattering_redshifts_stay_as_they_are():
-    redshift, error = condition_of(batch(), "redshift", (0.0, 0.0), torch.Generator().manual_seed(1))
+    redshift, error = draw_condition(batch(), "redshift", (0.0, 0.0), torch.Generator().manual_seed(1))
     assert torch.equal(redshift, batch()["redshift"]) and not error.any()

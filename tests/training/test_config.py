@@ -1,4 +1,4 @@
-"""What decides a training: checked, frozen, told apart by its hash."""
+"""The configuration of a training is validated, frozen and identified by its hash."""
 
 from dataclasses import FrozenInstanceError
 
@@ -7,32 +7,22 @@ import pytest
 from astro_galtrans.training import TrainConfig
 
 
-@pytest.mark.parametrize(("field", "value", "expected"), [
-    ("backbone", "resnet", "one of .*unet"),
-    ("objective", "l1", "one of .*gradient, gradient-unweighted, pixel"),
-    ("conditioning", "mass", "one of None, redshift, spectrum"),
-    ("precision", "64", "one of 32, bf16, 16"),
-    ("residual", "yes", "one of None, True, False"),
-    ("photometry", 2, "one of None, True, False"),
-    ("epochs", 0, "an int of at least 1"),
-    ("epochs", 2.5, "an int of at least 1"),
-    ("epochs", True, "an int of at least 1"),
-    ("batch_size", -4, "an int of at least 1"),
-    ("seed", -1, "an int of at least 0"),
-    ("seed", None, "an int of at least 0"),
-    ("patience", 0, "an int of at least 1"),
-    ("learning_rate", -1e-3, "a finite number of at least 0"),
-    ("learning_rate", float("nan"), "a finite number of at least 0"),
-    ("learning_rate", "fast", "a finite number of at least 0"),
-    ("weight_decay", float("inf"), "a finite number of at least 0"),
-    ("gradient_clip", None, "a finite number of at least 0"),
-    ("backbone_options", {"widths": object()}, "a dict of plain values"),
-    ("backbone_options", [4, 8], "a dict of plain values"),
-    ("objective_options", None, "a dict of plain values"),
+@pytest.mark.parametrize(("field", "value"), [
+    ("backbone", "resnet"), ("backbone", None), ("objective", "l1"), ("conditioning", "mass"), ("precision", "64"),
+    ("residual", "yes"), ("photometry", 2), ("augment", None), ("epochs", 0), ("epochs", 2.5), ("epochs", True),
+    ("batch_size", -4), ("seed", -1), ("seed", None), ("patience", 0), ("learning_rate", -1e-3),
+    ("learning_rate", float("nan")), ("learning_rate", "fast"), ("weight_decay", float("inf")),
+    ("gradient_clip", None), ("backbone_options", {"widths": object()}), ("backbone_options", [4, 8]),
+    ("objective_options", None),
 ])
-def test_wrong_values_are_named(field, value, expected):
-    with pytest.raises(ValueError, match=f"{field} must be {expected}.*got"):
+def test_wrong_values_are_named(field, value):
+    with pytest.raises(ValueError, match=f"{field} must be .*got"):
         TrainConfig(**{field: value})
+
+
+def test_wrong_types_are_type_errors():
+    with pytest.raises(TypeError, match="epochs"):
+        TrainConfig(epochs="3")
 
 
 def test_unknown_fields_are_refused():
@@ -53,7 +43,7 @@ def test_options_are_copied():
 
 
 @pytest.mark.parametrize("name", ["residual", "photometry"])
-def test_parts_of_the_network_follow_the_objective_unless_they_are_told(name):
+def test_parts_of_the_network_follow_the_objective_by_default(name):
     def used(**fields):
         return getattr(TrainConfig(**fields), f"uses_{name}")
 

@@ -1,4 +1,4 @@
-"""Training with missing bands and regions, and the refusal of pairs that lack bands where it is not asked for."""
+"""Training with missing bands and regions; without ``input_dropout``, pairs that lack bands are an error."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, read_cube
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._missing import hide_input
+from astro_galtrans.training._batches import draw_kept
 
 SETTINGS = {"epochs": 1, "batch_size": 8, "backbone_options": {"widths": [4, 8], "n_features": 4}}
 
@@ -22,8 +22,8 @@ def _without(pairs, rows, band):
 
 
 @pytest.mark.parametrize("n_bands", [1, 2, 5])
-def test_shares_of_what_is_hidden(n_bands):
-    kept = hide_input((3000, n_bands, 24, 24), 0.4, torch.Generator().manual_seed(1))
+def test_fractions_of_hidden_data(n_bands):
+    kept = draw_kept((3000, n_bands, 24, 24), 0.4, torch.Generator().manual_seed(1))
     lost = ~kept
     assert lost.flatten(1).any(1).float().mean() == pytest.approx(0.4, abs=0.04)
     whole = lost.flatten(2).all(2).sum(1)
@@ -31,7 +31,7 @@ def test_shares_of_what_is_hidden(n_bands):
     if n_bands > 1:
         assert (whole > 0).float().mean() == pytest.approx(0.2, abs=0.03)
     assert kept.flatten(1).any(1).all()
-    assert torch.equal(kept, hide_input((3000, n_bands, 24, 24), 0.4, torch.Generator().manual_seed(1)))
+    assert torch.equal(kept, draw_kept((3000, n_bands, 24, 24), 0.4, torch.Generator().manual_seed(1)))
 
 
 def test_a_translator_trained_with_gaps_takes_them(small_pairs):
@@ -41,7 +41,7 @@ def test_a_translator_trained_with_gaps_takes_them(small_pairs):
     flux[0, 3] = np.nan
     with pytest.raises(BandMismatchError, match="band i .*allow_missing"):
         translator.translate_array(flux)
-    made, sigma = translator.translate_array(flux, allow_missing=True, return_uncertainty=True)
+    made, sigma = translator.translate_array_with_uncertainty(flux, allow_missing=True)
     assert np.isnan(made[0, 3]).all() and np.isfinite(made[0, [0, 1, 2, 4]]).all() and np.isfinite(made[1]).all()
     assert np.all(sigma[0, [0, 1, 2, 4]] > 0)
 

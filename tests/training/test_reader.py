@@ -1,4 +1,4 @@
-"""The redshift reader learns from spectra of known redshift, and is left out where there are too few."""
+"""The redshift reader learns from spectra of known redshift; with too few there is none."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from astro_galtrans.backbones.conditioning import RedshiftReader
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.training import TrainConfig, fit
-from astro_galtrans.training._reader import fit_reader, readable_redshift
+from astro_galtrans.training._build import fit_reader, readable_redshift
 
 GRID = SpectrumGrid(4000.0, 8000.0, 256)
 REST = np.log(np.array([3728.0, 3969.0, 4341.0, 4862.0, 5008.0, 5176.0, 5894.0, 6564.0]))
@@ -59,7 +59,7 @@ def test_it_reads_spectra_that_it_has_not_seen(made):
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr("astro_galtrans.training._reader._MOST_STEPS", 10)
+    monkeypatch.setattr("astro_galtrans.training._build._MOST_STEPS", 10)
 
 
 def test_the_same_seed_gives_the_same_reader(short):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from astropy.wcs import WCS
 
-from astro_galtrans.backbones import TranslationNetwork
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
 from astro_galtrans.images import BandCube
 from astro_galtrans.objectives import build_objective
 from astro_galtrans.surveys import get_survey
@@ -21,10 +21,10 @@ def _make_translator(bands="gri", target_bands=None, objective="gradient", seed=
              for i, band in zip(nearest, target)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = TranslationNetwork(
+        network = TranslationNetwork(NetworkConfig(
             backbone, source.sky_noise, target.sky_noise, ratio, nearest,
             float((target.pixel_scale / source.pixel_scale).to_value(u.one)),
-            **{"backbone_options": {"widths": [4, 8], "n_features": 4}, **options})
+            **{"backbone_options": {"widths": [4, 8], "n_features": 4}, **options}))
         built = build_objective(objective, n_bands=len(target), n_features=network.backbone.n_features,
                                 n_embedding=network.backbone.n_embedding)
     if residual_only:

@@ -1,18 +1,19 @@
-"""Many galaxies as arrays through a translator, and the translator as a thing that is kept."""
+"""Many galaxies as arrays through a translator, and the storage of translators."""
 
 import astropy.units as u
 import numpy as np
 import pytest
 import torch
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from numpy.testing import assert_array_equal
 
 from astro_galtrans.exceptions import BandMismatchError, GaltransWarning
 from astro_galtrans.storage import load, save
-from astro_galtrans.translation import Translator
+from astro_galtrans.translation import TranslatedArrays, Translator
 
 
 def test_shape_type_and_uncertainty(translator, flux):
-    result, sigma = translator.translate_array(flux, return_uncertainty=True)
+    result, sigma = translator.translate_array_with_uncertainty(flux)
     for array in (result, sigma):
         assert array.shape == (7, 3, 34, 34) and array.dtype == np.float32 and np.isfinite(array).all()
     assert (sigma > 0).all()
@@ -60,8 +61,8 @@ def test_quantities_are_converted(translator, flux):
 def test_masked_pixels_do_not_reach_the_output(translator, flux, garbage):
     rng = np.random.default_rng(5)
     weight = (rng.random(flux.shape) > 0.02).astype(np.float32)
-    expected = translator.translate_array(flux, weight=weight, return_uncertainty=True)
-    result = translator.translate_array(np.where(weight > 0, flux, garbage), weight=weight, return_uncertainty=True)
+    expected = translator.translate_array_with_uncertainty(flux, weight=weight)
+    result = translator.translate_array_with_uncertainty(np.where(weight > 0, flux, garbage), weight=weight)
     for one, other in zip(result, expected):
         assert_array_equal(one, other)
         assert np.isnan(one).any() and np.isfinite(one).any()
@@ -71,7 +72,7 @@ def test_masked_pixels_do_not_reach_the_output(translator, flux, garbage):
     assert_array_equal(translator.translate_array(masked), expected[0])
 
 
-def test_a_masked_galaxy_does_not_touch_its_neighbours(translator, flux):
+def test_a_masked_galaxy_does_not_touch_its_neighbors(translator, flux):
     broken = flux.copy()
     broken[2, 1, :2] = np.nan
     result, expected = translator.translate_array(broken), translator.translate_array(flux)
@@ -133,7 +134,7 @@ def test_progress_bar(translator, flux, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_stored_and_loaded_translates_to_the_bit(make_translator, flux, tmp_path):
+def test_a_stored_translator_gives_bitwise_identical_images(make_translator, flux, tmp_path):
     translator = make_translator()
     save(tmp_path / "t.asdf", translator)
     again = load(tmp_path / "t.asdf")
@@ -141,7 +142,7 @@ def test_stored_and_loaded_translates_to_the_bit(make_translator, flux, tmp_path
     assert_array_equal(again.translate_array(flux), translator.translate_array(flux))
 
 
-def test_hash_tells_weights_options_and_surveys_apart(make_translator):
+def test_hash_depends_on_weights_options_and_surveys(make_translator):
     base = make_translator()
     assert base.hash == make_translator().hash and len(base.hash) == 64
     others = [make_translator(seed=5), make_translator("gr"), make_translator(residual=False),
@@ -249,3 +250,34 @@ def test_gradient_weights_need_their_objective(make_translator, flux, translator
         translator.gradient_weights(flux[:3], target, target_weight=np.ones((3, 34, 34)))
     with pytest.raises(ValueError, match=r"target_flux must have 34 x 34 pixels.*got 16 x 16"):
         translator.gradient_weights(flux, flux)
+
+
+def test_flags_of_earlier_versions_are_deprecated(make_translator, translator, flux):
+    expected = translator.translate_array_with_uncertainty(flux)
+    assert isinstance(expected, TranslatedArrays) and repr(expected).startswith("<TranslatedArrays flux (7, 3, 34, 34)")
+    with pytest.warns(AstropyDeprecationWarning, match="translate_array_with_uncertainty"):
+        old = translator.translate_array(flux, return_uncertainty=True)
+    for one, other in zip(old, expected):
+        assert_array_equal(one, other)
+    with pytest.warns(AstropyDeprecationWarning, match="sample_array"):
+        assert_array_equal(translator.translate_array(flux, return_samples=False), expected.flux)
+
+
+def test_unknown_keywords_are_named(translator, flux):
+    for translate in (translator.translate_array, translator.translate_array_with_uncertainty, translator.sample_array):
+        with pytest.raises(TypeError, match="n_sample is not a keyword argument; the fields of Sampling are n_samples"):
+            translate(flux, n_sample=2)
+    with pytest.raises(TypeError, match="sampling must be a Sampling, got int"):
+        translator.translate_array(flux, sampling=3)
+
+
+@pytest.mark.parametrize("method", ["translate_array", "translate_array_with_uncertainty"])
+def test_the_weights_return_after_a_call_with_a_device(make_translator, flux, monkeypatch, method):
+    translator, moves = make_translator(), []
+    before = translator.hash
+    monkeypatch.setattr(translator, "to", moves.append)
+    getattr(translator, method)(flux, device="cuda:3")
+    with pytest.raises(ValueError, match="flux must have shape"):
+        getattr(translator, method)(flux[0], device="cuda:3")
+    assert moves == ["cuda:3", torch.device("cpu")] * 2
+    assert translator.device == torch.device("cpu") and translator.hash == before

@@ -1,16 +1,18 @@
-"""Translators that are told a redshift or a spectrum, and translators that draw samples."""
+"""Translators that are conditioned on a redshift or a spectrum, and translators that draw samples."""
 
 import astropy.units as u
 import numpy as np
 import pytest
 import torch
 from astropy.nddata import StdDevUncertainty
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from numpy.testing import assert_allclose, assert_array_equal
 from specutils import Spectrum
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import BandCube
 from astro_galtrans.spectra import SpectrumGrid, resample_spectra
+from astro_galtrans.translation import Sampling
 
 GRID = SpectrumGrid(3800.0, 9200.0, 128)
 FLUX = np.random.default_rng(5).normal(0, 1, (3, 3, 16, 16)).astype(np.float32)
@@ -122,7 +124,7 @@ def test_a_cube_with_and_without_a_spectrum(by_spectrum, make_cube):
 @pytest.mark.parametrize(("given", "error", "message"), [
     ([None, None], ValueError, "one entry for each of 3 galaxies, got 2"),
     ((np.ones((3, 4)), np.ones((3, 4))), ValueError, r"two arrays of shape \(3, 128\)"),
-    (np.ones((3, 128)), TypeError, "spectrum must be a sequence of specutils.Spectrum"),
+    (np.ones((3, 128)), TypeError, "spectrum must be a sequence"),
     ([1.0, 2.0, 3.0], TypeError, "Spectrum"),
 ])
 def test_wrong_spectra_are_named(by_spectrum, given, error, message):
@@ -152,13 +154,13 @@ def test_a_galaxy_keeps_its_number_in_another_call(generative, make_cube):
 
 
 def test_mean_and_spread_of_samples(generative):
-    samples = generative.translate_array(FLUX, n_samples=4, seed=1, return_samples=True)
-    mean, spread = generative.translate_array(FLUX, n_samples=4, seed=1, return_uncertainty=True)
+    samples = generative.sample_array(FLUX, n_samples=4, seed=1)
+    mean, spread = generative.translate_array_with_uncertainty(FLUX, n_samples=4, seed=1)
     assert samples.shape == (4, *mean.shape)
     assert_allclose(mean, samples.mean(0), rtol=1e-4, atol=1e-4)
     assert_allclose(spread, samples.std(0, ddof=1), rtol=1e-3, atol=1e-4)
     assert len({sample.tobytes() for sample in samples}) == 4
-    fewer = generative.translate_array(FLUX, n_samples=2, seed=1, return_samples=True)
+    fewer = generative.sample_array(FLUX, n_samples=2, seed=1)
     assert_array_equal(fewer, samples[:2])
 
 
@@ -186,7 +188,7 @@ def test_cube_of_samples(generative, make_cube):
 def test_masked_pixels_of_the_input_mask_samples(generative):
     flux = FLUX.copy()
     flux[0, 1, :3, :3] = np.nan
-    samples = generative.translate_array(flux, n_samples=2, return_samples=True)
+    samples = generative.sample_array(flux, n_samples=2)
     assert np.isnan(samples[:, 0, 1]).any() and not np.isnan(samples[:, 0, 0]).any()
     assert_array_equal(np.isnan(samples[0]), np.isnan(samples[1]))
 
@@ -206,8 +208,8 @@ def test_only_generative_translators_have_samples(make_translator, make_cube):
     translator = make_translator()
     with pytest.raises(ValueError, match="one translation for each image, and no samples"):
         translator.samples(make_cube(), 2)
-    with pytest.raises(ValueError, match="return_samples is for translators that draw samples"):
-        translator.translate_array(FLUX, return_samples=True)
+    with pytest.raises(ValueError, match="sample_array is for translators that draw samples"):
+        translator.sample_array(FLUX)
 
 
 def test_gradient_weights_of_a_generative_translator(generative):
@@ -222,3 +224,20 @@ def test_global_random_state_is_left_alone(generative):
     generative.translate_array(FLUX, n_samples=2)
     assert torch.equal(before[0], torch.random.get_rng_state())
     assert_array_equal(before[1], np.random.get_state()[1])
+
+
+def test_sampling_as_one_argument(generative, make_cube):
+    sampling = Sampling(n_samples=2, seed=3, n_steps=1, galaxies=np.array([4, 5, 6]))
+    keywords = {"n_samples": 2, "seed": 3, "n_steps": 1, "galaxies": [4, 5, 6]}
+    assert sampling.galaxies == (4, 5, 6)
+    assert_array_equal(generative.sample_array(FLUX, sampling=sampling), generative.sample_array(FLUX, **keywords))
+    mean, spread = generative.translate_array_with_uncertainty(FLUX, sampling=sampling)
+    assert_allclose(mean, generative.sample_array(FLUX, sampling=sampling).mean(0), rtol=1e-5, atol=1e-5)
+    assert np.all(spread > 0)
+    with pytest.warns(AstropyDeprecationWarning, match="sample_array"):
+        old = generative.translate_array(FLUX, return_samples=True, return_uncertainty=True, **keywords)
+    assert old[0].shape == (2, 3, 3, 34, 34)
+    assert_array_equal(old[1], spread)
+    one = generative(make_cube(), sampling=Sampling(n_samples=2), seed=7)
+    assert_array_equal(one.data, generative(make_cube(), n_samples=2, seed=7).data)
+    assert generative.resolve_sampling(Sampling()) == Sampling(1, 0, 2)

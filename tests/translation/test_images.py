@@ -255,7 +255,7 @@ def test_redshift(make_translator, make_cube):
 
 def test_array_and_image_door_agree(translator, flux, make_wcs):
     cubes = [BandCube(one, unit="nmgy", wcs=make_wcs(), bands="gri", survey="SDSS") for one in flux]
-    array, sigma = translator.translate_array(flux, return_uncertainty=True)
+    array, sigma = translator.translate_array_with_uncertainty(flux)
     for cube, one, error in zip(translator(cubes), array, sigma):
         np.testing.assert_allclose(cube.data, one, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(cube.uncertainty.array, error, rtol=1e-6)

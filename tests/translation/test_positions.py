@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord
 from numpy.testing import assert_allclose
 
 from astro_galtrans.images import BandCube
-from astro_galtrans.translation._wcs import rescaled_wcs
+from astro_galtrans.translation._images import rescaled_wcs
 
 CASES = {
     "tan": {},

@@ -1,0 +1,96 @@
+"""Options of the functions that translate many galaxies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astro_galtrans._utils.validation import check_fields, whole_number
+from astro_galtrans.translation import Sampling, Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astro_galtrans.images import ReadConfig
+
+__all__ = ["FieldConfig", "TranslationConfig", "check_translation", "translation_keywords"]
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """How galaxies are translated; `translate_files` and `translate_pairs` take the fields as keywords too.
+
+    Parameters
+    ----------
+    n_samples, seed, n_steps : int, optional
+        Sampling of a generative translator; see `~astro_galtrans.translation.Translator`.
+    allow_missing : bool, optional
+        Whether to translate galaxies of which a band, or its center, has no data; see
+        `~astro_galtrans.translation.Translator`.
+    device : str, optional
+        Device for the computation; by default that of the translator.
+    read_config : ReadConfig, optional
+        Options for reading FITS files, as their unit; sets of pairs have none.
+    """
+
+    n_samples: int | None = None
+    seed: int | None = None
+    n_steps: int | None = None
+    allow_missing: bool = False
+    device: str | None = None
+    read_config: ReadConfig | None = None
+
+
+@dataclass(frozen=True)
+class FieldConfig(TranslationConfig):
+    """Options of `translate_field`, which takes the fields as keywords too, and those of `TranslationConfig`.
+
+    Parameters
+    ----------
+    band : str, optional
+        Band in which sources are detected: "r", otherwise the middle one.
+    min_magnitude, max_magnitude : float or None, optional
+        Limits of the magnitudes of detected galaxies. Brighter sources are listed and not translated, because a star of
+        that magnitude is saturated, in SDSS at about r = 14.
+    extended_only : bool, optional
+        Whether to leave out stars in the detection. Saturated stars are listed and not translated.
+    radii : sequence of float, optional
+        Radii of the apertures in arcsec.
+    min_coverage : float, optional
+        Smallest fraction of good pixels of a cutout in all bands. Pixels beyond the edge of the field are bad.
+    max_sheet : int, optional
+        Largest number of galaxies on the contact sheet, which shows the first of them; 0 for no sheet.
+    """
+
+    band: str | None = None
+    min_magnitude: float | None = 14.5
+    max_magnitude: float | None = 20.5
+    extended_only: bool = True
+    radii: Sequence[float] = (2.0, 4.0)
+    min_coverage: float = 0.5
+    max_sheet: int = 100
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"max_sheet": partial(whole_number, least=0)})
+        if len(self.radii) == 0 or not all(0 < radius < np.inf for radius in self.radii):
+            raise ValueError(f"radii must be at least one positive number of arcsec, got {self.radii!r}")
+        if not 0 <= self.min_coverage <= 1:
+            raise ValueError(f"min_coverage must be between 0 and 1, got {self.min_coverage!r}")
+
+
+def check_translation(translator, config):
+    """Raise an error if the translator cannot do what the configuration says."""
+    if not isinstance(translator, Translator):
+        raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
+    translator.resolve_sampling(Sampling(config.n_samples, config.seed, config.n_steps))
+    translator.check_allow_missing(config.allow_missing)
+
+
+def translation_keywords(translator, config, galaxies):
+    """Return the keywords for the translation of galaxies with the given numbers."""
+    numbers = list(galaxies) if translator.network.generative else None
+    sampling = Sampling(config.n_samples, config.seed, config.n_steps, numbers)
+    return {"sampling": sampling, "allow_missing": config.allow_missing}
