@@ -34,9 +34,9 @@ class TranslatorLike(Protocol):
     Further attributes are optional, with the default in parentheses: ``name`` ("translator"),
     ``conditioning`` (None), ``takes_unknown`` (True), ``spectrum_grid`` (that of the pairs), ``generative`` (False),
     ``gives_uncertainty`` (False), ``gives_gradient_weights`` (False), ``objective_name``, ``backbone``, ``hash`` and
-    ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty``, `translate_array` accepts
-    ``return_uncertainty=True`` and returns flux and standard deviation; with ``gives_gradient_weights`` there is a
-    method ``gradient_weights`` as that of `~astro_galtrans.translation.Translator`.
+    ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty`` and ``gives_gradient_weights`` there are
+    methods ``translate_array_with_uncertainty`` and ``gradient_weights`` as those of
+    `~astro_galtrans.translation.Translator`.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class TranslatorLike(Protocol):
 
     def translate_array(
         self, flux: np.ndarray, *, weight: np.ndarray | None = None, **options: object,
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    ) -> np.ndarray:
         """Translate many galaxies.
 
         Parameters
@@ -138,10 +138,7 @@ class TranslatorSource:
             options["device"] = device
         if not uncertainty:
             return self._plain(self.translator.translate_array(batch["input_flux"], **options)), None
-        if isinstance(self.translator, Translator):
-            flux, sigma = self.translator.translate_array_with_uncertainty(batch["input_flux"], **options)
-        else:
-            flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
+        flux, sigma = self.translator.translate_array_with_uncertainty(batch["input_flux"], **options)
         return self._plain(flux), self._plain(sigma)
 
     def _plain(self, images):
