@@ -87,6 +87,7 @@ class _Traits:
     history: Any = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    output: str | None = None
     residual: bool | None = None
     photometry: bool | None = None
 
@@ -94,7 +95,7 @@ class _Traits:
     def of(cls, translator):
         if isinstance(translator, Translator):
             return cls._of_translator(translator)
-        own = set(dir(translator)) - {"parameters", "residual", "photometry"}  # these are of our networks
+        own = set(dir(translator)) - {"parameters", "output", "residual", "photometry"}  # these are of our networks
         return cls(**{one.name: getattr(translator, one.name) for one in fields(cls) if one.name in own})
 
     @classmethod
@@ -106,8 +107,8 @@ class _Traits:
             gives_gradient_weights=isinstance(objective, GradientObjective) and objective.elements == "gradients",
             objective_name=translator.objective_name, backbone=network.config.backbone, hash=translator.hash,
             history=translator.history, provenance=translator.provenance,
-            parameters=sum(weight.numel() for weight in network.parameters()), residual=network.config.residual,
-            photometry=network.photometry is not None)
+            parameters=sum(weight.numel() for weight in network.parameters()), output=network.config.output,
+            residual=network.config.residual, photometry=network.photometry is not None)
 
 
 class TranslatorSource:
@@ -158,9 +159,9 @@ class TranslatorSource:
         traits = self.traits
         return {
             "kind": "translator", "name": traits.name, "backbone": traits.backbone,
-            "objective": traits.objective_name, "parameters": traits.parameters, "residual": traits.residual,
-            "photometry": traits.photometry, "conditioning": traits.conditioning, "samples": self.n_samples,
-            "hash": traits.hash, "provenance": dict(traits.provenance)}
+            "objective": traits.objective_name, "parameters": traits.parameters, "output": traits.output,
+            "residual": traits.residual, "photometry": traits.photometry, "conditioning": traits.conditioning,
+            "samples": self.n_samples, "hash": traits.hash, "provenance": dict(traits.provenance)}
 
 
 class ImageSource:
@@ -194,7 +195,8 @@ class ImageSource:
 
     def about(self):
         """Return a dict with the keys of `TranslatorSource.about`."""
-        unknown = ("backbone", "objective", "parameters", "residual", "photometry", "conditioning", "samples", "hash")
+        unknown = ("backbone", "objective", "parameters", "output", "residual", "photometry", "conditioning", "samples",
+                   "hash")
         return {"kind": "images", "name": self.name, **dict.fromkeys(unknown), "provenance": {}}
 
 
