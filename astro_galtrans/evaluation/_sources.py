@@ -230,6 +230,9 @@ def _without_unit(images, what, survey):
 def image_sources(translators, test, n_samples, seed):
     """Return sources by name, a dict, of one translator or array of images, or of a mapping of these."""
     if not isinstance(translators, Mapping):
+        if isinstance(translators, (list, tuple)) and any(isinstance(one, TranslatorLike) for one in translators):
+            raise TypeError("translators must be a translator, or a dict of some by name, as {'first': translator}; "
+                            f"got a {type(translators).__name__}")
         name = _Traits.of(translators).name if isinstance(translators, TranslatorLike) else _IMAGES
         translators = {name: translators}
     if not translators:
