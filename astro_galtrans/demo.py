@@ -143,7 +143,7 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         staging / "report.html", title="From SDSS to CFHTLS: evaluation of translated galaxies",
         command=f"galtrans demo --seed {seed}{' --quick' if quick else ''}",
         seconds=round(time.perf_counter() - started),
-        what_differs="objective, and the residual path and photometry head that come with it; python "
+        what_differs="objective, and the output space, residual path and photometry head that come with it; python "
                      "benchmarks/headline separates them",
         simulation=f"{settings.n_total} galaxies of the sample 'bright', seed {seed}",
         training={_TRANSLATORS[objective]: translator.provenance["config"]

@@ -346,6 +346,8 @@ def test_bad_pixels_are_masked(work, run, make_cube):
 @pytest.mark.parametrize("arguments, words", [
     (["t.asdf", "--out", "out"], ["name the FITS cubes"]),
     (["t.asdf", "--catalog", "pairs.zarr", "--out", "out.zarr"], ["no such file: pairs.zarr"]),
+    (["t.asdf", "a.zarr", "b.zarr", "--out", "out"], ["one set of pairs at a time", "a.zarr and b.zarr"]),
+    (["t.asdf", ".", "--out", "out"], ["folder of FITS files", "--frames ."]),
     (["t.asdf", "--catalog", "sources.ecsv", "--out", "out"], ["--catalog needs --frames", "sources.ecsv"]),
     (["t.asdf", "pairs.zarr", "--out", "out.zarr", "--redshift", "0.1"], ["--redshift does not go with pairs"]),
     (["t.asdf", "cube.fits", "--frames", "f", "--out", "out"], ["either cubes or --frames"]),
@@ -443,6 +445,8 @@ def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
 @pytest.mark.parametrize("arguments, words", [
     (["simulate", "--n", "0", "--seed", "1", "p.zarr"], ["n must be"]),
     (["simulate", "--n", "2", "--seed", "1", "--input-survey", "DSS", "p.zarr"], ["DSS", "SDSS"]),
+    (["simulate", "--n", "2", "--seed", "1", "--input-survey", "SDS", "p.zarr"],
+     ["no survey is named 'SDS'; did you mean 'SDSS'?"]),
     (["simulate", "--n", "2", "--seed", "1", "t.asdf/p.zarr"], ["t.asdf"]),
     (["simulate", "--n", "2", "--seed", "1", "t.asdf"], ["t.asdf"]),
     (["train", "missing.zarr", "--out", "x.asdf"], ["missing.zarr"]),
@@ -470,6 +474,7 @@ def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
      ["--condition-dropout must be", "got 1.0"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--validation-fraction", "1.5"], ["--validation-fraction", "1.5"]),
     (["train", "missing.zarr", "--out", "x.asdf", "--resume"], ["--resume needs --checkpoint"]),
+    (["evaluate", ".", "t.asdf", "--out", "r.html"], ["translators come first and the pairs last"]),
     (["evaluate", "t.asdf", "--out", "r.html"], ["at least one translator"]),
     (["evaluate", "t.asdf", "missing.zarr", "--out", "r.html"], ["missing.zarr"]),
     (["evaluate", "t.asdf", "t.asdf", "x.zarr", "--out", "r.html"], ["named twice"]),

@@ -129,16 +129,22 @@ def test_folder_appears_whole_and_is_replaced_only_when_asked(tmp_path, run, mon
 
 
 @pytest.mark.parametrize("change, message", [
-    (["--z-spec", "zs"], "has no column 'zs'; it has z_spec, pdf, r_mag, z_best"),
-    (["--pdf", "r_mag"], "r_mag must be a vector column"),
-    (["--pdf", "p_*"], "no column that matches 'p_*'"),
+    (["--z-spec", "zs"], "--z-spec must name a column: t.ecsv has no column 'zs'; it has z_spec, pdf, r_mag, z_best"),
+    (["--z-phot", "zp"], "--z-phot must name a column: t.ecsv has no column 'zp'"),
+    (["--bins", "g_mag=1,2"], "--bins must name a column: t.ecsv has no column 'g_mag'"),
+    (["--pdf", "r_mag"], "--pdf must name a vector column, shape (n_galaxies, n_grid), got 'r_mag'"),
+    (["--pdf", "z_spec"], "--pdf must name a vector column, shape (n_galaxies, n_grid), got 'z_spec'"),
+    (["--pdf", "nothing"], "--pdf must name a column of t.ecsv, got 'nothing'"),
+    (["--pdf", "p_*"], "--pdf must match columns of t.ecsv, got 'p_*'"),
     (["--grid", "0:1:7"], "grid has 7 redshifts, pdf of"),
     (["--grid", "0:1:x"], "grid must be first:last:n"),
-    (["--grid", "nowhere"], "has no 'nowhere' that could be the grid"),
+    (["--grid", "nowhere"], "--grid must be first:last:n"),
+    (["--grid", "0:1"], "got '0:1'"),
     (["--table", "3"], "table chooses among the parts of FITS and HDF5 files"),
     (["--bins", "r_mag=a"], "--bins must be NAME, NAME=N or NAME=EDGE,EDGE,..., got 'r_mag=a'"),
-    (["--bins", "r_mag=20,18"], "edges must be at least 2 finite increasing numbers"),
-    (["--n-bootstrap", "-1"], "n_bootstrap must be a whole number of at least 0"),
+    (["--bins", "r_mag=20,18"], "--bins must have edges that increase, got 'r_mag=20,18'"),
+    (["--bins", "r_mag=0"], "--bins must be NAME, NAME=N or"),
+    (["--n-bootstrap", "-1"], "--n-bootstrap must be"),
     (["--out", "nowhere/results"], "does not exist"),
 ])
 def test_bad_input_is_one_line(tmp_path, run, monkeypatch, change, message):
@@ -148,6 +154,12 @@ def test_bad_input_is_one_line(tmp_path, run, monkeypatch, change, message):
     assert (status, out) == (2, [])
     assert message in err[-1] and err[-1].startswith("galtrans: error: ") and "--debug" not in err[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["t.ecsv"]
+
+
+def test_a_table_without_densities(tmp_path, run):
+    make_table()["z_spec", "r_mag"].write(tmp_path / "points.csv")
+    status, _, err = run("photoz", tmp_path / "points.csv", "--out", tmp_path / "results")
+    assert status == 2 and "--pdf must name the column of densities" in err[-1]
 
 
 @pytest.mark.parametrize("name", ["t.fits", "t.h5", "t.parquet", "t.ecsv"])

@@ -192,6 +192,13 @@ def test_light_parts_import_nothing_heavy(code):
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+def test_a_shipped_translator_loads_only_what_it_needs():
+    heavy = {"scipy.stats", "lightning", "monai", "galsim", "photutils", "specutils", "matplotlib", "zarr"}
+    code = "import sys, astro_galtrans\nastro_galtrans.load('sdss-to-cfhtls')\n"
+    done = run(f"{code}print(sorted({heavy} & set(sys.modules)))")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
 def test_parts_import_without_the_extras():
     names = sorted({f"{PACKAGE}.{part(name)}" for name in MODULES if part(name) not in ("", "__main__")})
     missing = "import sys; sys.modules.update(galsim=None, jinja2=None, monai=None, sklearn=None, statmorph=None)\n"

@@ -46,6 +46,8 @@ def whole_file(path):
         If no file can be created in the folder.
     """
     path = check_folder(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder, not a file")
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"cannot write {path.name}: the folder {path.parent} is not writable")
     temporary = _beside(path)

@@ -185,7 +185,7 @@ def positions_of(table, ra=None, dec=None, unit=None, name="catalog"):
         for column in table.colnames:
             if ra is None and dec is None and isinstance(table[column], SkyCoord):
                 return without_mask(table[column].icrs), [column]
-        raise ValueError(f"{name} must have the columns ra and dec, or others under a usual name, or named with ra= "
+        raise ValueError(f"{name} must have the columns ra and dec or others under a usual name, or named with ra= "
                          f"and dec=; it has {', '.join(table.colnames)}")
     angles = [degrees(table[column], f"column {column} of {name}", kind, given)
               for column, kind, given in zip(found, ("ra", "dec"), units)]

@@ -7,7 +7,7 @@ import torch
 
 from astro_galtrans._utils.numerics import numpy_defaults
 
-__all__ = ["as_tensor", "on_device", "torch_defaults"]
+__all__ = ["as_tensor", "checked_device", "on_device", "torch_defaults"]
 
 
 @contextmanager
@@ -27,6 +27,22 @@ def torch_defaults():
 def as_tensor(values):
     """Return a tensor as it is, and arrays on the CPU; `torch.as_tensor` would move them to the default device."""
     return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
+
+
+def checked_device(device):
+    """Return a `torch.device`; raise ValueError if there is none of that name, or torch cannot use it here."""
+    requirement = f"device must be 'cpu', 'cuda', 'cuda:N' or another device of torch, got {device!r}"
+    try:
+        found = torch.device(device)
+    except TypeError as error:
+        raise TypeError(requirement) from error
+    except RuntimeError as error:
+        raise ValueError(requirement) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {str(found)!r}, and this torch can use {torch.cuda.device_count()} CUDA devices")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device is 'mps', and this torch cannot use it here")
+    return found
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 Each message names the argument, the requirement and the value received.
 """
 
+import difflib
+import inspect
 import math
 from dataclasses import fields, replace
 
@@ -34,7 +36,7 @@ def check_fields(settings, checks):
             object.__setattr__(settings, field.name, checks[field.name](value, field.name))
 
 
-def configured(kind, config, settings, name="config"):
+def configured(kind, config, settings, name="config", function=None):
     """Return a configuration in which the fields in ``settings`` replace those of ``config``.
 
     Parameters
@@ -47,6 +49,8 @@ def configured(kind, config, settings, name="config"):
         Keywords that a function received beside its own.
     name : str, optional
         Argument ``config`` of the function, for messages.
+    function : callable, optional
+        The function, whose own keywords the message about an unknown one names too.
 
     Raises
     ------
@@ -59,8 +63,14 @@ def configured(kind, config, settings, name="config"):
     known = [field.name for field in fields(kind)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise TypeError(f"{', '.join(unknown)} is not a keyword argument; the fields of {kind.__name__} are "
-                        f"{', '.join(known)}")
+        own = [] if function is None else [
+            key for key, one in inspect.signature(function).parameters.items()
+            if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+        near = [match for word in unknown for match in difflib.get_close_matches(word, [*own, *known], 1)]
+        raise TypeError(
+            f"{', '.join(unknown)} is not a keyword argument; the fields of {kind.__name__} are {', '.join(known)}"
+            + (f"; those of the function itself are {', '.join(own)}" if own else "")
+            + (f"; did you mean {', '.join(near)}?" if near else ""))
     return replace(config, **settings)
 
 

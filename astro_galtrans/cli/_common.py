@@ -67,8 +67,14 @@ def read_config(options):
     """Return the `ReadConfig` of the options for reading images, or None without any."""
     if options.unit is None and options.mask_bits is None:
         return None
+    from astropy.units import Unit
+
     from astro_galtrans.images import ReadConfig
 
+    try:
+        Unit(options.unit or "")
+    except ValueError:
+        raise ValueError(f"--unit must be a flux unit such as nmgy, adu or Jy, got {options.unit!r}") from None
     bits = options.mask_bits
     if bits is not None:
         bits = [] if bits == "none" else [int(bit) if bit.isdigit() else bit for bit in bits.split(",")]

@@ -1,5 +1,6 @@
 """Subcommands ``demo``, ``evaluate`` and ``photoz``."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from astro_galtrans.cli._common import (
@@ -53,6 +54,9 @@ def evaluate(options):
     from astro_galtrans.pairs import PairSet
 
     *paths, pairs = options.files
+    folders = [path for path in paths if Path(path).is_dir()]
+    if folders:
+        raise ValueError(f"{folders[0]} is a folder, not a translator; the translators come first and the pairs last")
     translators = [load_one(path, "Translator") for path in paths]
     names = [translator.name for translator in translators]
     if len(set(names)) < len(names):
@@ -123,8 +127,10 @@ def _bins(text):
     name, _, bins = text.partition("=")
     try:
         parts = [float(part) for part in bins.split(",")] if bins else []
-        if not name or len(parts) == 1 and parts[0] != int(parts[0]):
+        if not name or len(parts) == 1 and (parts[0] != int(parts[0]) or parts[0] < 1):
             raise ValueError
     except ValueError:
         raise ValueError(f"--bins must be NAME, NAME=N or NAME=EDGE,EDGE,..., got {text!r}") from None
+    if len(parts) > 1 and not all(low < high for low, high in pairwise(parts)):
+        raise ValueError(f"--bins must have edges that increase, got {text!r}")
     return name, None if not parts else int(parts[0]) if len(parts) == 1 else parts

@@ -205,9 +205,16 @@ def _found(name, config):
     with open(path, "rb") as file:
         start = file.read(9)
     if start.startswith(_FITS):
+        from astro_galtrans.exceptions import FileFormatError
         from astro_galtrans.images import read_cube
 
-        return {"path": name, **_described(read_cube(name, config=config))}
+        try:
+            cube = read_cube(name, config=config)
+        except FileFormatError as error:
+            if "no image" not in str(error):
+                raise
+            raise FileFormatError(f"{error}; a table of redshift densities is for galtrans photoz") from error
+        return {"path": name, **_described(cube)}
     if not start.startswith(b"#ASDF"):
         raise ValueError(f"{name} is neither ASDF, FITS, YAML nor a set of pairs")
     from astro_galtrans.storage import load

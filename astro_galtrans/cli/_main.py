@@ -26,6 +26,7 @@ _WITHOUT_OPTION = {
     "survey": "SURVEY in the header", "unit": "BUNIT in the header",
 }
 _OF_PAIR = {"survey": "--input-survey or --target-survey", "bands": "--input-bands or --target-bands"}
+_OF_PHOTOZ = {"by": "--bins"}
 
 
 def main(arguments=None):
@@ -98,6 +99,10 @@ def in_terms_of_options(text, subcommand):
         known |= _OF_PAIR
         if "BUNIT" in text:
             del known["unit"]  # --unit is that of the positions
+    if subcommand == "photoz":
+        known |= _OF_PHOTOZ
+    if "ra" not in known:
+        text = text.replace(", or named with ra= and dec=", "")
     training = {name: f"{flag} of galtrans train" for name, flag in option_names("train").items()}
 
     def keyword(match):
@@ -108,6 +113,9 @@ def in_terms_of_options(text, subcommand):
             return f"{known[name]} none"
         return f"{known[name]} {quoted}" if quoted else known[name]
 
+    if subcommand == "train":
+        text = re.sub(r"^(?=(backbone|objective) '[^']*' has no option)", r"--\1-option: ", text)
+        text = re.sub(r"^(?=backbone '[^']*' cannot be built with \w+=)", "--backbone-option: ", text)
     text = re.sub(r"[;,:]? \S+\.select\(.*\) leaves them out", "", text)
     text = text.replace("a dict of band to path", "g=my-g.fits r=my-r.fits")
     text = _KEYWORD.sub(keyword, text)

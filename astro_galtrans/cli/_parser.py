@@ -79,7 +79,7 @@ def make_parser():
     """Return the parser of the whole command."""
     parser = _Parser(
         prog="galtrans", description="Translate images of galaxies from one survey to another, and evaluate the "
-        "result.", epilog=_EPILOG, formatter_class=_Help)
+        "result.", epilog=_EPILOG, formatter_class=_Help, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"galtrans {__version__}")
     parser.add_argument("--print-completion", action=_PrintCompletion, help="print a script with which this shell "
                         "completes subcommands, options and files, and exit; needs shtab (extra completion)")
@@ -88,7 +88,7 @@ def make_parser():
     for name, add, run, summary, example in SUBCOMMANDS:
         subparser = subparsers.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.",
-            epilog=f"example: galtrans {name} {example}", formatter_class=_Help)
+            epilog=f"example: galtrans {name} {example}", formatter_class=_Help, allow_abbrev=False)
         add(subparser)
         _add_common(subparser.add_argument_group("options of all subcommands"), argparse.SUPPRESS)
         subparser.set_defaults(run=run)

@@ -96,9 +96,15 @@ def translate(options):
 def _pairs_of(options):
     """The set of pairs to translate, None for a field or cubes."""
     given = options.cubes if options.catalog is None else [options.catalog, *options.cubes]
-    if options.frames is not None or len(given) != 1:
+    if options.frames is not None:
         return None
-    return given[0] if Path(given[0]).suffix == ".zarr" or Path(given[0]).is_dir() else None
+    found = [path for path in given if Path(path).suffix == ".zarr" or Path(path).is_dir()]
+    if found and len(given) > 1:
+        raise ValueError(f"one set of pairs at a time is translated, and nothing beside it; got {' and '.join(given)}")
+    if found and next(Path(found[0]).glob("*.fit*"), None) is not None:
+        raise ValueError(f"{found[0]} is a folder of FITS files, not a set of pairs; give the images of a field as "
+                         f"--frames {found[0]}, and cubes as {found[0]}/*.fits")
+    return found[0] if found else None
 
 
 def _check(options, pairs):

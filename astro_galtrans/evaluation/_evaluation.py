@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.torch_state import checked_device
 from astro_galtrans._utils.validation import configured
 from astro_galtrans.evaluation._morphology import measure_morphology, morphology, need_statmorph
 from astro_galtrans.evaluation._run import (
@@ -236,7 +237,9 @@ def evaluate(
     ImportError
         With ``n_morphology`` but without statmorph, which is in ``astro_galtrans[morphology]``.
     """
-    config = configured(EvaluationConfig, config, settings)
+    config = configured(EvaluationConfig, config, settings, function=evaluate)
+    if device is not None:
+        checked_device(device)
     _check_least(seed=(seed, 0), n_samples=(n_samples, 1), n_morphology=(n_morphology, 0))
     _check_pairs(test, training)
     sources = image_sources(translators, test, int(n_samples), int(seed))

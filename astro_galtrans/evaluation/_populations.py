@@ -290,7 +290,7 @@ def populations(
     ImportError
         Without scikit-learn, which is in ``astro_galtrans[populations]``.
     """
-    config = configured(PopulationsConfig, config, settings)
+    config = configured(PopulationsConfig, config, settings, function=populations)
     whole_number(n_populations, "n_populations", 2)
     whole_number(seed, "seed")
     optional("sklearn", "populations", PURPOSE)  # before the features are read

@@ -25,9 +25,9 @@ _NOISE = {
 }
 # Columns of the table of the translators: label, and key of their description.
 _TRANSLATORS = {
-    "translator": None, "backbone": "backbone", "objective": "objective", "residual path": "residual",
-    "photometry head": "photometry", "conditioned on": "conditioning", "parameters": "parameters",
-    "samples": "samples",
+    "translator": None, "backbone": "backbone", "objective": "objective", "output space": "output",
+    "residual path": "residual", "photometry head": "photometry", "conditioned on": "conditioning",
+    "parameters": "parameters", "samples": "samples",
 }
 
 

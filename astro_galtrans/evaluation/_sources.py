@@ -34,9 +34,9 @@ class TranslatorLike(Protocol):
     Further attributes are optional, with the default in parentheses: ``name`` ("translator"),
     ``conditioning`` (None), ``takes_unknown`` (True), ``spectrum_grid`` (that of the pairs), ``generative`` (False),
     ``gives_uncertainty`` (False), ``gives_gradient_weights`` (False), ``objective_name``, ``backbone``, ``hash`` and
-    ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty``, `translate_array` accepts
-    ``return_uncertainty=True`` and returns flux and standard deviation; with ``gives_gradient_weights`` there is a
-    method ``gradient_weights`` as that of `~astro_galtrans.translation.Translator`.
+    ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty`` and ``gives_gradient_weights`` there are
+    methods ``translate_array_with_uncertainty`` and ``gradient_weights`` as those of
+    `~astro_galtrans.translation.Translator`.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class TranslatorLike(Protocol):
 
     def translate_array(
         self, flux: np.ndarray, *, weight: np.ndarray | None = None, **options: object,
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    ) -> np.ndarray:
         """Translate many galaxies.
 
         Parameters
@@ -87,6 +87,7 @@ class _Traits:
     history: Any = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    output: str | None = None
     residual: bool | None = None
     photometry: bool | None = None
 
@@ -94,7 +95,7 @@ class _Traits:
     def of(cls, translator):
         if isinstance(translator, Translator):
             return cls._of_translator(translator)
-        own = set(dir(translator)) - {"parameters", "residual", "photometry"}  # these are of our networks
+        own = set(dir(translator)) - {"parameters", "output", "residual", "photometry"}  # these are of our networks
         return cls(**{one.name: getattr(translator, one.name) for one in fields(cls) if one.name in own})
 
     @classmethod
@@ -106,8 +107,8 @@ class _Traits:
             gives_gradient_weights=isinstance(objective, GradientObjective) and objective.elements == "gradients",
             objective_name=translator.objective_name, backbone=network.config.backbone, hash=translator.hash,
             history=translator.history, provenance=translator.provenance,
-            parameters=sum(weight.numel() for weight in network.parameters()), residual=network.config.residual,
-            photometry=network.photometry is not None)
+            parameters=sum(weight.numel() for weight in network.parameters()), output=network.config.output,
+            residual=network.config.residual, photometry=network.photometry is not None)
 
 
 class TranslatorSource:
@@ -138,10 +139,7 @@ class TranslatorSource:
             options["device"] = device
         if not uncertainty:
             return self._plain(self.translator.translate_array(batch["input_flux"], **options)), None
-        if isinstance(self.translator, Translator):
-            flux, sigma = self.translator.translate_array_with_uncertainty(batch["input_flux"], **options)
-        else:
-            flux, sigma = self.translator.translate_array(batch["input_flux"], return_uncertainty=True, **options)
+        flux, sigma = self.translator.translate_array_with_uncertainty(batch["input_flux"], **options)
         return self._plain(flux), self._plain(sigma)
 
     def _plain(self, images):
@@ -161,9 +159,9 @@ class TranslatorSource:
         traits = self.traits
         return {
             "kind": "translator", "name": traits.name, "backbone": traits.backbone,
-            "objective": traits.objective_name, "parameters": traits.parameters, "residual": traits.residual,
-            "photometry": traits.photometry, "conditioning": traits.conditioning, "samples": self.n_samples,
-            "hash": traits.hash, "provenance": dict(traits.provenance)}
+            "objective": traits.objective_name, "parameters": traits.parameters, "output": traits.output,
+            "residual": traits.residual, "photometry": traits.photometry, "conditioning": traits.conditioning,
+            "samples": self.n_samples, "hash": traits.hash, "provenance": dict(traits.provenance)}
 
 
 class ImageSource:
@@ -197,7 +195,8 @@ class ImageSource:
 
     def about(self):
         """Return a dict with the keys of `TranslatorSource.about`."""
-        unknown = ("backbone", "objective", "parameters", "residual", "photometry", "conditioning", "samples", "hash")
+        unknown = ("backbone", "objective", "parameters", "output", "residual", "photometry", "conditioning", "samples",
+                   "hash")
         return {"kind": "images", "name": self.name, **dict.fromkeys(unknown), "provenance": {}}
 
 
@@ -231,6 +230,9 @@ def _without_unit(images, what, survey):
 def image_sources(translators, test, n_samples, seed):
     """Return sources by name, a dict, of one translator or array of images, or of a mapping of these."""
     if not isinstance(translators, Mapping):
+        if isinstance(translators, (list, tuple)) and any(isinstance(one, TranslatorLike) for one in translators):
+            raise TypeError("translators must be a translator, or a dict of some by name, as {'first': translator}; "
+                            f"got a {type(translators).__name__}")
         name = _Traits.of(translators).name if isinstance(translators, TranslatorLike) else _IMAGES
         translators = {name: translators}
     if not translators:

@@ -11,7 +11,7 @@ __all__ = [
 _MEANINGLESS = 4.0  # an interval of the preservation gain wider than 400 % is not informative
 _CONSTANT = 0.2  # estimates with a smaller share of the true spread hardly depend on the images
 # Key of the description of a translator, and its name for readers.
-_TRAITS = {"backbone": "backbone", "objective": "objective", "residual": "residual path",
+_TRAITS = {"backbone": "backbone", "objective": "objective", "output": "output space", "residual": "residual path",
            "photometry": "photometry head", "conditioning": "conditioning"}
 _TABULATED = {f"config.{key}" for key in _TRAITS}
 _MARKS = {"wins": "wins", "loses": "loses", "no difference measured": "even"}

@@ -94,7 +94,7 @@ def translate_field(
     ValueError, TypeError
         If an argument is wrong, there is no galaxy, or none of them can be translated.
     """
-    config = configured(FieldConfig, config, settings)
+    config = configured(FieldConfig, config, settings, function=translate_field)
     check_translation(translator, config)
     whole_number(size, "size", 8)
     if config.max_sheet:

@@ -111,7 +111,7 @@ def translate_files(
         If an image does not fit the translator, with a message that begins with the name of its file; if a spectrum
         cannot be read, or the translator is not conditioned on what is given.
     """
-    config = configured(TranslationConfig, config, settings)
+    config = configured(TranslationConfig, config, settings, function=translate_files)
     check_translation(translator, config)
     images, out = [_Image.of(path) for path in paths], Path(out)
     if not images:

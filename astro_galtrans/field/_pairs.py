@@ -72,7 +72,7 @@ def translate_pairs(
     --------
     astro_galtrans.translation.Translator.translate_array : The same for arrays in memory.
     """
-    config = configured(TranslationConfig, config, settings)
+    config = configured(TranslationConfig, config, settings, function=translate_pairs)
     check_translation(translator, config)
     if config.read_config is not None:
         raise ValueError(f"read_config has no effect on a set of pairs, got {config.read_config}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from typing import NamedTuple, TYPE_CHECKING
 
@@ -138,6 +139,10 @@ def detect_galaxies(
     for name, value in (("threshold", threshold), ("min_pixels", min_pixels), ("kernel_fwhm", kernel_fwhm)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, got {value!r}")
+    if max_magnitude is not None and not isinstance(max_magnitude, numbers.Real):
+        raise TypeError(f"max_magnitude must be a number, got {max_magnitude!r}")
+    if not isinstance(neighbor_radius, u.Quantity) or not neighbor_radius.unit.is_equivalent(u.arcsec):
+        raise u.UnitTypeError(f"neighbor_radius must be a Quantity with a unit of angle, got {neighbor_radius!r}")
     ccd, survey = _image_of(image, band)
     scale = local_pixel_scale(ccd.wcs, ccd.data.shape).to_value(u.arcsec)
     zero_point = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))

@@ -239,7 +239,9 @@ def _opened(label, content, selected):
     except FileFormatError:
         raise
     except _ERRORS as error:
-        raise FileFormatError(f"{label} is not a whole FITS file: {error}") from error
+        # The message of astropy about another file advises an option that readers here do not have.
+        reason = error if content.startswith(b"SIMPLE") or not content else "it does not begin with the word SIMPLE"
+        raise FileFormatError(f"{label} is not a whole FITS file: {reason}") from error
 
 
 class _quiet(warnings.catch_warnings):

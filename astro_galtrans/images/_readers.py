@@ -61,7 +61,7 @@ def read_frames(
     FrameSet
         Its ``cutout`` makes cubes on one grid, and ``to_cube`` resamples the whole field to it.
     """
-    config = configured(ReadConfig, config, settings)
+    config = configured(ReadConfig, config, settings, function=read_frames)
     known = None if survey is None else get_survey(survey)
     wanted = None if bands is None else parse_bands(bands)
     found = _read_all(_named(paths, config.hdu), known, wanted, config)
@@ -133,7 +133,7 @@ def read_cube(
     SurveyError
         If a file is of another survey.
     """
-    config = configured(ReadConfig, config, settings)
+    config = configured(ReadConfig, config, settings, function=read_frames)
     if position is None and not (size is None and mode is None):
         raise ValueError(f"{'mode' if size is None else 'size'} is that of a cutout; position must be given with it")
     size, mode = 64 if size is None else size, "partial" if mode is None else mode

@@ -8,7 +8,7 @@ from nflows.transforms.autoregressive import (
     MaskedAffineAutoregressiveTransform,
     MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
 )
-from scipy import stats
+from scipy import special
 from torch import nn
 
 __all__ = ["ConditionalDensity", "ResidualFlow", "student_t_nll"]
@@ -122,7 +122,7 @@ class ResidualFlow(nn.Module):
         """Return the base CDF of residuals in base space, the PIT: uniform where the flow is right."""
         with torch.no_grad():
             base, _ = self.transform(u.float(), context=context.float())
-        return torch.from_numpy(stats.t.cdf(base.cpu().numpy(), _DEGREES))
+        return torch.from_numpy(special.stdtr(_DEGREES, base.cpu().double().numpy()))
 
 
 class ConditionalDensity(nn.Module):

@@ -268,7 +268,9 @@ def _open_group(path):
     try:
         group = zarr.open_group(str(path), mode="r", zarr_format=3)
         attributes = dict(group.attrs)
-    except Exception as error:  # zarr has several errors for other folders
+    except FileNotFoundError as error:
+        raise FileFormatError(f"{path} is not a set of pairs, which is a folder that PairSet.write made") from error
+    except Exception as error:  # zarr has several errors for broken folders
         raise FileFormatError(f"{path} is not a set of pairs: {error}") from error
     if attributes.get("format") != FORMAT:
         raise FileFormatError(f"{path} is not a set of pairs, or was not written to its end")

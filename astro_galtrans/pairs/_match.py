@@ -123,7 +123,7 @@ def match_pairs(
     OSError
         If files are missing or cannot be written.
     """
-    config = configured(MatchConfig, config, settings)
+    config = configured(MatchConfig, config, settings, function=match_pairs)
     whole_number(input_size, "input_size", 8)
     for name, value in (("resume", resume), ("overwrite", overwrite)):
         if value and path is None:

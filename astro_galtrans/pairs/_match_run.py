@@ -58,7 +58,8 @@ class Run:
 
     def execute(self, sink, progress):
         """Give all candidates from ``sink.first`` on to the sink."""
-        starts = [0, *(np.flatnonzero(np.any([np.diff(tile) != 0 for tile in self.tiles.values()], axis=0)) + 1)]
+        changes = np.any([np.diff(tile) != 0 for tile in self.tiles.values()], axis=0)
+        starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
         with tqdm(total=len(self.rows), initial=min(sink.first, len(self.rows)), desc="pair", unit="galaxy",
                   disable=not progress) as bar:
             for number, (start, stop) in enumerate(zip(starts, [*starts[1:], len(self.rows)])):

@@ -554,12 +554,17 @@ def _row_numbers(indices, n):
         raise ValueError(f"a boolean selection must have shape ({n},), got {rows.shape}")
     if rows.ndim != 1 or rows.dtype.kind not in "biu":
         raise TypeError(f"indices must be integers, a boolean mask or a slice, got {indices!r}")
+    if rows.dtype != bool and rows.size and not -n <= rows.min() <= rows.max() < n:
+        raise IndexError(f"indices must be rows of the {n} pairs, got {rows.min()} to {rows.max()}")
     return np.arange(n)[rows]
 
 
 def _split_rows(ids, fractions, seed):
     """Return sorted row numbers of random parts, which depend on the ids and the seed, not on the order of the ids."""
-    fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
+    try:
+        fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"fractions must be numbers, got {fractions!r}") from error
     if fractions.ndim != 1 or not np.all(fractions > 0) or fractions.sum() > 1 + 1e-9:
         raise ValueError(f"fractions must be above 0 and sum to at most 1, got {fractions.tolist()}")
     order = np.argsort(ids)[np.random.default_rng(seed).permutation(len(ids))]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from astro_galtrans._utils.validation import configured
-from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans._utils.torch_state import checked_device, torch_defaults
 from astro_galtrans.photoz._config import CatalogConfig
 from astro_galtrans.photoz._inputs import ColumnEncoder, column_values, same_columns
 from astro_galtrans.photoz._members import Sample, Targets, fit_members, redshift_array, redshift_grid, validation_parts
@@ -142,7 +142,7 @@ class CatalogEstimator(StoredEstimator):
         is_tensor = isinstance(magnitudes, torch.Tensor)
         if device is None:
             device = magnitudes.device if isinstance(magnitudes, torch.Tensor) else "cpu"
-        device = torch.device(device)
+        device = checked_device(device)
         inputs = torch.from_numpy(_network_inputs(values)).float()
 
         def batch(rows):
@@ -254,7 +254,8 @@ def fit_catalog_estimator(
     >>> point_metrics(pdf.median(), z[300:])["nmad"] < 0.02
     True
     """
-    config = configured(CatalogConfig, config, overrides)
+    config = configured(CatalogConfig, config, overrides, function=fit_catalog_estimator)
+    device = checked_device("cpu" if device is None else device)
     values, names = _catalog_columns(magnitudes, errors, features)
     inputs = _network_inputs(values)
     redshift = redshift_array(redshift, len(inputs), "redshift")
@@ -266,7 +267,6 @@ def fit_catalog_estimator(
     if len(train[0]) < 2:
         raise ValueError(f"at least 2 training galaxies are needed, {len(train[0])} are left")
     description = {"names": names, **{f"n_{name}": values[name].shape[1] if name in values else 0 for name in _PARTS}}
-    device = torch.device("cpu" if device is None else device)
     encoder = ColumnEncoder(inputs.shape[1])
     encoder.standardize(train[0])
     samples = (_sample(train, encoder, grid, config, device), _sample(held, encoder, grid, config, device))

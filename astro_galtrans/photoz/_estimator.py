@@ -12,7 +12,7 @@ from astropy.utils.masked import Masked
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.validation import configured
-from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans._utils.torch_state import checked_device, torch_defaults
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import empty_pixels, missing_bands
 from astro_galtrans.photoz._config import EstimatorConfig
@@ -208,7 +208,7 @@ class RedshiftEstimator(StoredEstimator):
         is_tensor = isinstance(images.flux, torch.Tensor)
         if device is None:
             device = images.flux.device if is_tensor else "cpu"
-        device = torch.device(device)
+        device = checked_device(device)
 
         def batch(rows):
             part, valid = images.batch(rows, device)
@@ -355,7 +355,8 @@ def fit_redshift_estimator(
     The state of the global random number generators of NumPy and torch is left as it was. On one device, with one
     number of threads, the same seed gives the same estimator.
     """
-    config = configured(EstimatorConfig, config, overrides)
+    config = configured(EstimatorConfig, config, overrides, function=fit_redshift_estimator)
+    device = checked_device("cpu" if device is None else device)
     survey = get_survey(survey)
     images = _Images(flux, weight, survey.unit, len(survey))
     redshift = redshift_array(redshift, len(images), "redshift")
@@ -368,7 +369,6 @@ def fit_redshift_estimator(
         held = _validation(validation, train, names, survey)
     if len(train.rows) < 2:
         raise ValueError(f"at least 2 training galaxies are needed, {len(train.rows)} are left")
-    device = torch.device("cpu" if device is None else device)
     geometry = _geometry(images.shape[2:], survey, columns, names)
     with torch.random.fork_rng(devices=[]):
         first = _ImageModel(geometry, grid, config).to(device)

@@ -27,7 +27,7 @@ from astro_galtrans.photoz._figures import make_figures
 from astro_galtrans.photoz._pdf import as_numpy, check_pdf
 from astro_galtrans.photoz._pit import is_outlier
 from astro_galtrans.photoz._point import point_metrics
-from astro_galtrans.photoz._tables import read_pdf_table
+from astro_galtrans.photoz._tables import MissingColumnError, read_pdf_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -359,7 +359,11 @@ def evaluate_table(
         _check_folder(out, overwrite)
     by = dict(by or {})
     wanted = list(dict.fromkeys([z_spec, *by, *([] if z_phot in _ESTIMATES else [z_phot])]))
-    pdf, table = read_pdf_table(source, columns=wanted, **reading)
+    try:
+        pdf, table = read_pdf_table(source, columns=wanted, **reading)
+    except MissingColumnError as error:
+        argument = "z_spec" if error.column == z_spec else "by" if error.column in by else "z_phot"
+        raise ValueError(f"{argument} must name a column: {error}") from error
     evaluation = evaluate_redshifts(
         pdf, table[z_spec], z_phot=z_phot if z_phot in _ESTIMATES else table[z_phot],
         by={name: (table[name], edges) for name, edges in by.items()}, n_bootstrap=n_bootstrap, confidence=confidence,

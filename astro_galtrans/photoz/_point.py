@@ -63,7 +63,8 @@ def as_columns(arrays):
         columns[name] = value.detach().to(device=device, dtype=precision)
     shapes = {name: tuple(value.shape) for name, value in columns.items()}
     if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) != 1:
-        raise ValueError(f"redshifts must be one-dimensional and of one length, got shapes {shapes}")
+        named = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{' and '.join(shapes)} must be one-dimensional and of one length, got the shapes {named}")
     return columns
 
 
@@ -79,8 +80,12 @@ def _usable(arrays, on_invalid):
             raise ValueError("weights must not be negative")
         good &= converted["weights"] != 0
     counts = {name: int((~value).sum()) for name, value in finite.items()}
-    if on_invalid == "raise" and (sum(counts.values()) or bool((converted["z_spec"] <= -1).any())):
-        raise ValueError(f"redshifts must be finite and z_spec above -1; values that are not finite: {counts}; "
+    low = converted["z_spec"][converted["z_spec"] <= -1]
+    if on_invalid == "raise" and (sum(counts.values()) or len(low)):
+        faults = [f"{name} has {count} not finite" for name, count in counts.items() if count]
+        if len(low):
+            faults.append(f"z_spec has {len(low)} of -1 or less, the first is {float(low[0]):g}")
+        raise ValueError(f"redshifts must be finite and z_spec above -1: {', '.join(faults)}; "
                          'on_invalid="mask" leaves those galaxies out')
     if not bool(good.any()):
         raise NoGalaxiesError("no galaxy with usable redshifts is left")

@@ -24,6 +24,14 @@ _PDF_NAMES = ("pdf", "density", "pdfs", "pz", "yvals", "data/yvals", "data/pdfs"
 _GRID_NAMES = ("redshift_grid", "grid", "z_grid", "zgrid", "xvals", "meta/xvals", "bins", "meta/bins")
 
 
+class MissingColumnError(ValueError):
+    """A table has no column ``column``."""
+
+    def __init__(self, message, column):
+        super().__init__(message)
+        self.column = column
+
+
 def read_pdf_table(
     source: str | PathLike | Table, *, columns: Sequence[str] = (), pdf: str | None = None,
     grid: str | ArrayLike | None = None, table: str | int | None = None, format: str | None = None,
@@ -113,7 +121,7 @@ def _names(opened):
 
 def _column(opened, name):
     if name not in opened.columns:
-        raise ValueError(f"{opened.name} has no column {name!r}; it has {_names(opened)}")
+        raise MissingColumnError(f"{opened.name} has no column {name!r}; it has {_names(opened)}", name)
     return opened.column(name)
 
 
@@ -122,20 +130,23 @@ def _density(opened, name):
     if name is None:
         name = next((known for known in _PDF_NAMES if known in opened.columns), None)
         if name is None:
-            raise ValueError(f"{opened.name} has no column {', '.join(_PDF_NAMES[:4])}: name that of the densities; "
-                             f"it has {_names(opened)}")
+            raise ValueError(f"pdf must name the column of densities, because {opened.name} has no column "
+                             f"{', '.join(_PDF_NAMES[:4])}; it has {_names(opened)}")
     if "*" in name:
         matching = matching_columns(opened.columns, name, opened.name)
         if not matching:
-            raise ValueError(f"{opened.name} has no column that matches {name!r}; it has {_names(opened)}")
+            raise ValueError(f"pdf must match columns of {opened.name}, got {name!r}; it has {_names(opened)}")
         values = np.stack([numbers(opened.column(column), column) for column in matching], axis=-1)
     else:
-        values = _column(opened, name)
+        if name not in opened.columns:
+            raise ValueError(f"pdf must name a column of {opened.name}, got {name!r}; it has {_names(opened)}")
+        values = opened.column(name)
         if isinstance(values, np.ndarray) and values.dtype == np.dtype("O"):
             values = ragged(list(values))
         values = numbers(values, name)
     if values.ndim != 2 or not values.shape[1]:
-        raise ValueError(f"{name} must be a vector column, shape (n_galaxies, n_grid), got {values.shape}")
+        raise ValueError(f"pdf must name a vector column, shape (n_galaxies, n_grid), got {name!r} of shape "
+                         f"{values.shape}")
     return values, name
 
 
@@ -156,8 +167,8 @@ def _grid(opened, grid):
     if grid is None:
         raise ValueError(f"grid must be given, because {opened.name} has none: as first:last:n, or as the name of a "
                          f"column, of another HDU or dataset; its columns are {_names(opened)}")
-    raise ValueError(f"{opened.name} has no {grid!r} that could be the grid, in its meta data, its columns "
-                     f"({_names(opened)}) or beside the table")
+    raise ValueError(f"grid must be first:last:n, as 0:2:201, or a name in the meta data, the columns "
+                     f"({_names(opened)}) or beside the table of {opened.name}, got {grid!r}")
 
 
 def _named_grid(opened, name):

@@ -131,7 +131,7 @@ def degrade(
     >>> degrade(deep, "SDSS", seed=1, pixel_scale=0.187 * u.arcsec)
     <BandCube gri 32 x 32 pixels of 0.396 arcsec, nmgy, survey SDSS>
     """
-    config = configured(DegradeConfig, config, settings)
+    config = configured(DegradeConfig, config, settings, function=degrade)
     if not noise and seed is not None:
         raise ValueError(f"seed has no effect with noise=False, got {seed!r}")
     if noise and seed is None:

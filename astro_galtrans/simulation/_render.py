@@ -124,11 +124,12 @@ class RealMorphologies:
         self.galsim = import_galsim()
         self.path = Path(path)
         if not self.path.is_file():
-            raise FileNotFoundError(f"morphologies: there is no file {self.path}")
+            raise FileNotFoundError(f"morphologies must be an existing file, got {self.path}")
         try:
             self.catalog = self.galsim.RealGalaxyCatalog(str(self.path))
         except (OSError, KeyError, self.galsim.GalSimError) as error:
-            raise ValueError(f"morphologies: {self.path} is not a galsim.RealGalaxyCatalog: {error}") from error
+            raise ValueError(
+                f"morphologies must be a galsim.RealGalaxyCatalog, {self.path} is none: {error}") from error
         self._shapes = {}
 
     def _shape(self, index):

@@ -142,7 +142,7 @@ def semi_real_pairs(
     The noise of the deep images that is left is measured on the blank sky of each degraded field, as stacks have
     correlated noise; only the difference from the sky noise of the survey is added.
     """
-    config = configured(SemiRealConfig, config, settings)
+    config = configured(SemiRealConfig, config, settings, function=semi_real_pairs)
     seed, input_size = whole_number(seed, "seed"), whole_number(input_size, "input_size", 1)
     if overwrite and path is None:
         raise ValueError("overwrite has no effect without path, got overwrite=True")

@@ -166,7 +166,7 @@ def simulate_pairs(
     <PairSet: 2 pairs, SDSS ugriz 32x32 nmgy -> CFHTLS ugriz 68x68 adu, in memory>
     """
     import_galsim()
-    config = configured(SimulationConfig, config, settings)
+    config = configured(SimulationConfig, config, settings, function=simulate_pairs)
     n, seed = whole_number(n, "n", 1), whole_number(seed, "seed")
     workers = 1 if workers is None else whole_number(workers, "workers", 1)
     if overwrite and path is None:

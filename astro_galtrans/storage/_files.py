@@ -173,6 +173,8 @@ def open_tree(path):
     FileFormatError
         If the file cannot be read as ASDF, or not by this version of the package.
     """
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder, not an ASDF file; pairs in a folder are read by PairSet.open")
     with open(path, "rb") as stream:
         with _as_format_error(path):
             tagged = asdf.util.load_yaml(stream, tagged=True)
@@ -202,6 +204,10 @@ def _as_format_error(path):
         raise FileFormatError(f"{path} does not follow its schema: {str(error).splitlines()[0]}") from error
     # A damaged file makes ASDF, YAML and NumPy raise errors of almost any kind.
     except Exception as error:
+        with open(path, "rb") as stream:
+            if stream.read(6) == b"SIMPLE":
+                raise FileFormatError(f"{path} is a FITS file, not an ASDF file; images are read by read_cube, "
+                                      "catalogs by astropy.table.Table.read") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FileFormatError(f"{path} is not an ASDF file, or is truncated or damaged: {reason}") from error
 

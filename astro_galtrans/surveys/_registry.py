@@ -231,7 +231,7 @@ def get_survey(name: str | PathLike | Survey) -> Survey:
         raise TypeError(f"name must be a str or a Survey, got {type(name).__name__}")
     similar = [key for key in available_surveys() if _plain(key).startswith(_plain(name)) and _plain(name)]
     if similar:
-        raise SurveyError(f"name must be unique, {name!r} is the beginning of {' and '.join(similar)}")
+        raise SurveyError(f"no survey is named {name!r}; did you mean {' or '.join(map(repr, similar))}?")
     raise SurveyError(f"no survey is named {name!r}; known are {', '.join(available_surveys())}")
 
 

@@ -16,7 +16,7 @@ from astropy.table import Table
 
 from astro_galtrans._utils.loop import seeded, train
 from astro_galtrans._utils.validation import configured
-from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans._utils.torch_state import checked_device, torch_defaults
 from astro_galtrans.images import check_coverage
 from astro_galtrans.objectives import objective_class
 from astro_galtrans.pairs import PairSet
@@ -105,12 +105,12 @@ def fit(
     KeyboardInterrupt
         If interrupted; the checkpoint contains the epochs before the current one.
     """
-    config = configured(TrainConfig, config, settings)
+    config = configured(TrainConfig, config, settings, function=fit)
     _check(pairs, config, validation)
     if resume and directory is None:
         raise ValueError("resume=True needs the directory of the checkpoint, got directory=None")
     started = time.perf_counter()
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     spectra = config.conditioning == "spectrum"
     batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, spectra)
     held = None if validation is None else PairBatches(validation, config.batch_size, spectra=spectra)

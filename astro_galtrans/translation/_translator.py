@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from astro_galtrans._utils import html
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans._utils.validation import configured
-from astro_galtrans._utils.torch_state import on_device, torch_defaults
+from astro_galtrans._utils.torch_state import checked_device, on_device, torch_defaults
 from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images import check_coverage, flux_and_weight, like_input, missing_bands
@@ -64,11 +64,11 @@ def _load_weights(module, weights, what):
         raise ValueError(f"the weights of the {what} do not fit its options: {error}") from error
 
 
-def _sampling_of(sampling, settings):
-    """The `Sampling` of a call with its fields as keywords."""
+def _sampling_of(sampling, settings, function):
+    """The `Sampling` of a call of a function with its fields as keywords."""
     if sampling is not None and not isinstance(sampling, Sampling):
         raise TypeError(f"sampling must be a Sampling, got {type(sampling).__name__}")
-    return configured(Sampling, sampling, settings)
+    return configured(Sampling, sampling, settings, function=function)
 
 
 class Translator:
@@ -190,6 +190,7 @@ class Translator:
         Translator
             ``self``.
         """
+        device = checked_device(device)
         self.network.to(device)
         self.objective.to(device)
         return self
@@ -415,8 +416,9 @@ class Translator:
 
     def _translated_arrays(self, wanted, flux, *, redshift=None, redshift_error=None, spectrum=None, sampling=None,
                            device=None, weight=None, batch_size=256, allow_missing=False, progress=False, **settings):
-        """Arrays of the fields of `Translated` in ``wanted``, a list."""
-        conditions, sampling = Conditions(redshift, redshift_error, spectrum), _sampling_of(sampling, settings)
+        """Arrays of the fields of `Translated` in ``wanted``, a tuple."""
+        conditions = Conditions(redshift, redshift_error, spectrum)
+        sampling = _sampling_of(sampling, settings, self.translate_array)
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
         with on_device(self, device):
@@ -453,7 +455,7 @@ class Translator:
                 array[..., rows, :, :, :] = image.cpu().numpy()
         if n_empty:
             warnings.warn(f"{n_empty} of {len(flux)} galaxies have no usable pixel and become NaN", GaltransWarning, 6)
-        return arrays
+        return tuple(arrays)
 
     def __call__(
         self, image: _Images, *, redshift: float | Sequence[float] | None = None,
@@ -499,7 +501,7 @@ class Translator:
             band has no data and this is not allowed.
         """
         return self._translated(image, Conditions(redshift, redshift_error, spectrum),
-                                _sampling_of(sampling, settings), allow_missing)
+                                _sampling_of(sampling, settings, self.__call__), allow_missing)
 
     def samples(
         self, image: _Images, n_samples: int, *, redshift: float | Sequence[float] | None = None,
@@ -524,7 +526,8 @@ class Translator:
         if not self.network.generative:
             raise ValueError(f"translator {self.name!r} has one translation for each image, and no samples to draw")
         return self._translated(image, Conditions(redshift, redshift_error, spectrum),
-                                _sampling_of(sampling, {**settings, "n_samples": n_samples}), allow_missing, True)
+                                _sampling_of(sampling, {**settings, "n_samples": n_samples}, self.samples),
+                                allow_missing, True)
 
     def _translated(self, image, conditions, sampling, allow_missing, separate=False):
         if isinstance(image, (list, tuple)):

@@ -90,6 +90,16 @@ def test_the_same_word_is_the_same_thing():
      "--ra must be below 24 hours; for degrees give --unit deg"),
     ("evaluate", "test has no data in band u of galaxy 1; test.select(~test.missing_bands().any(1)) leaves them out",
      "test has no data in band u of galaxy 1"),
+    ("translate", "catalog must have ra and dec, or named with ra= and dec=; it has x",
+     "--catalog must have ra and dec; it has x"),
+    ("pair", "it must have ra and dec, or named with ra= and dec=",
+     "it must have ra and dec, or named with --ra and --dec"),
+    ("train", "backbone 'unet' has no option 'width'", "--backbone-option: backbone 'unet' has no option 'width'"),
+    ("train", "objective 'pixel' has no option 'a'", "--objective-option: objective 'pixel' has no option 'a'"),
+    ("train", "backbone 'unet' cannot be built with widths='a': b",
+     "--backbone-option: backbone 'unet' cannot be built with widths='a': b"),
+    ("train", "backbone 'unet' cannot be built with its defaults: b",
+     "backbone 'unet' cannot be built with its defaults: b"),
     ("train", "resume=True needs a checkpoint", "--resume needs a checkpoint"),
     ("translate", "my=True.fits and g=my-g.fits are paths", "my=True.fits and g=my-g.fits are paths"),
 ])
@@ -106,6 +116,8 @@ def test_unit_and_mask_bits_reach_the_reader(run, tmp_path, make_cube):
     cube.write_bands(str(tmp_path / "my-{band}.fits"))
     status, out, err = run("info", f"g={tmp_path}/my-g.fits", f"r={tmp_path}/my-r.fits", "--json", "--quiet")
     assert status == 0 and json.loads("\n".join(out))["found"][0]["bands"] == ["g", "r"]
+    status, out, err = run("info", tmp_path / "cube.fits", "--unit", "foo")
+    assert status == 2 and "--unit must be a flux unit" in err[0] and "'foo'" in err[0]
     status, out, err = run("info", tmp_path / "cube.fits", "--mask-bits", "SAT,3", "--quiet")
     assert status == 2 and "--mask-bits" in err[0]
 
@@ -114,6 +126,11 @@ def test_options_before_and_after_the_subcommand():
     for arguments in (["-q", "--json", "info"], ["info", "-q", "--json"]):
         options = make_parser().parse_args(arguments)
         assert options.quiet and options.json and not options.verbose
+
+
+def test_options_are_not_abbreviated(run):
+    status, _, err = run("train", "pairs.zarr", "--out", "t.asdf", "--epoch", 1)
+    assert status == 2 and "unrecognized arguments: --epoch 1" in err[0]
 
 
 def test_json_of_values():

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from astro_galtrans.photoz import RedshiftPDF
 from astro_galtrans.storage import save
@@ -68,8 +69,9 @@ def test_what_is_none_of_it(run, work):
     (work / "empty").mkdir()
     shutil.copy("cube.fits", "cut.fits")
     (work / "cut.fits").write_bytes((work / "cut.fits").read_bytes()[:9000])
+    Table({"pdf": [[0.0, 1.0]]}).write("densities.fits")
     for name, words in (("notes.txt", "neither ASDF"), ("empty", "not a set of pairs"), ("cut.fits", "not a whole"),
-                        ("nowhere", "sdss-to-cfhtls"), ("DSS", "SDSS")):
+                        ("densities.fits", "galtrans photoz"), ("nowhere", "sdss-to-cfhtls"), ("DSS", "SDSS")):
         status, out, err = run("info", name)
         assert (status, out, len(err)) == (2, [], 1)
         assert name in err[0] and words in err[0], err

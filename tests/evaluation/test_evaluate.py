@@ -44,10 +44,13 @@ class Scaled:
         self.provenance = {"config": {"factor": float(factor)}}
         self.history = Table({"epoch": [0, 1, 2], "train_loss": [3.0, 2.0, 1.5], "valid_loss": [3.1, 2.3, 2.0]})
 
-    def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+    def translate_array(self, flux, weight=None, redshift=None):
         flux = np.asarray(flux) if self.source is None else self._looked_up(flux)
-        out = self.factor * flux
-        return (out, np.full_like(out, self.sigma)) if return_uncertainty else out
+        return self.factor * flux
+
+    def translate_array_with_uncertainty(self, flux, **options):
+        out = self.translate_array(flux, **options)
+        return out, np.full_like(out, self.sigma)
 
     def _looked_up(self, flux):
         """The target image that belongs to each input image: a perfect translation, noise and all."""
@@ -126,7 +129,7 @@ def test_gains_follow_the_better_translator(judges):
     training, test = make_pairs(60, seed=3), make_pairs(80, seed=4)
 
     class Noisy(Scaled):
-        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+        def translate_array(self, flux, weight=None, redshift=None):
             shifts = np.random.default_rng(int(abs(flux[0].sum()) * 1e4)).normal(0, 0.3, (len(flux), 5, 1, 1))
             return flux * (1 + shifts).astype(np.float32)
 
@@ -165,10 +168,10 @@ def test_truth_is_the_reference_where_it_is_known():
 
 def test_galaxies_that_are_not_finite_are_counted(judges):
     class Broken(Scaled):
-        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+        def translate_array(self, flux, weight=None, redshift=None):
             out = np.array(flux)
             out[flux[:, 2].sum(axis=(1, 2)) > self.factor, 0, 0, 0] = np.nan
-            return (out, np.ones_like(out)) if return_uncertainty else out
+            return out
 
     training, test = make_pairs(40, seed=6), make_pairs(seed=5)
     limit = np.quantile(test.input_flux[:, 2].sum(axis=(1, 2)), 0.8)
@@ -182,7 +185,7 @@ def test_masked_target_pixels_do_not_count():
     test = make_pairs(masked=True)
 
     class Corner(Scaled):
-        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+        def translate_array(self, flux, weight=None, redshift=None):
             out = np.array(flux)
             out[:, :, :3, :3] = 1e6
             return out
@@ -265,7 +268,7 @@ def test_forms_of_finished_images(form):
 
 def test_masked_pixels_of_a_translation_are_not_taken_for_flux():
     class Masking(Scaled):
-        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+        def translate_array(self, flux, weight=None, redshift=None):
             return np.ma.array(flux, mask=np.arange(len(flux))[:, None, None, None] == np.full(flux.shape, 1))
 
     assert evaluate(Masking(), make_pairs(6), n_bootstrap=0).failed == {"scaled": 1}
@@ -301,10 +304,8 @@ def test_something_else_than_pairs_is_named(pairs):
 def test_the_error_of_a_failing_translator_surfaces(error, small_translator, small_pairs, monkeypatch):
     """Also where it fails at its uncertainty or at its gradient weights alone."""
     class Failing(Scaled):
-        def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
-            if return_uncertainty:
-                raise error("of the translator")
-            return flux
+        def translate_array_with_uncertainty(self, flux, **options):
+            raise error("of the translator")
 
     with pytest.raises(error, match="of the translator"):
         evaluate(Failing(sigma=1.0), make_pairs(4), n_bootstrap=0)

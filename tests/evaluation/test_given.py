@@ -45,8 +45,7 @@ class Told:
         self.gives_gradient_weights = True
         self.spectrum_grid = grid if conditioning == "spectrum" else None
 
-    def translate_array(self, flux, weight=None, return_uncertainty=False, **told):
-        assert not return_uncertainty
+    def translate_array(self, flux, weight=None, **told):
         self.heard.append(told)
         return np.asarray(flux)
 
@@ -67,8 +66,10 @@ class Sampler:
     def __init__(self):
         self.drawn = []
 
-    def translate_array(self, flux, weight=None, return_uncertainty=False, n_samples=None, seed=None,
-                        galaxies=None):
+    def translate_array(self, flux, **options):
+        return self.translate_array_with_uncertainty(flux, **options)[0]
+
+    def translate_array_with_uncertainty(self, flux, weight=None, n_samples=None, seed=None, galaxies=None):
         self.drawn.append((seed, n_samples, tuple(galaxies)))
         rng = np.random.default_rng([seed, galaxies[0]])
         y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
@@ -77,8 +78,7 @@ class Sampler:
         sigma = SDSS.sky_noise[:, None, None]
         samples = clean + sigma * rng.normal(size=(n_samples, *flux.shape))
         spread = samples.std(0, ddof=1) if n_samples > 1 else sigma * np.ones(flux.shape)
-        mean = samples.mean(0).astype(np.float32)
-        return (mean, spread) if return_uncertainty else mean
+        return samples.mean(0).astype(np.float32), spread
 
 
 def heard(told, name):

@@ -31,10 +31,13 @@ class Scaled:
         from astropy.table import Table
         return Table({"epoch": [0, 1], "train_loss": [2.0, 1.0], "valid_loss": [2.0, 1.5]})
 
-    def translate_array(self, flux, weight=None, redshift=None, return_uncertainty=False):
+    def translate_array(self, flux, weight=None, redshift=None):
         shift = self.spread * np.random.default_rng(0).normal(size=(1000, 5, 1, 1))[:len(flux)]
-        out = flux * (1 + shift).astype(np.float32)
-        return (out, np.full_like(out, 0.1)) if return_uncertainty else out
+        return flux * (1 + shift).astype(np.float32)
+
+    def translate_array_with_uncertainty(self, flux, **options):
+        out = self.translate_array(flux, **options)
+        return out, np.full_like(out, 0.1)
 
     def gradient_weights(self, input_flux, target_flux):
         weight = np.ones_like(target_flux)

@@ -197,13 +197,14 @@ def test_wcs_that_is_off_by_more_than_is_looked_for(table, images):
                     search_radius=10 * u.arcsec)
 
 
-def test_one_wrong_tile_among_two(table, images):
+def test_one_wrong_tile_among_two(table, images, tmp_path):
     """Its galaxies are dropped, the others are kept."""
     east, west = (sky.CENTER.spherical_offsets_by(side * 40 * u.arcsec, 0 * u.arcsec) for side in (1, -1))
     tiles = [sky.image(table, "SDSS", center=west), sky.image(table, "SDSS", center=east, off=(0, 20))]
     pairs = match_pairs(table, tiles, images[1], input_size=24)
     wrong = pairs.dropped[pairs.dropped["reason"] == "astrometry"]
     assert len(wrong) > 5 and len(pairs) > 5
+    same(match_pairs(table, tiles, images[1], input_size=24, path=tmp_path / "pairs.zarr"), pairs)
     assert all("19.99 arcsec" in detail or "20.0" in detail for detail in wrong["detail"])
     assert set(pairs.catalog["field"]) == {0}
 

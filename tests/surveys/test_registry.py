@@ -167,7 +167,7 @@ def test_names_in_other_spelling(name, other):
 def test_names_of_different_surveys():
     assert same_name("Pan STARRS", "pan-starrs") and not same_name("HSC", "HST")
     assert not same_name("Euclid VIS", "Euclid NISP") and not same_name("DES", "DECaLS")
-    with pytest.raises(SurveyError, match="'euclid'.*Euclid NISP and Euclid VIS"):
+    with pytest.raises(SurveyError, match="'euclid'.*'Euclid NISP' or 'Euclid VIS'"):
         get_survey("euclid")
     with pytest.raises(SurveyError, match="''"):
         get_survey("")
