@@ -1,4 +1,4 @@
-"""How well a classifier tells simulated galaxies from real ones.
+"""Measure how well a classifier distinguishes simulated galaxies from real ones.
 
     python benchmarks/realism.py --data $GALTRANS_REAL_DATA --out benchmarks/results/realism --label plain
 
@@ -6,15 +6,14 @@ Real stamps of SDSS, CFHTLS, KiDS and HSC are compared with simulated stamps of 
 same magnitudes. Features are measured on the stamps alone, by group; a random forest and a logistic regression are
 trained on each group and on all, in ten folds. The table ``realism.ecsv`` has a row for each survey, group and model:
 
-- "auc", area under the ROC curve of the held-out scores: 0.5 is a simulation that cannot be told from the sky;
+- "auc", area under the ROC curve of the held-out scores: 0.5 is a simulation as good as the sky;
 - "low" and "high", its 95 % interval, by a bootstrap over galaxies;
 - "n_real" and "n_simulated".
 
 ``features.ecsv`` has the single features that separate best: the AUC of each alone, and the median and robust scatter
 of both samples. Where statmorph is installed, the group "statmorph" has its concentration, asymmetry, smoothness, Gini,
 M20 and Sersic index. ``mixed_SURVEY.png`` shows stamps of both kinds in random order, and ``mixed_SURVEY.txt`` says
-which are real. With ``--label`` several simulations stand side by side in the tables; rows of the same label are
-replaced.
+which are real. ``--label`` names the simulation in the tables; rows of the same label are replaced.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ from astro_galtrans.images import segment_galaxy  # noqa: E402
 log = logging.getLogger("realism")
 FOLDS = 10
 N_BOOTSTRAP = 1000
-N_GIVEAWAYS = 12
+N_FEATURES = 12
 GRID = (6, 10)  # rows and columns of the mixed figure
 STATMORPH = {"concentration": "concentration", "asymmetry": "asymmetry", "smoothness": "smoothness", "gini": "gini",
              "m20": "m20", "sersic_index": "sersic_n"}
@@ -83,7 +82,7 @@ class StampFeatures:
         self.band = stamps.bands.index(settings.band)
 
     def measure(self, flux):
-        """Features of one galaxy, by group: dict of group to dict of name to number, and its aperture magnitude."""
+        """Return the features of one galaxy, by group: dict of group to dict of name to number, and its aperture magnitude."""
         sky = [plane[self.sky] for plane in flux]
         level = np.array([np.nanmedian(values) for values in sky])
         rms = np.array([mad_std(values, ignore_nan=True) for values in sky])
@@ -174,7 +173,7 @@ class StampFeatures:
 
 
 def statmorph_features(flux, measures):
-    """C, A, S, Gini, M20 and Sersic index in the band of the set; NaN where statmorph fails."""
+    """Return C, A, S, Gini, M20 and Sersic index in the band of the set; NaN where statmorph fails."""
     found = dict.fromkeys(STATMORPH, np.nan)
     image = np.nan_to_num(flux[measures.band])
     sky = image[measures.sky]
@@ -196,7 +195,7 @@ def statmorph_features(flux, measures):
 
 
 def measure_all(stamps, settings, with_statmorph):
-    """Features of all stamps: dict of group to `~astropy.table.Table`, and magnitudes."""
+    """Return the features of all stamps: dict of group to `~astropy.table.Table`, and magnitudes."""
     measures = StampFeatures(stamps, settings)
     rows, magnitudes = [], []
     for flux in stamps.flux:
@@ -209,7 +208,7 @@ def measure_all(stamps, settings, with_statmorph):
 
 
 def match_magnitudes(real, simulated, limits, each, seed):
-    """Rows of real galaxies within the limits, and ``each`` simulated ones nearest in magnitude to each, once."""
+    """Return the rows of real galaxies within the limits, and ``each`` simulated ones nearest in magnitude to each, once."""
     kept = np.flatnonzero((real > limits[0]) & (real < limits[1]))
     free, chosen = np.ones(len(simulated), dtype=bool), []
     for _ in range(each):
@@ -223,7 +222,7 @@ def match_magnitudes(real, simulated, limits, each, seed):
 
 
 def models(seed):
-    """The classifiers by name."""
+    """Return the classifiers by name."""
     return {
         "random forest": make_pipeline(
             SimpleImputer(strategy="median", keep_empty_features=True),
@@ -235,7 +234,7 @@ def models(seed):
 
 
 def interval(truth, score, seed):
-    """The 95 % interval of the AUC by a bootstrap within each class."""
+    """Return the 95 % interval of the AUC by a bootstrap within each class."""
     generator = np.random.default_rng(seed)
     parts = [np.flatnonzero(truth == kind) for kind in (0, 1)]
     values = []
@@ -246,7 +245,7 @@ def interval(truth, score, seed):
 
 
 def classify(features, truth, places, seed):
-    """Rows of the table: AUC of each group of features and of all, by each model."""
+    """Return the rows of the table: AUC of each group of features and of all, by each model."""
     rows, n_places = [], len(set(places[truth == 1]))
     for group in [*features, "all"]:
         tables = features.values() if group == "all" else [features[group]]
@@ -262,8 +261,8 @@ def classify(features, truth, places, seed):
     return Table(rows=rows, names=("group", "model", "auc", "low", "high"))
 
 
-def giveaways(features, truth):
-    """The single features that separate the samples best."""
+def best_features(features, truth):
+    """Return the single features that separate the samples best."""
     rows = []
     for group, table in features.items():
         for name in table.colnames:
@@ -273,15 +272,15 @@ def giveaways(features, truth):
                 continue
             auc = roc_auc_score(truth[good], values[good])
             kinds = [values[good & (truth == kind)] for kind in (1, 0)]
-            rows.append((group, name, max(auc, 1 - auc), *(number for kind in kinds
-                                                            for number in (np.median(kind), mad_std(kind)))))
+            statistics = [number for kind in kinds for number in (np.median(kind), mad_std(kind))]
+            rows.append((group, name, max(auc, 1 - auc), *statistics))
     rows.sort(key=lambda row: -row[2])
-    return Table(rows=rows[:N_GIVEAWAYS], names=("group", "feature", "auc", "real_median", "real_scatter",
+    return Table(rows=rows[:N_FEATURES], names=("group", "feature", "auc", "real_median", "real_scatter",
                                                  "simulated_median", "simulated_scatter"))
 
 
 def draw_mixed(real, simulated, measures, path, seed):
-    """Figure of real and simulated stamps in random order; a text file beside it says which are real."""
+    """Draw real and simulated stamps in random order; a text file beside the figure says which are real."""
     generator = np.random.default_rng(seed)
     n = min(GRID[0] * GRID[1] // 2, len(real), len(simulated))
     stamps = [(flux, kind) for source, kind in ((real, "real"), (simulated, "simulated"))
@@ -305,7 +304,7 @@ def draw_mixed(real, simulated, measures, path, seed):
 
 
 def run(name, options):
-    """Tables of one survey."""
+    """Return the tables of one survey."""
     settings = SETS[name]
     real = settings.read(options.data)
     simulated = simulate(name, real, options.simulated, options.seed, options.workers, **options.settings)
@@ -318,7 +317,7 @@ def run(name, options):
     _, places = np.unique(np.concatenate([real.places[kept].astype(str), [f"simulated {row}" for row in chosen]]),
                           return_inverse=True)
     scores = classify(features, truth, places, options.seed)
-    found = giveaways(features, truth)
+    found = best_features(features, truth)
     for table in (scores, found):
         table.add_column(options.label, 0, "label")
         table.add_column(name, 0, "survey")

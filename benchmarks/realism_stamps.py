@@ -46,7 +46,7 @@ class Stamps(NamedTuple):
 
 
 def _stamps(field, bands, band, faintest, brightest, size, **options):
-    """Stamps of the extended sources of a field that lie whole within it."""
+    """Return stamps of the extended sources of a field that lie whole within it."""
     table = detect_galaxies(field, band, max_magnitude=faintest, extended_only=True, **options)
     table = table[~table["edge"] & (table["magnitude"] > brightest)]
     planes = []
@@ -63,20 +63,20 @@ def _stamps(field, bands, band, faintest, brightest, size, **options):
 
 
 def _nanomaggies(flux, survey, bands):
-    """Fluxes of a survey's scale in nanomaggies, whose zero point is 22.5."""
+    """Return fluxes of a survey's scale in nanomaggies, whose zero point is 22.5."""
     zero_points = np.array([survey[band].zero_point for band in bands])
     return flux * 10 ** (-0.4 * (zero_points - 22.5))[:, None, None]
 
 
 def sdss_field(data, size=64):
-    """Galaxies of r 17 to 20.5 of the SDSS field 003918-3-0213."""
+    """Read galaxies of r 17 to 20.5 of the SDSS field 003918-3-0213."""
     folder = Path(data) / "sdss-field-003918-3-0213"
     field = read_cube({band: folder / f"frame-{band}-003918-3-0213.fits.bz2" for band in "ugriz"}, survey="SDSS")
     return _stamps(field, "ugriz", "r", 20.5, 17.0, size)
 
 
 def sdss_stamps(data, size=51):
-    """The SDSS stamps around RA 187.6, Dec 12.0: each run of each of twelve places."""
+    """Read the SDSS stamps around RA 187.6, Dec 12.0: each run of each of twelve places."""
     folder, planes, places = Path(data) / "sdss-stamps-ugriz-desimcmc", [], []
     survey = get_survey("SDSS")
     for path in sorted(folder.glob("stamp-r-*.fits")):
@@ -90,19 +90,19 @@ def sdss_stamps(data, size=51):
 
 
 def cfhtls_field(data, size=40):
-    """Galaxies of r 17 to 24 of the CFHTLS field in g, r and i."""
+    """Read galaxies of r 17 to 24 of the CFHTLS field in g, r and i."""
     folder = Path(data) / "cfhtls-gri-humvi"
     field = read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, survey="CFHTLS")
     return _stamps(field, "gri", "r", 24.0, 17.0, size)
 
 
 def kids_field(data, size=40):
-    """Galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
+    """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
     return _stamps(read_field(data), "ugri", "r", 21.5, 18.0, size, kernel_fwhm=2.4)
 
 
 def hsc_scenes(data):
-    """Peaks of i 20.5 to 24 of the HSC scenes, with a whole stamp around them; pixels that scenes share count once."""
+    """Read the peaks of i 20.5 to 24 of the HSC scenes, with a whole stamp around them; pixels that scenes share count once."""
     half, planes, seen = _HSC_SIZE // 2, [], set()
     for path in sorted((Path(data) / "hsc-cosmos-blends").glob("*.npz")):
         with np.load(path) as scene:
@@ -162,7 +162,7 @@ SETS = {
 
 
 def simulate(name, real, n, seed, workers, **settings):
-    """Simulated stamps of the survey, bands and size of the real ones."""
+    """Return simulated stamps of the survey, bands and size of the real ones."""
     size = real.flux.shape[-1]
     pairs = simulate_pairs(n, input_survey=real.survey, target_survey=real.survey, seed=seed,
                            sample=SETS[name].population, input_size=size, target_size=size, workers=workers,
