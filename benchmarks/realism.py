@@ -82,7 +82,7 @@ class StampFeatures:
         self.band = stamps.bands.index(settings.band)
 
     def measure(self, flux):
-        """Return the features of one galaxy, by group: dict of group to dict of name to number, and its aperture magnitude."""
+        """Return the features of one galaxy, a dict of name to number for each group, and its aperture magnitude."""
         sky = [plane[self.sky] for plane in flux]
         level = np.array([np.nanmedian(values) for values in sky])
         rms = np.array([mad_std(values, ignore_nan=True) for values in sky])
@@ -208,7 +208,10 @@ def measure_all(stamps, settings, with_statmorph):
 
 
 def match_magnitudes(real, simulated, limits, each, seed):
-    """Return the rows of real galaxies within the limits, and ``each`` simulated ones nearest in magnitude to each, once."""
+    """Return the rows of real galaxies within the limits, and of the ``each`` nearest in magnitude of simulated ones.
+
+    Each simulated galaxy is used once.
+    """
     kept = np.flatnonzero((real > limits[0]) & (real < limits[1]))
     free, chosen = np.ones(len(simulated), dtype=bool), []
     for _ in range(each):
@@ -275,8 +278,8 @@ def best_features(features, truth):
             statistics = [number for kind in kinds for number in (np.median(kind), mad_std(kind))]
             rows.append((group, name, max(auc, 1 - auc), *statistics))
     rows.sort(key=lambda row: -row[2])
-    return Table(rows=rows[:N_FEATURES], names=("group", "feature", "auc", "real_median", "real_scatter",
-                                                 "simulated_median", "simulated_scatter"))
+    names = ("group", "feature", "auc", "real_median", "real_scatter", "simulated_median", "simulated_scatter")
+    return Table(rows=rows[:N_FEATURES], names=names)
 
 
 def draw_mixed(real, simulated, measures, path, seed):

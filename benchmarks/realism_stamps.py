@@ -102,7 +102,7 @@ def kids_field(data, size=40):
 
 
 def hsc_scenes(data):
-    """Read the peaks of i 20.5 to 24 of the HSC scenes, with a whole stamp around them; pixels that scenes share count once."""
+    """Read stamps around the peaks of the HSC scenes, those that scenes share once."""
     half, planes, seen = _HSC_SIZE // 2, [], set()
     for path in sorted((Path(data) / "hsc-cosmos-blends").glob("*.npz")):
         with np.load(path) as scene:
