@@ -1,6 +1,6 @@
 """Measure how well a classifier distinguishes simulated galaxies from real ones.
 
-    python benchmarks/realism.py --data $GALTRANS_REAL_DATA --out benchmarks/results/realism --label plain
+    python benchmarks/realism.py --data $GALTRANS_REAL_DATA --out realism --label templates --statmorph
 
 Real stamps of SDSS, CFHTLS, KiDS and HSC are compared with simulated stamps of the same survey, bands and size, of the
 same magnitudes. Features are measured on the stamps alone, by group; a random forest and a logistic regression are
@@ -349,8 +349,8 @@ def parse(arguments=None):
     parser.add_argument("--surveys", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--label", default="now", help="name of the simulation in the tables")
     parser.add_argument("--settings", type=json.loads, default={}, help="keywords of simulate_pairs, as JSON")
-    parser.add_argument("--simulated", type=int, default=1500, help="galaxies to simulate of each survey")
-    parser.add_argument("--each", type=int, default=4, help="simulated galaxies of the magnitude of each real one")
+    parser.add_argument("--simulated", type=int, default=700, help="galaxies to simulate of each survey")
+    parser.add_argument("--each", type=int, default=3, help="simulated galaxies of the magnitude of each real one")
     parser.add_argument("--statmorph", action="store_true", help="measure with statmorph too")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
