@@ -117,16 +117,10 @@ def load_one(path, kind):
 
 def device_named(name):
     """Return the name of a device if it is available, else raise ValueError."""
-    if name is None:
-        return None
-    import torch
+    if name is not None:
+        from astro_galtrans._utils.torch_state import checked_device
 
-    try:
-        kind = torch.device(name).type
-    except RuntimeError as error:
-        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {name!r}") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: there is no GPU that this torch can use")
+        checked_device(name)
     return name
 
 
