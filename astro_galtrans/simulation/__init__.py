@@ -4,8 +4,12 @@ from astro_galtrans.simulation._degrade import DegradeConfig, degrade
 from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.simulation._semi_real import SemiRealConfig, semi_real_pairs, split_by_position
 from astro_galtrans.simulation._simulate import SimulationConfig, simulate_pairs
+from astro_galtrans.simulation._sky import (
+    Artifacts, Astrometry, Background, Calibration, Extinction, Noise, PSFVariation, Scene, Sky,
+)
 
 __all__ = [
-    "DegradeConfig", "GalaxyPopulation", "SemiRealConfig", "SimulationConfig", "degrade", "semi_real_pairs",
+    "Artifacts", "Astrometry", "Background", "Calibration", "DegradeConfig", "Extinction", "GalaxyPopulation", "Noise",
+    "PSFVariation", "Scene", "SemiRealConfig", "SimulationConfig", "Sky", "degrade", "semi_real_pairs",
     "simulate_pairs", "split_by_position",
 ]

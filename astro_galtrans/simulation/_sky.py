@@ -1,0 +1,143 @@
+"""Configuration of a realistic sky: the parts of what happens to the light of a galaxy, each with its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from astro_galtrans._utils.reprs import changed_fields
+
+__all__ = [
+    "Artifacts", "Astrometry", "Background", "Calibration", "Extinction", "Noise", "PSFVariation", "Scene", "Sky",
+]
+
+
+@dataclass(frozen=True)
+class PSFVariation:
+    """Variation of the PSF between galaxies and bands; the typical PSF is that of the survey.
+
+    Parameters
+    ----------
+    width_scale : float, optional
+        Factor on the scatter of widths of each survey; 0 gives every galaxy the typical PSF.
+    ellipticity_scale : float, optional
+        Factor on the ellipticities of each survey.
+    """
+
+    width_scale: float = 1.0
+    ellipticity_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of the images.
+
+    Parameters
+    ----------
+    correlated : bool, optional
+        Whether the noise of neighboring pixels is correlated as in the images of each survey.
+    depth_scale : float, optional
+        Factor on the scatter of the depth between fields and bands.
+    """
+
+    correlated: bool = True
+    depth_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Background:
+    """Errors of the subtracted background: an offset and a gradient in each band.
+
+    Parameters
+    ----------
+    scale : float, optional
+        Factor on the errors of each survey.
+    """
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Astrometry:
+    """Offsets between bands and between surveys, and of the galaxy from the center of its stamp.
+
+    Parameters
+    ----------
+    scale : float, optional
+        Factor on the astrometric errors of each survey.
+    """
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Errors of the zero points.
+
+    Parameters
+    ----------
+    scale : float, optional
+        Factor on the errors of each survey.
+    """
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Extinction:
+    """Extinction by dust of the Galaxy, the same in both surveys."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Neighboring galaxies and stars."""
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Saturated stars, trails, cosmic rays, edges and bad pixels."""
+
+
+@dataclass(frozen=True, repr=False)
+class Sky:
+    """The sky and the instruments through which simulated galaxies are seen.
+
+    Every part can be replaced, or turned off with None. The parts have random streams of their own: turning one off
+    leaves the others as they were.
+
+    Parameters
+    ----------
+    psf : PSFVariation or None, optional
+        Variation of the PSF; None for the typical round PSF of each survey.
+    noise : Noise or None, optional
+        Noise of the images; None for white noise of the typical depth.
+    background : Background or None, optional
+        Errors of the background; None for no background.
+    astrometry : Astrometry or None, optional
+        Offsets between bands and surveys; None for perfect alignment.
+    calibration : Calibration or None, optional
+        Zero-point errors; None for none.
+    extinction : Extinction or None, optional
+        Dust of the Galaxy; None for none.
+    scene : Scene or None, optional
+        Neighbors and stars; None for galaxies that are alone.
+    artifacts : Artifacts or None, optional
+        Saturated stars, trails, cosmic rays, edges; None for none.
+
+    Examples
+    --------
+    >>> from astro_galtrans.simulation import Sky
+    >>> Sky(scene=None)
+    Sky(scene=None)
+    """
+
+    psf: PSFVariation | None = field(default_factory=PSFVariation)
+    noise: Noise | None = field(default_factory=Noise)
+    background: Background | None = field(default_factory=Background)
+    astrometry: Astrometry | None = field(default_factory=Astrometry)
+    calibration: Calibration | None = field(default_factory=Calibration)
+    extinction: Extinction | None = field(default_factory=Extinction)
+    scene: Scene | None = field(default_factory=Scene)
+    artifacts: Artifacts | None = field(default_factory=Artifacts)
+
+    def __repr__(self) -> str:
+        return changed_fields(self)
