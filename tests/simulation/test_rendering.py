@@ -3,9 +3,9 @@ import galsim
 import numpy as np
 import pytest
 
-from astro_galtrans.simulation._galaxy import SurveyCamera
 from astro_galtrans.simulation._render import Renderer, isolated
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, SEDGrid, _templates, calzetti, reference_grid, sed_grid
+from astro_galtrans.simulation._template_galaxies import TemplateSEDs
 from astro_galtrans.surveys import Band, Survey, band_flux_density, get_survey
 
 
@@ -65,11 +65,12 @@ def test_a_flat_spectrum_has_one_magnitude_everywhere():
     for name in ("SDSS", "CFHTLS"):
         survey = get_survey(name)
         size = round(25 / survey.pixel_scale.to_value(u.arcsec))
-        camera = SurveyCamera(Renderer(survey, size), _Flat(5), _Flat(1))
-        transforms = [camera.renderer.transform(profile)] * 3
+        seds, renderer = TemplateSEDs({"input": survey}), Renderer(survey, size)
+        seds.grids, seds.reference = {"input": _Flat(5)}, _Flat(1)
+        transforms = [renderer.transform(profile)] * 3
         widths = [band.psf_fwhm.value for band in survey]
-        truth = camera.renderer.draw(transforms, camera.component_fluxes(galaxy), widths, (0.0, 0.0))
-        magnitudes = camera.zero_points - 2.5 * np.log10(truth.sum(axis=(1, 2)))
+        truth = renderer.draw(transforms, seds.fluxes(galaxy, "input"), widths, (0.0, 0.0))
+        magnitudes = seds.zero_points["input"] - 2.5 * np.log10(truth.sum(axis=(1, 2)))
         np.testing.assert_allclose(magnitudes, 17.0, atol=0.005)
 
 
