@@ -52,8 +52,9 @@ class PlainSky:
         for side, renderer in self.renderers.items():
             fluxes = galaxies.fluxes(galaxy, side)
             widths = self._psf_widths(seeing, renderer.survey)
-            truth = renderer.draw([shape.transform(renderer) for shape in galaxy.shapes], fluxes, widths,
-                                  (row["x_offset"], row["y_offset"]), self.population.psf_profile)
+            profile = self.population.psf_profile
+            truth = renderer.draw([shape.transform(renderer) for shape in galaxy.shapes], fluxes,
+                                  renderer.psfs(widths, profile), (row["x_offset"], row["y_offset"]))
             images[f"{side}_flux"], images[f"{side}_weight"] = _noisy(noise, truth, renderer.survey)
             if self.truth:
                 images[f"{side}_truth"] = truth
@@ -61,7 +62,8 @@ class PlainSky:
             row[f"{side}_mag"] = zero_points - 2.5 * np.log10(fluxes.sum(axis=0))
             row[f"{side}_psf_fwhm"] = widths
             if side in self.psf_renderers:
-                images[f"{side}_psf"] = self.psf_renderers[side].point(widths, self.population.psf_profile)
+                small = self.psf_renderers[side]
+                images[f"{side}_psf"] = small.point(small.psfs(widths, profile))
         return images
 
     def _psf_widths(self, rng, survey):
