@@ -197,7 +197,8 @@ def draw_scene(rng, part, row, half_width, library):
     x, y, magnitude = _field(rng, (magnitudes, stars), half_width)
     n = len(magnitude)
     points = SceneSources(
-        x=x, y=y, r_mag=magnitude, sed=library.choose_stars(rng, magnitude), radius=np.zeros(n), concentrated=np.zeros(n),
+        x=x, y=y, r_mag=magnitude, sed=library.choose_stars(rng, magnitude), radius=np.zeros(n),
+        concentrated=np.zeros(n),
         axis_ratio=np.ones(n), angle=np.zeros(n), is_star=np.ones(n, dtype=bool))
     return SceneSources.stack([found, points])
 
