@@ -120,7 +120,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Saturated stars, trails, cosmic rays, edges and bad pixels."""
+    """Saturated stars, trails, cosmic rays, bad columns and edges of fields, at the rates of each survey.
+
+    Parameters
+    ----------
+    scale : float, optional
+        Factor on the rates.
+    unknown : float, optional
+        Fraction of the defects that no mask marks: their pixels keep their weight.
+    """
+
+    scale: float = 1.0
+    unknown: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number, "unknown": partial(real_number, below=1.0 + 1e-9)})
 
 
 @dataclass(frozen=True, repr=False)
