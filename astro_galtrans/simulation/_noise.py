@@ -87,9 +87,9 @@ def draw_background(rng, part, conditions, size, scale):
     share = np.sqrt(np.broadcast_to(background.correlation, n))
     offset, gx, gy, xx, yy, xy = share * deviates[:, :1] + np.sqrt(1 - share**2) * deviates[:, 1:]
     x = ((np.arange(size) - (size - 1) / 2) * scale / 60).astype(np.float32)
-    terms = [(np.multiply(amplitude, deviate) * part.scale).astype(np.float32)[:, None, None] for amplitude, deviate in (
-        (background.offset, offset), (background.gradient, gx), (background.gradient, gy),
-        (background.curvature, xx), (background.curvature, yy), (background.curvature, xy))]
+    amplitudes = (background.offset, *[background.gradient] * 2, *[background.curvature] * 3)
+    terms = [(np.multiply(amplitude, deviate) * part.scale).astype(np.float32)[:, None, None]
+             for amplitude, deviate in zip(amplitudes, (offset, gx, gy, xx, yy, xy))]
     return (terms[0] + terms[1] * x + terms[2] * x[:, None] + terms[3] * x**2 / 2 + terms[4] * x[:, None]**2 / 2
             + terms[5] * x * x[:, None])
 
