@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.validation import check_fields, real_number
 
 __all__ = [
     "Artifacts", "Astrometry", "Background", "Calibration", "Extinction", "Noise", "PSFVariation", "Scene", "Sky",
@@ -89,12 +91,50 @@ class Extinction:
 
 @dataclass(frozen=True)
 class Scene:
-    """Neighboring galaxies and stars."""
+    """Neighboring galaxies and stars, the same in both surveys.
+
+    Galaxies follow the published number counts, and those that belong to the target its redshift and a density that
+    falls with the distance; stars follow the counts at high Galactic latitude.
+
+    Parameters
+    ----------
+    galaxies : float, optional
+        Factor on the number of galaxies that have nothing to do with the target.
+    clustering : float, optional
+        Factor on the number of satellites of the target.
+    stars : float, optional
+        Factor on the number of stars: about 3 at a Galactic latitude of 20 degrees.
+    faintest : float, optional
+        Signal-to-noise of the faintest sources in the deeper of the two surveys, if they were points.
+    """
+
+    galaxies: float = 1.0
+    clustering: float = 1.0
+    stars: float = 1.0
+    faintest: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {**dict.fromkeys(("galaxies", "clustering", "stars"), real_number),
+                            "faintest": partial(real_number, positive=True)})
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Saturated stars, trails, cosmic rays, edges and bad pixels."""
+    """Saturated stars, trails, cosmic rays, bad columns and edges of fields, at the rates of each survey.
+
+    Parameters
+    ----------
+    scale : float, optional
+        Factor on the rates.
+    unknown : float, optional
+        Fraction of the defects that no mask marks: their pixels keep their weight.
+    """
+
+    scale: float = 1.0
+    unknown: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number, "unknown": partial(real_number, below=1.0 + 1e-9)})
 
 
 @dataclass(frozen=True, repr=False)
