@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.processes import check_workers
-from astro_galtrans._utils.validation import check_fields, configured, flag, whole_number
+from astro_galtrans._utils.validation import check_fields, choice, configured, flag, whole_number
 from astro_galtrans.pairs import PairSet, psf_side
 from astro_galtrans.simulation._galaxy import Recipe, simulated_blocks
 from astro_galtrans.simulation._population import get_population
@@ -107,7 +107,8 @@ class SimulationConfig:
 @numpy_defaults()
 def simulate_pairs(
     n: int, *, seed: int, input_survey: Survey | str = "SDSS", target_survey: Survey | str = "CFHTLS",
-    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", workers: int | None = None,
+    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", galaxies: Literal["templates"] = "templates",
+    sky: Literal["plain"] = "plain", workers: int | None = None,
     path: str | PathLike | None = None, overwrite: bool = False, progress: bool = False,
     config: SimulationConfig | None = None, **settings: Any,
 ) -> PairSet:
@@ -127,6 +128,10 @@ def simulate_pairs(
     sample : {"bright", "faint"} or GalaxyPopulation, optional
         Distribution of the galaxies. "bright" is like a spectroscopic main sample, r 14.5 to 18.3 and redshifts to
         0.45; "faint" is r 17 to 20.5 and redshifts to 0.75.
+    galaxies : {"templates"}, optional
+        Galaxies with four template spectra, each a smooth bulge and disk with knots.
+    sky : {"plain"}, optional
+        Galaxies that are alone, a round PSF, white noise of the depth of the survey, perfect alignment.
     workers : int, optional
         Number of processes, 1 by default. A script needs the ``if __name__ == "__main__":`` guard for more than one;
         a RuntimeError says so if it is missing.
@@ -175,8 +180,10 @@ def simulate_pairs(
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
     target_size = config.target_size or matching_size(
         config.input_size, surveys["input"].pixel_scale, surveys["target"].pixel_scale)
+    galaxies = choice(galaxies, "galaxies", ("templates",))
+    choice(sky, "sky", ("plain",))
     recipe = Recipe(seed, get_population(sample), surveys, {"input": config.input_size, "target": target_size},
-                    config.truth, config.spectra, config.psf,
+                    galaxies, config.truth, config.spectra, config.psf,
                     None if config.morphologies is None else str(config.morphologies))
     chunks = [range(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
     blocks = _counted(simulated_blocks(recipe, chunks, min(workers, len(chunks))), n, progress)

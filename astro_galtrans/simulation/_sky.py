@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.validation import check_fields, real_number
 
 __all__ = [
     "Artifacts", "Astrometry", "Background", "Calibration", "Extinction", "Noise", "PSFVariation", "Scene", "Sky",
@@ -89,7 +91,31 @@ class Extinction:
 
 @dataclass(frozen=True)
 class Scene:
-    """Neighboring galaxies and stars."""
+    """Neighboring galaxies and stars, the same in both surveys.
+
+    Galaxies follow the published number counts, and those that belong to the target its redshift and a density that
+    falls with the distance; stars follow the counts at high Galactic latitude.
+
+    Parameters
+    ----------
+    galaxies : float, optional
+        Factor on the number of galaxies that have nothing to do with the target.
+    clustering : float, optional
+        Factor on the number of satellites of the target.
+    stars : float, optional
+        Factor on the number of stars: about 3 at a Galactic latitude of 20 degrees.
+    faintest : float, optional
+        Signal-to-noise of the faintest sources in the deeper of the two surveys, if they were points.
+    """
+
+    galaxies: float = 1.0
+    clustering: float = 1.0
+    stars: float = 1.0
+    faintest: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {**dict.fromkeys(("galaxies", "clustering", "stars"), real_number),
+                            "faintest": partial(real_number, positive=True)})
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from specutils import Spectrum
 
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.simulation import simulate_pairs
-from astro_galtrans.simulation._galaxy import Recipe, Simulator, component_fractions
 from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._spectrograph import Fiber, image_fraction, point_fraction, sersic_fraction
+from astro_galtrans.simulation._template_galaxies import TemplateGalaxies, TemplateSEDs
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectrum
 from astro_galtrans.surveys import get_survey, synthetic_magnitude
 
@@ -52,18 +52,19 @@ def test_galaxy_depends_on_seed_and_index_only(tmp_path, with_spectra):
 
 def test_photometry_of_the_spectrum_is_that_of_the_light_in_the_fiber():
     fiber = Fiber()
-    recipe = Recipe(5, get_population("bright"), {"input": get_survey("SDSS")}, {"input": 16}, spectra=True)
-    simulator = Simulator(recipe)
-    camera = simulator.cameras["input"]
+    seds = TemplateSEDs({"input": get_survey("SDSS")})
+    galaxies = TemplateGalaxies(get_population("bright"), seds)
     for index in range(12):
-        galaxy, _ = simulator.simulate(index)
-        x, y = np.random.default_rng(0).normal(size=(2, 5))
-        knots = (x, y, np.ones(5)) if galaxy["n_knots"] else None
-        fractions = fiber.fractions(galaxy, knots)
-        truth = fiber.spectrum(component_fractions(galaxy) * fractions, camera.reference, galaxy)
+        galaxy = galaxies.draw(*(np.random.default_rng([5, index, stream]) for stream in range(2)))
+        truth, row = galaxies.spectrum(galaxy, fiber), galaxy.row
+        fractions = [sersic_fraction(1.5, row["bulge_radius"], row["bulge_axis_ratio"], 4),
+                     sersic_fraction(1.5, row["disc_radius"], row["disc_axis_ratio"], 1), 0.0]
+        if row["n_knots"]:
+            knots = galaxy.shapes[2]
+            fractions[2] = point_fraction(1.5, knots.x, knots.y, knots.brightness)
         spectrum = Spectrum(flux=truth * FLUX_UNIT, spectral_axis=fiber.grid.wavelength)
-        inside = (camera.component_fluxes(galaxy) * fractions[:, None]).sum(axis=0)
-        expected = camera.zero_points - 2.5 * np.log10(inside)
+        inside = np.array(fractions) @ seds.fluxes(row, "input")
+        expected = seds.zero_points["input"] - 2.5 * np.log10(inside)
         for band, magnitude in list(zip(get_survey("SDSS"), expected))[1:4]:
             assert synthetic_magnitude(spectrum, band).value == pytest.approx(magnitude, abs=0.004)
 
