@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans._utils.validation import check_fields, real_number
+from astro_galtrans.simulation._conditions import SurveyConditions
 
 __all__ = [
     "Artifacts", "Astrometry", "Background", "Calibration", "Extinction", "Noise", "PSFVariation", "Scene", "Sky",
@@ -28,6 +30,9 @@ class PSFVariation:
     width_scale: float = 1.0
     ellipticity_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("width_scale", "ellipticity_scale"), real_number))
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -44,6 +49,9 @@ class Noise:
     correlated: bool = True
     depth_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_fields(self, {"depth_scale": real_number})
+
 
 @dataclass(frozen=True)
 class Background:
@@ -56,6 +64,9 @@ class Background:
     """
 
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number})
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,9 @@ class Astrometry:
 
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number})
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -82,6 +96,9 @@ class Calibration:
     """
 
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number})
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,9 @@ class Extinction:
     median: float = 0.022
     scatter: float = 0.64
     maximum: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("median", "scatter", "maximum"), real_number))
 
 
 @dataclass(frozen=True)
@@ -137,7 +157,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Saturated stars, trails, cosmic rays, edges and bad pixels."""
+    """Saturated stars, trails, cosmic rays, bad columns and edges of fields, at the rates of each survey.
+
+    Parameters
+    ----------
+    scale : float, optional
+        Factor on the rates.
+    unknown : float, optional
+        Fraction of the defects that no mask marks: their pixels keep their weight.
+    """
+
+    scale: float = 1.0
+    unknown: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number, "unknown": partial(real_number, below=1.0 + 1e-9)})
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,6 +218,11 @@ class Sky:
     scene: Scene | None = field(default_factory=Scene)
     artifacts: Artifacts | None = field(default_factory=Artifacts)
     conditions: Mapping[str, SurveyConditions] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, conditions in self.conditions.items():
+            if not isinstance(conditions, SurveyConditions):
+                raise TypeError(f"conditions[{name!r}] must be a SurveyConditions, got {conditions!r}")
 
     def __repr__(self) -> str:
         return changed_fields(self)
