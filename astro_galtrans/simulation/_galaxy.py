@@ -7,8 +7,10 @@ import numpy as np
 
 from astro_galtrans._utils.processes import ordered_results
 from astro_galtrans.pairs import psf_side
+from astro_galtrans.simulation._observation import RealisticSky
 from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.simulation._render import Renderer
+from astro_galtrans.simulation._sky import Sky
 from astro_galtrans.simulation._spectrograph import Fiber
 from astro_galtrans.simulation._template_galaxies import TemplateGalaxies, TemplateSEDs
 from astro_galtrans.surveys import Survey
@@ -28,6 +30,7 @@ class Recipe:
     surveys: dict[str, Survey]
     sizes: dict[str, int]
     galaxies: str = "templates"
+    sky: Sky | None = None
     truth: bool = False
     spectra: bool = False
     psf: bool = False
@@ -88,16 +91,16 @@ class Simulator:
     def __init__(self, recipe):
         self.recipe = recipe
         self.galaxies = _GALAXIES[recipe.galaxies][0](recipe.population, recipe.seds, recipe.morphologies)
-        self.sky = PlainSky(recipe)
+        self.sky = PlainSky(recipe) if recipe.sky is None else RealisticSky(recipe)
         self.fiber = Fiber() if recipe.spectra else None
 
     def simulate(self, index):
         """Return the row of the catalog and the images by name of galaxy ``index``."""
         # The streams are apart, so that what a galaxy is does not depend on how it is observed.
-        streams = np.random.SeedSequence(self.recipe.seed, spawn_key=(index,)).spawn(_N_STREAMS)
-        properties, structure, seeing, noise, spectrograph = (np.random.default_rng(stream) for stream in streams)
+        seed = np.random.SeedSequence(self.recipe.seed, spawn_key=(index,))
+        properties, structure, seeing, noise, spectrograph = map(np.random.default_rng, seed.spawn(_N_STREAMS))
         galaxy = self.galaxies.draw(properties, structure)
-        images = self.sky.observe(self.galaxies, galaxy, seeing, noise)
+        images = self.sky.observe(self.galaxies, galaxy, *((seeing, noise) if self.recipe.sky is None else (seed,)))
         if self.fiber is not None:
             truth = self.galaxies.spectrum(galaxy, self.fiber)
             images["spectrum_flux"], images["spectrum_weight"] = self.fiber.observe(spectrograph, truth)
@@ -106,8 +109,8 @@ class Simulator:
     def simulate_block(self, indices):
         """Return the rows and the stacked float32 images of some galaxies."""
         rows, images = zip(*map(self.simulate, indices))
-        return list(rows), {name: np.stack([one[name] for one in images]).astype(np.float32, copy=False)
-                            for name in images[0]}
+        return list(rows), {name: np.stack([one[name] for one in images]).astype(
+            np.uint8 if name.endswith("_label") else np.float32, copy=False) for name in images[0]}
 
 
 def simulated_blocks(recipe, chunks, workers):
