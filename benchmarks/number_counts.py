@@ -13,7 +13,7 @@ Sources of the SDSS field 003918-3-0213, of the KiDS and VIKING field and of the
 - ``defects.ecsv``, per field and band: fraction of masked pixels, saturated stars per square degree, sources at an edge
   or bad pixel.
 
-``hsc.ecsv`` has the number of peaks in the HSC scenes by i magnitude within 0.5 arcsec. The scenes are chosen as blends.
+``hsc.ecsv`` has the number of peaks in the HSC scenes by i magnitude within 0.5 arcsec. The scenes are selected blends.
 """
 
 from __future__ import annotations
