@@ -364,8 +364,8 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     fluxes : ndarray of shape (n, n_bands)
         From `SceneLibrary.fluxes`, in the unit of the survey.
     psfs : list of PSF
-        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``. Two images with different offsets are drawn
-        in less time at once, with fluxes, PSFs and offsets of all bands, and of all bands again.
+        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``. Two images with different offsets take
+        less time if they are drawn at once, with fluxes, PSFs and offsets of all bands, and of all bands again.
     offsets : ndarray of shape (n_bands, 2)
         Position of the target from the center of the stamp in each band, x and y in arcsec.
     """
@@ -404,7 +404,8 @@ class _SmallGrid:
         self.kx = (dk * np.arange(self.n // 2 + 1)).astype(np.float32)
         self.ky = (dk * fft.fftfreq(self.n, 1 / self.n)).astype(np.float32)
         kx, ky = self.kx, self.ky
-        pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)) * self.oversampling**2)
+        pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
+        pixel *= self.oversampling**2
         self.band = np.empty((len(psfs), self.n, len(kx)), dtype=np.complex64)
         blurs = {id(psf): pixel * psf.transform(kx, ky) for psf in {id(psf): psf for psf in psfs}.values()}
         for plane, psf, (x, y) in zip(self.band, psfs, shifts):
