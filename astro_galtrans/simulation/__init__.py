@@ -1,5 +1,9 @@
 """Simulated galaxies in two surveys, the embedded default data set, and degraded real images."""
 
+from astro_galtrans.simulation._conditions import (
+    AstrometryConditions, BackgroundConditions, CalibrationConditions, NoiseConditions, PSFConditions,
+    SurveyConditions, get_conditions,
+)
 from astro_galtrans.simulation._degrade import DegradeConfig, degrade
 from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.simulation._semi_real import SemiRealConfig, semi_real_pairs, split_by_position
@@ -9,7 +13,8 @@ from astro_galtrans.simulation._sky import (
 )
 
 __all__ = [
-    "Artifacts", "Astrometry", "Background", "Calibration", "DegradeConfig", "Extinction", "GalaxyPopulation", "Noise",
-    "PSFVariation", "Scene", "SemiRealConfig", "SimulationConfig", "Sky", "degrade", "semi_real_pairs",
-    "simulate_pairs", "split_by_position",
+    "Artifacts", "Astrometry", "AstrometryConditions", "Background", "BackgroundConditions", "Calibration",
+    "CalibrationConditions", "DegradeConfig", "Extinction", "GalaxyPopulation", "Noise", "NoiseConditions",
+    "PSFConditions", "PSFVariation", "Scene", "SemiRealConfig", "SimulationConfig", "Sky", "SurveyConditions",
+    "degrade", "get_conditions", "semi_real_pairs", "simulate_pairs", "split_by_position",
 ]

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _RESAMPLINGS = ("none", "cubic", "lanczos2", "lanczos3", "lanczos4", "lanczos5")
-_POSITIVE = ("fwhm", "beta", "depth", "wing_scale")
+_POSITIVE = ("fwhm", "depth", "wing_scale")
 
 
 class _PerBand:

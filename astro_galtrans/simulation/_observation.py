@@ -7,7 +7,8 @@ from astro_galtrans.pairs import psf_side
 from astro_galtrans.simulation._artifacts import apply_artifacts
 from astro_galtrans.simulation._conditions import get_conditions
 from astro_galtrans.simulation._noise import (
-    draw_background, draw_depths, draw_ebv, draw_offsets, draw_weight_errors, draw_zero_points, unit_noise,
+    digitized, draw_background, draw_depths, draw_ebv, draw_offsets, draw_weight_errors, draw_zero_points,
+    extinction_coefficients, unit_noise,
 )
 from astro_galtrans.simulation._psf import draw_psfs
 from astro_galtrans.simulation._render import Renderer
@@ -43,7 +44,8 @@ class RealisticSky:
 
     def __init__(self, recipe):
         self.sky, self.truth = recipe.sky, recipe.truth
-        self.cameras = {side: _Camera(survey, recipe.sizes[side], get_conditions(survey), recipe.psf)
+        self.cameras = {side: _Camera(survey, recipe.sizes[side], get_conditions(survey, self.sky.conditions),
+                                      recipe.psf)
                         for side, survey in recipe.surveys.items()}
         self.library = None if self.sky.scene is None else SceneLibrary(recipe.surveys)
         self.half_width = max(camera.renderer.size * camera.renderer.scale for camera in self.cameras.values()) / 2
@@ -104,6 +106,7 @@ class RealisticSky:
         background = draw_background(streams["background"], sky.background, conditions, renderer.size, renderer.scale)
         if background is not None:
             flux += background * depths.astype(np.float32)[:, None, None]
+        flux = digitized(streams["noise"], sky.noise, conditions, flux, camera.sky_noise)
         stated = draw_weight_errors(streams["depth"], sky.noise, conditions)
         weight = stated.astype(np.float32)[:, None, None] / variance
         if sky.artifacts is not None:
@@ -117,17 +120,3 @@ class RealisticSky:
             small = camera.psf_renderer
             images[f"{side}_psf"] = small.point([psf.transform(small.kx, small.ky) for psf in psfs])
         return images
-
-
-def extinction_coefficients(survey):
-    """Return A / E(B-V) in each band, shape ``(n_bands,)``.
-
-    Cardelli, Clayton & Mathis (1989, ApJ 345, 245) with R_V = 3.1, at the effective wavelengths.
-    """
-    x = 1e4 / np.array([band.effective_wavelength.to_value(u.AA) for band in survey])
-    y = x - 1.82
-    powers = y[:, None] ** np.arange(8)
-    optical = (powers @ [1, 0.17699, -0.50447, -0.02427, 0.72085, 0.01979, -0.77530, 0.32999]
-               + powers @ [0, 1.41338, 2.28305, 1.07233, -5.38434, -0.62251, 5.30260, -2.09002] / 3.1)
-    infrared = 0.574 * x**1.61 - 0.527 * x**1.61 / 3.1
-    return 3.1 * np.where(x < 1.1, infrared, optical)

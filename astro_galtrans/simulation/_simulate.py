@@ -54,6 +54,8 @@ _COLUMNS = {
     "position_angle": (u.rad, "angle of the major axis from the x axis toward the y axis"),
     "x_offset": (u.arcsec, "offset of the galaxy from the middle of the stamp along x"),
     "y_offset": (u.arcsec, "offset of the galaxy from the middle of the stamp along y"),
+    "axis_ratio": (None, "minor over major axis of the disk, or of an elliptical galaxy"),
+    "nucleus_fraction": (None, "share of the active nucleus in the flux in SDSS r"),
     "knot_fraction": (None, "share of knots of star formation in the flux of the disk"),
     "n_knots": (None, "number of knots of star formation"),
     "morphology": (None, "row of the catalog of real galaxies whose shape the disk has"),
