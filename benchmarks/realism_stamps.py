@@ -12,9 +12,11 @@ from typing import NamedTuple
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from scipy.spatial import cKDTree
 from semi_real import read_field
 
-from astro_galtrans.images import detect_galaxies, read_cube, read_stamps
+from astro_galtrans.images import BandCube, detect_galaxies, read_cube, read_stamps
 from astro_galtrans.simulation import GalaxyPopulation, simulate_pairs
 from astro_galtrans.surveys import get_survey
 
@@ -45,10 +47,17 @@ class Stamps(NamedTuple):
     places: np.ndarray
 
 
-def _stamps(field, bands, band, faintest, brightest, size, **options):
-    """Return stamps of the extended sources of a field that lie whole within it."""
+def _stamps(field, bands, band, faintest, brightest, size, centers=None, **options):
+    """Return stamps of the extended sources of a field that lie whole within it.
+
+    With ``centers``, an array of pixel positions ``(n, 2)``, only of the sources nearest to them, within 2 arcsec.
+    """
     table = detect_galaxies(field, band, max_magnitude=faintest, extended_only=True, **options)
     table = table[~table["edge"] & (table["magnitude"] > brightest)]
+    scale = field.survey.pixel_scale.to_value(u.arcsec)
+    if centers is not None:
+        distance, row = cKDTree(np.array([table["x"], table["y"]]).T).query(centers, distance_upper_bound=2 / scale)
+        table = table[np.unique(row[np.isfinite(distance)])]
     planes = []
     for position in SkyCoord(table["ra"], table["dec"]):
         cube = field.cutout(position, size=size)
@@ -59,7 +68,7 @@ def _stamps(field, bands, band, faintest, brightest, size, **options):
             planes.append(flux)
     survey = field.survey
     flux = _nanomaggies(np.stack(planes), survey, cube.bands)[:, [cube.bands.index(name) for name in bands]]
-    return Stamps(flux, survey.pixel_scale.to_value(u.arcsec), tuple(bands), survey, np.arange(len(flux)))
+    return Stamps(flux, scale, tuple(bands), survey, np.arange(len(flux)))
 
 
 def _nanomaggies(flux, survey, bands):
