@@ -6,13 +6,16 @@ from math import pi
 import astropy.units as u
 import numpy as np
 from scipy import fft
+from scipy.special import gamma
 
 from astro_galtrans.simulation._population import GalaxyPopulation, draw_galaxy
 from astro_galtrans.simulation._seds import galaxy_components, reference_grid, sed_grid
 from astro_galtrans.surveys import band_flux_density, get_survey
 
-__all__ = ["SceneLibrary", "SceneSources", "draw_scene", "faint_limit", "label_pixels", "render_scene", "star_counts",
-           "galaxy_counts"]
+__all__ = [
+    "SceneLibrary", "SceneSources", "draw_scene", "faint_limit", "galaxy_counts", "galaxy_radius", "label_pixels",
+    "render_scene", "star_counts",
+]
 
 # log10 of the number of galaxies per square degree and magnitude, at r magnitudes. Fainter than 19: the counts in i of
 # COSMOS2020 (Weaver et al. 2022, ApJS 258, 11, table 2) moved by the mean r - i of these galaxies, 0.5 mag at r = 20 to
@@ -32,13 +35,15 @@ _FAINTEST = 28.5
 # Distance from the edge of the stamp to which sources are drawn, in arcsec, at r magnitudes: the light of brighter ones
 # reaches farther.
 _MARGIN_MAGNITUDE, _MARGIN = (14.0, 18.0, 22.0, 25.0), (25.0, 10.0, 4.0, 1.5)
-# Satellites: about one within 4 mag and 300 kpc of a galaxy, more of them fainter (Wang & White 2012, MNRAS 424, 2574),
-# at a projected density that falls inversely with the distance.
-_SATELLITES, _SATELLITE_SLOPE, _SATELLITE_RADIUS = 1.2, 0.25, 300.0
-_SATELLITE_RANGE, _SATELLITE_REFERENCE = (-1.0, 7.0), 4.0
-# Half-light radius in arcsec at r magnitudes, median and scatter of the natural log.
+# Galaxies correlated with the target: (r / r0)^-gamma in Mpc/h, r0 and gamma of Zehavi et al. (2005, ApJ 630, 1), with
+# the luminosity function of Blanton et al. (2003, ApJ 592, 819), for H0 = 70.
+_CORRELATION_LENGTH, _CORRELATION_SLOPE, _HUBBLE = 5.59, 1.84, 0.7
+_LUMINOSITY_DENSITY, _LUMINOSITY_BREAK, _LUMINOSITY_SLOPE = 0.0149, -20.44 + 5 * np.log10(_HUBBLE), -1.05
+_LUMINOSITY_RANGE = (-23.5, -13.0)
+# Half-light radius in arcsec at r magnitudes, median and scatter of the natural log: benchmarks/number_counts.py, SDSS
+# to r = 20 and CFHTLS from 22.
 _SIZE_MAGNITUDE = (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0)
-_SIZE = (3.2, 1.9, 1.1, 0.65, 0.36, 0.23, 0.16)
+_SIZE = (3.2, 1.9, 1.1, 0.7, 0.44, 0.27, 0.18)
 _SIZE_SCATTER = 0.42
 _CONCENTRATED = ((16.0, 20.0, 24.0, 28.0), (0.5, 0.4, 0.25, 0.15))
 _DISK_SCALES, _CORE_SCALES = 1.6783469900166605, float(np.log(2))
@@ -70,6 +75,11 @@ def galaxy_counts(magnitude):
 def star_counts(magnitude):
     """Return the number of stars per square arcsec and magnitude at r magnitudes."""
     return 10 ** np.interp(magnitude, *_STAR_COUNTS.T) / 3600**2
+
+
+def galaxy_radius(magnitude):
+    """Return the median half-light radius in arcsec of galaxies at r magnitudes."""
+    return np.exp(np.interp(magnitude, _SIZE_MAGNITUDE, np.log(_SIZE)))
 
 
 def faint_limit(part, surveys):
@@ -138,20 +148,29 @@ def _field(rng, table, half_width):
     return *(rng.uniform(-1, 1, (2, n)) * reach), magnitude
 
 
+@lru_cache(maxsize=1)
+def _luminosity_function():
+    """Return absolute r magnitudes and the number of brighter galaxies per cubic Mpc/h."""
+    magnitude = np.arange(*_LUMINOSITY_RANGE, 0.05)
+    ratio = 10 ** (-0.4 * (magnitude - _LUMINOSITY_BREAK))
+    density = 0.4 * np.log(10) * _LUMINOSITY_DENSITY * ratio ** (_LUMINOSITY_SLOPE + 1) * np.exp(-ratio)
+    return magnitude, np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]) * 0.05)])
+
+
 def _satellites(rng, part, row, half_width, limit):
-    """Return positions and magnitudes of galaxies at the redshift of the target."""
-    low, high = _SATELLITE_RANGE
-    slope = _SATELLITE_SLOPE * np.log(10)
-    expected = part.clustering * _SATELLITES * (
-        np.exp(slope * (high - _SATELLITE_REFERENCE)) - np.exp(slope * (low - _SATELLITE_REFERENCE)))
-    outer = _SATELLITE_RADIUS / _kpc_per_arcsec(row["redshift"])
-    reach = np.sqrt(2) * half_width
-    n = rng.poisson(expected * min(reach / outer, 1.0))
-    radius, azimuth = rng.random(n) * min(reach, outer), rng.uniform(0, 2 * pi, n)
-    fainter = low + np.log1p(rng.random(n) * np.expm1(slope * (high - low))) / slope
-    magnitude = row["r_mag"] + fainter
-    kept = magnitude < limit
-    return (radius * np.cos(azimuth))[kept], (radius * np.sin(azimuth))[kept], magnitude[kept]
+    """Return positions and magnitudes of galaxies that are correlated with the target, at its redshift."""
+    luminosities, brighter = _luminosity_function()
+    modulus = row["r_mag"] - row["absolute_r_mag"]
+    per_arcsec = _kpc_per_arcsec(row["redshift"]) * _HUBBLE / 1000
+    reach, power = np.sqrt(2) * (half_width + _MARGIN[-1]), 3 - _CORRELATION_SLOPE
+    # The integral of the correlation function along the line of sight and over a circle.
+    factor = np.sqrt(pi) * gamma((_CORRELATION_SLOPE - 1) / 2) / gamma(_CORRELATION_SLOPE / 2)
+    volume = 2 * pi / power * factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
+    faintest = np.interp(limit - modulus, luminosities, brighter)
+    n = rng.poisson(part.clustering * volume * faintest)
+    radius, azimuth = reach * rng.random(n) ** (1 / power), rng.uniform(0, 2 * pi, n)
+    magnitude = np.interp(rng.random(n) * faintest, brighter, luminosities) + modulus
+    return radius * np.cos(azimuth), radius * np.sin(azimuth), magnitude
 
 
 @lru_cache(maxsize=1)
@@ -175,7 +194,7 @@ def draw_scene(rng, part, row, half_width, library):
     part : Scene
         Settings.
     row : dict
-        Properties of the target, of which ``r_mag`` and ``redshift`` are used.
+        Properties of the target, of which ``r_mag``, ``absolute_r_mag`` and ``redshift`` are used.
     half_width : float
         Half of the side of the larger stamp in arcsec; sources are drawn up to some distance beyond.
     library : SceneLibrary
@@ -186,7 +205,7 @@ def draw_scene(rng, part, row, half_width, library):
     x, y, magnitude = (np.concatenate(pair) for pair in zip(
         _field(rng, (magnitudes, galaxies), half_width), _satellites(rng, part, row, half_width, limit)))
     n = len(magnitude)
-    radius = np.exp(np.interp(magnitude, _SIZE_MAGNITUDE, np.log(_SIZE)) + _SIZE_SCATTER * rng.standard_normal(n))
+    radius = galaxy_radius(magnitude) * np.exp(_SIZE_SCATTER * rng.standard_normal(n))
     share = np.interp(magnitude, *_CONCENTRATED)
     core = np.where(rng.random(n) < share, rng.uniform(0.5, 1, n), rng.uniform(0, 0.25, n))
     thickness, cosine = np.where(core > 0.5, 0.5, 0.2), rng.random(n)
