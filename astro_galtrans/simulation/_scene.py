@@ -61,9 +61,12 @@ _LOCUS = {
 _PLANCK = 1.438776877e8  # h c / k, Angstrom Kelvin
 _LIBRARY_SEED, _LIBRARY_SIZE, _LIBRARY_RANGE = 20170, 1500, (17.0, 25.0)
 _N_STARS = 120
-# Images of sources are cut off where they fall below this fraction of the noise of a pixel.
-_INVISIBLE = 0.05
+# Images of sources are cut off where they fall below this fraction of the noise of a pixel. Sources whose whole flux is
+# below the second number of standard deviations of a pixel in all bands are not drawn.
+_INVISIBLE, _FAINTEST_FLUX = 0.1, 0.7
 _SIDES = (16, 32, 64, 128, 256, 512)
+# A grid for at most so many sources is spared if there is one of up to so many pixels for larger sources.
+_FEW, _SMALL_SIDE = 4, 64
 _WING_BETA = 2.5
 
 
@@ -336,14 +339,16 @@ def _star_fluxes(colors, survey):
 
 def _reach(renderer, sources, fluxes, widths):
     """Return the distance in arcsec at which each source falls below a fraction of the noise in all bands."""
-    noise = np.array([band.sky_noise for band in renderer.survey])
-    signal = np.abs(fluxes) / (_INVISIBLE * noise) * renderer.scale**2
+    noise = np.resize([band.sky_noise for band in renderer.survey], len(widths))
+    significance = np.abs(fluxes) / noise
+    signal = significance / _INVISIBLE * renderer.scale**2
     alpha = widths / (2 * np.sqrt(2 ** (1 / _WING_BETA) - 1))
     wings = alpha * (signal * (_WING_BETA - 1) / (pi * alpha**2)) ** (0.5 / _WING_BETA)
     strongest = signal.max(axis=1)
     scale = np.where(sources.is_star, 1e-3, sources.radius / np.sqrt(sources.axis_ratio) / _DISK_SCALES)
     body = scale * np.log(np.maximum(strongest / (2 * pi * scale**2), 1.0))
-    return np.maximum(wings.max(axis=1), body) + np.where(sources.is_star, 0, 0.5 * widths.max()), strongest
+    return np.maximum(wings.max(axis=1), body) + np.where(
+        sources.is_star, 0, 0.5 * widths.max()), significance.max(axis=1)
 
 
 def render_scene(renderer, sources, fluxes, psfs, offsets):
@@ -359,7 +364,8 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     fluxes : ndarray of shape (n, n_bands)
         From `SceneLibrary.fluxes`, in the unit of the survey.
     psfs : list of PSF
-        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``.
+        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``. Two images with different offsets take
+        less time if they are drawn at once, with fluxes, PSFs and offsets of all bands, and of all bands again.
     offsets : ndarray of shape (n_bands, 2)
         Position of the target from the center of the stamp in each band, x and y in arcsec.
     """
@@ -373,9 +379,14 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     common = offsets.mean(axis=0)
     x, y = sources.x + common[0], sources.y + common[1]
     beyond = np.maximum(np.abs(x), np.abs(y)) - size * renderer.scale / 2
-    visible = (beyond < reach) & (strongest * _INVISIBLE > 0.2 * renderer.scale**2)
+    visible = (beyond < reach) & (strongest > _FAINTEST_FLUX)
     needed = 2 * (reach / renderer.scale + 1)
     sides = np.minimum(np.searchsorted(_SIDES, needed), len(_SIDES) - 1)
+    used = np.unique(sides[visible])
+    for index, larger in zip(used, used[1:]):
+        few = visible & (sides == index)
+        if _SIDES[larger] <= _SMALL_SIDE and np.count_nonzero(few) <= _FEW:
+            sides[few] = larger
     for index in np.unique(sides[visible]):
         rows = np.flatnonzero(visible & (sides == index))
         grid = _SmallGrid(renderer, _SIDES[index], psfs, offsets - common)
@@ -393,12 +404,13 @@ class _SmallGrid:
         self.kx = (dk * np.arange(self.n // 2 + 1)).astype(np.float32)
         self.ky = (dk * fft.fftfreq(self.n, 1 / self.n)).astype(np.float32)
         kx, ky = self.kx, self.ky
-        self.pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
+        pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
+        pixel *= self.oversampling**2
         self.band = np.empty((len(psfs), self.n, len(kx)), dtype=np.complex64)
+        blurs = {id(psf): pixel * psf.transform(kx, ky) for psf in {id(psf): psf for psf in psfs}.values()}
         for plane, psf, (x, y) in zip(self.band, psfs, shifts):
-            phase = np.outer(np.exp(-1j * ky * y), np.exp(-1j * kx * x))
-            plane[:] = phase * (self.pixel * psf.transform(kx, ky))
-        self.band *= self.oversampling**2
+            np.multiply(np.exp(-1j * ky * np.float32(y))[:, None], blurs[id(psf)], out=plane)
+            plane *= np.exp(-1j * kx * np.float32(x))
 
     def add(self, image, sources, fluxes, x, y):
         """Add sources at positions in arcsec from the center of the stamp to the image."""
