@@ -78,7 +78,7 @@ def test_in_a_process_of_its_own(work):
     (["simulate", "--n", "3", "p.zarr"], ["--seed"]),
     (["simulate", "--n", "3", "--seed", "1", "--without", "moon", "p.zarr"], ["--without", "'moon'", "scene"]),
     (["simulate", "--n", "3", "--seed", "1", "--galaxies", "smooth", "p.zarr"], ["--galaxies", "'smooth'"]),
-     (["translate", "t.asdf"], ["--out"]),
+    (["translate", "t.asdf"], ["--out"]),
     (["translate", "t.asdf", "--out", "o", "--frames", "f", "--detect", "--catalog", "c"], ["--catalog", "--detect"]),
 ])
 def test_usage(run, arguments, words):
