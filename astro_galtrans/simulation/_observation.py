@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans.pairs import psf_side
+from astro_galtrans.simulation._artifacts import apply_artifacts
 from astro_galtrans.simulation._conditions import get_conditions
 from astro_galtrans.simulation._noise import (
     digitized, draw_background, draw_depths, draw_ebv, draw_offsets, draw_weight_errors, draw_zero_points,
@@ -108,6 +109,8 @@ class RealisticSky:
         flux = digitized(streams["noise"], sky.noise, conditions, flux, camera.sky_noise)
         stated = draw_weight_errors(streams["depth"], sky.noise, conditions)
         weight = stated.astype(np.float32)[:, None, None] / variance
+        if sky.artifacts is not None:
+            flux, weight = apply_artifacts(streams["artifacts"], sky.artifacts, renderer, flux, weight)
         images[f"{side}_flux"], images[f"{side}_weight"] = flux, weight
         if self.truth:
             own, others = draw(None) if np.any(offsets) else (own, others)
