@@ -171,7 +171,8 @@ def _satellites(rng, part, row, half_width, limit):
     reach, power = np.sqrt(2) * (half_width + _MARGIN[-1]), 3 - _CORRELATION_SLOPE
     # The integral of the correlation function along the line of sight and over a circle.
     factor = np.sqrt(pi) * gamma((_CORRELATION_SLOPE - 1) / 2) / gamma(_CORRELATION_SLOPE / 2)
-    volume = _SMALL_SCALES * 2 * pi / power * factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
+    factor *= _SMALL_SCALES * 2 * pi / power
+    volume = factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
     faintest = np.interp(limit - modulus, luminosities, brighter)
     n = rng.poisson(part.clustering * volume * faintest)
     radius, azimuth = reach * rng.random(n) ** (1 / power), rng.uniform(0, 2 * pi, n)
