@@ -86,8 +86,8 @@ def _range(values):
 
 
 def _pairs(pairs):
-    kinds = [name for name in ("input_weight", "target_weight", "input_truth", "target_truth", "spectrum_flux")
-             if getattr(pairs, name) is not None]
+    kinds = [name for name in ("input_weight", "target_weight", "input_truth", "target_truth", "input_label",
+                               "target_label", "spectrum_flux") if getattr(pairs, name) is not None]
     catalog = pairs.catalog
     return {
         "kind": "pairs", "n": len(pairs), "input": _side(pairs.input_survey, pairs.input_flux.shape[-2:]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["translate_pairs"]
 
-_KEPT = ("input_flux", "input_weight", "input_psf", "spectrum_flux", "spectrum_weight")
+_KEPT = ("input_flux", "input_weight", "input_label", "input_psf", "spectrum_flux", "spectrum_weight")
 
 
 def translate_pairs(

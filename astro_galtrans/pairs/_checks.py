@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from astro_galtrans.surveys import Survey
 
 __all__ = [
-    "FluxArrays", "Spectra", "checked_flux", "checked_ids", "checked_psf", "checked_redshift", "checked_redshift_error",
-    "checked_spectra", "checked_truth", "psf_side", "psf_stamp", "select_bands",
+    "FluxArrays", "Spectra", "checked_flux", "checked_ids", "checked_label", "checked_psf", "checked_redshift",
+    "checked_redshift_error", "checked_spectra", "checked_truth", "psf_side", "psf_stamp", "select_bands",
 ]
 
 # Within four FWHM of the center a Moffat profile of beta 3.5 has all but 4e-4 of its flux.
@@ -166,6 +166,20 @@ def checked_truth(name, truth, survey, shape):
     if not np.isfinite(truth).all():
         raise ValueError(f"{name} must be finite")
     return truth
+
+
+def checked_label(name, label, shape):
+    """Return labels of pixels, 0, 1 or 2, as uint8 of shape ``(galaxy, y, x)``; None for None."""
+    if label is None:
+        return None
+    values = whole(label, name)
+    if values.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, one value for all bands of a pixel, got {values.shape}")
+    known = np.isin(values, (0, 1, 2))
+    if not known.all():
+        raise ValueError(f"{name} must be 0 (sky), 1 (target galaxy) or 2 (neighbors and stars) in each pixel, got "
+                         f"{values[~known][0].item()!r}")
+    return values.astype(np.uint8)
 
 
 def checked_ids(ids, n):

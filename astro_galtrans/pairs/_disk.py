@@ -13,16 +13,33 @@ from astro_galtrans._utils.io import check_space, whole_folder
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.exceptions import FileFormatError, SurveyError
+from astro_galtrans.pairs._checks import checked_label
 from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.surveys import Band, Survey, get_survey
 
 __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "LazyArray", "MemoryWriter", "PairWriter", "check_replaceable",
            "open_pairs"]
 
-FORMAT, VERSION = "astro_galtrans.pairs", 3
+FORMAT, VERSION = "astro_galtrans.pairs", 4
 MAX_BLOCK = 32
 _BLOCK_BYTES = 2**22
 _SURVEY_NUMBERS = ("zero_point", "sky_noise", "gain")
+_AXES = {1: ("pixel",), 2: ("y", "x"), 3: ("band", "y", "x")}  # of one galaxy
+
+
+def _is_label(name):
+    return name.endswith("_label")
+
+
+def _storage(name):
+    """Return the dtype of an array, and the value of its missing blocks, which no image has."""
+    return (np.dtype(np.uint8), 255) if _is_label(name) else (np.dtype(np.float32), np.nan)
+
+
+def _checked_block(images, shapes):
+    """Return a block of images with labels checked."""
+    return {name: checked_label(name, values, (len(values), *shapes[name])) if _is_label(name) else values
+            for name, values in images.items()}
 
 
 class MemoryWriter:
@@ -31,8 +48,8 @@ class MemoryWriter:
     block = MAX_BLOCK
 
     def __init__(self, n, shapes, surveys, create):
-        self.arrays = {name: np.empty((n, *shape), np.float32) for name, shape in shapes.items()}
-        self.surveys, self._create, self._columns = surveys, create, {}
+        self.arrays = {name: np.empty((n, *shape), _storage(name)[0]) for name, shape in shapes.items()}
+        self.shapes, self.surveys, self._create, self._columns = shapes, surveys, create, {}
 
     def __enter__(self):
         return self
@@ -42,12 +59,12 @@ class MemoryWriter:
 
     def write_images(self, first, images):
         """Write the images of some galaxies from row ``first``, a dict of arrays."""
-        for name, values in images.items():
+        for name, values in _checked_block(images, self.shapes).items():
             self.arrays[name][first:first + len(values)] = values
 
     def leave_out(self, name):
         """Remove an array of all pairs."""
-        del self.arrays[name]
+        del self.arrays[name], self.shapes[name]
 
     def shorten(self, n):
         """Keep the first ``n`` pairs."""
@@ -94,14 +111,13 @@ class PairWriter:
         self._create, self._written = create, written
         check_replaceable(Path(path), overwrite)
         self._folder = whole_folder(path) if folder is None else folder
-        largest = max(4 * int(np.prod(shape)) for shape in shapes.values())
+        largest = max(self._bytes())
         self.block = 2 ** int(np.log2(np.clip(_BLOCK_BYTES // largest, 1, MAX_BLOCK)))
 
     def __enter__(self):
         folder = self._folder.__enter__()
         try:
-            each = sum(4 * int(np.prod(shape)) for shape in self.shapes.values())
-            check_space(folder, (self.n - self._written) * each)
+            check_space(folder, (self.n - self._written) * sum(self._bytes()))
             if self._written:
                 self.group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
             else:
@@ -114,20 +130,25 @@ class PairWriter:
     def __exit__(self, *error):
         return self._folder.__exit__(*error)
 
+    def _bytes(self):
+        """Return the bytes of one galaxy in each array."""
+        return [_storage(name)[0].itemsize * int(np.prod(shape)) for name, shape in self.shapes.items()]
+
     def _new_group(self, folder):
         group = zarr.create_group(str(folder), zarr_format=3)
         for name, shape in self.shapes.items():
-            # Every block is written, so that a lost block reads as NaN, not as empty sky.
+            # Every block is written, so that a lost block reads as the fill value, not as empty sky.
+            dtype, missing = _storage(name)
             group.create_array(
-                name, shape=(self.n, *shape), dtype="float32", chunks=(self.block, *shape), fill_value=np.nan,
+                name, shape=(self.n, *shape), dtype=dtype, chunks=(self.block, *shape), fill_value=missing,
                 compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
                 config={"write_empty_chunks": True},
-                dimension_names=("galaxy", *(("band", "y", "x") if len(shape) == 3 else ("pixel",))))
+                dimension_names=("galaxy", *_AXES[len(shape)]))
         return group
 
     def write_images(self, first, images):
         """Write the images of some galaxies from row ``first``, a dict of arrays."""
-        for name, values in images.items():
+        for name, values in _checked_block(images, self.shapes).items():
             self.group[name][first:first + len(values)] = values
 
     def leave_out(self, name):
@@ -148,9 +169,10 @@ class PairWriter:
         for name, column in (("redshift", redshift), ("redshift_error", redshift_error)):
             if column is not None:
                 _write_column(self.group, name, np.asarray(column))
-        # The lowest version that knows all parts: version 1 has no spectra and redshift errors, and 2 no PSFs.
+        # The lowest version that knows all parts: 1 lacks spectra and redshift errors, 2 PSFs, 3 labels.
         version = 1 if redshift_error is None and spectrum_grid is None else 2
-        version = VERSION if {"input_psf", "target_psf"} & set(self.shapes) else version
+        version = 3 if {"input_psf", "target_psf"} & set(self.shapes) else version
+        version = VERSION if {"input_label", "target_label"} & set(self.shapes) else version
         attributes = {"format": FORMAT, "version": version, "n": self.n, "images": sorted(self.shapes),
                       **{f"{side}_survey": _survey_to_json(survey) for side, survey in self.surveys.items()}}
         if spectrum_grid is not None:
@@ -213,7 +235,7 @@ class LazyArray:
                 values = self.source.get_orthogonal_selection((wanted,))
         except Exception as error:  # each codec has its own errors for broken bytes
             raise FileFormatError(f"{self.source.store_path} cannot be read, part of it is broken: {error}") from error
-        if np.isnan(values).any():
+        if (values == self.source.fill_value if _is_label(self.source.name) else np.isnan(values)).any():
             raise FileFormatError(f"{self.source.store_path} is not complete: part of the images is missing")
         return values if np.array_equal(back, np.arange(len(wanted))) else values[back]
 

@@ -13,8 +13,8 @@ from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.validation import configured
 from astro_galtrans.images import missing_bands
 from astro_galtrans.pairs._checks import (
-    checked_flux, checked_ids, checked_psf, checked_redshift, checked_redshift_error, checked_spectra, checked_truth,
-    select_bands,
+    checked_flux, checked_ids, checked_label, checked_psf, checked_redshift, checked_redshift_error, checked_spectra,
+    checked_truth, select_bands,
 )
 from astro_galtrans.pairs._disk import LazyArray, MemoryWriter, PairWriter, open_pairs
 from astro_galtrans.pairs._pair import GalaxyPair, pair_cubes
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PairExtras", "PairSet"]
 
-ARRAYS = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth", "input_psf",
-          "target_psf", "spectrum_flux", "spectrum_weight")
+ARRAYS = ("input_flux", "target_flux", "input_weight", "target_weight", "input_truth", "target_truth", "input_label",
+          "target_label", "input_psf", "target_psf", "spectrum_flux", "spectrum_weight")
 _BLOCK = 1024  # galaxies whose weights are read at once
 _N_SHOWN, _HEIGHT = 4, 84  # pairs in a notebook, and the height of their images in pixels
 
@@ -49,6 +49,9 @@ class PairExtras:
         Bands of the arrays, in the order of the survey; by default all bands of the survey.
     input_truth, target_truth : array_like or `~astropy.units.Quantity`, optional
         Flux without noise.
+    input_label, target_label : array_like, optional
+        The object to which each pixel belongs, shape ``(galaxy, y, x)``: 0 sky, 1 the target galaxy, 2 neighbors and
+        stars.
     input_psf, target_psf : array_like, optional
         Point spread functions, shape ``(galaxy, band, py, px)``, or ``(band, py, px)`` for all galaxies; 0 or NaN for a
         galaxy with unknown PSF. They are normalized to a sum of 1.
@@ -65,6 +68,8 @@ class PairExtras:
     target_bands: str | Sequence[str] | None = None
     input_truth: ArrayLike | Quantity | None = None
     target_truth: ArrayLike | Quantity | None = None
+    input_label: ArrayLike | None = None
+    target_label: ArrayLike | None = None
     input_psf: ArrayLike | None = None
     target_psf: ArrayLike | None = None
     redshift_error: ArrayLike | None = None
@@ -100,6 +105,9 @@ class PairSet:
         Inverse variance of the flux, same shape; 0 in bad pixels.
     input_truth, target_truth : ndarray, lazy array or None
         Flux without noise, if known.
+    input_label, target_label : ndarray, lazy array or None
+        The object to which each pixel belongs, shape ``(galaxy, y, x)``, uint8: 0 sky, 1 the target galaxy, 2 neighbors
+        and stars.
     input_psf, target_psf : ndarray, lazy array or None
         Point spread function, shape ``(galaxy, band, py, px)``, float32, on the pixels of the images and of sum 1; 0
         for a galaxy with unknown PSF.
@@ -128,6 +136,8 @@ class PairSet:
         target_weight: np.ndarray | LazyArray | None
         input_truth: np.ndarray | LazyArray | None
         target_truth: np.ndarray | LazyArray | None
+        input_label: np.ndarray | LazyArray | None
+        target_label: np.ndarray | LazyArray | None
         input_psf: np.ndarray | LazyArray | None
         target_psf: np.ndarray | LazyArray | None
         spectrum_flux: np.ndarray | LazyArray | None
@@ -181,7 +191,7 @@ class PairSet:
         catalog : `~astropy.table.Table`, optional
             One row for each galaxy. Columns ``ra`` and ``dec`` (degrees, ICRS) are the positions of the images.
         extras : PairExtras, optional
-            Bands, PSFs, flux without noise, redshift errors and spectra.
+            Bands, PSFs, flux without noise, labels of pixels, redshift errors and spectra.
         **settings
             Fields of `~astro_galtrans.pairs.PairExtras`, as ``input_bands="gri"``; they replace those of ``extras``.
 
@@ -192,7 +202,7 @@ class PairSet:
         Raises
         ------
         ValueError
-            If shapes, weights, redshifts or ids are wrong; the message names the argument.
+            If shapes, weights, labels, redshifts or ids are wrong; the message names the argument.
         TypeError
             If a keyword is not a field of `PairExtras`.
         BandMismatchError
@@ -211,13 +221,15 @@ class PairSet:
         input_survey = select_bands(input_survey, extras.input_bands, "input")
         target_survey = select_bands(target_survey, extras.target_bands, "target")
         images = {}
-        for side, survey, flux, weight, truth, psf in (
-            ("input", input_survey, input_flux, input_weight, extras.input_truth, extras.input_psf),
-            ("target", target_survey, target_flux, target_weight, extras.target_truth, extras.target_psf),
+        for side, survey, flux, weight, truth, label, psf in (
+            ("input", input_survey, input_flux, input_weight, extras.input_truth, extras.input_label, extras.input_psf),
+            ("target", target_survey, target_flux, target_weight, extras.target_truth, extras.target_label,
+             extras.target_psf),
         ):
             flux, weight = checked_flux(flux, survey, weight, name=f"{side}_flux")
             images |= {f"{side}_flux": flux, f"{side}_weight": weight,
                        f"{side}_truth": checked_truth(f"{side}_truth", truth, survey, flux.shape),
+                       f"{side}_label": checked_label(f"{side}_label", label, (len(flux), *flux.shape[2:])),
                        f"{side}_psf": checked_psf(f"{side}_psf", psf, len(flux), len(survey))}
         n = len(images["input_flux"])
         if len(images["target_flux"]) != n:
@@ -306,7 +318,8 @@ class PairSet:
             Number of pairs.
         shapes : dict of str to tuple
             Shape of one galaxy, ``(band, y, x)``, for each array of images by name, as ``"input_flux"`` or
-            ``"input_psf"``, and ``(pixel,)`` for ``"spectrum_flux"`` and ``"spectrum_weight"``.
+            ``"input_psf"``, ``(y, x)`` for ``"input_label"`` and ``"target_label"``, and ``(pixel,)`` for
+            ``"spectrum_flux"`` and ``"spectrum_weight"``.
         surveys : dict of str to Survey
             ``"input"`` and ``"target"``.
         overwrite : bool, optional
@@ -338,7 +351,7 @@ class PairSet:
         rows = []
         for side in ("input", "target"):
             survey, flux = getattr(self, f"{side}_survey"), getattr(self, f"{side}_flux")
-            also = [name for name in ("weight", "truth", "psf") if getattr(self, f"{side}_{name}") is not None]
+            also = [name for name in ("weight", "truth", "label", "psf") if getattr(self, f"{side}_{name}") is not None]
             also = f", with {' and '.join(also)}" if also else ""
             rows.append((side, f"{survey.name} {','.join(survey.band_names)}, {flux.shape[-2]} x {flux.shape[-1]} "
                          f"pixels, {survey.unit}{also}"))
@@ -478,8 +491,8 @@ class PairSet:
         -------
         dict of str to ndarray or None
             ``input_flux``, ``target_flux``, ``input_weight``, ``target_weight``, ``input_truth``, ``target_truth``,
-            ``input_psf``, ``target_psf``, ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) if
-            requested; always ``redshift``, ``redshift_error`` and ``ids``.
+            ``input_psf``, ``target_psf``, ``spectrum_flux``, ``spectrum_weight`` (float32, first axis the rows) and
+            ``input_label``, ``target_label`` (uint8) if requested; always ``redshift``, ``redshift_error`` and ``ids``.
         """
         images = ARRAYS if images is None else images
         unknown = set(images) - set(ARRAYS)
@@ -495,7 +508,7 @@ class PairSet:
         arrays = self._arrays()
         for side, source in (("input", input_side), ("target", target_side)):
             arrays |= {f"{side}_{kind}": getattr(self, f"{source}_{kind}")
-                       for kind in ("flux", "weight", "truth", "psf")}
+                       for kind in ("flux", "weight", "truth", "label", "psf")}
         surveys = {"input_survey": getattr(self, f"{input_side}_survey"),
                    "target_survey": getattr(self, f"{target_side}_survey")}
         parts = self._parts() | surveys

@@ -65,31 +65,42 @@ class Renderer:
             return self.transform(self.galsim.Moffat(beta=_MOFFAT_BETA, fwhm=fwhm)).real
         return self.transform(self.galsim.Kolmogorov(fwhm=fwhm)).real
 
-    def point(self, psf_fwhm, psf_profile="moffat"):
-        """Return a point at the center of the stamp in all bands, each of sum 1; arguments as of `draw`."""
-        images = self.draw([np.ones(1)], np.ones((1, len(psf_fwhm))), psf_fwhm, (0, 0), psf_profile)
+    def psfs(self, widths, profile="moffat"):
+        """Return the transforms of round PSFs of FWHM in arcsec, one per band."""
+        return [self.psf(width, profile) for width in widths]
+
+    def point(self, psfs):
+        """Return a point at the center of the stamp in all bands, each of sum 1; ``psfs`` as of `draw`."""
+        images = self.draw([np.ones(1)], np.ones((1, len(psfs))), psfs, (0, 0))
         return images / images.sum(axis=(1, 2), keepdims=True)
 
-    def draw(self, transforms, fluxes, psf_fwhm, offset, psf_profile="moffat"):
+    def draw(self, transforms, fluxes, psfs, offset, band_offsets=None):
         """Return images in all bands, float32 of shape ``(band, size, size)``.
 
         ``transforms`` are those of the components, from `transform` or `points`. ``fluxes`` have shape ``(component,
-        band)``, in the unit of the survey, ``psf_fwhm`` is in arcsec, one per band, and ``offset`` is the position of
-        the galaxy from the center of the stamp in x and y, in arcsec.
+        band)``, in the unit of the survey, ``psfs`` are the real transforms of the PSFs, one per band, and ``offset``
+        is the position of the galaxy from the center of the stamp in x and y, in arcsec. ``band_offsets``, of shape
+        ``(band, 2)``, are added to it.
         """
         center = (self.size - 1) / 2 * self.scale
-        shift = np.outer(np.exp(-1j * self.ky * (center + offset[1])), np.exp(-1j * self.kx * (center + offset[0])))
+        shift = self._shift(center + offset[0], center + offset[1])
         shift *= self.pixel
         shared = [(shift * transform).astype(np.complex64) for transform in transforms]
-        bands = np.empty((len(psf_fwhm), *shift.shape), dtype=np.complex64)
-        for band, fwhm, flux in zip(bands, psf_fwhm, np.asarray(fluxes, dtype=np.float32).T):
+        bands = np.empty((len(psfs), *shift.shape), dtype=np.complex64)
+        for number, (band, psf, flux) in enumerate(zip(bands, psfs, np.asarray(fluxes, dtype=np.float32).T)):
             np.multiply(shared[0], flux[0], out=band)
             for transform, part in zip(shared[1:], flux[1:]):
                 band += part * transform
-            band *= self.psf(fwhm, psf_profile).astype(np.float32)
+            band *= psf.astype(np.float32, copy=False)
+            if band_offsets is not None:
+                band *= self._shift(*band_offsets[number]).astype(np.complex64)
         images = fft.irfft2(bands, s=(self.n, self.n), overwrite_x=True, workers=1)
         stride, stop = self.oversampling, self.size * self.oversampling
         return images[:, :stop:stride, :stop:stride] * np.float32(stride**2)
+
+    def _shift(self, x, y):
+        """Return the transform of a shift in arcsec."""
+        return np.outer(np.exp(-1j * self.ky * y), np.exp(-1j * self.kx * x))
 
 
 def isolated(image):

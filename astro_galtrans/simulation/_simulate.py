@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.processes import check_workers
-from astro_galtrans._utils.validation import check_fields, configured, flag, whole_number
+from astro_galtrans._utils.validation import check_fields, choice, configured, flag, whole_number
 from astro_galtrans.pairs import PairSet, psf_side
 from astro_galtrans.simulation._galaxy import Recipe, simulated_blocks
 from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._render import import_galsim
+from astro_galtrans.simulation._sky import Sky
 from astro_galtrans.simulation._spectrograph import REDSHIFT_ERROR
 from astro_galtrans.spectra import SpectrumGrid
 from astro_galtrans.surveys import get_survey, matching_size
@@ -53,6 +54,8 @@ _COLUMNS = {
     "position_angle": (u.rad, "angle of the major axis from the x axis toward the y axis"),
     "x_offset": (u.arcsec, "offset of the galaxy from the middle of the stamp along x"),
     "y_offset": (u.arcsec, "offset of the galaxy from the middle of the stamp along y"),
+    "axis_ratio": (None, "minor over major axis of the disk, or of an elliptical galaxy"),
+    "nucleus_fraction": (None, "share of the active nucleus in the flux in SDSS r"),
     "knot_fraction": (None, "share of knots of star formation in the flux of the disk"),
     "n_knots": (None, "number of knots of star formation"),
     "morphology": (None, "row of the catalog of real galaxies whose shape the disk has"),
@@ -60,6 +63,7 @@ _COLUMNS = {
     "target_mag": (u.mag, "total AB magnitude in each target band"),
     "input_psf_fwhm": (u.arcsec, "FWHM of the PSF in each input band"),
     "target_psf_fwhm": (u.arcsec, "FWHM of the PSF in each target band"),
+    "ebv": (u.mag, "E(B-V) of the dust of the Galaxy"),
     "fiber_r_mag": (u.mag, "AB magnitude in SDSS r within the fiber of the spectrograph"),
 }
 
@@ -107,7 +111,8 @@ class SimulationConfig:
 @numpy_defaults()
 def simulate_pairs(
     n: int, *, seed: int, input_survey: Survey | str = "SDSS", target_survey: Survey | str = "CFHTLS",
-    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", workers: int | None = None,
+    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", galaxies: Literal["templates"] = "templates",
+    sky: Literal["realistic", "plain"] | Sky = "plain", workers: int | None = None,
     path: str | PathLike | None = None, overwrite: bool = False, progress: bool = False,
     config: SimulationConfig | None = None, **settings: Any,
 ) -> PairSet:
@@ -127,6 +132,12 @@ def simulate_pairs(
     sample : {"bright", "faint"} or GalaxyPopulation, optional
         Distribution of the galaxies. "bright" is like a spectroscopic main sample, r 14.5 to 18.3 and redshifts to
         0.45; "faint" is r 17 to 20.5 and redshifts to 0.75.
+    galaxies : {"templates"}, optional
+        Galaxies with four template spectra, each a smooth bulge and disk with knots.
+    sky : {"realistic", "plain"} or Sky, optional
+        "realistic" has PSFs, noise, neighbors, artifacts and errors like real images; a `Sky` changes parts of it or
+        turns them off. "plain" has galaxies that are alone, a round PSF, white noise of the depth of the survey, and
+        perfect alignment.
     workers : int, optional
         Number of processes, 1 by default. A script needs the ``if __name__ == "__main__":`` guard for more than one;
         a RuntimeError says so if it is missing.
@@ -175,8 +186,11 @@ def simulate_pairs(
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
     target_size = config.target_size or matching_size(
         config.input_size, surveys["input"].pixel_scale, surveys["target"].pixel_scale)
+    galaxies = choice(galaxies, "galaxies", ("templates",))
+    if not isinstance(sky, Sky):
+        sky = {"realistic": Sky(), "plain": None}[choice(sky, "sky", ("realistic", "plain"))]
     recipe = Recipe(seed, get_population(sample), surveys, {"input": config.input_size, "target": target_size},
-                    config.truth, config.spectra, config.psf,
+                    galaxies, sky, config.truth, config.spectra, config.psf,
                     None if config.morphologies is None else str(config.morphologies))
     chunks = [range(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
     blocks = _counted(simulated_blocks(recipe, chunks, min(workers, len(chunks))), n, progress)
@@ -197,6 +211,8 @@ def _shapes(recipe):
     for side, survey in recipe.surveys.items():
         for kind in ("flux", "weight", "truth") if recipe.truth else ("flux", "weight"):
             shapes[f"{side}_{kind}"] = (len(survey), recipe.sizes[side], recipe.sizes[side])
+        if recipe.truth and recipe.sky is not None:
+            shapes[f"{side}_label"] = (recipe.sizes[side], recipe.sizes[side])
         if recipe.psf:
             shapes[f"{side}_psf"] = (len(survey), psf_side(survey), psf_side(survey))
     if recipe.spectra:

@@ -6,7 +6,7 @@ from scipy.special import gammainc, gammaincinv
 from astro_galtrans.simulation._seds import component_spectra, galaxy_components
 from astro_galtrans.spectra import SpectrumGrid
 
-__all__ = ["REDSHIFT_ERROR", "Fiber", "image_fraction", "point_fraction", "sersic_fraction"]
+__all__ = ["RADIUS", "REDSHIFT_ERROR", "Fiber", "image_fraction", "point_fraction", "sersic_fraction"]
 
 RADIUS = 1.5  # arcsec
 # 30 km/s: somewhat above the errors that SDSS states for its galaxies, and far below what an image could tell.
@@ -65,19 +65,6 @@ class Fiber:
         self.covered = (self.edges[:-1] >= _RANGE[0]) & (self.edges[1:] <= _RANGE[1])
         self.sensitivity = np.interp(center, *_SENSITIVITY.T)
         self.sky = np.interp(center, *_SKY.T)
-
-    def fractions(self, galaxy, knots=None, disk=None):
-        """Return the fractions of the flux of bulge, smooth disk and knots that enter the fiber, shape ``(3,)``.
-
-        ``knots`` are positions x, y in arcsec from the center, and brightness; ``disk`` is a GalSim profile in place of
-        an exponential disk.
-        """
-        bulge = sersic_fraction(RADIUS, galaxy["bulge_radius"], galaxy["bulge_axis_ratio"], 4)
-        if disk is None:
-            smooth = sersic_fraction(RADIUS, galaxy["disc_radius"], galaxy["disc_axis_ratio"], 1)
-        else:
-            smooth = image_fraction(RADIUS, disk)
-        return np.array([bulge, smooth, 0.0 if knots is None else point_fraction(RADIUS, *knots)])
 
     def spectrum(self, flux_fractions, reference, galaxy):
         """Return the flux density without noise: means over the pixels of the grid, 1e-17 erg / (s cm2 Angstrom).

@@ -269,3 +269,57 @@ def test_writer_on_disk_and_in_memory(pairs, tmp_path, on_disk):
     assert made.input_survey is pairs.input_survey
     np.testing.assert_array_equal(np.asarray(made.input_flux), arrays["input_flux"][:n])
     np.testing.assert_array_equal(np.asarray(made.target_flux), arrays["target_flux"][:n])
+
+
+@pytest.fixture
+def labels():
+    rng = np.random.default_rng(4)
+    return {"input_label": rng.integers(0, 3, (70, 8, 8)), "target_label": rng.integers(0, 3, (70, 18, 18))}
+
+
+@pytest.fixture
+def labeled(pairs, labels):
+    return PairSet.from_arrays(pairs.input_flux, pairs.target_flux, input_survey="SDSS", target_survey="CFHTLS",
+                               **labels)
+
+
+def test_labels_on_disk(path, labeled, labels, tmp_path):
+    labeled.write(tmp_path / "labeled.zarr")
+    again = PairSet.open(tmp_path / "labeled.zarr")
+    assert again.input_label.dtype == np.uint8 and again.target_label.shape == (70, 18, 18)
+    for name, values in labels.items():
+        np.testing.assert_array_equal(again.read([5, 60])[name], values[[5, 60]])
+    # Readers without labels still open sets without them.
+    assert _attributes(tmp_path / "labeled.zarr")["attributes"]["version"] == 4
+    assert _attributes(path)["attributes"]["version"] == 1 and PairSet.open(path).input_label is None
+    _blocks(tmp_path / "labeled.zarr", "target_label")[0].unlink()
+    assert again.read([65])["target_label"].shape == (1, 18, 18)
+    with pytest.raises(FileFormatError, match="not complete"):
+        again.read([5])
+    with pytest.raises(FileFormatError, match="target_label has 2 of 3 blocks"):
+        PairSet.open(tmp_path / "labeled.zarr")
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_labels_block_by_block(labeled, labels, tmp_path, on_disk):
+    arrays = {name: values for name, values in labeled.read().items() if values is not None and values.ndim > 1}
+    surveys = {"input": labeled.input_survey, "target": labeled.target_survey}
+    shapes = {name: array.shape[1:] for name, array in arrays.items()}
+    with PairSet.writer(tmp_path / "w.zarr" if on_disk else None, 70, shapes, surveys) as writer:
+        for first in range(0, 70, writer.block):
+            writer.write_images(first, {name: array[first:first + writer.block] for name, array in arrays.items()})
+        writer.leave_out("input_label")
+        writer.shorten(40)
+        writer.finish(labeled.ids[:40], None, None)
+    made = writer.pairs()
+    assert made.input_label is None and made.target_label.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(made.target_label), labels["target_label"][:40])
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+@pytest.mark.parametrize("label", [np.full((1, 8, 8), 3), np.zeros((1, 5, 8, 8), int)])
+def test_writer_refuses_wrong_labels(labeled, tmp_path, on_disk, label):
+    surveys = {"input": labeled.input_survey, "target": labeled.target_survey}
+    with pytest.raises(ValueError, match="input_label must"):
+        with PairSet.writer(tmp_path / "w.zarr" if on_disk else None, 1, {"input_label": (8, 8)}, surveys) as writer:
+            writer.write_images(0, {"input_label": label})

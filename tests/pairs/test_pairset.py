@@ -213,3 +213,35 @@ def test_psfs_of_the_user(tmp_path):
 def test_wrong_psfs(psf, error, words):
     with pytest.raises(error, match=words):
         make_pairs(3, input_psf=psf)
+
+
+def labels(n, side, seed=3):
+    return np.random.default_rng(seed).integers(0, 3, (n, side, side))
+
+
+def test_labels_follow_their_galaxies():
+    given = labels(4, 8)
+    pairs = make_pairs(4, input_label=given)
+    assert pairs.input_label.dtype == np.uint8 and pairs.target_label is None
+    np.testing.assert_array_equal(pairs.input_label, given)
+    np.testing.assert_array_equal(pairs.select([3, 1]).input_label, given[[3, 1]])
+    part = pairs.split((0.5, 0.5), seed=0)[0]
+    np.testing.assert_array_equal(part.input_label, given[part.ids])
+    batch = pairs.read(2, images=["input_label"])
+    assert batch["input_label"].shape == (1, 8, 8) and "input_flux" not in batch
+    assert pairs.reversed().target_label is pairs.input_label and pairs.reversed().input_label is None
+    assert pairs.within("input").target_label is pairs.input_label
+    assert "with label" in pairs._repr_html_()
+
+
+@pytest.mark.parametrize(("label", "message"), [
+    (np.full((3, 8, 8), 3), r"input_label must be 0 \(sky\), 1 .* got 3"),
+    (np.full((3, 8, 8), -1), "input_label must be 0.*got -1"),
+    (np.full((3, 8, 8), 0.5), "input_label must be 0.*got 0.5"),
+    (np.full((3, 8, 8), np.nan), "input_label must be 0.*got nan"),
+    (np.ma.masked_less(np.zeros((3, 8, 8), int), 1), "input_label must not have missing values"),
+    (np.zeros((3, 5, 8, 8), int), r"input_label must have shape \(3, 8, 8\)"),
+])
+def test_wrong_labels(label, message):
+    with pytest.raises(ValueError, match=message):
+        make_pairs(3, input_label=label)

@@ -1,5 +1,6 @@
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 
 import astropy.units as u
@@ -9,11 +10,13 @@ from specutils import Spectrum
 
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.simulation import simulate_pairs
-from astro_galtrans.simulation._galaxy import Recipe, Simulator, component_fractions
 from astro_galtrans.simulation._population import get_population
 from astro_galtrans.simulation._spectrograph import Fiber, image_fraction, point_fraction, sersic_fraction
+from astro_galtrans.simulation._template_galaxies import TemplateGalaxies, TemplateSEDs
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectrum
 from astro_galtrans.surveys import get_survey, synthetic_magnitude
+
+plain_pairs = partial(simulate_pairs, galaxies="templates", sky="plain")
 
 
 def test_images_and_galaxies_are_the_same_without(pairs, with_spectra):
@@ -38,10 +41,10 @@ def test_shapes_and_coverage(with_spectra):
 
 
 def test_galaxy_depends_on_seed_and_index_only(tmp_path, with_spectra):
-    few = simulate_pairs(3, seed=5, input_size=16, spectra=True).select([2])
+    few = plain_pairs(3, seed=5, input_size=16, spectra=True).select([2])
     assert few.ids[0] == with_spectra.ids[2]
     np.testing.assert_array_equal(few.spectrum_flux[0], with_spectra.spectrum_flux[2])
-    on_disk = simulate_pairs(34, seed=5, input_size=16, spectra=True, path=tmp_path / "pairs.zarr")
+    on_disk = plain_pairs(34, seed=5, input_size=16, spectra=True, path=tmp_path / "pairs.zarr")
     again = PairSet.open(tmp_path / "pairs.zarr")
     for other in (on_disk, again):
         np.testing.assert_array_equal(other.spectrum_flux, with_spectra.spectrum_flux[:34])
@@ -52,18 +55,19 @@ def test_galaxy_depends_on_seed_and_index_only(tmp_path, with_spectra):
 
 def test_photometry_of_the_spectrum_is_that_of_the_light_in_the_fiber():
     fiber = Fiber()
-    recipe = Recipe(5, get_population("bright"), {"input": get_survey("SDSS")}, {"input": 16}, spectra=True)
-    simulator = Simulator(recipe)
-    camera = simulator.cameras["input"]
+    seds = TemplateSEDs({"input": get_survey("SDSS")})
+    galaxies = TemplateGalaxies(get_population("bright"), seds)
     for index in range(12):
-        galaxy, _ = simulator.simulate(index)
-        x, y = np.random.default_rng(0).normal(size=(2, 5))
-        knots = (x, y, np.ones(5)) if galaxy["n_knots"] else None
-        fractions = fiber.fractions(galaxy, knots)
-        truth = fiber.spectrum(component_fractions(galaxy) * fractions, camera.reference, galaxy)
+        galaxy = galaxies.draw(*(np.random.default_rng([5, index, stream]) for stream in range(2)))
+        truth, row = galaxies.spectrum(galaxy, fiber), galaxy.row
+        fractions = [sersic_fraction(1.5, row["bulge_radius"], row["bulge_axis_ratio"], 4),
+                     sersic_fraction(1.5, row["disc_radius"], row["disc_axis_ratio"], 1), 0.0]
+        if row["n_knots"]:
+            knots = galaxy.shapes[2]
+            fractions[2] = point_fraction(1.5, knots.x, knots.y, knots.brightness)
         spectrum = Spectrum(flux=truth * FLUX_UNIT, spectral_axis=fiber.grid.wavelength)
-        inside = (camera.component_fluxes(galaxy) * fractions[:, None]).sum(axis=0)
-        expected = camera.zero_points - 2.5 * np.log10(inside)
+        inside = np.array(fractions) @ seds.fluxes(row, "input")
+        expected = seds.zero_points["input"] - 2.5 * np.log10(inside)
         for band, magnitude in list(zip(get_survey("SDSS"), expected))[1:4]:
             assert synthetic_magnitude(spectrum, band).value == pytest.approx(magnitude, abs=0.004)
 
@@ -131,7 +135,7 @@ def test_aperture_limits():
 
 def test_spectra_must_be_true_or_false():
     with pytest.raises(TypeError, match="spectra"):
-        simulate_pairs(1, seed=0, spectra="yes")
+        plain_pairs(1, seed=0, spectra="yes")
 
 
 def test_spectra_of_real_morphologies():
@@ -139,7 +143,7 @@ def test_spectra_of_real_morphologies():
     if not folder:
         pytest.skip("GALTRANS_REAL_DATA does not name the folder of real survey data")
     path = Path(folder) / "hst-cosmos-realgalaxy-btk" / "real_galaxy_catalog_26_extension_example.fits"
-    pairs = simulate_pairs(6, seed=1, input_size=32, truth=True, morphologies=path, spectra=True)
+    pairs = plain_pairs(6, seed=1, input_size=32, truth=True, morphologies=path, spectra=True)
     lost = pairs.catalog["fiber_r_mag"] - pairs.catalog["r_mag"]
     assert np.all(lost > 0.05) and np.all(lost < 3)
     r = pairs.spectrum_flux[:, np.abs(pairs.spectrum_grid.wavelength.value - 6200) < 300].mean(axis=1)

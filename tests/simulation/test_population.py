@@ -6,24 +6,19 @@ import pytest
 from scipy.special import gammainc
 
 from astro_galtrans.simulation import GalaxyPopulation
-from astro_galtrans.simulation._galaxy import SurveyCamera
 from astro_galtrans.simulation._population import (
     component_radii, draw_galaxy, get_population, shen_half_light_radius,
 )
-from astro_galtrans.simulation._seds import reference_grid, sed_grid
+from astro_galtrans.simulation._template_galaxies import TemplateSEDs
 from astro_galtrans.surveys import get_survey
-
-
-class _SDSS:
-    survey = get_survey("SDSS")
 
 
 def draw(sample, n, seed=0):
     """Properties of n galaxies as a dict of arrays, with SDSS magnitudes of the whole, of bulge and of disk."""
-    camera = SurveyCamera(_SDSS, sed_grid(_SDSS.survey), reference_grid())
+    seds = TemplateSEDs({"input": get_survey("SDSS")})
     rows = [draw_galaxy(np.random.default_rng([seed, i]), get_population(sample)) for i in range(n)]
     galaxies = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    flux = np.array([camera.component_fluxes(row) for row in rows])
+    flux = np.array([seds.fluxes(row, "input") for row in rows])
     galaxies["mag"] = 22.5 - 2.5 * np.log10(flux.sum(axis=1))
     galaxies["bulge_mag"], galaxies["disc_mag"] = (22.5 - 2.5 * np.log10(one) for one in (flux[:, 0], flux[:, 1]))
     return galaxies

@@ -3,9 +3,9 @@ import galsim
 import numpy as np
 import pytest
 
-from astro_galtrans.simulation._galaxy import SurveyCamera
 from astro_galtrans.simulation._render import Renderer, isolated
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, SEDGrid, _templates, calzetti, reference_grid, sed_grid
+from astro_galtrans.simulation._template_galaxies import TemplateSEDs
 from astro_galtrans.surveys import Band, Survey, band_flux_density, get_survey
 
 
@@ -19,7 +19,7 @@ def one_band(scale, fwhm):
 def test_the_same_as_galsim_draws(scale, fwhm, size):
     renderer = Renderer(one_band(scale, fwhm), size)
     profile = galsim.Exponential(half_light_radius=1.2).shear(q=0.5, beta=0.4 * galsim.radians)
-    image = renderer.draw([renderer.transform(profile)], [[50.0]], [fwhm], (0.13, -0.21))[0]
+    image = renderer.draw([renderer.transform(profile)], [[50.0]], renderer.psfs([fwhm]), (0.13, -0.21))[0]
     accurate = galsim.GSParams(folding_threshold=1e-4, maxk_threshold=1e-4)
     both = galsim.Convolve(profile, galsim.Moffat(beta=3.5, fwhm=fwhm), gsparams=accurate) * 50
     expected = both.shift(0.13, -0.21).drawImage(nx=size, ny=size, scale=scale, dtype=float).array
@@ -31,7 +31,7 @@ def test_the_same_as_galsim_draws(scale, fwhm, size):
 def test_points_are_where_they_are_said_to_be():
     renderer = Renderer(one_band(0.4, 1.2), 33)
     transform = renderer.points(np.array([2.0, -1.2]), np.array([0.8, 0.0]), np.array([3.0, 1.0]))
-    image = renderer.draw([transform], [[8.0]], [1.2], (0.0, 0.0))[0]
+    image = renderer.draw([transform], [[8.0]], renderer.psfs([1.2]), (0.0, 0.0))[0]
     y, x = np.indices(image.shape) - 16
     assert image.sum() == pytest.approx(8, rel=0.01)
     assert (image * x).sum() / image.sum() * 0.4 == pytest.approx(1.2, abs=0.02)
@@ -43,7 +43,7 @@ def test_psf_width_and_kolmogorov():
     renderer = Renderer(one_band(0.1, 1.0), 101)
     point = renderer.points(np.zeros(1), np.zeros(1), np.ones(1))
     for profile in ("moffat", "kolmogorov"):
-        image = renderer.draw([point], [[1.0]], [1.0], (0, 0), profile)[0]
+        image = renderer.draw([point], [[1.0]], renderer.psfs([1.0], profile), (0, 0))[0]
         row = image[50] / image[50, 50]
         assert np.interp(-0.5, -row[50:], 0.1 * np.arange(51)) == pytest.approx(0.5, abs=0.01)
 
@@ -65,11 +65,12 @@ def test_a_flat_spectrum_has_one_magnitude_everywhere():
     for name in ("SDSS", "CFHTLS"):
         survey = get_survey(name)
         size = round(25 / survey.pixel_scale.to_value(u.arcsec))
-        camera = SurveyCamera(Renderer(survey, size), _Flat(5), _Flat(1))
-        transforms = [camera.renderer.transform(profile)] * 3
+        seds, renderer = TemplateSEDs({"input": survey}), Renderer(survey, size)
+        seds.grids, seds.reference = {"input": _Flat(5)}, _Flat(1)
+        transforms = [renderer.transform(profile)] * 3
         widths = [band.psf_fwhm.value for band in survey]
-        truth = camera.renderer.draw(transforms, camera.component_fluxes(galaxy), widths, (0.0, 0.0))
-        magnitudes = camera.zero_points - 2.5 * np.log10(truth.sum(axis=(1, 2)))
+        truth = renderer.draw(transforms, seds.fluxes(galaxy, "input"), renderer.psfs(widths), (0.0, 0.0))
+        magnitudes = seds.zero_points["input"] - 2.5 * np.log10(truth.sum(axis=(1, 2)))
         np.testing.assert_allclose(magnitudes, 17.0, atol=0.005)
 
 

@@ -1,0 +1,209 @@
+"""Shapes of the components of galaxies, and how the components share the light of a galaxy.
+
+Each shape has flux 1, a method ``transform(renderer)``, its Fourier transform on the grid of a `Renderer`, and a method
+``fraction(radius)``, its flux within a circle around the center of the galaxy.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import chndtr, gammainc, gammaincinv, jv
+
+from astro_galtrans.simulation._render import import_galsim
+from astro_galtrans.simulation._spectrograph import image_fraction
+
+__all__ = ["Blobs", "Ellipse", "GridImage", "Profile", "SkyGrid", "ferrers", "ring", "sersic"]
+
+# Transforms of round profiles are tabulated in sqrt(k), in which those of cuspy profiles are smooth.
+_SPACING, _N_VALUES = 0.005, 4200
+_RADII = np.geomspace(1e-3, 300.0, 800)
+_N_ANGLES = 128
+_RING_WIDTH = 0.13
+
+
+class _RoundTable:
+    """Transform and curve of growth of a round profile of flux 1 and unit size."""
+
+    def __init__(self, transform, growth):
+        values = np.asarray(transform((_SPACING * np.arange(_N_VALUES)) ** 2), dtype=np.float32)
+        self.values, self.slopes = values, np.append(np.diff(values), np.float32(0))
+        self.growth = growth
+
+    def __call__(self, wave_number_squared):
+        """Return the transform, for a float32 array that is overwritten."""
+        position = np.sqrt(np.sqrt(wave_number_squared, out=wave_number_squared), out=wave_number_squared)
+        position *= np.float32(1 / _SPACING)
+        np.minimum(position, np.float32(_N_VALUES - 1), out=position)
+        index = position.astype(np.int32)
+        position -= index
+        position *= self.slopes.take(index)
+        position += self.values.take(index)
+        return position
+
+
+@lru_cache(maxsize=32)
+def sersic(index):
+    """Return the table of a Sersic profile whose half-light radius is 1."""
+    profile = import_galsim().Sersic(index, half_light_radius=1.0)
+    scale = gammaincinv(2 * index, 0.5)
+    return _RoundTable(lambda k: [profile.kValue(one, 0.0).real for one in k],
+                       lambda radius: gammainc(2 * index, scale * radius ** (1 / index)))
+
+
+@lru_cache(maxsize=1)
+def ferrers():
+    """Return the table of a bar of surface brightness (1 - r^2)^2 (Ferrers 1877) that ends at radius 1."""
+    def transform(k):
+        near = k < 0.05
+        k = np.where(near, 1.0, k)
+        return np.where(near, 1.0, 48 * jv(3, k) / k**3)
+
+    return _RoundTable(transform, lambda radius: 1 - np.clip(1 - radius**2, 0, None) ** 3)
+
+
+@lru_cache(maxsize=1)
+def ring():
+    """Return the table of a thin ring of radius 1, blurred by a Gaussian."""
+    return _RoundTable(lambda k: jv(0, k) * np.exp(-0.5 * (_RING_WIDTH * k) ** 2),
+                       lambda radius: chndtr((radius / _RING_WIDTH) ** 2, 2, _RING_WIDTH**-2))
+
+
+@dataclass
+class Ellipse:
+    """A round profile that is stretched and moved.
+
+    Attributes
+    ----------
+    table : _RoundTable
+    matrix : ndarray of shape (2, 2)
+        From the profile of unit size to arcsec on the sky.
+    center : tuple of float
+        Position from the center of the galaxy in x and y, in arcsec.
+    """
+
+    table: _RoundTable
+    matrix: np.ndarray
+    center: tuple = (0.0, 0.0)
+
+    @property
+    def size(self):
+        """Circularized size in arcsec: the half-light radius of a Sersic profile."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+    def transform(self, renderer):
+        (a, b), (c, d) = self.matrix.astype(np.float32)
+        kx, ky = renderer.kx.astype(np.float32), renderer.ky.astype(np.float32)
+        first, second = (a * kx)[None] + (c * ky)[:, None], (b * kx)[None] + (d * ky)[:, None]
+        first *= first
+        second *= second
+        first += second
+        values = self.table(first)
+        if self.center == (0.0, 0.0):
+            return values
+        return values * (_phases(ky, self.center[1])[:, None] * _phases(kx, self.center[0]))
+
+    def fraction(self, radius):
+        """Return the flux within a circle in arcsec; the center is taken as that of the galaxy."""
+        angle = (np.arange(_N_ANGLES) + 0.5) / _N_ANGLES * np.pi
+        inverse = np.linalg.inv(self.matrix)
+        stretch = np.hypot(*(inverse @ np.array([np.cos(angle), np.sin(angle)])))
+        area = abs(np.linalg.det(self.matrix))
+        return float(np.mean(self.table.growth(radius * stretch) / stretch**2) / area)
+
+
+def _phases(wave_numbers, position):
+    """Return exp(-i k x) as complex64, of the shape of ``wave_numbers``."""
+    angles = (wave_numbers * np.float32(position)).astype(np.float32, copy=False)
+    phases = np.empty(angles.shape, dtype=np.complex64)
+    np.cos(angles, out=phases.real)
+    np.sin(angles, out=phases.imag)
+    np.negative(phases.imag, out=phases.imag)
+    return phases
+
+
+@dataclass
+class Blobs:
+    """Round Gaussian blobs at positions in arcsec, with weights of sum 1 and one dispersion in arcsec."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+    dispersion: float
+
+    def transform(self, renderer):
+        along_y, along_x = (_blurred(wave_numbers.astype(np.float32), position.astype(np.float32), self.dispersion)
+                            for wave_numbers, position in ((renderer.ky, self.y), (renderer.kx, self.x)))
+        return (along_y * self.weights.astype(np.float32)) @ along_x.T
+
+    def fraction(self, radius):
+        """Return the flux within a circle in arcsec."""
+        distance = np.hypot(self.x, self.y) / self.dispersion
+        return float(self.weights @ chndtr((radius / self.dispersion) ** 2, 2, distance**2))
+
+
+def _blurred(wave_numbers, positions, dispersion):
+    """Return phases times the transform of a Gaussian, shape ``(k, position)``."""
+    phases = _phases(np.multiply.outer(wave_numbers, positions), 1.0)
+    return phases * np.exp(-0.5 * (dispersion * wave_numbers) ** 2)[:, None]
+
+
+class SkyGrid:
+    """Square grid of ``n`` by ``n`` points on the sky, ``spacing`` arcsec apart, around the center of a galaxy."""
+
+    def __init__(self, spacing, n):
+        self.spacing, self.n = float(spacing), n
+        self.points = ((np.arange(n) - (n - 1) / 2) * spacing).astype(np.float32)
+        self._known = {}
+
+    def phases(self, renderer):
+        """Return the phases along y and x, of which those of one renderer are computed once."""
+        key = renderer.n, renderer.dk
+        if key not in self._known:
+            self._known[key] = self._phases(renderer.ky), self._phases(renderer.kx)
+        return self._known[key]
+
+    def _phases(self, wave_numbers):
+        # Between the points the image is interpolated linearly, whose transform is a squared sinc.
+        smooth = np.sinc(wave_numbers * self.spacing / (2 * np.pi)) ** 2
+        return _phases(np.multiply.outer(wave_numbers.astype(np.float32), self.points), 1.0) * smooth[:, None].astype(
+            np.float32)
+
+
+@dataclass
+class GridImage:
+    """An image on a `SkyGrid`, float32 of sum 1, interpolated linearly: the same function for every renderer."""
+
+    grid: SkyGrid
+    image: np.ndarray
+
+    def transform(self, renderer):
+        along_y, along_x = self.grid.phases(renderer)
+        n = len(along_y)
+        parts = np.concatenate([along_y.real, along_y.imag]) @ self.image
+        rows = np.empty((n, self.grid.n), dtype=np.complex64)
+        rows.real, rows.imag = parts[:n], parts[n:]
+        return rows @ along_x.T
+
+    def fraction(self, radius):
+        """Return the flux within a circle in arcsec."""
+        fine = 5
+        offset = (np.arange(fine) - (fine - 1) / 2) / fine * self.grid.spacing
+        points = (self.grid.points[:, None] + offset).ravel()
+        inside = np.hypot(points, points[:, None]) < radius
+        cover = inside.reshape(self.grid.n, fine, self.grid.n, fine).mean(axis=(1, 3))
+        return float(np.sum(self.image * cover, dtype=float))
+
+
+@dataclass
+class Profile:
+    """A centered GalSim profile of flux 1."""
+
+    profile: object = field(repr=False)
+
+    def transform(self, renderer):
+        return renderer.transform(self.profile).astype(np.complex64)
+
+    def fraction(self, radius):
+        """Return the flux within a circle in arcsec."""
+        return image_fraction(radius, self.profile)

@@ -1,0 +1,155 @@
+"""Noise, background, and errors of positions and zero points of single images, drawn from the conditions of a survey.
+
+Every function takes its own generator and draws the same numbers of it whether its part is on or off.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+from scipy.interpolate import CubicSpline
+
+__all__ = [
+    "digitized", "draw_background", "draw_depths", "draw_ebv", "draw_offsets", "draw_weight_errors",
+    "draw_zero_points", "extinction_coefficients", "unit_noise",
+]
+
+_N_SHIFTS = 32
+# Inverse wavelength in 1/micron and A / E(B-V) for R_V = 3.1: Fitzpatrick (1999, PASP 111, 63), table 3.
+_FITZPATRICK = ((0.0, 0.377, 0.820, 1.667, 1.828, 2.141, 2.433, 3.704, 3.846),
+                (0.0, 0.265, 0.829, 2.688, 3.055, 3.806, 4.315, 6.265, 6.591))
+
+
+def unit_noise(rng, part, conditions, size):
+    """Return the noise of the sky, float32 of shape ``(n_bands, size, size)``.
+
+    Its variance is 1 before the resampling of a single image ("cubic"), which reduces it, and 1 after that of a stack.
+    Neighboring pixels correlate as after the resampling.
+    """
+    settings, bands = conditions.noise, conditions.bands
+    noise = rng.standard_normal((len(bands), size, size), dtype=np.float32)
+    shifts = rng.uniform(-0.5, 0.5, (len(bands), 2))
+    if part is None or not part.correlated or settings.resampling == "none":
+        return noise
+    resampled = [row for row, band in enumerate(bands) if band != settings.reference]
+    spectrum = fft.rfft2(noise[resampled], workers=1)
+    for plane, (x, y) in zip(spectrum, shifts[resampled]):
+        if settings.resampling == "cubic":
+            along_y, along_x = _cubic_response(y, size), _cubic_response(x, size)
+        else:
+            along_y = along_x = _stack_response(settings.resampling, size)
+        plane *= np.outer(along_y, along_x[:size // 2 + 1]).astype(np.float32)
+    noise[resampled] = fft.irfft2(spectrum, s=(size, size), overwrite_x=True, workers=1)
+    return noise
+
+
+def _cubic_response(shift, n):
+    """Return the absolute response of cubic spline interpolation at a shift, at the frequencies of an FFT."""
+    frequency = 2 * np.pi * fft.fftfreq(n)
+    points = np.arange(-2, 4)
+    distance = np.abs(points - shift % 1)
+    spline = np.where(distance < 1, 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6)
+    return np.abs(np.exp(-1j * np.outer(frequency, points)) @ spline) * 3 / (2 + np.cos(frequency))
+
+
+@lru_cache(maxsize=64)
+def _stack_response(resampling, n):
+    """Return the response to white noise of Lanczos interpolation at all shifts, normalized to unit variance."""
+    order = int(resampling.removeprefix("lanczos"))
+    frequency = 2 * np.pi * fft.fftfreq(n)
+    points = np.arange(-order, order + 1)
+    power = np.zeros(n)
+    for shift in (np.arange(_N_SHIFTS) + 0.5) / _N_SHIFTS - 0.5:
+        distance = points - shift
+        kernel = np.where(np.abs(distance) < order, np.sinc(distance) * np.sinc(distance / order), 0)
+        power += np.abs(np.exp(-1j * np.outer(frequency, points)) @ (kernel / kernel.sum())) ** 2
+    return np.sqrt(power / power.mean())
+
+
+def draw_depths(rng, part, conditions):
+    """Return the noise of the sky in each band over ``sky_noise``, shape ``(n_bands,)``."""
+    noise, n = conditions.noise, len(conditions.bands)
+    deviates = rng.standard_normal(n + 1)
+    if part is None:
+        return np.ones(n)
+    exponent = np.multiply(noise.scatter, deviates[0]) + np.multiply(noise.band_scatter, deviates[1:])
+    return noise.depth * np.exp(part.depth_scale * exponent)
+
+
+def draw_weight_errors(rng, part, conditions):
+    """Return the factor of the weight that the survey states, shape ``(n_bands,)``."""
+    deviates = rng.standard_normal(len(conditions.bands))
+    if part is None:
+        return np.ones_like(deviates)
+    return np.exp(np.multiply(conditions.noise.weight_scatter, deviates))
+
+
+def digitized(rng, part, conditions, flux, sky_noise):
+    """Return images whose values are steps apart, in the bands that are not resampled and whose ``quantum`` is not 0.
+
+    ``flux`` has shape ``(n_bands, y, x)`` and ``sky_noise`` ``(n_bands,)``, in the unit of the survey.
+    """
+    phases = rng.uniform(size=len(flux))
+    noise = conditions.noise
+    steps = np.multiply(noise.quantum, sky_noise)
+    if part is None or not np.any(steps):
+        return flux
+    flux = flux.copy()
+    for row, (band, step, phase) in enumerate(zip(conditions.bands, steps, phases)):
+        if step and (noise.resampling == "none" or band == noise.reference):
+            flux[row] = (np.rint(flux[row] / step - phase) + phase) * step
+    return flux
+
+
+def draw_background(rng, part, conditions, size, scale):
+    """Return planes of offset, gradient and curvature in units of the noise of a pixel, or None if there are none.
+
+    ``scale`` is the pixel scale in arcsec; the planes are float32 of shape ``(n_bands, size, size)``.
+    """
+    background, n = conditions.background, len(conditions.bands)
+    deviates = rng.standard_normal((6, n + 1))
+    if part is None:
+        return None
+    share = np.asarray(background.correlation)
+    deviates = np.sqrt(share) * deviates[:, :1] + np.sqrt(1 - share) * deviates[:, 1:]
+    amplitudes = part.scale * np.array([
+        np.broadcast_to(one, n) for one in (background.offset, background.gradient, background.curvature)])
+    terms = (amplitudes[[0, 1, 1, 2, 2, 2]] * deviates).astype(np.float32)[:, :, None, None]
+    x = ((np.arange(size) - (size - 1) / 2) * scale / 60).astype(np.float32)
+    y = x[:, None]
+    return terms[0] + terms[1] * x + terms[2] * y + terms[3] * x**2 / 2 + terms[4] * y**2 / 2 + terms[5] * (x * y)
+
+
+def draw_offsets(rng, part, conditions):
+    """Return the astrometric offset of each band in x and y, in arcsec, shape ``(n_bands, 2)``."""
+    astrometry, n = conditions.astrometry, len(conditions.bands)
+    deviates = rng.standard_normal((n + 1, 2))
+    if part is None:
+        return np.zeros((n, 2))
+    common, band = (np.broadcast_to(one, n)[:, None] for one in (astrometry.survey, astrometry.band))
+    return part.scale * (common * deviates[0] + band * deviates[1:])
+
+
+def draw_zero_points(rng, part, conditions):
+    """Return the error of the zero point of each band in magnitudes, shape ``(n_bands,)``."""
+    calibration, n = conditions.calibration, len(conditions.bands)
+    deviates = rng.standard_normal(n + 1)
+    if part is None:
+        return np.zeros(n)
+    return part.scale * (np.multiply(calibration.survey, deviates[0]) + np.multiply(calibration.band, deviates[1:]))
+
+
+def draw_ebv(rng, part):
+    """Return E(B-V) of the dust of the Galaxy in magnitudes, 0 without a part."""
+    deviate = rng.standard_normal()
+    return 0.0 if part is None else min(float(part.median * np.exp(part.scatter * deviate)), part.maximum)
+
+
+def extinction_coefficients(survey):
+    """Return A / E(B-V) in each band of a survey at its effective wavelength, shape ``(n_bands,)``.
+
+    The law is that of Fitzpatrick (1999, PASP 111, 63) for R_V = 3.1, as Schlafly & Finkbeiner (2011, ApJ 737, 103)
+    found in the optical.
+    """
+    inverse = np.array([1 / band.effective_wavelength.to_value("um") for band in survey])
+    return CubicSpline(*_FITZPATRICK)(inverse)

@@ -1,0 +1,139 @@
+"""Point spread functions of single images, as Fourier transforms."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gamma, j0, kv
+
+__all__ = ["PSF", "draw_psfs"]
+
+# The tables have the transform at multiples of this wave number times the FWHM.
+_SPACING, _N_VALUES = 0.02, 2400
+_BETA_STEP = 0.05
+_BETAS = (1.6, 12.0)
+_MAX_ELLIPTICITY = 0.3
+
+
+@dataclass(frozen=True)
+class PSF:
+    """An elliptical profile with wings, of flux 1.
+
+    Parameters
+    ----------
+    fwhm : float
+        Full width at half maximum of the core in arcsec, the geometric mean of both axes.
+    e1, e2 : float
+        Ellipticity (a^2 - b^2) / (a^2 + b^2) times the cosine and the sine of twice the angle from x toward y.
+    beta : float
+        Exponent of the Moffat profile of the core, used to 0.05; 0 is a diffraction-limited core.
+    wings, wing_scale : float
+        Fraction of the flux in wings of profile (1 + (r / s)^2)^-1.5, and s in FWHM.
+    obscuration, blur : float
+        Of a diffraction-limited core, as of `PSFConditions`.
+    """
+
+    fwhm: float
+    e1: float = 0.0
+    e2: float = 0.0
+    beta: float = 3.5
+    wings: float = 0.0
+    wing_scale: float = 3.0
+    obscuration: float = 0.33
+    blur: float = 0.5
+
+    def transform(self, kx, ky):
+        """Return the real Fourier transform, float32 of shape ``(ny, nx)``, at wave numbers in rad/arcsec."""
+        norm = self.fwhm**2 / _SPACING**2 / np.sqrt(1 - self.e1**2 - self.e2**2)
+        kx, ky = np.asarray(kx, dtype=np.float32), np.asarray(ky, dtype=np.float32)
+        place = np.multiply.outer(ky, kx * np.float32(2 * self.e2 * norm))
+        place += kx**2 * np.float32((1 + self.e1) * norm)
+        place += (ky**2 * np.float32((1 - self.e1) * norm))[:, None]
+        np.sqrt(np.clip(place, 0, (_N_VALUES - 1) ** 2, out=place), out=place)
+        values, slopes = self._table()
+        index = place.astype(np.int32)
+        place -= index
+        place *= slopes.take(index)
+        place += values.take(index)
+        return place
+
+    def _table(self):
+        """Return the transform at multiples of the spacing, and its differences, float32."""
+        core = _moffat(round(self.beta / _BETA_STEP)) if self.beta else _diffraction(self.obscuration, self.blur)
+        wings = np.exp(-self.wing_scale * _SPACING * np.arange(_N_VALUES))
+        values = (core + self.wings * (wings - core)).astype(np.float32)
+        return values, np.append(np.diff(values), np.float32(0))
+
+
+@lru_cache(maxsize=256)
+def _moffat(steps):
+    """Return the transform of a Moffat profile of FWHM 1: Trujillo et al. (2001, MNRAS 328, 977), appendix."""
+    order = steps * _BETA_STEP - 1
+    k = np.maximum(_SPACING * np.arange(_N_VALUES), 1e-6) / (2 * np.sqrt(2 ** (1 / (order + 1)) - 1))
+    values = 2 / gamma(order) * (k / 2) ** order * kv(order, k)
+    values[0] = 1.0
+    return values
+
+
+@lru_cache(maxsize=64)
+def _diffraction(obscuration, blur):
+    """Return the transform of the diffraction pattern of an annular mirror, blurred by a Gaussian, of FWHM 1.
+
+    The transform is the autocorrelation of the mirror (O'Neill 1956, J. Opt. Soc. Am. 46, 285).
+    """
+    # Wave numbers in units of the cutoff.
+    k = np.linspace(0, 1, 2001)
+    pattern = (_overlap(1, 1, 2 * k) - 2 * _overlap(1, obscuration, 2 * k) + _overlap(obscuration, obscuration, 2 * k))
+    pattern /= pattern[0]
+    sigma = blur * _measured_fwhm(k, pattern) / np.sqrt(8 * np.log(2))
+    blurred = pattern * np.exp(-(k * sigma) ** 2 / 2)
+    fwhm = _measured_fwhm(k, blurred)
+    return np.interp(_SPACING * np.arange(_N_VALUES), k * fwhm, blurred, right=0.0)
+
+
+def _overlap(one, other, distance):
+    """Return the area that two circles have in common."""
+    if min(one, other) == 0:
+        return np.zeros_like(distance)
+    small = np.pi * min(one, other) ** 2
+    d = np.clip(distance, max(abs(one - other), 1e-9), one + other)
+    angle = np.arccos(np.clip((d**2 + one**2 - other**2) / (2 * d * one), -1, 1))
+    opposite = np.arccos(np.clip((d**2 + other**2 - one**2) / (2 * d * other), -1, 1))
+    root = (one + other - d) * (d + one - other) * (d - one + other) * (d + one + other)
+    area = one**2 * angle + other**2 * opposite - np.sqrt(np.clip(root, 0, None)) / 2
+    return np.where(distance <= abs(one - other), small, np.where(distance >= one + other, 0, area))
+
+
+def _measured_fwhm(k, transform):
+    """Return the FWHM of a profile of which the transform is given at wave numbers from 0 to 1."""
+    radius = np.linspace(0, 8, 801)
+    profile = np.trapezoid(j0(np.outer(radius, k)) * (k * transform), k, axis=1)
+    first = int(np.argmax(profile < profile[0] / 2))
+    return 2 * np.interp(-profile[0] / 2, -profile[first - 1:first + 1], radius[first - 1:first + 1])
+
+
+def draw_psfs(rng, part, conditions):
+    """Return a `PSF` for each band.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    part : PSFVariation or None
+        None for the median round PSF.
+    conditions : SurveyConditions
+    """
+    psf, n = conditions.psf, len(conditions.bands)
+    deviates = rng.standard_normal((4, n + 1))
+    width_scale, ellipticity_scale = (0, 0) if part is None else (part.width_scale, part.ellipticity_scale)
+
+    def spread(row, common, band):
+        return np.multiply(common, deviates[row, 0]) + np.multiply(band, deviates[row, 1:])
+
+    fwhm = psf.fwhm * np.exp(width_scale * spread(0, psf.scatter, psf.band_scatter))
+    e1, e2 = (ellipticity_scale * spread(row, psf.ellipticity, psf.band_ellipticity) for row in (1, 2))
+    shrink = 1 / np.maximum(np.hypot(e1, e2) / _MAX_ELLIPTICITY, 1)
+    beta = np.multiply(psf.beta, np.exp(width_scale * np.multiply(psf.beta_scatter, deviates[3, 1:])))
+    beta = np.where(np.equal(psf.beta, 0), 0, np.clip(beta, *_BETAS))
+    columns = np.broadcast_arrays(fwhm, e1 * shrink, e2 * shrink, beta, psf.wings, psf.wing_scale, psf.obscuration,
+                                  psf.blur, np.empty(n))
+    return [PSF(*map(float, row)) for row in zip(*columns[:-1])]
