@@ -228,7 +228,8 @@ class ObservedSEDs:
     - ``template_fractions``, shape ``(5,)``: non-negative weights of the templates, each 1 at 5500 Angstrom at rest,
     - ``line_strength``: factor of the emission lines of the templates,
     - ``reddening``: E(B-V) in mag of dust beyond that of the templates, -0.1 to 0.5 (Calzetti et al. 2000),
-    - ``modulation``, shape ``(15,)``: coefficients of `modulation_basis`; the continuum is multiplied by 1 plus the sum.
+    - ``modulation``, shape ``(15,)``: coefficients of cubic splines of wavelength; the continuum is multiplied by
+      1 + their sum.
 
     Parameters
     ----------
