@@ -17,6 +17,7 @@ from astro_galtrans.simulation._sky import (
 __all__ = [
     "Artifacts", "Astrometry", "AstrometryConditions", "Background", "BackgroundConditions", "Calibration",
     "CalibrationConditions", "DegradeConfig", "Extinction", "GalaxyPopulation", "Noise", "NoiseConditions",
-    "ObservedPopulation", "ObservedSEDs", "PSFConditions", "PSFVariation", "Scene", "SemiRealConfig", "SimulationConfig",
-    "Sky", "SurveyConditions", "degrade", "get_conditions", "semi_real_pairs", "simulate_pairs", "split_by_position",
+    "ObservedPopulation", "ObservedSEDs", "PSFConditions", "PSFVariation", "Scene", "SemiRealConfig",
+    "SimulationConfig", "Sky", "SurveyConditions", "degrade", "get_conditions", "semi_real_pairs",
+    "simulate_pairs", "split_by_position",
 ]
