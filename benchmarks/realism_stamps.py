@@ -85,7 +85,7 @@ def _stamps(field, bands, band, faintest, brightest, size, centers=None, **optio
               for cube in cubes]
     planes = [plane for plane in planes if np.isfinite(plane).mean() > 0.98]
     flux = _nanomaggies(np.stack(planes), field.survey, cubes[0].bands)[:, order]
-    widths = None if centers is not None else _star_widths(field, stars, scale)[order]
+    widths = _star_widths(field, stars, scale)[order] if centers is None and len(stars) > 3 else None
     return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths)
 
 
@@ -157,7 +157,8 @@ def _select_cfhtls(field, centers=None):
 
 def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
-    return _select_kids(read_field(data))
+    # KiDS exposures, of 0.213 arcsec, on the pixels of VIKING.
+    return _select_kids(read_field(data))._replace(noise={"pixel_ratio": 0.339 / 0.213})
 
 
 def _select_kids(field, centers=None):
@@ -292,6 +293,8 @@ def _sky_of_field(name, real, seed, workers, settings):
 
     def replaced(part, **values):
         for key, value in values.items():
+            if key == "pixel_ratio":
+                continue
             full = np.array(np.broadcast_to(getattr(part, key), len(conditions.bands)), dtype=float)
             full[rows] = value
             values[key] = tuple(full)

@@ -32,7 +32,8 @@ def unit_noise(rng, part, conditions, size, skewness=None):
     noise = rng.standard_normal((len(bands), size, size), dtype=np.float32)
     if part is not None and skewness is not None:
         # The first term of Cornish & Fisher (1938) in the skewness.
-        noise += (np.asarray(skewness, dtype=np.float32) / 6)[:, None, None] * (noise**2 - 1)
+        amplitude = np.multiply(settings.photons, skewness) / 6
+        noise += amplitude.astype(np.float32)[:, None, None] * (noise**2 - 1)
     deviates = rng.uniform(-1, 1, (2, len(bands)))
     shifts = np.stack([np.add(settings.shift_x, np.multiply(settings.shift_range_x, deviates[0])),
                        np.add(settings.shift_y, np.multiply(settings.shift_range_y, deviates[1]))], axis=-1)
@@ -44,7 +45,7 @@ def unit_noise(rng, part, conditions, size, skewness=None):
         if settings.resampling == "cubic":
             along_y, along_x = _cubic_response(y, size), _cubic_response(x, size)
         else:
-            along_y = along_x = _stack_response(settings.resampling, size)
+            along_y = along_x = _stack_response(settings.resampling, settings.pixel_ratio, size)
         plane *= np.outer(along_y, along_x[:size // 2 + 1]).astype(np.float32)
     noise[resampled] = fft.irfft2(spectrum, s=(size, size), overwrite_x=True, workers=1)
     return noise
@@ -60,16 +61,19 @@ def _cubic_response(shift, n):
 
 
 @lru_cache(maxsize=64)
-def _stack_response(resampling, n):
-    """Return the response to white noise of Lanczos interpolation at all shifts, normalized to unit variance."""
+def _stack_response(resampling, pixel_ratio, n):
+    """Return the response to white noise of Lanczos interpolation at all shifts, normalized to unit variance.
+
+    The correlation of the stack at a distance is that of the kernel with itself. ``pixel_ratio`` is the side of a
+    pixel of the stack over that of an exposure.
+    """
     order = int(resampling.removeprefix("lanczos"))
-    frequency = 2 * np.pi * fft.fftfreq(n)
-    points = np.arange(-order, order + 1)
-    power = np.zeros(n)
-    for shift in (np.arange(_N_SHIFTS) + 0.5) / _N_SHIFTS - 0.5:
-        distance = points - shift
-        kernel = np.where(np.abs(distance) < order, np.sinc(distance) * np.sinc(distance / order), 0)
-        power += np.abs(np.exp(-1j * np.outer(frequency, points)) @ (kernel / kernel.sum())) ** 2
+    x = np.arange(-order, order, 1 / _N_SHIFTS) + 0.5 / _N_SHIFTS
+    kernel = np.sinc(x) * np.sinc(x / order)
+    correlation = np.correlate(kernel, kernel, "full") / np.sum(kernel**2)
+    distance = np.arange(1 - len(x), len(x)) / _N_SHIFTS
+    values = np.interp(pixel_ratio * n * np.abs(fft.fftfreq(n)), distance, correlation, right=0)
+    power = np.clip(fft.fft(values).real, 0, None)
     return np.sqrt(power / power.mean())
 
 

@@ -104,7 +104,8 @@ class RealisticSky:
             np.float32)[:, None, None]
         # That of Poisson noise: the sky of a pixel has (depths * gain)**2 photons.
         skewness = 1 / (depths * camera.gain)
-        flux = observed + np.sqrt(variance) * unit_noise(streams["noise"], sky.noise, conditions, renderer.size, skewness)
+        noise = unit_noise(streams["noise"], sky.noise, conditions, renderer.size, skewness)
+        flux = observed + np.sqrt(variance) * noise
         background = draw_background(streams["background"], sky.background, conditions, renderer.size, renderer.scale)
         if background is not None:
             flux += background * depths.astype(np.float32)[:, None, None]
