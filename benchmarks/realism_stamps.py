@@ -31,6 +31,7 @@ _HSC_SIZE, _HSC_SCALE = 41, 0.168
 _STAR_SIDE = 25
 _MARGIN = 20  # pixels around simulated stamps, so that a source near the edge is detected whole
 _N_TRIAL = 100
+_KIDS_STEP = 0.25
 _WITHIN_FIELD = 0.015  # scatter of ln FWHM within a field
 # Square of the FWHM of a Gaussian of the variance of a pixel of unit side.
 _PIXEL_VARIANCE = 8 * np.log(2) / 12
@@ -158,7 +159,11 @@ def _select_cfhtls(field, centers=None):
 def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
     # Resampled twice, from the exposures and to the pixels of VIKING: the ratio that gives the correlation in u.
-    return _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33})
+    stamps = _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33})
+    # The files are rounded to steps of about a quarter of the noise, which the images of the survey are not.
+    sigma = mad_std(stamps.flux, axis=(2, 3), ignore_nan=True)[:, :, None, None]
+    dither = np.random.default_rng(0).uniform(-0.5, 0.5, stamps.flux.shape)
+    return stamps._replace(flux=stamps.flux + _KIDS_STEP * sigma * dither)
 
 
 def _select_kids(field, centers=None):
