@@ -6,21 +6,36 @@ pixels are NaN.
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from semi_real import read_field
+from astropy.io import fits
+from astropy.stats import mad_std, sigma_clipped_stats
+from astropy.wcs import WCS
+from scipy.spatial import cKDTree
+from semi_real import fwhm_of, read_field
 
-from astro_galtrans.images import detect_galaxies, read_cube, read_stamps
-from astro_galtrans.simulation import GalaxyPopulation, simulate_pairs
+from astro_galtrans.images import BandCube, detect_galaxies, read_cube, read_stamps
+from astro_galtrans.simulation import GalaxyPopulation, Sky, get_conditions, simulate_pairs
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["SETS", "Stamps", "simulate"]
 
-_HSC_SIZE = 41
+log = logging.getLogger("realism")
+_HSC_SIZE, _HSC_SCALE = 41, 0.168
+_STAR_SIDE = 25
+_MARGIN = 20  # pixels around simulated stamps, so that a source near the edge is detected whole
+_N_TRIAL = 100
+_WITHIN_FIELD = 0.015  # scatter of ln FWHM within a field
+# Square of the FWHM of a Gaussian of the variance of a pixel of unit side.
+_PIXEL_VARIANCE = 8 * np.log(2) / 12
+# The 95th percentile of the distance of the peaks of the HSC scenes to their nearest neighbor, in arcsec.
+_BLEND = 3.7
 
 
 class Stamps(NamedTuple):
@@ -36,6 +51,10 @@ class Stamps(NamedTuple):
     survey : Survey
     places : ndarray of shape (galaxy,)
         Stamps of one place on the sky are never both in the training and the test of a classifier.
+    widths : ndarray of shape (band,), optional
+        FWHM of the stars of the field in arcsec, without the pixel.
+    noise : dict, optional
+        Fields of `NoiseConditions` that the files of the field give, each with one number per band.
     """
 
     flux: np.ndarray
@@ -43,23 +62,42 @@ class Stamps(NamedTuple):
     bands: tuple
     survey: object
     places: np.ndarray
+    widths: np.ndarray | None = None
+    noise: dict | None = None
 
 
-def _stamps(field, bands, band, faintest, brightest, size, **options):
-    """Return stamps of the extended sources of a field that lie whole within it."""
-    table = detect_galaxies(field, band, max_magnitude=faintest, extended_only=True, **options)
-    table = table[~table["edge"] & (table["magnitude"] > brightest)]
-    planes = []
-    for position in SkyCoord(table["ra"], table["dec"]):
-        cube = field.cutout(position, size=size)
-        flux = np.asarray(cube.data, dtype=np.float64)
-        if cube.mask is not None:
-            flux[cube.mask] = np.nan
-        if np.isfinite(flux).mean() > 0.98:
-            planes.append(flux)
-    survey = field.survey
-    flux = _nanomaggies(np.stack(planes), survey, cube.bands)[:, [cube.bands.index(name) for name in bands]]
-    return Stamps(flux, survey.pixel_scale.to_value(u.arcsec), tuple(bands), survey, np.arange(len(flux)))
+def _stamps(field, bands, band, faintest, brightest, size, centers=None, **options):
+    """Return stamps of the extended sources of a field that lie whole within it.
+
+    With ``centers``, an array of pixel positions ``(n, 2)``, only of the sources nearest to them, within 2 arcsec.
+    """
+    table = detect_galaxies(field, band, **options)
+    scale = field.survey.pixel_scale.to_value(u.arcsec)
+    stars = table[~table["extended"] & ~table["edge"] & ~table["neighbor"] & (table["signal_to_noise"] > 80)]
+    table = table[table["extended"] & ~table["saturated"] & ~table["edge"] & (table["magnitude"] > brightest)
+                  & (table["magnitude"] < faintest)]
+    if centers is not None:
+        distance, row = cKDTree(np.array([table["x"], table["y"]]).T).query(centers, distance_upper_bound=2 / scale)
+        table = table[np.unique(row[np.isfinite(distance)])]
+    cubes = [field.cutout(position, size=size) for position in SkyCoord(table["ra"], table["dec"])]
+    order = [cubes[0].bands.index(name) for name in bands]
+    planes = [np.where(cube.mask, np.nan, cube.data) if cube.mask is not None else np.asarray(cube.data, np.float64)
+              for cube in cubes]
+    planes = [plane for plane in planes if np.isfinite(plane).mean() > 0.98]
+    flux = _nanomaggies(np.stack(planes), field.survey, cubes[0].bands)[:, order]
+    widths = _star_widths(field, stars, scale)[order] if centers is None and len(stars) > 3 else None
+    return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths)
+
+
+def _star_widths(field, stars, scale):
+    """Return the FWHM of the stars of a field in each band, in arcsec, without the pixel."""
+    cubes = [field.cutout(position, size=_STAR_SIDE) for position in SkyCoord(stars["ra"], stars["dec"])[:60]]
+    widths = [[fwhm_of(plane - np.median(plane), scale) for plane in cube.data if np.isfinite(plane).all()]
+              for cube in cubes]
+    widths = np.array([row for row in widths if len(row) == len(cubes[0].bands)])
+    width = np.nanmedian(widths, axis=0)
+    log.info("%d stars: FWHM %s arcsec", len(widths), np.round(width, 2))
+    return np.sqrt(width**2 - _PIXEL_VARIANCE * scale**2)
 
 
 def _nanomaggies(flux, survey, bands):
@@ -68,11 +106,29 @@ def _nanomaggies(flux, survey, bands):
     return flux * 10 ** (-0.4 * (zero_points - 22.5))[:, None, None]
 
 
-def sdss_field(data, size=64):
+def sdss_field(data):
     """Read galaxies of r 17 to 20.5 of the SDSS field 003918-3-0213."""
     folder = Path(data) / "sdss-field-003918-3-0213"
-    field = read_cube({band: folder / f"frame-{band}-003918-3-0213.fits.bz2" for band in "ugriz"}, survey="SDSS")
-    return _stamps(field, "ugriz", "r", 20.5, 17.0, size)
+    paths = {band: folder / f"frame-{band}-003918-3-0213.fits.bz2" for band in "ugriz"}
+    stamps = _select_sdss(read_cube(paths, survey="SDSS"))
+    headers = [fits.getheader(path) for path in paths.values()]
+    # One step of the digitized values, and the position of the other bands on the pixels of r, across the field.
+    quantum = [fits.getdata(path, 1).mean() / band.sky_noise for path, band in zip(paths.values(), stamps.survey)]
+    x, y = map(np.ravel, np.meshgrid(np.linspace(100, 1950, 8), np.linspace(100, 1390, 8)))
+    places = WCS(headers[2]).all_pix2world(x, y, 0)
+    shift = np.array([WCS(header).all_world2pix(*places, 0) for header in headers]) - [x, y]
+    middle = np.median(shift, axis=2)
+    within = np.minimum(np.abs(shift - middle[..., None]).max(axis=2), 0.5)
+    return stamps._replace(noise={"quantum": quantum, "shift_x": middle[:, 0] % 1, "shift_y": middle[:, 1] % 1,
+                                  "shift_range_x": within[:, 0], "shift_range_y": within[:, 1]})
+
+
+def _select_sdss(field, centers=None):
+    return _stamps(field, "ugriz", "r", 20.5, 17.0, 64, centers)
+
+
+def _select_sdss_stamps(field, centers):
+    return _stamps(field, "ugriz", "r", 19.5, 17.0, 51, centers)
 
 
 def sdss_stamps(data, size=51):
@@ -89,16 +145,24 @@ def sdss_stamps(data, size=51):
     return Stamps(np.stack(planes), survey.pixel_scale.to_value(u.arcsec), survey.band_names, survey, np.array(places))
 
 
-def cfhtls_field(data, size=40):
+def cfhtls_field(data):
     """Read galaxies of r 17 to 24 of the CFHTLS field in g, r and i."""
     folder = Path(data) / "cfhtls-gri-humvi"
-    field = read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, survey="CFHTLS")
-    return _stamps(field, "gri", "r", 24.0, 17.0, size)
+    return _select_cfhtls(read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, survey="CFHTLS"))
 
 
-def kids_field(data, size=40):
+def _select_cfhtls(field, centers=None):
+    return _stamps(field, "gri", "r", 24.0, 17.0, 40, centers)
+
+
+def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
-    return _stamps(read_field(data), "ugri", "r", 21.5, 18.0, size, kernel_fwhm=2.4)
+    # KiDS exposures, of 0.213 arcsec, on the pixels of VIKING.
+    return _select_kids(read_field(data))._replace(noise={"pixel_ratio": 0.339 / 0.213})
+
+
+def _select_kids(field, centers=None):
+    return _stamps(field, "ugri", "r", 21.5, 18.0, 40, centers, kernel_fwhm=2.4)
 
 
 def hsc_scenes(data):
@@ -120,6 +184,22 @@ def hsc_scenes(data):
     return Stamps(flux, survey.pixel_scale.to_value(u.arcsec), tuple("grizy"), survey, np.arange(len(flux)))
 
 
+def _select_hsc(field, centers):
+    """Return stamps around detected sources of a mosaic that are blended like those of the scenes."""
+    table = detect_galaxies(field, "i", threshold=3.0, min_pixels=5)
+    positions = np.array([table["x"], table["y"]]).T
+    tree = cKDTree(positions)
+    row = np.unique(tree.query(centers, distance_upper_bound=1 / _HSC_SCALE)[1])
+    row = row[row < len(table)]
+    near = tree.query(positions[row], k=2)[0][:, 1] * _HSC_SCALE
+    row = row[near < _BLEND]
+    half, planes = _HSC_SIZE // 2, []
+    for x, y in np.rint(positions[row]).astype(int):
+        planes.append(field.data[:, y - half:y + half + 1, x - half:x + half + 1].astype(np.float64))
+    flux = _nanomaggies(np.stack(planes), field.survey, "grizy")
+    return Stamps(flux, _HSC_SCALE, tuple("grizy"), field.survey, np.arange(len(flux)))
+
+
 class StampSet(NamedTuple):
     """A set of real stamps and how galaxies are simulated for it.
 
@@ -127,6 +207,8 @@ class StampSet(NamedTuple):
     ----------
     read : callable
         From the folder of data to `Stamps`.
+    select : callable
+        From a BandCube with a mosaic of simulated galaxies, and their ``centers`` in it, to `Stamps`.
     band : str
         The band in which magnitudes are matched and shapes are measured.
     sky_radius : float
@@ -140,6 +222,7 @@ class StampSet(NamedTuple):
     """
 
     read: object
+    select: object
     band: str
     sky_radius: float
     radii: tuple
@@ -148,25 +231,85 @@ class StampSet(NamedTuple):
 
 
 SETS = {
-    "SDSS": StampSet(sdss_field, "r", 9.0, (1.0, 2.0, 3.0, 4.0, 6.0), (17.0, 20.5),
+    "SDSS": StampSet(sdss_field, _select_sdss, "r", 9.0, (1.0, 2.0, 3.0, 4.0, 6.0), (17.0, 20.5),
                      GalaxyPopulation("real-sdss", (16.8, 20.8), (0.01, 0.75))),
-    "SDSS stamps": StampSet(sdss_stamps, "r", 7.5, (1.0, 2.0, 3.0, 4.0, 6.0), (17.0, 19.5),
+    "SDSS stamps": StampSet(sdss_stamps, _select_sdss_stamps, "r", 7.5, (1.0, 2.0, 3.0, 4.0, 6.0), (17.0, 19.5),
                             GalaxyPopulation("real-sdss-stamps", (16.8, 19.8), (0.01, 0.75))),
-    "CFHTLS": StampSet(cfhtls_field, "r", 2.8, (0.5, 0.8, 1.2, 1.6, 2.2), (17.0, 24.0),
+    "CFHTLS": StampSet(cfhtls_field, _select_cfhtls, "r", 2.8, (0.5, 0.8, 1.2, 1.6, 2.2), (17.0, 24.0),
                        GalaxyPopulation("real-cfhtls", (18.0, 24.5), (0.01, 1.45))),
-    "KiDS": StampSet(kids_field, "r", 5.0, (0.8, 1.4, 2.0, 2.8, 4.0), (18.0, 21.5),
+    "KiDS": StampSet(kids_field, _select_kids, "r", 5.0, (0.8, 1.4, 2.0, 2.8, 4.0), (18.0, 21.5),
                      GalaxyPopulation("real-kids", (17.8, 21.9), (0.01, 1.0))),
-    "HSC": StampSet(hsc_scenes, "i", 2.6, (0.4, 0.7, 1.0, 1.4, 2.0), (20.5, 24.0),
+    "HSC": StampSet(hsc_scenes, _select_hsc, "i", 2.6, (0.4, 0.7, 1.0, 1.4, 2.0), (20.5, 24.0),
                     GalaxyPopulation("real-hsc", (20.5, 25.0), (0.01, 1.45))),
 }
 
 
 def simulate(name, real, n, seed, workers, **settings):
-    """Return simulated stamps of the survey, bands and size of the real ones."""
-    size = real.flux.shape[-1]
-    pairs = simulate_pairs(n, input_survey=real.survey, target_survey=real.survey, seed=seed,
-                           sample=SETS[name].population, input_size=size, target_size=size, workers=workers,
-                           progress=True, **settings)
-    bands = [real.survey.band_names.index(band) for band in real.bands]
-    flux = _nanomaggies(pairs.input_flux[:, bands].astype(np.float64), real.survey, real.bands)
-    return Stamps(flux, real.scale, real.bands, real.survey, np.arange(n))
+    """Return simulated stamps of the survey, bands and size of the real ones, selected by the same detection.
+
+    The simulated galaxies are tiles of an image in which sources are detected, and stamps are cut out, as in the field.
+    A realistic sky has the seeing and the noise of the field, where the real stamps tell them.
+    """
+    if settings.get("sky") == "realistic":
+        settings["sky"] = _sky_of_field(name, real, seed, workers, settings)
+    return _select(name, real, _pairs(name, real, n, seed, workers, settings))
+
+
+def _pairs(name, real, n, seed, workers, settings):
+    side = real.flux.shape[-1] + _MARGIN
+    return simulate_pairs(n, input_survey=real.survey, target_survey=real.survey, seed=seed,
+                          sample=SETS[name].population, input_size=side, target_size=side, workers=workers,
+                          progress=True, **settings)
+
+
+def _select(name, real, pairs):
+    """Return the stamps of the simulated galaxies that are detected like the real ones."""
+    n, n_bands, side, _ = pairs.input_flux.shape
+    columns = int(np.ceil(np.sqrt(n)))
+    shape = n_bands, -(-n // columns) * side, columns * side
+    image, bad = np.zeros(shape, dtype=np.float32), np.ones(shape, dtype=bool)
+    corners = [(row // columns * side, row % columns * side) for row in range(n)]
+    for (y, x), flux, weight in zip(corners, pairs.input_flux, pairs.input_weight):
+        image[:, y:y + side, x:x + side], bad[:, y:y + side, x:x + side] = flux, weight == 0
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [10.0, 0.0], [1.0, 1.0]
+    wcs.wcs.cdelt = [-real.scale / 3600, real.scale / 3600]
+    field = BandCube(image, unit=real.survey.unit, bands=real.survey.band_names, survey=real.survey, wcs=wcs, mask=bad)
+    return SETS[name].select(field, centers=np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2)
+
+
+def _log_rms(stamps):
+    """Return ln of the noise of each stamp and band, far from the galaxy, shape ``(galaxy, band)``."""
+    side = stamps.flux.shape[-1]
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    # A clipped standard deviation: the median deviation of digitized values has steps.
+    return np.log(sigma_clipped_stats(stamps.flux[:, :, np.hypot(x, y) > 0.4 * side], axis=2)[2])
+
+
+def _sky_of_field(name, real, seed, workers, settings):
+    """Return a `Sky` with the seeing and the noise of the real stamps, and the scatter of both within the field."""
+    conditions = get_conditions(real.survey).select(real.survey.band_names)
+    rows = [conditions.bands.index(band) for band in real.bands]
+
+    def replaced(part, **values):
+        for key, value in values.items():
+            if key == "pixel_ratio":
+                continue
+            full = np.array(np.broadcast_to(getattr(part, key), len(conditions.bands)), dtype=float)
+            full[rows] = value
+            values[key] = tuple(full)
+        return replace(part, **values)
+
+    if real.widths is not None:
+        psf = replaced(conditions.psf, fwhm=real.widths, scatter=_WITHIN_FIELD, band_scatter=_WITHIN_FIELD)
+        conditions = replace(conditions, psf=psf)
+    still = replaced(conditions.noise, scatter=0.0, band_scatter=0.0, **(real.noise or {}))
+    trial = replace(conditions, noise=still)
+    sky = Sky(conditions={real.survey.name: trial})
+    simulated = _log_rms(_select(name, real, _pairs(name, real, _N_TRIAL, seed + 1, workers, settings | {"sky": sky})))
+    measured = _log_rms(real)
+    ratio = np.exp(np.median(measured, axis=0) - np.median(simulated, axis=0))
+    spread = np.sqrt(np.clip(mad_std(measured, axis=0)**2 - mad_std(simulated, axis=0)**2, 0, None))
+    log.info("noise over that of the conditions %s, scatter %s", np.round(ratio, 2), np.round(spread, 3))
+    depth = np.broadcast_to(still.depth, len(conditions.bands))[rows] * ratio
+    return Sky(conditions={real.survey.name: replace(trial, noise=replaced(still, depth=depth, band_scatter=spread))})

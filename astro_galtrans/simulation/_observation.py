@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans.pairs import psf_side
+from astro_galtrans.simulation._artifacts import apply_artifacts
 from astro_galtrans.simulation._conditions import get_conditions
 from astro_galtrans.simulation._noise import (
     digitized, draw_background, draw_depths, draw_ebv, draw_offsets, draw_weight_errors, draw_zero_points,
@@ -101,13 +102,18 @@ class RealisticSky:
         observed = (own + others) * calibration.astype(np.float32)[:, None, None]
         variance = (depths**2).astype(np.float32)[:, None, None] + np.clip(observed, 0, None) / camera.gain.astype(
             np.float32)[:, None, None]
-        flux = observed + np.sqrt(variance) * unit_noise(streams["noise"], sky.noise, conditions, renderer.size)
+        # That of Poisson noise: the sky of a pixel has (depths * gain)**2 photons.
+        skewness = 1 / (depths * camera.gain)
+        noise = unit_noise(streams["noise"], sky.noise, conditions, renderer.size, skewness)
+        flux = observed + np.sqrt(variance) * noise
         background = draw_background(streams["background"], sky.background, conditions, renderer.size, renderer.scale)
         if background is not None:
             flux += background * depths.astype(np.float32)[:, None, None]
         flux = digitized(streams["noise"], sky.noise, conditions, flux, camera.sky_noise)
         stated = draw_weight_errors(streams["depth"], sky.noise, conditions)
         weight = stated.astype(np.float32)[:, None, None] / variance
+        if sky.artifacts is not None:
+            flux, weight = apply_artifacts(streams["artifacts"], sky.artifacts, renderer, flux, weight)
         images[f"{side}_flux"], images[f"{side}_weight"] = flux, weight
         if self.truth:
             own, others = draw(None) if np.any(offsets) else (own, others)

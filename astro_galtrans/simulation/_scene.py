@@ -6,13 +6,17 @@ from math import pi
 import astropy.units as u
 import numpy as np
 from scipy import fft
+from scipy.special import gamma
 
-from astro_galtrans.simulation._population import GalaxyPopulation, draw_galaxy
-from astro_galtrans.simulation._seds import galaxy_components, reference_grid, sed_grid
+from astro_galtrans.simulation._observed_population import ObservedPopulation
+from astro_galtrans.simulation._observed_seds import ObservedSEDs
+from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.surveys import band_flux_density, get_survey
 
-__all__ = ["SceneLibrary", "SceneSources", "draw_scene", "faint_limit", "label_pixels", "render_scene", "star_counts",
-           "galaxy_counts"]
+__all__ = [
+    "SceneLibrary", "SceneSources", "draw_scene", "faint_limit", "galaxy_counts", "galaxy_radius", "label_pixels",
+    "render_scene", "star_counts",
+]
 
 # log10 of the number of galaxies per square degree and magnitude, at r magnitudes. Fainter than 19: the counts in i of
 # COSMOS2020 (Weaver et al. 2022, ApJS 258, 11, table 2) moved by the mean r - i of these galaxies, 0.5 mag at r = 20 to
@@ -32,13 +36,18 @@ _FAINTEST = 28.5
 # Distance from the edge of the stamp to which sources are drawn, in arcsec, at r magnitudes: the light of brighter ones
 # reaches farther.
 _MARGIN_MAGNITUDE, _MARGIN = (14.0, 18.0, 22.0, 25.0), (25.0, 10.0, 4.0, 1.5)
-# Satellites: about one within 4 mag and 300 kpc of a galaxy, more of them fainter (Wang & White 2012, MNRAS 424, 2574),
-# at a projected density that falls inversely with the distance.
-_SATELLITES, _SATELLITE_SLOPE, _SATELLITE_RADIUS = 1.2, 0.25, 300.0
-_SATELLITE_RANGE, _SATELLITE_REFERENCE = (-1.0, 7.0), 4.0
-# Half-light radius in arcsec at r magnitudes, median and scatter of the natural log.
+# Galaxies correlated with the target: (r / r0)^-gamma in Mpc/h, r0 and gamma of Zehavi et al. (2005, ApJ 630, 1), with
+# the luminosity function of Blanton et al. (2003, ApJ 592, 819), for H0 = 70.
+_CORRELATION_LENGTH, _CORRELATION_SLOPE, _HUBBLE = 5.59, 1.84, 0.7
+_LUMINOSITY_DENSITY, _LUMINOSITY_BREAK, _LUMINOSITY_SLOPE = 0.0149, -20.44 + 5 * np.log10(_HUBBLE), -1.05
+_LUMINOSITY_RANGE = (-23.5, -13.0)
+# The excess of neighbors within 20 arcsec of galaxies of r 17 to 20 in two real fields, over that expected from these:
+# benchmarks/number_counts.py.
+_SMALL_SCALES = 1.5
+# Half-light radius in arcsec at r magnitudes, median and scatter of the natural log: benchmarks/number_counts.py, SDSS
+# to r = 20 and CFHTLS from 22.
 _SIZE_MAGNITUDE = (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0)
-_SIZE = (3.2, 1.9, 1.1, 0.65, 0.36, 0.23, 0.16)
+_SIZE = (3.2, 1.9, 1.05, 0.64, 0.40, 0.26, 0.18)
 _SIZE_SCATTER = 0.42
 _CONCENTRATED = ((16.0, 20.0, 24.0, 28.0), (0.5, 0.4, 0.25, 0.15))
 _DISK_SCALES, _CORE_SCALES = 1.6783469900166605, float(np.log(2))
@@ -54,11 +63,17 @@ _LOCUS = {
     "i": (-0.2270331, 0.7794558, -0.7350749, 0.3727802, -0.0735412, 0.0049808),  # i - z
 }
 _PLANCK = 1.438776877e8  # h c / k, Angstrom Kelvin
-_LIBRARY_SEED, _LIBRARY_SIZE, _LIBRARY_RANGE = 20170, 1500, (17.0, 25.0)
+_LIBRARY_SEED, _LIBRARY_SIZE, _LIBRARY_RANGE = 20170, 4000, (14.5, 26.0)
+# Tolerance in ln(1 + z) and magnitude of the galaxies whose spectra those at the redshift of a target have.
+_NEAR = (0.02, 0.7)
+_LIBRARY_REDSHIFTS = (0.01, 1.5)
 _N_STARS = 120
-# Images of sources are cut off where they fall below this fraction of the noise of a pixel.
-_INVISIBLE = 0.05
+# Images of sources are cut off where they fall below this fraction of the noise of a pixel. Sources whose whole flux is
+# below the second number of standard deviations of a pixel in all bands are not drawn.
+_INVISIBLE, _FAINTEST_FLUX = 0.1, 0.7
 _SIDES = (16, 32, 64, 128, 256, 512)
+# A grid for at most so many sources is spared if there is one of up to so many pixels for larger sources.
+_FEW, _SMALL_SIDE = 4, 64
 _WING_BETA = 2.5
 
 
@@ -70,6 +85,11 @@ def galaxy_counts(magnitude):
 def star_counts(magnitude):
     """Return the number of stars per square arcsec and magnitude at r magnitudes."""
     return 10 ** np.interp(magnitude, *_STAR_COUNTS.T) / 3600**2
+
+
+def galaxy_radius(magnitude):
+    """Return the median half-light radius in arcsec of galaxies at r magnitudes."""
+    return np.exp(np.interp(magnitude, _SIZE_MAGNITUDE, np.log(_SIZE)))
 
 
 def faint_limit(part, surveys):
@@ -138,20 +158,30 @@ def _field(rng, table, half_width):
     return *(rng.uniform(-1, 1, (2, n)) * reach), magnitude
 
 
+@lru_cache(maxsize=1)
+def _luminosity_function():
+    """Return absolute r magnitudes and the number of brighter galaxies per cubic Mpc/h."""
+    magnitude = np.arange(*_LUMINOSITY_RANGE, 0.05)
+    ratio = 10 ** (-0.4 * (magnitude - _LUMINOSITY_BREAK))
+    density = 0.4 * np.log(10) * _LUMINOSITY_DENSITY * ratio ** (_LUMINOSITY_SLOPE + 1) * np.exp(-ratio)
+    return magnitude, np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]) * 0.05)])
+
+
 def _satellites(rng, part, row, half_width, limit):
-    """Return positions and magnitudes of galaxies at the redshift of the target."""
-    low, high = _SATELLITE_RANGE
-    slope = _SATELLITE_SLOPE * np.log(10)
-    expected = part.clustering * _SATELLITES * (
-        np.exp(slope * (high - _SATELLITE_REFERENCE)) - np.exp(slope * (low - _SATELLITE_REFERENCE)))
-    outer = _SATELLITE_RADIUS / _kpc_per_arcsec(row["redshift"])
-    reach = np.sqrt(2) * half_width
-    n = rng.poisson(expected * min(reach / outer, 1.0))
-    radius, azimuth = rng.random(n) * min(reach, outer), rng.uniform(0, 2 * pi, n)
-    fainter = low + np.log1p(rng.random(n) * np.expm1(slope * (high - low))) / slope
-    magnitude = row["r_mag"] + fainter
-    kept = magnitude < limit
-    return (radius * np.cos(azimuth))[kept], (radius * np.sin(azimuth))[kept], magnitude[kept]
+    """Return positions and magnitudes of galaxies that are correlated with the target, at its redshift."""
+    luminosities, brighter = _luminosity_function()
+    modulus = row["r_mag"] - row["absolute_r_mag"]
+    per_arcsec = _kpc_per_arcsec(row["redshift"]) * _HUBBLE / 1000
+    reach, power = np.sqrt(2) * (half_width + _MARGIN[-1]), 3 - _CORRELATION_SLOPE
+    # The integral of the correlation function along the line of sight and over a circle.
+    factor = np.sqrt(pi) * gamma((_CORRELATION_SLOPE - 1) / 2) / gamma(_CORRELATION_SLOPE / 2)
+    factor *= _SMALL_SCALES * 2 * pi / power
+    volume = factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
+    faintest = np.interp(limit - modulus, luminosities, brighter)
+    n = rng.poisson(part.clustering * volume * faintest)
+    radius, azimuth = reach * rng.random(n) ** (1 / power), rng.uniform(0, 2 * pi, n)
+    magnitude = np.interp(rng.random(n) * faintest, brighter, luminosities) + modulus
+    return radius * np.cos(azimuth), radius * np.sin(azimuth), magnitude
 
 
 @lru_cache(maxsize=1)
@@ -175,7 +205,7 @@ def draw_scene(rng, part, row, half_width, library):
     part : Scene
         Settings.
     row : dict
-        Properties of the target, of which ``r_mag`` and ``redshift`` are used.
+        Properties of the target, of which ``r_mag``, ``absolute_r_mag`` and ``redshift`` are used.
     half_width : float
         Half of the side of the larger stamp in arcsec; sources are drawn up to some distance beyond.
     library : SceneLibrary
@@ -183,23 +213,26 @@ def draw_scene(rng, part, row, half_width, library):
     """
     limit = library.limit(part)
     magnitudes, (galaxies, stars) = _number_table(part, float(half_width), limit)
-    x, y, magnitude = (np.concatenate(pair) for pair in zip(
-        _field(rng, (magnitudes, galaxies), half_width), _satellites(rng, part, row, half_width, limit)))
+    field, satellites = (_field(rng, (magnitudes, galaxies), half_width),
+                         _satellites(rng, part, row, half_width, limit))
+    modulus = row["r_mag"] - row["absolute_r_mag"]
+    sed = np.concatenate([library.choose_galaxies(rng, field[2]),
+                          library.choose_satellites(rng, satellites[2] - modulus, row["redshift"])])
+    x, y, magnitude = (np.concatenate(pair) for pair in zip(field, satellites))
     n = len(magnitude)
-    radius = np.exp(np.interp(magnitude, _SIZE_MAGNITUDE, np.log(_SIZE)) + _SIZE_SCATTER * rng.standard_normal(n))
+    radius = galaxy_radius(magnitude) * np.exp(_SIZE_SCATTER * rng.standard_normal(n))
     share = np.interp(magnitude, *_CONCENTRATED)
     core = np.where(rng.random(n) < share, rng.uniform(0.5, 1, n), rng.uniform(0, 0.25, n))
     thickness, cosine = np.where(core > 0.5, 0.5, 0.2), rng.random(n)
     found = SceneSources(
-        x=x, y=y, r_mag=magnitude, sed=library.choose_galaxies(rng, magnitude), radius=radius, concentrated=core,
+        x=x, y=y, r_mag=magnitude, sed=sed, radius=radius, concentrated=core,
         axis_ratio=np.sqrt(thickness**2 + (1 - thickness**2) * cosine**2), angle=rng.uniform(0, pi, n),
         is_star=np.zeros(n, dtype=bool))
     x, y, magnitude = _field(rng, (magnitudes, stars), half_width)
     n = len(magnitude)
     points = SceneSources(
         x=x, y=y, r_mag=magnitude, sed=library.choose_stars(rng, magnitude), radius=np.zeros(n),
-        concentrated=np.zeros(n),
-        axis_ratio=np.ones(n), angle=np.zeros(n), is_star=np.ones(n, dtype=bool))
+        concentrated=np.zeros(n), axis_ratio=np.ones(n), angle=np.zeros(n), is_star=np.ones(n, dtype=bool))
     return SceneSources.stack([found, points])
 
 
@@ -254,7 +287,13 @@ class SceneLibrary:
 
     def __init__(self, surveys):
         self.surveys = dict(surveys)
-        self.magnitudes, self._galaxies = _galaxy_library(self.surveys)
+        rng = np.random.default_rng(_LIBRARY_SEED)
+        self.magnitudes = np.sort(rng.uniform(*_LIBRARY_RANGE, _LIBRARY_SIZE))
+        rows = ObservedPopulation(GalaxyPopulation("scene", _LIBRARY_RANGE, _LIBRARY_REDSHIFTS)).draw_at(
+            rng, self.magnitudes)
+        self._log_redshifts, self._luminosities = np.log1p(rows["redshift"]), rows["absolute_r_mag"]
+        seds, rows["r_mag"] = ObservedSEDs(self.surveys), np.zeros(_LIBRARY_SIZE)
+        self._galaxies = {side: seds.fluxes(rows, side) for side in self.surveys}
         self._star_colors = np.linspace(*_STAR_RANGE, _N_STARS)
         self._stars = {side: _star_fluxes(self._star_colors, survey) for side, survey in self.surveys.items()}
         self._limits = {}
@@ -271,6 +310,13 @@ class SceneLibrary:
         near = np.searchsorted(self.magnitudes, shifted) + rng.integers(-15, 16, len(magnitudes))
         return np.clip(near, 0, len(self.magnitudes) - 1)
 
+    def choose_satellites(self, rng, luminosities, redshift):
+        """Return rows of galaxies of about the absolute magnitudes and the redshift, at random by their distance."""
+        in_redshift = ((self._log_redshifts - np.log1p(redshift)) / _NEAR[0]) ** 2
+        in_luminosity = ((self._luminosities - np.asarray(luminosities)[:, None]) / _NEAR[1]) ** 2
+        chance = -0.5 * (in_redshift + in_luminosity) + rng.gumbel(size=in_luminosity.shape)
+        return np.argmax(chance, axis=1)
+
     def choose_stars(self, rng, magnitudes):
         """Return rows of stars: blue ones of the halo and disk, and red dwarfs."""
         blue = rng.random(len(magnitudes)) < np.interp(magnitudes, *_BLUE_STARS)
@@ -286,45 +332,30 @@ class SceneLibrary:
             stars = sources.is_star
             relative = relative.copy()
             relative[stars] = self._stars[side][sources.sed[stars]]
-        zero_points = np.array([band.zero_point for band in self.surveys[side]])
-        return relative * 10 ** (-0.4 * (sources.r_mag[:, None] - zero_points))
-
-
-def _galaxy_library(surveys):
-    """Return the r magnitudes of galaxies, sorted, and their fluxes by side in each band over that in SDSS r."""
-    population = GalaxyPopulation("scene", _LIBRARY_RANGE, (0.02, 1.45), counts_slope=0.0)
-    rng = np.random.default_rng(_LIBRARY_SEED)
-    rows = sorted((draw_galaxy(rng, population) for _ in range(_LIBRARY_SIZE)), key=lambda row: row["r_mag"])
-    grids, reference = {side: sed_grid(survey) for side, survey in surveys.items()}, reference_grid()
-    fluxes = {side: np.empty((len(rows), len(survey))) for side, survey in surveys.items()}
-    for number, row in enumerate(rows):
-        shares = (row["bulge_fraction"], 1 - row["bulge_fraction"])
-        for side, grid in grids.items():
-            fluxes[side][number] = sum(
-                share * grid.flux(row["redshift"], *spectrum) / reference.flux(row["redshift"], *spectrum)
-                for share, spectrum in zip(shares, galaxy_components(row)))
-    return np.array([row["r_mag"] for row in rows]), fluxes
+        return relative * 10 ** (-0.4 * sources.r_mag[:, None])
 
 
 def _star_fluxes(colors, survey):
-    """Return the flux density in each band over that in SDSS r, shape ``(n_stars, n_bands)``."""
+    """Return the flux in each band of stars of r = 0, shape ``(n_stars, n_bands)``, in the unit of the survey."""
     curves = [band.wavelength.to_value(u.AA) for band in survey]
     grid = np.geomspace(min(curve[0] for curve in curves) * 0.99, max(curve[-1] for curve in curves) * 1.01, 1500)
     f_lambda = star_spectra(colors, grid) * 3631 * u.Jy.to(u.erg / u.s / u.cm**2 / u.Hz) * 2.99792458e18 / grid**2
-    return np.stack([band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value
-                     for band in survey], axis=-1) / 3631
+    seen = [band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value for band in survey]
+    return np.stack(seen, axis=-1) / 3631 * 10 ** (0.4 * np.array([band.zero_point for band in survey]))
 
 
 def _reach(renderer, sources, fluxes, widths):
     """Return the distance in arcsec at which each source falls below a fraction of the noise in all bands."""
-    noise = np.array([band.sky_noise for band in renderer.survey])
-    signal = np.abs(fluxes) / (_INVISIBLE * noise) * renderer.scale**2
+    noise = np.resize([band.sky_noise for band in renderer.survey], len(widths))
+    significance = np.abs(fluxes) / noise
+    signal = significance / _INVISIBLE * renderer.scale**2
     alpha = widths / (2 * np.sqrt(2 ** (1 / _WING_BETA) - 1))
     wings = alpha * (signal * (_WING_BETA - 1) / (pi * alpha**2)) ** (0.5 / _WING_BETA)
     strongest = signal.max(axis=1)
     scale = np.where(sources.is_star, 1e-3, sources.radius / np.sqrt(sources.axis_ratio) / _DISK_SCALES)
     body = scale * np.log(np.maximum(strongest / (2 * pi * scale**2), 1.0))
-    return np.maximum(wings.max(axis=1), body) + np.where(sources.is_star, 0, 0.5 * widths.max()), strongest
+    return np.maximum(wings.max(axis=1), body) + np.where(
+        sources.is_star, 0, 0.5 * widths.max()), significance.max(axis=1)
 
 
 def render_scene(renderer, sources, fluxes, psfs, offsets):
@@ -340,7 +371,8 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     fluxes : ndarray of shape (n, n_bands)
         From `SceneLibrary.fluxes`, in the unit of the survey.
     psfs : list of PSF
-        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``.
+        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``. Two images with different offsets take
+        less time if they are drawn at once, with fluxes, PSFs and offsets of all bands, and of all bands again.
     offsets : ndarray of shape (n_bands, 2)
         Position of the target from the center of the stamp in each band, x and y in arcsec.
     """
@@ -354,9 +386,14 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     common = offsets.mean(axis=0)
     x, y = sources.x + common[0], sources.y + common[1]
     beyond = np.maximum(np.abs(x), np.abs(y)) - size * renderer.scale / 2
-    visible = (beyond < reach) & (strongest * _INVISIBLE > 0.2 * renderer.scale**2)
+    visible = (beyond < reach) & (strongest > _FAINTEST_FLUX)
     needed = 2 * (reach / renderer.scale + 1)
     sides = np.minimum(np.searchsorted(_SIDES, needed), len(_SIDES) - 1)
+    used = np.unique(sides[visible])
+    for index, larger in zip(used, used[1:]):
+        few = visible & (sides == index)
+        if _SIDES[larger] <= _SMALL_SIDE and np.count_nonzero(few) <= _FEW:
+            sides[few] = larger
     for index in np.unique(sides[visible]):
         rows = np.flatnonzero(visible & (sides == index))
         grid = _SmallGrid(renderer, _SIDES[index], psfs, offsets - common)
@@ -374,12 +411,13 @@ class _SmallGrid:
         self.kx = (dk * np.arange(self.n // 2 + 1)).astype(np.float32)
         self.ky = (dk * fft.fftfreq(self.n, 1 / self.n)).astype(np.float32)
         kx, ky = self.kx, self.ky
-        self.pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
+        pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
+        pixel *= self.oversampling**2
         self.band = np.empty((len(psfs), self.n, len(kx)), dtype=np.complex64)
+        blurs = {id(psf): pixel * psf.transform(kx, ky) for psf in {id(psf): psf for psf in psfs}.values()}
         for plane, psf, (x, y) in zip(self.band, psfs, shifts):
-            phase = np.outer(np.exp(-1j * ky * y), np.exp(-1j * kx * x))
-            plane[:] = phase * (self.pixel * psf.transform(kx, ky))
-        self.band *= self.oversampling**2
+            np.multiply(np.exp(-1j * ky * np.float32(y))[:, None], blurs[id(psf)], out=plane)
+            plane *= np.exp(-1j * kx * np.float32(x))
 
     def add(self, image, sources, fluxes, x, y):
         """Add sources at positions in arcsec from the center of the stamp to the image."""

@@ -229,7 +229,7 @@ def _draw_spiral(rng, row, youth):
     arm_fraction = 0.0 if disk.axis_ratio < 0.27 else rest * _lognormal(rng, arms.strength, 0.4, 0.03, 0.5)
     if arm_fraction:
         parts.append(_Part("arms", arm_fraction, arms.growth, arms.shape, -0.02))
-    parts.append(_Part("clumps", clumps, arms.growth, arms.clumps(rng, int(rng.poisson(25 + 8 * stage)) + 3)))
+    parts.append(arms.clumps(rng, int(rng.poisson(25 + 8 * stage)) + 3, clumps))
     rest -= arm_fraction + clumps
     offset = _lopsided(rng, disk)
     profile = sersic(float(rng.choice([0.7, 1.0, 1.5], p=[0.5, 0.25, 0.25])))
@@ -255,8 +255,7 @@ def _draw_irregular(rng, row):
     disk = _draw_disk(rng, 0.45)
     arms = _Arms(rng, row, disk, 9.0)
     clumps, patches = rng.uniform(0.04, 0.25), rng.uniform(0.1, 0.4)
-    parts = [_Part("clumps", clumps, arms.growth, arms.clumps(rng, int(rng.poisson(12)) + 3)),
-             _Part("arms", patches, arms.growth, arms.shape)]
+    parts = [arms.clumps(rng, int(rng.poisson(12)) + 3, clumps), _Part("arms", patches, arms.growth, arms.shape)]
     profile = sersic(float(rng.choice([0.7, 1.0])))
     parts.append(_ellipse("disk", 1 - clumps - patches, profile, _DISK_SCALES * disk.matrix, 0.0,
                           _lopsided(rng, disk, 0.25)))
@@ -346,8 +345,8 @@ class _Arms:
     def shape(self, unit):
         return GridImage(self.grid(unit), self.image)
 
-    def clumps(self, rng, n):
-        """Return a function to blobs that follow the arms: H II regions and their clusters.
+    def clumps(self, rng, n, fraction):
+        """Return the part of blobs that follow the arms: H II regions and their clusters.
 
         Luminosities have a power law of slope -2 (Kennicutt, Edgar & Hodge 1989, ApJ 337, 761). A dispersion of 0.04
         scale lengths is about 130 pc.
@@ -359,8 +358,12 @@ class _Arms:
         jitter = (rng.random((2, n)) - 0.5) * spacing
         x, y = self.points[column] + jitter[0], self.points[row] + jitter[1]
         brightness = 1 / rng.uniform(0.05, 1, n)
+        brightness /= brightness.sum()
         dispersion = rng.uniform(0.03, 0.06)
-        return lambda unit: Blobs(unit * x, unit * y, brightness / brightness.sum(), unit * dispersion)
+        circular = self.radius[row, column] * np.sqrt(self.disk.axis_ratio)
+        order = np.argsort(circular)
+        growth = np.interp(_RADII, circular[order], np.cumsum(brightness[order]), left=0.0)
+        return _Part("clumps", fraction, growth, lambda unit: Blobs(unit * x, unit * y, brightness, unit * dispersion))
 
 
 def _draw_lane(rng, disk, arms, fraction):
