@@ -8,8 +8,8 @@ The numbers of ``astro_galtrans/simulation/conditions.yaml`` marked as measured 
   ``sky_noise`` of the survey; the correlation of pixels at some lags; the median over the rms, and the gradient in rms
   per arcmin; medians and robust scatters over the stamps. Pixels of sources are left out.
 - ``psf.ecsv``, for each set of PSF images or of stars and each band: FWHM in arcsec without the pixel, scatter of its
-  ln, exponent of the Moffat profile, fraction of the flux in the wings, ellipticity, largest residual over the peak, and
-  difference of the flux within 1 and 2 FWHM between fit and image.
+  ln, exponent of the Moffat profile, fraction of the flux in the wings, ellipticity, largest residual over the peak,
+  and difference of the flux within 1 and 2 FWHM between fit and image.
 - ``offsets.ecsv``: centroids of compact galaxies in each band relative to a reference band, in arcsec; ``error`` is the
   median error by noise.
 - ``weights.ecsv``: scatter of the difference of two SDSS runs of the same place over the stated one.
@@ -38,7 +38,7 @@ from astro_galtrans.images import SDSSPSF, detect_galaxies, read_cube, read_stam
 
 log = logging.getLogger("sky_statistics")
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 3), (3, 0))
-WING_SCALE = 3.0  # FWHM
+WING_SCALE = 1.0  # FWHM of the core
 _SUBPIXELS = 3
 
 
@@ -92,7 +92,7 @@ def noise_rows(name, stamps, settings):
 def profile(parameters, side):
     """Return the image of an elliptical Moffat profile with wings, integrated over pixels.
 
-    ``parameters``: FWHM in pixels, beta, fraction in the wings, e1, e2, x, y, flux, background.
+    ``parameters``: FWHM of the core in pixels, beta, fraction in the wings, e1, e2, x, y, flux, background.
     """
     fwhm, beta, wings, e1, e2, x0, y0, flux, background = parameters
     a = fwhm / 2 / np.sqrt(2 ** (1 / beta) - 1)
@@ -106,6 +106,16 @@ def profile(parameters, side):
     return flux * image.reshape(side, _SUBPIXELS, side, _SUBPIXELS).mean(axis=(1, 3)) + background
 
 
+def total_fwhm(fwhm, beta, wings):
+    """Return the FWHM of the profile with its wings."""
+    radius = np.linspace(0, fwhm, 1001)
+    a = fwhm / 2 / np.sqrt(2 ** (1 / beta) - 1)
+    s = WING_SCALE * fwhm
+    values = ((1 - wings) * (beta - 1) / (np.pi * a**2) * (1 + radius**2 / a**2) ** -beta
+              + wings / (2 * np.pi * s**2) * (1 + radius**2 / s**2) ** -1.5)
+    return 2 * np.interp(-values[0] / 2, -values, radius)
+
+
 def fit_profile(image, with_background):
     """Return the parameters of `profile` that fit an image best, and the model."""
     side = len(image)
@@ -113,7 +123,7 @@ def fit_profile(image, with_background):
     width = 2 * np.sqrt((image > image.max() / 2).sum() / np.pi)
     start = [max(width, 1.2), 3.0, 0.02, 0, 0, 0, 0, image.sum(), 0]
     low = [0.8, 1.3, 0, -0.5, -0.5, -2, -2, 0, -ends]
-    high = [20, 10, 0.3, 0.5, 0.5, 2, 2, np.inf, ends]
+    high = [20, 10, 0.5, 0.5, 0.5, 2, 2, np.inf, ends]
     peak = image.max()
     found = optimize.least_squares(lambda p: ((profile(p, side) - image) / peak).ravel(), start, bounds=(low, high),
                                    x_scale=[1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, image.sum(), peak])
@@ -134,6 +144,7 @@ def psf_rows(name, bands, images, scale, with_background=False):
             y, x = np.indices(image.shape) - (len(image) - 1) / 2
             radius = np.hypot(x - parameters[5], y - parameters[6])
             within = [(model - image)[radius < many * fwhm].sum() / image.sum() for many in (1, 2)]
+            fwhm = total_fwhm(fwhm, beta, wings)
             found.append((fwhm * scale, beta, wings, np.hypot(e1, e2), np.abs(model - image).max() / image.max(),
                           *within))
             widths[place, column] = np.log(fwhm * scale)
@@ -173,7 +184,8 @@ def all_psfs(data):
     """Return the rows of all PSF images and stars."""
     rows = []
     model = SDSSPSF.read(data / "sdss-field-002583-2-0136-psf" / "psField-002583-2-0136.fits")
-    places = [[model.image(band, x, y) for band in model.bands] for x in (100, 700, 1300, 1950) for y in (100, 750, 1400)]
+    places = [[model.image(band, x, y) for band in model.bands]
+              for x in (100, 700, 1300, 1950) for y in (100, 750, 1400)]
     rows += psf_rows("SDSS psField", model.bands, places, 0.396)
     stamps = []
     folder = data / "sdss-stamps-ugriz-desimcmc"
