@@ -12,7 +12,7 @@ SURVEYS = available_surveys()
 @pytest.mark.parametrize(("input_survey", "target_survey"), list(zip(SURVEYS, SURVEYS[1:] + SURVEYS[:1])))
 def test_each_survey_as_input_and_as_target(input_survey, target_survey):
     pairs = simulate_pairs(2, seed=3, input_survey=input_survey, target_survey=target_survey, input_size=16,
-                           target_size=24, sample="faint", galaxies="templates", sky="realistic", truth=True, psf=True)
+                           target_size=24, sample="faint", galaxies="observed", sky="realistic", truth=True, psf=True)
     assert (pairs.input_survey.name, pairs.target_survey.name) == (input_survey, target_survey)
     for side, survey, size in (("input", pairs.input_survey, 16), ("target", pairs.target_survey, 24)):
         flux, weight, truth = (getattr(pairs, f"{side}_{kind}") for kind in ("flux", "weight", "truth"))
