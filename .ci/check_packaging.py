@@ -15,12 +15,12 @@ IN_SDIST = ("LICENSE.rst", "README.rst", "CHANGES.rst", "CITATION.cff", "CONTRIB
             "pyproject.toml", "setup.cfg", "tox.ini", "conftest.py", "tests/test_floors.py",
             "docs/conf.py", "docs/index.rst", "astro_galtrans/py.typed")
 IN_WHEEL = ("astro_galtrans/py.typed", "astro_galtrans/data/sdss-to-cfhtls.asdf",
-            "astro_galtrans/surveys/descriptions/kids.yaml",
+            "astro_galtrans/surveys/descriptions/kids.yaml", "astro_galtrans/simulation/observed_galaxies.ecsv",
             "astro_galtrans/storage/resources/manifests/galtrans-1.0.0.yaml")
 # What each extra brings, and a statement with which the package uses it.
 PROMISES = {
-    "simulation": ("galsim", "from astro_galtrans.simulation import simulate_pairs; "
-                             "simulate_pairs(1, seed=0, input_size=16, workers=1)"),
+    "simulation": ("galsim, kcorrect", "from astro_galtrans.simulation import simulate_pairs; "
+                                       "simulate_pairs(1, seed=0, input_size=16, workers=1)"),
     "report": ("matplotlib, jinja2", "import astro_galtrans.evaluation"),
     "morphology": ("statmorph", "import astro_galtrans.evaluation"),
     "populations": ("sklearn", "import astro_galtrans.evaluation"),

@@ -28,7 +28,7 @@ def main():
     options = parser.parse_args()
     translator = load(options.translator)
     pairs = simulate_pairs(options.n, input_survey=translator.input_survey, target_survey=translator.target_survey,
-                           seed=options.seed, truth=True)
+                           seed=options.seed, truth=True, galaxies="templates", sky="plain")
     flux, sigma = translator.translate_array_with_uncertainty(pairs.input_flux)
     scale = translator.target_survey.pixel_scale.to_value("arcsec")
     bands = translator.target_survey.band_names

@@ -139,7 +139,7 @@ def train(pairs, options, backbone, objective="pixel", seed=0, **keywords):
 
 def simulate(n_train, n_test, size, options):
     pairs = simulate_pairs(n_train + n_test, seed=1, sample="bright", input_size=size, truth=True,
-                           workers=options.threads)
+                           workers=options.threads, galaxies="templates", sky="plain")
     return pairs.select(np.arange(n_train)), pairs.select(np.arange(n_train, n_train + n_test))
 
 

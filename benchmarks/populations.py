@@ -108,7 +108,8 @@ def galaxies(part, options):
     n, path = getattr(options, part), getattr(options, f"{part}_pairs")
     if path:
         return PairSet.open(path).select(np.arange(n))
-    return simulate_pairs(n, seed=_SEEDS[part], sample=options.sample, input_size=32, workers=options.threads)
+    return simulate_pairs(n, seed=_SEEDS[part], sample=options.sample, input_size=32, workers=options.threads,
+                          galaxies="templates", sky="plain")
 
 
 def trained(training, seed, options):

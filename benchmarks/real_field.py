@@ -50,7 +50,7 @@ def simulated_magnitudes(translator, n, seed):
     """Return magnitudes of simulated galaxies: noiseless in both surveys, and translated; and which are measured."""
     pairs = simulate_pairs(
         n, input_survey=translator.input_survey, target_survey=translator.target_survey, seed=seed, sample="faint",
-        input_size=32, truth=True)
+        input_size=32, truth=True, galaxies="templates", sky="plain")
     redshift = pairs.redshift if translator.conditioning == "redshift" else None
     made = translator.translate_array(pairs.input_flux, weight=pairs.input_weight, redshift=redshift)
     weights = np.stack([aperture_weights((32, 32), radius, translator.input_survey.pixel_scale) for radius in RADII])

@@ -104,7 +104,7 @@ def measure(options):
 def draw(path):
     from astro_galtrans.simulation import simulate_pairs
 
-    pairs = simulate_pairs(FIGURE_GALAXIES, seed=FIGURE_SEED, input_size=FIGURE_SIZE)
+    pairs = simulate_pairs(FIGURE_GALAXIES, seed=FIGURE_SEED, input_size=FIGURE_SIZE, galaxies="templates", sky="plain")
     figure = plot_sed_gradients(pairs[FIGURE_ROW].target, ("g", "r"), ellipse="moments")
     figure.savefig(path, dpi=100)
 

@@ -45,7 +45,7 @@ def simulated(options, population, n, size, seed, survey=None, name=""):
     path = options.work / f"{population.name}{name}-{seed}-{n}-{size}.zarr"
     if not path.exists():
         simulate_pairs(n, input_survey=survey or "SDSS", seed=seed, sample=population, input_size=size, truth=True,
-                       path=path, progress=options.progress)
+                       path=path, progress=options.progress, galaxies="templates", sky="plain")
     return PairSet.open(path)
 
 

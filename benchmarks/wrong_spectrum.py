@@ -81,14 +81,16 @@ def trained(options):
     from astro_galtrans.simulation import simulate_pairs
     from astro_galtrans.training import TrainConfig, fit
 
-    pairs = simulate_pairs(options.train, seed=options.seed, input_size=32, spectra=True)
+    pairs = simulate_pairs(options.train, seed=options.seed, input_size=32, spectra=True,
+                           galaxies="templates", sky="plain")
     config = TrainConfig(epochs=options.epochs, batch_size=16, conditioning="spectrum", seed=options.seed,
                          backbone_options={"widths": [16, 32, 64]})
     translator = fit(pairs, config).translator
     estimator = fit_redshift_estimator(np.asarray(pairs.target_flux), pairs.redshift, survey=pairs.target_survey,
                                        weight=np.asarray(pairs.target_weight), epochs=4 * options.epochs,
                                        seed=options.seed)
-    test = simulate_pairs(options.galaxies, seed=options.seed + 1, input_size=32, spectra=True, truth=True)
+    test = simulate_pairs(options.galaxies, seed=options.seed + 1, input_size=32, spectra=True, truth=True,
+                          galaxies="templates", sky="plain")
     return translator, estimator, test
 
 

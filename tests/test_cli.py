@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,7 +75,10 @@ def test_in_a_process_of_its_own(work):
 @pytest.mark.parametrize("arguments, words", [
     ([], ["SUBCOMMAND"]), (["fly"], ["fly"]), (["train"], ["PAIRS", "--out"]),
     (["demo", "--seed", "x"], ["--seed", "'x'"]),
-    (["simulate", "--n", "3", "p.zarr"], ["--seed"]), (["translate", "t.asdf"], ["--out"]),
+    (["simulate", "--n", "3", "p.zarr"], ["--seed"]),
+    (["simulate", "--n", "3", "--seed", "1", "--without", "moon", "p.zarr"], ["--without", "'moon'", "scene"]),
+    (["simulate", "--n", "3", "--seed", "1", "--galaxies", "smooth", "p.zarr"], ["--galaxies", "'smooth'"]),
+    (["translate", "t.asdf"], ["--out"]),
     (["translate", "t.asdf", "--out", "o", "--frames", "f", "--detect", "--catalog", "c"], ["--catalog", "--detect"]),
 ])
 def test_usage(run, arguments, words):
@@ -85,8 +89,8 @@ def test_simulate_train_translate_evaluate(work, run):
     """The whole way, as small as it goes."""
     pytest.importorskip("galsim")
     pytest.importorskip("jinja2")
-    status, out, err = run("simulate", "--n", 12, "--seed", 1, "--input-size", 16, "--truth", "--spectra", "--quiet",
-                           "pairs.zarr")
+    status, out, err = run("simulate", "--n", 12, "--seed", 1, "--input-size", 16, "--truth", "--spectra", "--galaxies",
+                           "templates", "--sky", "plain", "--quiet", "pairs.zarr")
     assert (status, err) == (0, []) and "12 pairs, SDSS" in out[0]
     assert len(PairSet.open("pairs.zarr").spectrum_flux) == 12
     status, out, err = run("train", "pairs.zarr", "--objective", "pixel", "--epochs", 1, "--batch-size", 4, "--seed", 5,
@@ -408,6 +412,22 @@ def test_bad_fields(work, run, field_folder):
     assert files_in(work) == sorted(before)
 
 
+def test_parts_of_the_sky_are_turned_off(work, run):
+    pytest.importorskip("galsim")
+    from astro_galtrans.cli import _pairs
+    from astro_galtrans.simulation import Sky, simulate_pairs
+
+    assert {*_pairs._SKY_PARTS, "conditions"} == {field.name for field in fields(Sky)}
+    settings = ["--n", 1, "--seed", 3, "--input-size", 16, "--galaxies", "templates", "--truth", "--quiet"]
+    status, _, err = run("simulate", *settings, "--without", "scene", "--without", "artifacts", "alone.zarr")
+    assert (status, err) == (0, [])
+    sky = Sky(scene=None, artifacts=None)
+    made = simulate_pairs(1, seed=3, input_size=16, galaxies="templates", sky=sky, truth=True)
+    for name, values in made.read().items():
+        if values is not None:
+            np.testing.assert_array_equal(PairSet.open("alone.zarr").read()[name], values)
+
+
 def test_full_disk(work, run, field_folder, monkeypatch):
     pytest.importorskip("matplotlib")
     pytest.importorskip("galsim")
@@ -447,6 +467,8 @@ def test_what_does_not_fit_the_pairs(pairs, work, run, arguments, words):
     (["simulate", "--n", "2", "--seed", "1", "--input-survey", "DSS", "p.zarr"], ["DSS", "SDSS"]),
     (["simulate", "--n", "2", "--seed", "1", "--input-survey", "SDS", "p.zarr"],
      ["no survey is named 'SDS'; did you mean 'SDSS'?"]),
+    (["simulate", "--n", "2", "--seed", "1", "--sky", "plain", "--without", "scene", "p.zarr"],
+     ["--without has no effect with --sky plain"]),
     (["simulate", "--n", "2", "--seed", "1", "t.asdf/p.zarr"], ["t.asdf"]),
     (["simulate", "--n", "2", "--seed", "1", "t.asdf"], ["t.asdf"]),
     (["train", "missing.zarr", "--out", "x.asdf"], ["missing.zarr"]),

@@ -102,7 +102,7 @@ def _gradients(folder, pairs):
 
 
 def _simulation(folder, pairs):
-    made = simulate_pairs(2, seed=1, input_size=16, psf=True, spectra=True)
+    made = simulate_pairs(2, seed=1, galaxies="templates", sky="plain", input_size=16, psf=True, spectra=True)
     degraded = degrade(_smooth_cube(), "SDSS", target_psf=2 * u.arcsec, noise=False)
     return [made.input_flux[:], made.target_flux[:], made.spectrum_flux[:], degraded.data]
 

@@ -9,6 +9,7 @@ from astro_galtrans.cli._common import Result, add_overwrite, bands_of
 
 __all__ = ["add_download", "add_pair", "add_simulate", "download", "pair", "simulate"]
 
+_SKY_PARTS = ("psf", "noise", "background", "astrometry", "calibration", "extinction", "scene", "artifacts")
 _LEGACY, _ANY = "for DECaLS alone: ", "with --service alone: "
 
 
@@ -105,6 +106,15 @@ def add_simulate(parser):
                         help="seed; galaxy i depends on the seed and on i only")
     parser.add_argument("--sample", default="bright", choices=("bright", "faint"),
                         help="r 14.5 to 18.3, or 17 to 20.5 (default: %(default)s)")
+    parser.add_argument("--galaxies", choices=("observed", "templates"),
+                        help="spectra and shapes of observed galaxies, or smooth galaxies with four spectra (default: "
+                        "that of simulate_pairs)")
+    parser.add_argument("--sky", choices=("realistic", "plain"),
+                        help="the sky as real surveys see it, or galaxies that are alone in white noise (default: that "
+                        "of simulate_pairs)")
+    parser.add_argument("--without", action="append", choices=_SKY_PARTS, metavar="PART",
+                        help=f"turn off a part of the realistic sky: {', '.join(_SKY_PARTS)}; may be given several "
+                        "times")
     parser.add_argument("--input-survey", default="SDSS", metavar="NAME",
                         help="survey that is translated from (default: %(default)s)")
     parser.add_argument("--target-survey", default="CFHTLS", metavar="NAME",
@@ -124,12 +134,25 @@ def simulate(options):
     """Run the subcommand."""
     from astro_galtrans.simulation import simulate_pairs
 
+    chosen = {"galaxies": options.galaxies, "sky": _sky(options)}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
     pairs = simulate_pairs(
         options.n, input_survey=options.input_survey, target_survey=options.target_survey, seed=options.seed,
-        sample=options.sample, input_size=options.input_size, truth=options.truth, spectra=options.spectra,
+        sample=options.sample, **chosen, input_size=options.input_size, truth=options.truth, spectra=options.spectra,
         psf=options.psf, workers=options.workers, morphologies=options.morphologies, path=options.pairs,
         overwrite=options.overwrite, progress=not options.quiet)
     return Result([f"{options.pairs}: {pairs}"], {"pairs": options.pairs, "n": len(pairs), "seed": options.seed})
+
+
+def _sky(options):
+    """Return the sky for `simulate_pairs`, None for its default."""
+    from astro_galtrans.simulation import Sky
+
+    if not options.without:
+        return options.sky
+    if options.sky == "plain":
+        raise ValueError("--without has no effect with --sky plain")
+    return Sky(**dict.fromkeys(options.without))
 
 
 _SIDES = ("input", "target")

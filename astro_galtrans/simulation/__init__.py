@@ -5,6 +5,8 @@ from astro_galtrans.simulation._conditions import (
     SurveyConditions, get_conditions,
 )
 from astro_galtrans.simulation._degrade import DegradeConfig, degrade
+from astro_galtrans.simulation._observed_population import ObservedPopulation
+from astro_galtrans.simulation._observed_seds import ObservedSEDs
 from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.simulation._semi_real import SemiRealConfig, semi_real_pairs, split_by_position
 from astro_galtrans.simulation._simulate import SimulationConfig, simulate_pairs
@@ -15,6 +17,7 @@ from astro_galtrans.simulation._sky import (
 __all__ = [
     "Artifacts", "Astrometry", "AstrometryConditions", "Background", "BackgroundConditions", "Calibration",
     "CalibrationConditions", "DegradeConfig", "Extinction", "GalaxyPopulation", "Noise", "NoiseConditions",
-    "PSFConditions", "PSFVariation", "Scene", "SemiRealConfig", "SimulationConfig", "Sky", "SurveyConditions",
-    "degrade", "get_conditions", "semi_real_pairs", "simulate_pairs", "split_by_position",
+    "ObservedPopulation", "ObservedSEDs", "PSFConditions", "PSFVariation", "Scene", "SemiRealConfig",
+    "SimulationConfig", "Sky", "SurveyConditions", "degrade", "get_conditions", "semi_real_pairs",
+    "simulate_pairs", "split_by_position",
 ]

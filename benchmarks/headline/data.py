@@ -156,7 +156,8 @@ def _pairs(path, n, seed, sample, scale, options):
                              f"{(n, scale.input_size, seed, sample)}")
         return pairs
     started = time.perf_counter()
-    pairs = simulate_pairs(n, seed=seed, sample=sample, input_size=scale.input_size, spectra=True, path=path, **options)
+    pairs = simulate_pairs(n, seed=seed, sample=sample, galaxies="templates", sky="plain", input_size=scale.input_size,
+                           spectra=True, path=path, **options)
     _note(path.parent, path.name, n_galaxies=n, seconds=time.perf_counter() - started)
     return pairs
 

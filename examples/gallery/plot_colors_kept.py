@@ -13,7 +13,10 @@ from astro_galtrans.gradients import radial_color_profiles
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pairs = simulate_pairs(300, input_survey="SDSS", target_survey="CFHTLS", seed=6, input_size=32, truth=True)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pairs = simulate_pairs(
+    300, input_survey="SDSS", target_survey="CFHTLS", seed=6, input_size=32, truth=True, galaxies="templates",
+    sky="plain")
 translated = load("sdss-to-cfhtls").translate_array(pairs.input_flux)
 
 # %%

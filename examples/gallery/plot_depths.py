@@ -15,7 +15,9 @@ import numpy as np
 from astro_galtrans.simulation import degrade, simulate_pairs
 from astro_galtrans.surveys import Survey, get_survey
 
-deep = simulate_pairs(53, input_survey="SDSS", target_survey="CFHTLS", seed=2)[52].target
+# A smooth galaxy that is alone in its image.
+deep = simulate_pairs(
+    53, input_survey="SDSS", target_survey="CFHTLS", seed=2, galaxies="templates", sky="plain")[52].target
 sdss = get_survey("SDSS")
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pairs = simulate_pairs(25, input_survey="SDSS", target_survey="CFHTLS", seed=2)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pairs = simulate_pairs(25, input_survey="SDSS", target_survey="CFHTLS", seed=2, galaxies="templates", sky="plain")
 rows = [2, 13, 24]
 weights = load("sdss-to-cfhtls").gradient_weights(pairs.input_flux[rows], pairs.target_flux[rows])
 {kind: array.shape for kind, array in weights.items()}

@@ -14,8 +14,12 @@ from astro_galtrans.photoz import fit_redshift_estimator, point_metrics
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-train = simulate_pairs(700, input_survey="SDSS", target_survey="CFHTLS", seed=7, input_size=32)
-test = simulate_pairs(300, input_survey="SDSS", target_survey="CFHTLS", seed=6, input_size=32, truth=True)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+train = simulate_pairs(
+    700, input_survey="SDSS", target_survey="CFHTLS", seed=7, input_size=32, galaxies="templates", sky="plain")
+test = simulate_pairs(
+    300, input_survey="SDSS", target_survey="CFHTLS", seed=6, input_size=32, truth=True, galaxies="templates",
+    sky="plain")
 estimator = fit_redshift_estimator(train.target_flux, train.redshift, survey=train.target_survey, epochs=12, seed=0)
 pdf = estimator.predict(load("sdss-to-cfhtls").translate_array(test.input_flux))
 metrics = point_metrics(pdf.median(), test.redshift)

@@ -14,7 +14,10 @@ from astro_galtrans.evaluation import populations
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pairs = simulate_pairs(300, input_survey="SDSS", target_survey="CFHTLS", seed=6, input_size=32, truth=True)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pairs = simulate_pairs(
+    300, input_survey="SDSS", target_survey="CFHTLS", seed=6, input_size=32, truth=True, galaxies="templates",
+    sky="plain")
 found = populations(load("sdss-to-cfhtls"), pairs)
 found
 

@@ -12,7 +12,9 @@ import numpy as np
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pairs = simulate_pairs(25, input_survey="SDSS", target_survey="CFHTLS", seed=2, truth=True)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pairs = simulate_pairs(
+    25, input_survey="SDSS", target_survey="CFHTLS", seed=2, truth=True, galaxies="templates", sky="plain")
 rows = [2, 11, 24]
 translate = load("sdss-to-cfhtls")
 translated = translate.translate_array(pairs.input_flux[rows])

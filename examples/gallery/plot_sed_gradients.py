@@ -14,7 +14,9 @@ import numpy as np
 from astro_galtrans.gradients import match_psf, sed_gradients
 from astro_galtrans.simulation import simulate_pairs
 
-galaxy = simulate_pairs(14, input_survey="SDSS", target_survey="CFHTLS", seed=2)[13].target
+# A smooth galaxy that is alone in its image.
+galaxy = simulate_pairs(
+    14, input_survey="SDSS", target_survey="CFHTLS", seed=2, galaxies="templates", sky="plain")[13].target
 gradients = sed_gradients(match_psf(galaxy))  # otherwise the seeing changes the colors
 gradients
 

@@ -23,7 +23,10 @@ figure, axes = plt.subplots(2, 3, figsize=(9, 6.6))
 for ax, name in zip(axes.flat, names):
     survey = get_survey(name)
     size = round(14 / survey.pixel_scale.to_value("arcsec"))
-    cube = simulate_pairs(6, input_survey=survey, target_survey="SDSS", seed=2, input_size=size)[5].input
+    # A smooth galaxy that is alone in its image.
+    cube = simulate_pairs(
+        6, input_survey=survey, target_survey="SDSS", seed=2, input_size=size, galaxies="templates",
+        sky="plain")[5].input
     flux = cube.to_unit("uJy").data / cube.pixel_scale.to_value("arcsec")**2
     if len(cube.bands) == 1:
         image = make_lupton_rgb(flux[0], flux[0], flux[0], stretch=5, Q=8)

@@ -14,7 +14,8 @@ from astro_galtrans.gradients import sed_spectrum
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pair = simulate_pairs(25, input_survey="SDSS", target_survey="CFHTLS", seed=2)[24]
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pair = simulate_pairs(25, input_survey="SDSS", target_survey="CFHTLS", seed=2, galaxies="templates", sky="plain")[24]
 translated = load("sdss-to-cfhtls")(pair.input)
 edges = [0, 1, 2, 4, 8]
 

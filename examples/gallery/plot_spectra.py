@@ -11,7 +11,8 @@ import numpy as np
 
 from astro_galtrans.simulation import simulate_pairs
 
-pairs = simulate_pairs(600, seed=8, input_size=16, spectra=True)
+# The types of smooth galaxies are known.
+pairs = simulate_pairs(600, seed=8, input_size=16, spectra=True, galaxies="templates", sky="plain")
 wavelength = pairs.spectrum_grid.wavelength.to_value("AA")
 flux = np.where(pairs.spectrum_weight > 0, pairs.spectrum_flux, np.nan)
 chosen = np.flatnonzero((pairs.redshift < 0.4) & np.asarray(pairs.catalog["early"], dtype=bool))

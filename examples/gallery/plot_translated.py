@@ -13,7 +13,8 @@ from astropy.visualization import make_lupton_rgb
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pairs = simulate_pairs(60, input_survey="SDSS", target_survey="CFHTLS", seed=2)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pairs = simulate_pairs(60, input_survey="SDSS", target_survey="CFHTLS", seed=2, galaxies="templates", sky="plain")
 translate = load("sdss-to-cfhtls")
 
 

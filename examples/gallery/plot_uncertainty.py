@@ -12,7 +12,10 @@ import numpy as np
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-pairs = simulate_pairs(19, input_survey="SDSS", target_survey="CFHTLS", seed=2, truth=True, input_size=32)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+pairs = simulate_pairs(
+    19, input_survey="SDSS", target_survey="CFHTLS", seed=2, truth=True, input_size=32, galaxies="templates",
+    sky="plain")
 translate = load("sdss-to-cfhtls")
 cube, truth = translate(pairs[18].input), pairs.target_truth[18]
 band = cube.bands.index("r")
@@ -43,7 +46,9 @@ plt.show()
 # Farther out the errors on the sky are small, but larger than stated.
 
 for size in (32, 64):
-    others = simulate_pairs(40, input_survey="SDSS", target_survey="CFHTLS", seed=6, truth=True, input_size=size)
+    others = simulate_pairs(
+        40, input_survey="SDSS", target_survey="CFHTLS", seed=6, truth=True, input_size=size, galaxies="templates",
+        sky="plain")
     flux, sigma = translate.translate_array_with_uncertainty(others.input_flux)
     right = np.abs(flux - others.target_truth) < sigma
     place = (np.arange(flux.shape[-1]) - (flux.shape[-1] - 1) / 2) * others.target_survey.pixel_scale.value

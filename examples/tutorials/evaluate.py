@@ -23,8 +23,12 @@ from astro_galtrans.evaluation import evaluate
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load
 
-train = simulate_pairs(400, input_survey="SDSS", target_survey="CFHTLS", seed=21, input_size=32)
-test = simulate_pairs(150, input_survey="SDSS", target_survey="CFHTLS", seed=22, input_size=32, truth=True)
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+train = simulate_pairs(
+    400, input_survey="SDSS", target_survey="CFHTLS", seed=21, input_size=32, galaxies="templates", sky="plain")
+test = simulate_pairs(
+    150, input_survey="SDSS", target_survey="CFHTLS", seed=22, input_size=32, truth=True, galaxies="templates",
+    sky="plain")
 
 # %%
 # Evaluate

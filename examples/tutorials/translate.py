@@ -26,7 +26,8 @@ from astro_galtrans.storage import load
 
 folder = TemporaryDirectory()
 paths = {}
-galaxy = simulate_pairs(25, seed=2)[24].input
+# Smooth galaxies that are alone, like those of the training of the shipped translator.
+galaxy = simulate_pairs(25, seed=2, galaxies="templates", sky="plain")[24].input
 for band in "ugriz":
     header = galaxy.wcs.to_header()
     header["BUNIT"] = "nanomaggy"

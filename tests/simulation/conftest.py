@@ -7,10 +7,10 @@ from astro_galtrans.simulation import simulate_pairs  # noqa: E402
 
 @pytest.fixture(scope="session")
 def pairs():
-    return simulate_pairs(60, seed=5, input_size=32, truth=True)
+    return simulate_pairs(60, seed=5, galaxies="templates", sky="plain", input_size=32, truth=True)
 
 
 @pytest.fixture(scope="session")
 def with_spectra():
     """The same galaxies as in ``pairs``."""
-    return simulate_pairs(60, seed=5, input_size=32, truth=True, spectra=True)
+    return simulate_pairs(60, seed=5, galaxies="templates", sky="plain", input_size=32, truth=True, spectra=True)

@@ -1,5 +1,6 @@
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 
 import astropy.units as u
@@ -14,6 +15,8 @@ from astro_galtrans.simulation._spectrograph import Fiber, image_fraction, point
 from astro_galtrans.simulation._template_galaxies import TemplateGalaxies, TemplateSEDs
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectrum
 from astro_galtrans.surveys import get_survey, synthetic_magnitude
+
+plain_pairs = partial(simulate_pairs, galaxies="templates", sky="plain")
 
 
 def test_images_and_galaxies_are_the_same_without(pairs, with_spectra):
@@ -38,10 +41,10 @@ def test_shapes_and_coverage(with_spectra):
 
 
 def test_galaxy_depends_on_seed_and_index_only(tmp_path, with_spectra):
-    few = simulate_pairs(3, seed=5, input_size=16, spectra=True).select([2])
+    few = plain_pairs(3, seed=5, input_size=16, spectra=True).select([2])
     assert few.ids[0] == with_spectra.ids[2]
     np.testing.assert_array_equal(few.spectrum_flux[0], with_spectra.spectrum_flux[2])
-    on_disk = simulate_pairs(34, seed=5, input_size=16, spectra=True, path=tmp_path / "pairs.zarr")
+    on_disk = plain_pairs(34, seed=5, input_size=16, spectra=True, path=tmp_path / "pairs.zarr")
     again = PairSet.open(tmp_path / "pairs.zarr")
     for other in (on_disk, again):
         np.testing.assert_array_equal(other.spectrum_flux, with_spectra.spectrum_flux[:34])
@@ -132,7 +135,7 @@ def test_aperture_limits():
 
 def test_spectra_must_be_true_or_false():
     with pytest.raises(TypeError, match="spectra"):
-        simulate_pairs(1, seed=0, spectra="yes")
+        plain_pairs(1, seed=0, spectra="yes")
 
 
 def test_spectra_of_real_morphologies():
@@ -140,7 +143,7 @@ def test_spectra_of_real_morphologies():
     if not folder:
         pytest.skip("GALTRANS_REAL_DATA does not name the folder of real survey data")
     path = Path(folder) / "hst-cosmos-realgalaxy-btk" / "real_galaxy_catalog_26_extension_example.fits"
-    pairs = simulate_pairs(6, seed=1, input_size=32, truth=True, morphologies=path, spectra=True)
+    pairs = plain_pairs(6, seed=1, input_size=32, truth=True, morphologies=path, spectra=True)
     lost = pairs.catalog["fiber_r_mag"] - pairs.catalog["r_mag"]
     assert np.all(lost > 0.05) and np.all(lost < 3)
     r = pairs.spectrum_flux[:, np.abs(pairs.spectrum_grid.wavelength.value - 6200) < 300].mean(axis=1)

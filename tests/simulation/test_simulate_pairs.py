@@ -1,5 +1,6 @@
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import astropy.units as u
@@ -10,6 +11,8 @@ from astro_galtrans.pairs import PairSet
 from astro_galtrans.pairs._match_quality import psf_fwhm_of
 from astro_galtrans.simulation import GalaxyPopulation, SimulationConfig, simulate_pairs
 from astro_galtrans.surveys import get_survey
+
+plain_pairs = partial(simulate_pairs, galaxies="templates", sky="plain")
 
 PROPERTIES = [[17.6282067091, 0.0641985560806, 1.05258958011, 0.302092352167, 2.31207333776, -0.0730339801296],
               [17.920487528, 0.130812531052, 0.342078144956, 0.200621491527, 1.50228638099, -0.267723972642]]
@@ -90,16 +93,16 @@ def test_centers_are_redder_than_outskirts(pairs):
 
 
 def test_seed_and_number_and_workers(pairs, with_spectra):
-    few = simulate_pairs(34, seed=5, input_size=32, truth=True, workers=2, spectra=True)
+    few = plain_pairs(34, seed=5, input_size=32, truth=True, workers=2, spectra=True)
     assert_same(few, with_spectra.select(slice(0, 34)))
-    other = simulate_pairs(2, seed=6, input_size=32)
+    other = plain_pairs(2, seed=6, input_size=32)
     assert not np.any(np.isin(other.redshift, pairs.redshift)) and other.input_truth is None
     assert not set(other.ids) & set(pairs.ids)
 
 
 def test_the_random_numbers_of_a_seed_stay():
     """Those of version 0.1; shipped translators can be trained again from their seed."""
-    pairs = simulate_pairs(2, seed=7, input_size=16, spectra=True, psf=True)
+    pairs = plain_pairs(2, seed=7, input_size=16, spectra=True, psf=True)
     properties = ("r_mag", "redshift", "bulge_type", "disc_reddening", "half_light_radius", "x_offset")
     np.testing.assert_allclose([[row[name] for name in properties] for row in pairs.catalog], PROPERTIES, rtol=1e-9)
     np.testing.assert_allclose(pairs.input_flux[:, 2, 8, 7:10], INPUT_FLUX, rtol=1e-4)
@@ -109,34 +112,34 @@ def test_the_random_numbers_of_a_seed_stay():
 
 def test_settings_replace_the_configuration(pairs):
     config = SimulationConfig(input_size=32, truth=False)
-    again = simulate_pairs(2, seed=5, config=config, truth=True)
+    again = plain_pairs(2, seed=5, config=config, truth=True)
     np.testing.assert_array_equal(again.input_truth, pairs.input_truth[:2])
     with pytest.raises(TypeError, match="spectrum.*spectra"):
-        simulate_pairs(1, seed=0, spectrum=True)
+        plain_pairs(1, seed=0, spectrum=True)
     with pytest.raises(TypeError, match="config"):
-        simulate_pairs(1, seed=0, config={"truth": True})
+        plain_pairs(1, seed=0, config={"truth": True})
 
 
 def test_global_random_state_is_left_alone():
     state = np.random.get_state()[1].copy()
-    simulate_pairs(1, seed=0, input_size=16)
+    plain_pairs(1, seed=0, input_size=16)
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
 def test_one_survey_twice_gives_one_truth_twice():
     calm = GalaxyPopulation("calm", (16, 18), (0.05, 0.2), psf_scatter=0)
-    pairs = simulate_pairs(3, seed=2, input_survey="CFHTLS", target_survey="CFHTLS", sample=calm, input_size=40,
-                           truth=True)
+    pairs = plain_pairs(3, seed=2, input_survey="CFHTLS", target_survey="CFHTLS", sample=calm, input_size=40,
+                        truth=True)
     np.testing.assert_array_equal(pairs.input_truth, pairs.target_truth)
     assert pairs.target_flux.shape[-1] == 40 and np.all(pairs.input_flux != pairs.target_flux)
 
 
 def test_written_while_made(tmp_path, pairs):
-    on_disk = simulate_pairs(34, seed=5, input_size=32, truth=True, path=tmp_path / "pairs.zarr")
+    on_disk = plain_pairs(34, seed=5, input_size=32, truth=True, path=tmp_path / "pairs.zarr")
     assert "on disk" in repr(on_disk)
     assert_same(on_disk, pairs.select(slice(0, 34)))
     with pytest.raises(FileExistsError):
-        simulate_pairs(1, seed=5, path=tmp_path / "pairs.zarr")
+        plain_pairs(1, seed=5, path=tmp_path / "pairs.zarr")
     assert len(PairSet.open(tmp_path / "pairs.zarr")) == 34
 
 
@@ -147,21 +150,21 @@ def test_written_while_made(tmp_path, pairs):
 ])
 def test_wrong_input_is_named(given, message):
     with pytest.raises(ValueError, match=message):
-        simulate_pairs(**{"n": 1, "seed": 0, **given})
+        plain_pairs(**{"n": 1, "seed": 0, **given})
 
 
 def test_without_galsim(monkeypatch):
     monkeypatch.setitem(sys.modules, "galsim", None)
     with pytest.raises(ImportError, match=r"astro_galtrans\[simulation\]"):
-        simulate_pairs(1, seed=0)
+        plain_pairs(1, seed=0)
 
 
 def test_morphologies_must_be_a_catalog(tmp_path):
     with pytest.raises(FileNotFoundError, match="morphologies"):
-        simulate_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "none.fits")
+        plain_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "none.fits")
     (tmp_path / "text.fits").write_text("no catalog")
     with pytest.raises(ValueError, match="morphologies"):
-        simulate_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "text.fits")
+        plain_pairs(1, seed=0, input_size=16, morphologies=tmp_path / "text.fits")
 
 
 def test_real_morphologies():
@@ -169,7 +172,7 @@ def test_real_morphologies():
     if not folder:
         pytest.skip("GALTRANS_REAL_DATA does not name the folder of real survey data")
     path = Path(folder) / "hst-cosmos-realgalaxy-btk" / "real_galaxy_catalog_26_extension_example.fits"
-    pairs = simulate_pairs(6, seed=1, truth=True, morphologies=path)
+    pairs = plain_pairs(6, seed=1, truth=True, morphologies=path)
     assert np.all((pairs.catalog["morphology"] >= 0) & (pairs.catalog["morphology"] < 100))
     missing = 30 - 2.5 * np.log10(pairs.target_truth.sum(axis=(2, 3))) - pairs.catalog["target_mag"]
     assert np.all(np.abs(missing) < 0.15)
@@ -180,7 +183,7 @@ def test_real_morphologies():
 
 
 def test_psf_images(tmp_path, pairs):
-    kept = simulate_pairs(4, seed=5, input_size=32, psf=True, path=tmp_path / "pairs.zarr")
+    kept = plain_pairs(4, seed=5, input_size=32, psf=True, path=tmp_path / "pairs.zarr")
     for side, survey in (("input", kept.input_survey), ("target", kept.target_survey)):
         psf = getattr(kept, f"{side}_psf")[:]
         np.testing.assert_allclose(psf.sum(axis=(2, 3)), 1, rtol=1e-5)
@@ -198,9 +201,9 @@ def test_psf_images(tmp_path, pairs):
 ])
 def test_pairs_of_any_two_surveys(input_survey, input_bands, target_survey, target_bands):
     """One band of each, as the spectra of the galaxies are integrated over every band first."""
-    pairs = simulate_pairs(1, input_survey=get_survey(input_survey).select(input_bands),
-                           target_survey=get_survey(target_survey).select(target_bands), seed=2, sample="faint",
-                           input_size=16, workers=1)
+    pairs = plain_pairs(1, input_survey=get_survey(input_survey).select(input_bands),
+                        target_survey=get_survey(target_survey).select(target_bands), seed=2, sample="faint",
+                        input_size=16, workers=1)
     for side in ("input", "target"):
         survey, flux = getattr(pairs, f"{side}_survey"), getattr(pairs, f"{side}_flux")[0]
         assert survey.pixel_scale == get_survey(survey.name).pixel_scale and np.isfinite(flux).all()
@@ -209,5 +212,5 @@ def test_pairs_of_any_two_surveys(input_survey, input_bands, target_survey, targ
 
 
 def test_each_column_of_the_catalog_has_a_description():
-    catalog = simulate_pairs(2, seed=1, input_size=16, spectra=True).catalog
+    catalog = plain_pairs(2, seed=1, input_size=16, spectra=True).catalog
     assert all(column.description for column in catalog.itercols())
