@@ -157,8 +157,8 @@ def _select_cfhtls(field, centers=None):
 
 def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
-    # KiDS exposures, of 0.213 arcsec, on the pixels of VIKING.
-    return _select_kids(read_field(data))._replace(noise={"pixel_ratio": 0.339 / 0.213})
+    # Resampled twice, from the exposures and to the pixels of VIKING: the ratio that gives the correlation in u.
+    return _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33})
 
 
 def _select_kids(field, centers=None):

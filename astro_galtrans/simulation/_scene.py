@@ -239,6 +239,12 @@ def star_spectra(colors, wavelength):
     Smooth curves through the stellar locus of Covey et al. (2007) in ugriz, continued on both sides as black bodies of
     the temperature of r - z. The flux is that of r = 0 in units of the AB zero flux; ``wavelength`` is in Angstrom.
     """
+    return _through(colors, *_locus(tuple(colors)), wavelength)
+
+
+@lru_cache(maxsize=4)
+def _locus(colors):
+    """Return magnitudes of stars, shape ``(n_stars, 5)``, and the wavelengths of a curve with their colors in ugriz."""
     sdss = get_survey("SDSS")
     u_g, g_r, r_i, i_z = (np.polynomial.polynomial.polyval(colors, _LOCUS[name]) for name in "ugri")
     wanted = np.stack([u_g + g_r, g_r, np.zeros_like(g_r), -r_i, -r_i - i_z], axis=-1)
@@ -252,7 +258,7 @@ def star_spectra(colors, wavelength):
         seen = np.stack([band_flux_density(fine * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value
                          for band in sdss], axis=-1)
         magnitudes = magnitudes + wanted + 2.5 * np.log10(seen / 3631)
-    return _through(colors, magnitudes, centers, wavelength)
+    return magnitudes, centers
 
 
 def _through(colors, magnitudes, centers, wavelength):
@@ -291,8 +297,7 @@ class SceneLibrary:
         self._log_redshifts, self._luminosities = np.log1p(rows["redshift"]), rows["absolute_r_mag"]
         seds, rows["r_mag"] = ObservedSEDs(self.surveys), np.zeros(_LIBRARY_SIZE)
         self._galaxies = {side: seds.fluxes(rows, side) for side in self.surveys}
-        self._star_colors = np.linspace(*_STAR_RANGE, _N_STARS)
-        self._stars = {side: _star_fluxes(self._star_colors, survey) for side, survey in self.surveys.items()}
+        self._stars = {side: _star_fluxes(survey) for side, survey in self.surveys.items()}
         self._limits = {}
 
     def limit(self, part):
@@ -332,10 +337,12 @@ class SceneLibrary:
         return relative * 10 ** (-0.4 * sources.r_mag[:, None])
 
 
-def _star_fluxes(colors, survey):
+@lru_cache(maxsize=32)
+def _star_fluxes(survey):
     """Return the flux in each band of stars of r = 0, shape ``(n_stars, n_bands)``, in the unit of the survey."""
     curves = [band.wavelength.to_value(u.AA) for band in survey]
     grid = np.geomspace(min(curve[0] for curve in curves) * 0.99, max(curve[-1] for curve in curves) * 1.01, 1500)
+    colors = np.linspace(*_STAR_RANGE, _N_STARS)
     f_lambda = star_spectra(colors, grid) * 3631 * u.Jy.to(u.erg / u.s / u.cm**2 / u.Hz) * 2.99792458e18 / grid**2
     seen = [band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value for band in survey]
     return np.stack(seen, axis=-1) / 3631 * 10 ** (0.4 * np.array([band.zero_point for band in survey]))
