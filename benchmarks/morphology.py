@@ -40,7 +40,8 @@ from astro_galtrans.surveys import get_survey  # noqa: E402
 
 log = logging.getLogger("morphology")
 STATMORPH = {"concentration": "concentration", "asymmetry": "asymmetry", "smoothness": "smoothness", "gini": "gini",
-             "m20": "m20", "Sersic index": "sersic_n", "half-light radius": "rhalf_ellip", "axis ratio": "elongation_asymmetry"}
+             "m20": "m20", "Sersic index": "sersic_n", "half-light radius": "rhalf_ellip",
+             "axis ratio": "elongation_asymmetry"}
 RADII = np.geomspace(0.2, 2.0, 6)  # half-light radii
 GRADIENT_POPULATION = GalaxyPopulation("gradients", (14.5, 17.5), (0.02, 0.15))
 
@@ -92,9 +93,8 @@ def compare(name, options):
     rows = []
     for quantity, values in theirs.items():
         pair = [sample[np.isfinite(sample)] for sample in (values[kept], ours[quantity][chosen])]
-        result = ks_2samp(*pair)
-        rows.append((name, quantity, *(statistic for sample in pair for statistic in (np.median(sample), mad_std(sample))),
-                     result.statistic, result.pvalue, *map(len, pair)))
+        result, statistics = ks_2samp(*pair), [(np.median(sample), mad_std(sample)) for sample in pair]
+        rows.append((name, quantity, *statistics[0], *statistics[1], result.statistic, result.pvalue, *map(len, pair)))
         log.info("%-8s %-22s real %7.3f +- %.3f simulated %7.3f +- %.3f distance %.3f (p %.3f)", *rows[-1][:8])
     return rows
 
