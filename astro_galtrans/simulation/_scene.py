@@ -24,11 +24,11 @@ __all__ = [
 _GALAXY_COUNTS = np.array([
     (12, -1.35), (14, -0.15), (15, 0.45), (16, 1.05), (17, 1.63), (18, 2.17), (19, 2.66), (20, 3.12), (21, 3.53),
     (22, 3.92), (23, 4.30), (24, 4.66), (25, 4.95), (26, 5.19), (27, 5.38), (28, 5.55), (29, 5.70)])
-# The same of stars at a Galactic latitude of about 55 degrees, as benchmarks/number_counts.py finds them in the SDSS
-# field 003918-3-0213; their slope is that of Bahcall & Soneira (1980, ApJS 44, 73) toward the pole.
+# The same of stars at high Galactic latitude: the mean of the SDSS and the KiDS field of benchmarks/number_counts.py
+# between 16 and 20; their slope is that of Bahcall & Soneira (1980, ApJS 44, 73) toward the pole.
 _STAR_COUNTS = np.array([
-    (8, 0.0), (10, 0.8), (12, 1.5), (14, 2.0), (16, 2.25), (18, 2.6), (20, 2.85), (22, 3.05), (24, 3.2), (26, 3.25),
-    (29, 3.2)])
+    (8, 0.0), (10, 0.8), (12, 1.5), (14, 1.95), (16, 2.2), (18, 2.5), (20, 2.73), (22, 2.92), (24, 3.08), (26, 3.15),
+    (29, 3.1)])
 _BRIGHTEST = 12.0
 _STEP = 0.05  # mag
 _POINT_DEPTH = 5.0  # the significance of the depth of a survey
@@ -41,9 +41,6 @@ _MARGIN_MAGNITUDE, _MARGIN = (14.0, 18.0, 22.0, 25.0), (25.0, 10.0, 4.0, 1.5)
 _CORRELATION_LENGTH, _CORRELATION_SLOPE, _HUBBLE = 5.59, 1.84, 0.7
 _LUMINOSITY_DENSITY, _LUMINOSITY_BREAK, _LUMINOSITY_SLOPE = 0.0149, -20.44 + 5 * np.log10(_HUBBLE), -1.05
 _LUMINOSITY_RANGE = (-23.5, -13.0)
-# The excess of neighbors within 20 arcsec of galaxies of r 17 to 20 in two real fields, over that expected from these:
-# benchmarks/number_counts.py.
-_SMALL_SCALES = 1.5
 # Half-light radius in arcsec at r magnitudes, median and scatter of the natural log: benchmarks/number_counts.py, SDSS
 # to r = 20 and CFHTLS from 22.
 _SIZE_MAGNITUDE = (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0)
@@ -175,7 +172,7 @@ def _satellites(rng, part, row, half_width, limit):
     reach, power = np.sqrt(2) * (half_width + _MARGIN[-1]), 3 - _CORRELATION_SLOPE
     # The integral of the correlation function along the line of sight and over a circle.
     factor = np.sqrt(pi) * gamma((_CORRELATION_SLOPE - 1) / 2) / gamma(_CORRELATION_SLOPE / 2)
-    factor *= _SMALL_SCALES * 2 * pi / power
+    factor *= 2 * pi / power
     volume = factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
     faintest = np.interp(limit - modulus, luminosities, brighter)
     n = rng.poisson(part.clustering * volume * faintest)
@@ -242,6 +239,12 @@ def star_spectra(colors, wavelength):
     Smooth curves through the stellar locus of Covey et al. (2007) in ugriz, continued on both sides as black bodies of
     the temperature of r - z. The flux is that of r = 0 in units of the AB zero flux; ``wavelength`` is in Angstrom.
     """
+    return _through(colors, *_locus(tuple(colors)), wavelength)
+
+
+@lru_cache(maxsize=4)
+def _locus(colors):
+    """Return magnitudes of stars, shape ``(n_stars, 5)``, and the wavelengths of a curve with their colors in ugriz."""
     sdss = get_survey("SDSS")
     u_g, g_r, r_i, i_z = (np.polynomial.polynomial.polyval(colors, _LOCUS[name]) for name in "ugri")
     wanted = np.stack([u_g + g_r, g_r, np.zeros_like(g_r), -r_i, -r_i - i_z], axis=-1)
@@ -255,7 +258,7 @@ def star_spectra(colors, wavelength):
         seen = np.stack([band_flux_density(fine * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value
                          for band in sdss], axis=-1)
         magnitudes = magnitudes + wanted + 2.5 * np.log10(seen / 3631)
-    return _through(colors, magnitudes, centers, wavelength)
+    return magnitudes, centers
 
 
 def _through(colors, magnitudes, centers, wavelength):
@@ -294,8 +297,7 @@ class SceneLibrary:
         self._log_redshifts, self._luminosities = np.log1p(rows["redshift"]), rows["absolute_r_mag"]
         seds, rows["r_mag"] = ObservedSEDs(self.surveys), np.zeros(_LIBRARY_SIZE)
         self._galaxies = {side: seds.fluxes(rows, side) for side in self.surveys}
-        self._star_colors = np.linspace(*_STAR_RANGE, _N_STARS)
-        self._stars = {side: _star_fluxes(self._star_colors, survey) for side, survey in self.surveys.items()}
+        self._stars = {side: _star_fluxes(survey) for side, survey in self.surveys.items()}
         self._limits = {}
 
     def limit(self, part):
@@ -335,10 +337,12 @@ class SceneLibrary:
         return relative * 10 ** (-0.4 * sources.r_mag[:, None])
 
 
-def _star_fluxes(colors, survey):
+@lru_cache(maxsize=32)
+def _star_fluxes(survey):
     """Return the flux in each band of stars of r = 0, shape ``(n_stars, n_bands)``, in the unit of the survey."""
     curves = [band.wavelength.to_value(u.AA) for band in survey]
     grid = np.geomspace(min(curve[0] for curve in curves) * 0.99, max(curve[-1] for curve in curves) * 1.01, 1500)
+    colors = np.linspace(*_STAR_RANGE, _N_STARS)
     f_lambda = star_spectra(colors, grid) * 3631 * u.Jy.to(u.erg / u.s / u.cm**2 / u.Hz) * 2.99792458e18 / grid**2
     seen = [band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value for band in survey]
     return np.stack(seen, axis=-1) / 3631 * 10 ** (0.4 * np.array([band.zero_point for band in survey]))
