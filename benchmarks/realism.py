@@ -232,7 +232,7 @@ def models(seed):
             RandomForestClassifier(300, min_samples_leaf=3, class_weight="balanced", random_state=seed)),
         "logistic regression": make_pipeline(
             SimpleImputer(strategy="median", keep_empty_features=True), RobustScaler(),
-            LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)),
+            LogisticRegression(C=0.1, class_weight="balanced", max_iter=5000)),
     }
 
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.stats import mad_std
+from astropy.io import fits
+from astropy.stats import mad_std, sigma_clipped_stats
 from astropy.wcs import WCS
 from scipy.spatial import cKDTree
 from semi_real import fwhm_of, read_field
@@ -52,6 +53,8 @@ class Stamps(NamedTuple):
         Stamps of one place on the sky are never both in the training and the test of a classifier.
     widths : ndarray of shape (band,), optional
         FWHM of the stars of the field in arcsec, without the pixel.
+    noise : dict, optional
+        Fields of `NoiseConditions` that the files of the field give, each with one number per band.
     """
 
     flux: np.ndarray
@@ -60,6 +63,7 @@ class Stamps(NamedTuple):
     survey: object
     places: np.ndarray
     widths: np.ndarray | None = None
+    noise: dict | None = None
 
 
 def _stamps(field, bands, band, faintest, brightest, size, centers=None, **options):
@@ -81,7 +85,7 @@ def _stamps(field, bands, band, faintest, brightest, size, centers=None, **optio
               for cube in cubes]
     planes = [plane for plane in planes if np.isfinite(plane).mean() > 0.98]
     flux = _nanomaggies(np.stack(planes), field.survey, cubes[0].bands)[:, order]
-    widths = None if centers is not None else _star_widths(field, stars, scale)[order]
+    widths = _star_widths(field, stars, scale)[order] if centers is None and len(stars) > 3 else None
     return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths)
 
 
@@ -105,8 +109,18 @@ def _nanomaggies(flux, survey, bands):
 def sdss_field(data):
     """Read galaxies of r 17 to 20.5 of the SDSS field 003918-3-0213."""
     folder = Path(data) / "sdss-field-003918-3-0213"
-    field = read_cube({band: folder / f"frame-{band}-003918-3-0213.fits.bz2" for band in "ugriz"}, survey="SDSS")
-    return _select_sdss(field)
+    paths = {band: folder / f"frame-{band}-003918-3-0213.fits.bz2" for band in "ugriz"}
+    stamps = _select_sdss(read_cube(paths, survey="SDSS"))
+    headers = [fits.getheader(path) for path in paths.values()]
+    # One step of the digitized values, and the position of the other bands on the pixels of r, across the field.
+    quantum = [fits.getdata(path, 1).mean() / band.sky_noise for path, band in zip(paths.values(), stamps.survey)]
+    x, y = map(np.ravel, np.meshgrid(np.linspace(100, 1950, 8), np.linspace(100, 1390, 8)))
+    places = WCS(headers[2]).all_pix2world(x, y, 0)
+    shift = np.array([WCS(header).all_world2pix(*places, 0) for header in headers]) - [x, y]
+    middle = np.median(shift, axis=2)
+    within = np.minimum(np.abs(shift - middle[..., None]).max(axis=2), 0.5)
+    return stamps._replace(noise={"quantum": quantum, "shift_x": middle[:, 0] % 1, "shift_y": middle[:, 1] % 1,
+                                  "shift_range_x": within[:, 0], "shift_range_y": within[:, 1]})
 
 
 def _select_sdss(field, centers=None):
@@ -143,7 +157,8 @@ def _select_cfhtls(field, centers=None):
 
 def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
-    return _select_kids(read_field(data))
+    # Resampled twice, from the exposures and to the pixels of VIKING: the ratio that gives the correlation in u.
+    return _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33})
 
 
 def _select_kids(field, centers=None):
@@ -267,7 +282,8 @@ def _log_rms(stamps):
     """Return ln of the noise of each stamp and band, far from the galaxy, shape ``(galaxy, band)``."""
     side = stamps.flux.shape[-1]
     y, x = np.indices((side, side)) - (side - 1) / 2
-    return np.log(mad_std(stamps.flux[:, :, np.hypot(x, y) > 0.4 * side], axis=2, ignore_nan=True))
+    # A clipped standard deviation: the median deviation of digitized values has steps.
+    return np.log(sigma_clipped_stats(stamps.flux[:, :, np.hypot(x, y) > 0.4 * side], axis=2)[2])
 
 
 def _sky_of_field(name, real, seed, workers, settings):
@@ -277,6 +293,8 @@ def _sky_of_field(name, real, seed, workers, settings):
 
     def replaced(part, **values):
         for key, value in values.items():
+            if key == "pixel_ratio":
+                continue
             full = np.array(np.broadcast_to(getattr(part, key), len(conditions.bands)), dtype=float)
             full[rows] = value
             values[key] = tuple(full)
@@ -285,7 +303,7 @@ def _sky_of_field(name, real, seed, workers, settings):
     if real.widths is not None:
         psf = replaced(conditions.psf, fwhm=real.widths, scatter=_WITHIN_FIELD, band_scatter=_WITHIN_FIELD)
         conditions = replace(conditions, psf=psf)
-    still = replaced(conditions.noise, scatter=0.0, band_scatter=0.0)
+    still = replaced(conditions.noise, scatter=0.0, band_scatter=0.0, **(real.noise or {}))
     trial = replace(conditions, noise=still)
     sky = Sky(conditions={real.survey.name: trial})
     simulated = _log_rms(_select(name, real, _pairs(name, real, _N_TRIAL, seed + 1, workers, settings | {"sky": sky})))

@@ -73,7 +73,7 @@ class PSFConditions(_PerBand):
     wings : float or tuple of float
         Fraction of the flux in the wings, of profile (1 + (r / s)^2)^-1.5.
     wing_scale : float or tuple of float
-        Scale s of the wings, in FWHM.
+        Scale s of the wings, in FWHM of the core.
     obscuration, blur : float or tuple of float
         For a diffraction-limited core: ratio of the diameters of the central obscuration and of the mirror, and the
         FWHM of the Gaussian blur by jitter and detector over that of the diffraction pattern.
@@ -84,10 +84,10 @@ class PSFConditions(_PerBand):
     band_scatter: float | tuple[float, ...] = 0.05
     ellipticity: float | tuple[float, ...] = 0.02
     band_ellipticity: float | tuple[float, ...] = 0.02
-    beta: float | tuple[float, ...] = 3.0
+    beta: float | tuple[float, ...] = 4.0
     beta_scatter: float | tuple[float, ...] = 0.08
-    wings: float | tuple[float, ...] = 0.02
-    wing_scale: float | tuple[float, ...] = 3.0
+    wings: float | tuple[float, ...] = 0.2
+    wing_scale: float | tuple[float, ...] = 1.0
     obscuration: float | tuple[float, ...] = 0.33
     blur: float | tuple[float, ...] = 0.5
 
@@ -110,6 +110,14 @@ class NoiseConditions(_PerBand):
         exposures at all shifts.
     reference : str, optional
         With "cubic", the band that is not resampled.
+    shift_x, shift_y : float or tuple of float
+        With "cubic", the fraction of a pixel by which a band is shifted.
+    shift_range_x, shift_range_y : float or tuple of float
+        Largest deviation of the shifts from these; 0.5 allows all.
+    pixel_ratio : float
+        With "lanczos", the side of a pixel over that of a pixel of the exposures.
+    photons : float or tuple of float
+        Fraction of the variance of the sky that is due to photons, which make it skewed; the rest is of the detector.
     weight_scatter : float or tuple of float
         Standard deviation of ln of the variance that the survey states over the true variance.
     quantum : float or tuple of float
@@ -121,6 +129,12 @@ class NoiseConditions(_PerBand):
     band_scatter: float | tuple[float, ...] = 0.06
     resampling: str = "lanczos3"
     reference: str | None = None
+    shift_x: float | tuple[float, ...] = 0.0
+    shift_y: float | tuple[float, ...] = 0.0
+    shift_range_x: float | tuple[float, ...] = 0.5
+    shift_range_y: float | tuple[float, ...] = 0.5
+    pixel_ratio: float = 1.0
+    photons: float | tuple[float, ...] = 1.0
     weight_scatter: float | tuple[float, ...] = 0.04
     quantum: float | tuple[float, ...] = 0.0
 

@@ -8,6 +8,7 @@ import numpy as np
 from astro_galtrans._utils.processes import ordered_results
 from astro_galtrans.pairs import psf_side
 from astro_galtrans.simulation._observation import RealisticSky
+from astro_galtrans.simulation._observed_galaxies import ObservedGalaxies, observed_seds
 from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.simulation._render import Renderer
 from astro_galtrans.simulation._sky import Sky
@@ -18,12 +19,12 @@ from astro_galtrans.surveys import Survey
 __all__ = ["PlainSky", "Recipe", "Simulator", "simulated_blocks"]
 
 _N_STREAMS = 5
-_GALAXIES = {"templates": (TemplateGalaxies, TemplateSEDs)}
+_GALAXIES = {"observed": (ObservedGalaxies, observed_seds), "templates": (TemplateGalaxies, TemplateSEDs)}
 
 
 @dataclass
 class Recipe:
-    """All that determines a set of galaxies; it is sent to worker processes, with the SEDs, which take long."""
+    """All that determines a set of galaxies; it is sent to worker processes with each of their tasks."""
 
     seed: int
     population: GalaxyPopulation
@@ -35,9 +36,6 @@ class Recipe:
     spectra: bool = False
     psf: bool = False
     morphologies: str | None = None
-
-    def __post_init__(self):
-        self.seds = _GALAXIES[self.galaxies][1](self.surveys)
 
 
 class PlainSky:
@@ -90,7 +88,8 @@ class Simulator:
 
     def __init__(self, recipe):
         self.recipe = recipe
-        self.galaxies = _GALAXIES[recipe.galaxies][0](recipe.population, recipe.seds, recipe.morphologies)
+        kind, seds = _GALAXIES[recipe.galaxies]
+        self.galaxies = kind(recipe.population, seds(recipe.surveys), recipe.morphologies)
         self.sky = PlainSky(recipe) if recipe.sky is None else RealisticSky(recipe)
         self.fiber = Fiber() if recipe.spectra else None
 

@@ -15,20 +15,28 @@ __all__ = [
 ]
 
 _N_SHIFTS = 32
+# The background that is subtracted from digitized values changes by some hundredths of a step over a stamp.
+_PHASE_SLOPE = 2e-4
 # Inverse wavelength in 1/micron and A / E(B-V) for R_V = 3.1: Fitzpatrick (1999, PASP 111, 63), table 3.
 _FITZPATRICK = ((0.0, 0.377, 0.820, 1.667, 1.828, 2.141, 2.433, 3.704, 3.846),
                 (0.0, 0.265, 0.829, 2.688, 3.055, 3.806, 4.315, 6.265, 6.591))
 
 
-def unit_noise(rng, part, conditions, size):
+def unit_noise(rng, part, conditions, size, skewness=None):
     """Return the noise of the sky, float32 of shape ``(n_bands, size, size)``.
 
     Its variance is 1 before the resampling of a single image ("cubic"), which reduces it, and 1 after that of a stack.
-    Neighboring pixels correlate as after the resampling.
+    Neighboring pixels correlate as after the resampling. ``skewness``, one number per band, is that of few photons.
     """
     settings, bands = conditions.noise, conditions.bands
     noise = rng.standard_normal((len(bands), size, size), dtype=np.float32)
-    shifts = rng.uniform(-0.5, 0.5, (len(bands), 2))
+    if part is not None and skewness is not None:
+        # The first term of Cornish & Fisher (1938) in the skewness.
+        amplitude = np.multiply(settings.photons, skewness) / 6
+        noise += amplitude.astype(np.float32)[:, None, None] * (noise**2 - 1)
+    deviates = rng.uniform(-1, 1, (2, len(bands)))
+    shifts = np.stack([np.add(settings.shift_x, np.multiply(settings.shift_range_x, deviates[0])),
+                       np.add(settings.shift_y, np.multiply(settings.shift_range_y, deviates[1]))], axis=-1)
     if part is None or not part.correlated or settings.resampling == "none":
         return noise
     resampled = [row for row, band in enumerate(bands) if band != settings.reference]
@@ -37,7 +45,7 @@ def unit_noise(rng, part, conditions, size):
         if settings.resampling == "cubic":
             along_y, along_x = _cubic_response(y, size), _cubic_response(x, size)
         else:
-            along_y = along_x = _stack_response(settings.resampling, size)
+            along_y = along_x = _stack_response(settings.resampling, settings.pixel_ratio, size)
         plane *= np.outer(along_y, along_x[:size // 2 + 1]).astype(np.float32)
     noise[resampled] = fft.irfft2(spectrum, s=(size, size), overwrite_x=True, workers=1)
     return noise
@@ -53,16 +61,19 @@ def _cubic_response(shift, n):
 
 
 @lru_cache(maxsize=64)
-def _stack_response(resampling, n):
-    """Return the response to white noise of Lanczos interpolation at all shifts, normalized to unit variance."""
+def _stack_response(resampling, pixel_ratio, n):
+    """Return the response to white noise of Lanczos interpolation at all shifts, normalized to unit variance.
+
+    The correlation of the stack at a distance is that of the kernel with itself. ``pixel_ratio`` is the side of a
+    pixel of the stack over that of an exposure.
+    """
     order = int(resampling.removeprefix("lanczos"))
-    frequency = 2 * np.pi * fft.fftfreq(n)
-    points = np.arange(-order, order + 1)
-    power = np.zeros(n)
-    for shift in (np.arange(_N_SHIFTS) + 0.5) / _N_SHIFTS - 0.5:
-        distance = points - shift
-        kernel = np.where(np.abs(distance) < order, np.sinc(distance) * np.sinc(distance / order), 0)
-        power += np.abs(np.exp(-1j * np.outer(frequency, points)) @ (kernel / kernel.sum())) ** 2
+    x = np.arange(-order, order, 1 / _N_SHIFTS) + 0.5 / _N_SHIFTS
+    kernel = np.sinc(x) * np.sinc(x / order)
+    correlation = np.correlate(kernel, kernel, "full") / np.sum(kernel**2)
+    distance = np.arange(1 - len(x), len(x)) / _N_SHIFTS
+    values = np.interp(pixel_ratio * n * np.abs(fft.fftfreq(n)), distance, correlation, right=0)
+    power = np.clip(fft.fft(values).real, 0, None)
     return np.sqrt(power / power.mean())
 
 
@@ -89,14 +100,15 @@ def digitized(rng, part, conditions, flux, sky_noise):
 
     ``flux`` has shape ``(n_bands, y, x)`` and ``sky_noise`` ``(n_bands,)``, in the unit of the survey.
     """
-    phases = rng.uniform(size=len(flux))
-    noise = conditions.noise
+    phases, slopes = rng.uniform(size=len(flux)), _PHASE_SLOPE * rng.standard_normal((len(flux), 2))
+    noise, pixel = conditions.noise, np.arange(flux.shape[-1], dtype=np.float32)
     steps = np.multiply(noise.quantum, sky_noise)
     if part is None or not np.any(steps):
         return flux
     flux = flux.copy()
-    for row, (band, step, phase) in enumerate(zip(conditions.bands, steps, phases)):
+    for row, (band, step, phase, (x, y)) in enumerate(zip(conditions.bands, steps, phases, slopes)):
         if step and (noise.resampling == "none" or band == noise.reference):
+            phase = (phase + x * pixel + y * pixel[:, None]).astype(np.float32)
             flux[row] = (np.rint(flux[row] / step - phase) + phase) * step
     return flux
 

@@ -102,7 +102,10 @@ class RealisticSky:
         observed = (own + others) * calibration.astype(np.float32)[:, None, None]
         variance = (depths**2).astype(np.float32)[:, None, None] + np.clip(observed, 0, None) / camera.gain.astype(
             np.float32)[:, None, None]
-        flux = observed + np.sqrt(variance) * unit_noise(streams["noise"], sky.noise, conditions, renderer.size)
+        # That of Poisson noise: the sky of a pixel has (depths * gain)**2 photons.
+        skewness = 1 / (depths * camera.gain)
+        noise = unit_noise(streams["noise"], sky.noise, conditions, renderer.size, skewness)
+        flux = observed + np.sqrt(variance) * noise
         background = draw_background(streams["background"], sky.background, conditions, renderer.size, renderer.scale)
         if background is not None:
             flux += background * depths.astype(np.float32)[:, None, None]

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import fft
 from scipy.special import gamma
 
-from astro_galtrans.simulation._population import GalaxyPopulation, draw_galaxy
-from astro_galtrans.simulation._seds import galaxy_components, reference_grid, sed_grid
+from astro_galtrans.simulation._observed_population import ObservedPopulation
+from astro_galtrans.simulation._observed_seds import ObservedSEDs
+from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.surveys import band_flux_density, get_survey
 
 __all__ = [
@@ -23,11 +24,11 @@ __all__ = [
 _GALAXY_COUNTS = np.array([
     (12, -1.35), (14, -0.15), (15, 0.45), (16, 1.05), (17, 1.63), (18, 2.17), (19, 2.66), (20, 3.12), (21, 3.53),
     (22, 3.92), (23, 4.30), (24, 4.66), (25, 4.95), (26, 5.19), (27, 5.38), (28, 5.55), (29, 5.70)])
-# The same of stars at a Galactic latitude of about 55 degrees, as benchmarks/number_counts.py finds them in the SDSS
-# field 003918-3-0213; their slope is that of Bahcall & Soneira (1980, ApJS 44, 73) toward the pole.
+# The same of stars at high Galactic latitude: the mean of the SDSS and the KiDS field of benchmarks/number_counts.py
+# between 16 and 20; their slope is that of Bahcall & Soneira (1980, ApJS 44, 73) toward the pole.
 _STAR_COUNTS = np.array([
-    (8, 0.0), (10, 0.8), (12, 1.5), (14, 2.0), (16, 2.25), (18, 2.6), (20, 2.85), (22, 3.05), (24, 3.2), (26, 3.25),
-    (29, 3.2)])
+    (8, 0.0), (10, 0.8), (12, 1.5), (14, 1.95), (16, 2.2), (18, 2.5), (20, 2.73), (22, 2.92), (24, 3.08), (26, 3.15),
+    (29, 3.1)])
 _BRIGHTEST = 12.0
 _STEP = 0.05  # mag
 _POINT_DEPTH = 5.0  # the significance of the depth of a survey
@@ -40,13 +41,10 @@ _MARGIN_MAGNITUDE, _MARGIN = (14.0, 18.0, 22.0, 25.0), (25.0, 10.0, 4.0, 1.5)
 _CORRELATION_LENGTH, _CORRELATION_SLOPE, _HUBBLE = 5.59, 1.84, 0.7
 _LUMINOSITY_DENSITY, _LUMINOSITY_BREAK, _LUMINOSITY_SLOPE = 0.0149, -20.44 + 5 * np.log10(_HUBBLE), -1.05
 _LUMINOSITY_RANGE = (-23.5, -13.0)
-# The excess of neighbors within 20 arcsec of galaxies of r 17 to 20 in two real fields, over that expected from these:
-# benchmarks/number_counts.py.
-_SMALL_SCALES = 1.5
 # Half-light radius in arcsec at r magnitudes, median and scatter of the natural log: benchmarks/number_counts.py, SDSS
 # to r = 20 and CFHTLS from 22.
 _SIZE_MAGNITUDE = (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0)
-_SIZE = (3.2, 1.9, 1.1, 0.7, 0.44, 0.27, 0.18)
+_SIZE = (3.2, 1.9, 1.05, 0.64, 0.40, 0.26, 0.18)
 _SIZE_SCATTER = 0.42
 _CONCENTRATED = ((16.0, 20.0, 24.0, 28.0), (0.5, 0.4, 0.25, 0.15))
 _DISK_SCALES, _CORE_SCALES = 1.6783469900166605, float(np.log(2))
@@ -62,7 +60,10 @@ _LOCUS = {
     "i": (-0.2270331, 0.7794558, -0.7350749, 0.3727802, -0.0735412, 0.0049808),  # i - z
 }
 _PLANCK = 1.438776877e8  # h c / k, Angstrom Kelvin
-_LIBRARY_SEED, _LIBRARY_SIZE, _LIBRARY_RANGE = 20170, 1500, (17.0, 25.0)
+_LIBRARY_SEED, _LIBRARY_SIZE, _LIBRARY_RANGE = 20170, 4000, (14.5, 26.0)
+# Tolerance in ln(1 + z) and magnitude of the galaxies whose spectra those at the redshift of a target have.
+_NEAR = (0.02, 0.7)
+_LIBRARY_REDSHIFTS = (0.01, 1.5)
 _N_STARS = 120
 # Images of sources are cut off where they fall below this fraction of the noise of a pixel. Sources whose whole flux is
 # below the second number of standard deviations of a pixel in all bands are not drawn.
@@ -171,7 +172,7 @@ def _satellites(rng, part, row, half_width, limit):
     reach, power = np.sqrt(2) * (half_width + _MARGIN[-1]), 3 - _CORRELATION_SLOPE
     # The integral of the correlation function along the line of sight and over a circle.
     factor = np.sqrt(pi) * gamma((_CORRELATION_SLOPE - 1) / 2) / gamma(_CORRELATION_SLOPE / 2)
-    factor *= _SMALL_SCALES * 2 * pi / power
+    factor *= 2 * pi / power
     volume = factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
     faintest = np.interp(limit - modulus, luminosities, brighter)
     n = rng.poisson(part.clustering * volume * faintest)
@@ -209,23 +210,26 @@ def draw_scene(rng, part, row, half_width, library):
     """
     limit = library.limit(part)
     magnitudes, (galaxies, stars) = _number_table(part, float(half_width), limit)
-    x, y, magnitude = (np.concatenate(pair) for pair in zip(
-        _field(rng, (magnitudes, galaxies), half_width), _satellites(rng, part, row, half_width, limit)))
+    field, satellites = (_field(rng, (magnitudes, galaxies), half_width),
+                         _satellites(rng, part, row, half_width, limit))
+    modulus = row["r_mag"] - row["absolute_r_mag"]
+    sed = np.concatenate([library.choose_galaxies(rng, field[2]),
+                          library.choose_satellites(rng, satellites[2] - modulus, row["redshift"])])
+    x, y, magnitude = (np.concatenate(pair) for pair in zip(field, satellites))
     n = len(magnitude)
     radius = galaxy_radius(magnitude) * np.exp(_SIZE_SCATTER * rng.standard_normal(n))
     share = np.interp(magnitude, *_CONCENTRATED)
     core = np.where(rng.random(n) < share, rng.uniform(0.5, 1, n), rng.uniform(0, 0.25, n))
     thickness, cosine = np.where(core > 0.5, 0.5, 0.2), rng.random(n)
     found = SceneSources(
-        x=x, y=y, r_mag=magnitude, sed=library.choose_galaxies(rng, magnitude), radius=radius, concentrated=core,
+        x=x, y=y, r_mag=magnitude, sed=sed, radius=radius, concentrated=core,
         axis_ratio=np.sqrt(thickness**2 + (1 - thickness**2) * cosine**2), angle=rng.uniform(0, pi, n),
         is_star=np.zeros(n, dtype=bool))
     x, y, magnitude = _field(rng, (magnitudes, stars), half_width)
     n = len(magnitude)
     points = SceneSources(
         x=x, y=y, r_mag=magnitude, sed=library.choose_stars(rng, magnitude), radius=np.zeros(n),
-        concentrated=np.zeros(n),
-        axis_ratio=np.ones(n), angle=np.zeros(n), is_star=np.ones(n, dtype=bool))
+        concentrated=np.zeros(n), axis_ratio=np.ones(n), angle=np.zeros(n), is_star=np.ones(n, dtype=bool))
     return SceneSources.stack([found, points])
 
 
@@ -235,6 +239,12 @@ def star_spectra(colors, wavelength):
     Smooth curves through the stellar locus of Covey et al. (2007) in ugriz, continued on both sides as black bodies of
     the temperature of r - z. The flux is that of r = 0 in units of the AB zero flux; ``wavelength`` is in Angstrom.
     """
+    return _through(colors, *_locus(tuple(colors)), wavelength)
+
+
+@lru_cache(maxsize=4)
+def _locus(colors):
+    """Return magnitudes of stars, shape ``(n_stars, 5)``, and the wavelengths of a curve with their colors in ugriz."""
     sdss = get_survey("SDSS")
     u_g, g_r, r_i, i_z = (np.polynomial.polynomial.polyval(colors, _LOCUS[name]) for name in "ugri")
     wanted = np.stack([u_g + g_r, g_r, np.zeros_like(g_r), -r_i, -r_i - i_z], axis=-1)
@@ -248,7 +258,7 @@ def star_spectra(colors, wavelength):
         seen = np.stack([band_flux_density(fine * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value
                          for band in sdss], axis=-1)
         magnitudes = magnitudes + wanted + 2.5 * np.log10(seen / 3631)
-    return _through(colors, magnitudes, centers, wavelength)
+    return magnitudes, centers
 
 
 def _through(colors, magnitudes, centers, wavelength):
@@ -280,9 +290,14 @@ class SceneLibrary:
 
     def __init__(self, surveys):
         self.surveys = dict(surveys)
-        self.magnitudes, self._galaxies = _galaxy_library(self.surveys)
-        self._star_colors = np.linspace(*_STAR_RANGE, _N_STARS)
-        self._stars = {side: _star_fluxes(self._star_colors, survey) for side, survey in self.surveys.items()}
+        rng = np.random.default_rng(_LIBRARY_SEED)
+        self.magnitudes = np.sort(rng.uniform(*_LIBRARY_RANGE, _LIBRARY_SIZE))
+        rows = ObservedPopulation(GalaxyPopulation("scene", _LIBRARY_RANGE, _LIBRARY_REDSHIFTS)).draw_at(
+            rng, self.magnitudes)
+        self._log_redshifts, self._luminosities = np.log1p(rows["redshift"]), rows["absolute_r_mag"]
+        seds, rows["r_mag"] = ObservedSEDs(self.surveys), np.zeros(_LIBRARY_SIZE)
+        self._galaxies = {side: seds.fluxes(rows, side) for side in self.surveys}
+        self._stars = {side: _star_fluxes(survey) for side, survey in self.surveys.items()}
         self._limits = {}
 
     def limit(self, part):
@@ -296,6 +311,13 @@ class SceneLibrary:
         shifted = np.clip(magnitudes + 0.3 * rng.standard_normal(len(magnitudes)), *_LIBRARY_RANGE)
         near = np.searchsorted(self.magnitudes, shifted) + rng.integers(-15, 16, len(magnitudes))
         return np.clip(near, 0, len(self.magnitudes) - 1)
+
+    def choose_satellites(self, rng, luminosities, redshift):
+        """Return rows of galaxies of about the absolute magnitudes and the redshift, at random by their distance."""
+        in_redshift = ((self._log_redshifts - np.log1p(redshift)) / _NEAR[0]) ** 2
+        in_luminosity = ((self._luminosities - np.asarray(luminosities)[:, None]) / _NEAR[1]) ** 2
+        chance = -0.5 * (in_redshift + in_luminosity) + rng.gumbel(size=in_luminosity.shape)
+        return np.argmax(chance, axis=1)
 
     def choose_stars(self, rng, magnitudes):
         """Return rows of stars: blue ones of the halo and disk, and red dwarfs."""
@@ -312,33 +334,18 @@ class SceneLibrary:
             stars = sources.is_star
             relative = relative.copy()
             relative[stars] = self._stars[side][sources.sed[stars]]
-        zero_points = np.array([band.zero_point for band in self.surveys[side]])
-        return relative * 10 ** (-0.4 * (sources.r_mag[:, None] - zero_points))
+        return relative * 10 ** (-0.4 * sources.r_mag[:, None])
 
 
-def _galaxy_library(surveys):
-    """Return the r magnitudes of galaxies, sorted, and their fluxes by side in each band over that in SDSS r."""
-    population = GalaxyPopulation("scene", _LIBRARY_RANGE, (0.02, 1.45), counts_slope=0.0)
-    rng = np.random.default_rng(_LIBRARY_SEED)
-    rows = sorted((draw_galaxy(rng, population) for _ in range(_LIBRARY_SIZE)), key=lambda row: row["r_mag"])
-    grids, reference = {side: sed_grid(survey) for side, survey in surveys.items()}, reference_grid()
-    fluxes = {side: np.empty((len(rows), len(survey))) for side, survey in surveys.items()}
-    for number, row in enumerate(rows):
-        shares = (row["bulge_fraction"], 1 - row["bulge_fraction"])
-        for side, grid in grids.items():
-            fluxes[side][number] = sum(
-                share * grid.flux(row["redshift"], *spectrum) / reference.flux(row["redshift"], *spectrum)
-                for share, spectrum in zip(shares, galaxy_components(row)))
-    return np.array([row["r_mag"] for row in rows]), fluxes
-
-
-def _star_fluxes(colors, survey):
-    """Return the flux density in each band over that in SDSS r, shape ``(n_stars, n_bands)``."""
+@lru_cache(maxsize=32)
+def _star_fluxes(survey):
+    """Return the flux in each band of stars of r = 0, shape ``(n_stars, n_bands)``, in the unit of the survey."""
     curves = [band.wavelength.to_value(u.AA) for band in survey]
     grid = np.geomspace(min(curve[0] for curve in curves) * 0.99, max(curve[-1] for curve in curves) * 1.01, 1500)
+    colors = np.linspace(*_STAR_RANGE, _N_STARS)
     f_lambda = star_spectra(colors, grid) * 3631 * u.Jy.to(u.erg / u.s / u.cm**2 / u.Hz) * 2.99792458e18 / grid**2
-    return np.stack([band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value
-                     for band in survey], axis=-1) / 3631
+    seen = [band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value for band in survey]
+    return np.stack(seen, axis=-1) / 3631 * 10 ** (0.4 * np.array([band.zero_point for band in survey]))
 
 
 def _reach(renderer, sources, fluxes, widths):

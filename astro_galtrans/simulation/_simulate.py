@@ -63,6 +63,10 @@ _COLUMNS = {
     "target_mag": (u.mag, "total AB magnitude in each target band"),
     "input_psf_fwhm": (u.arcsec, "FWHM of the PSF in each input band"),
     "target_psf_fwhm": (u.arcsec, "FWHM of the PSF in each target band"),
+    "template_fractions": (None, "weights of the templates of kcorrect, from old to young light"),
+    "reddening": (u.mag, "E(B-V) of dust beyond that of the templates"),
+    "line_strength": (None, "factor of the emission lines of the templates"),
+    "modulation": (None, "coefficients of the smooth modulation of the continuum"),
     "ebv": (u.mag, "E(B-V) of the dust of the Galaxy"),
     "fiber_r_mag": (u.mag, "AB magnitude in SDSS r within the fiber of the spectrograph"),
 }
@@ -111,9 +115,9 @@ class SimulationConfig:
 @numpy_defaults()
 def simulate_pairs(
     n: int, *, seed: int, input_survey: Survey | str = "SDSS", target_survey: Survey | str = "CFHTLS",
-    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright", galaxies: Literal["templates"] = "templates",
-    sky: Literal["realistic", "plain"] | Sky = "plain", workers: int | None = None,
-    path: str | PathLike | None = None, overwrite: bool = False, progress: bool = False,
+    sample: Literal["bright", "faint"] | GalaxyPopulation = "bright",
+    galaxies: Literal["observed", "templates"] = "templates", sky: Literal["realistic", "plain"] | Sky = "plain",
+    workers: int | None = None, path: str | PathLike | None = None, overwrite: bool = False, progress: bool = False,
     config: SimulationConfig | None = None, **settings: Any,
 ) -> PairSet:
     """Simulate galaxies as two surveys observe them.
@@ -132,8 +136,9 @@ def simulate_pairs(
     sample : {"bright", "faint"} or GalaxyPopulation, optional
         Distribution of the galaxies. "bright" is like a spectroscopic main sample, r 14.5 to 18.3 and redshifts to
         0.45; "faint" is r 17 to 20.5 and redshifts to 0.75.
-    galaxies : {"templates"}, optional
-        Galaxies with four template spectra, each a smooth bulge and disk with knots.
+    galaxies : {"observed", "templates"}, optional
+        "observed" has the redshifts, spectra and components of real galaxies. "templates" has four template spectra,
+        and smooth bulges and disks with knots.
     sky : {"realistic", "plain"} or Sky, optional
         "realistic" has PSFs, noise, neighbors, artifacts and errors like real images; a `Sky` changes parts of it or
         turns them off. "plain" has galaxies that are alone, a round PSF, white noise of the depth of the survey, and
@@ -186,7 +191,7 @@ def simulate_pairs(
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}
     target_size = config.target_size or matching_size(
         config.input_size, surveys["input"].pixel_scale, surveys["target"].pixel_scale)
-    galaxies = choice(galaxies, "galaxies", ("templates",))
+    galaxies = choice(galaxies, "galaxies", ("observed", "templates"))
     if not isinstance(sky, Sky):
         sky = {"realistic": Sky(), "plain": None}[choice(sky, "sky", ("realistic", "plain"))]
     recipe = Recipe(seed, get_population(sample), surveys, {"input": config.input_size, "target": target_size},
