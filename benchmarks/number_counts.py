@@ -10,8 +10,8 @@ Sources of the SDSS field 003918-3-0213, of the KiDS and VIKING field and of the
   stars, that of the scene, and median colors of galaxies and stars with their robust scatter;
 - ``neighbors.ecsv``, per field and annulus: mean number of galaxies around galaxies of r 17 to 20, the number around
   random positions, and the excess;
-- ``defects.ecsv``, per field and band: fraction of masked pixels, saturated stars per square degree, fraction of sources
-  at an edge or bad pixel, and, in g, r and i, trails: sources longer than 8 arcsec and six times their width.
+- ``defects.ecsv``, per field and band: fraction of masked pixels, saturated stars per square degree, fraction of
+  sources at an edge or bad pixel, and, in g, r and i, trails: sources longer than 8 arcsec and six times their width.
 
 ``hsc.ecsv`` has the number of peaks in the HSC scenes by i magnitude within 0.5 arcsec. The scenes are selected blends.
 """
