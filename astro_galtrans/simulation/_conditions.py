@@ -73,7 +73,7 @@ class PSFConditions(_PerBand):
     wings : float or tuple of float
         Fraction of the flux in the wings, of profile (1 + (r / s)^2)^-1.5.
     wing_scale : float or tuple of float
-        Scale s of the wings, in FWHM.
+        Scale s of the wings, in FWHM of the core.
     obscuration, blur : float or tuple of float
         For a diffraction-limited core: ratio of the diameters of the central obscuration and of the mirror, and the
         FWHM of the Gaussian blur by jitter and detector over that of the diffraction pattern.

@@ -22,13 +22,13 @@ class PSF:
     Parameters
     ----------
     fwhm : float
-        Full width at half maximum of the core in arcsec, the geometric mean of both axes.
+        Full width at half maximum in arcsec, the geometric mean of both axes.
     e1, e2 : float
         Ellipticity (a^2 - b^2) / (a^2 + b^2) times the cosine and the sine of twice the angle from x toward y.
     beta : float
         Exponent of the Moffat profile of the core, used to 0.05; 0 is a diffraction-limited core.
     wings, wing_scale : float
-        Fraction of the flux in wings of profile (1 + (r / s)^2)^-1.5, and s in FWHM.
+        Fraction of the flux in wings of profile (1 + (r / s)^2)^-1.5, and s in FWHM of the core.
     obscuration, blur : float
         Of a diffraction-limited core, as of `PSFConditions`.
     """
@@ -44,32 +44,37 @@ class PSF:
 
     def transform(self, kx, ky):
         """Return the real Fourier transform, float32 of shape ``(ny, nx)``, at wave numbers in rad/arcsec."""
-        norm = self.fwhm**2 / _SPACING**2 / np.sqrt(1 - self.e1**2 - self.e2**2)
+        values, slopes, width = _table(round(self.beta / _BETA_STEP), self.wings, self.wing_scale, self.obscuration,
+                                       self.blur)
+        norm = (self.fwhm / width / _SPACING) ** 2 / np.sqrt(1 - self.e1**2 - self.e2**2)
         kx, ky = np.asarray(kx, dtype=np.float32), np.asarray(ky, dtype=np.float32)
         place = np.multiply.outer(ky, kx * np.float32(2 * self.e2 * norm))
         place += kx**2 * np.float32((1 + self.e1) * norm)
         place += (ky**2 * np.float32((1 - self.e1) * norm))[:, None]
         np.sqrt(np.clip(place, 0, (_N_VALUES - 1) ** 2, out=place), out=place)
-        values, slopes = self._table()
-        index = place.astype(np.int32)
+        index = place.astype(np.intp)
         place -= index
-        place *= slopes.take(index)
-        place += values.take(index)
+        # Every index is in range; mode "clip" spares numpy a slower check of it.
+        place *= slopes.take(index, mode="clip")
+        place += values.take(index, mode="clip")
         return place
 
-    def _table(self):
-        """Return the transform at multiples of the spacing, and its differences, float32."""
-        core = _moffat(round(self.beta / _BETA_STEP)) if self.beta else _diffraction(self.obscuration, self.blur)
-        wings = np.exp(-self.wing_scale * _SPACING * np.arange(_N_VALUES))
-        values = (core + self.wings * (wings - core)).astype(np.float32)
-        return values, np.append(np.diff(values), np.float32(0))
+
+@lru_cache(maxsize=1024)
+def _table(steps, wings, wing_scale, obscuration, blur):
+    """Return the transform of a core of FWHM 1 with wings, its differences, and the FWHM of both together."""
+    core = _moffat(steps * _BETA_STEP) if steps else _diffraction(obscuration, blur)
+    k = _SPACING * np.arange(_N_VALUES)
+    values = core + wings * (np.exp(-wing_scale * k) - core)
+    width = _measured_fwhm(k, values, np.append(0, np.linspace(0.4, 0.7, 31))) if wings else 1.0
+    values = values.astype(np.float32)
+    return values, np.append(np.diff(values), np.float32(0)), width
 
 
-@lru_cache(maxsize=256)
-def _moffat(steps):
+def _moffat(beta):
     """Return the transform of a Moffat profile of FWHM 1: Trujillo et al. (2001, MNRAS 328, 977), appendix."""
-    order = steps * _BETA_STEP - 1
-    k = np.maximum(_SPACING * np.arange(_N_VALUES), 1e-6) / (2 * np.sqrt(2 ** (1 / (order + 1)) - 1))
+    order = beta - 1
+    k = np.maximum(_SPACING * np.arange(_N_VALUES), 1e-6) / (2 * np.sqrt(2 ** (1 / beta) - 1))
     values = 2 / gamma(order) * (k / 2) ** order * kv(order, k)
     values[0] = 1.0
     return values
@@ -104,9 +109,8 @@ def _overlap(one, other, distance):
     return np.where(distance <= abs(one - other), small, np.where(distance >= one + other, 0, area))
 
 
-def _measured_fwhm(k, transform):
-    """Return the FWHM of a profile of which the transform is given at wave numbers from 0 to 1."""
-    radius = np.linspace(0, 8, 801)
+def _measured_fwhm(k, transform, radius=np.linspace(0, 8, 801)):
+    """Return the FWHM of a profile from its transform, given radii of which the first is 0."""
     profile = np.trapezoid(j0(np.outer(radius, k)) * (k * transform), k, axis=1)
     first = int(np.argmax(profile < profile[0] / 2))
     return 2 * np.interp(-profile[0] / 2, -profile[first - 1:first + 1], radius[first - 1:first + 1])

@@ -24,11 +24,11 @@ __all__ = [
 _GALAXY_COUNTS = np.array([
     (12, -1.35), (14, -0.15), (15, 0.45), (16, 1.05), (17, 1.63), (18, 2.17), (19, 2.66), (20, 3.12), (21, 3.53),
     (22, 3.92), (23, 4.30), (24, 4.66), (25, 4.95), (26, 5.19), (27, 5.38), (28, 5.55), (29, 5.70)])
-# The same of stars at a Galactic latitude of about 55 degrees, as benchmarks/number_counts.py finds them in the SDSS
-# field 003918-3-0213; their slope is that of Bahcall & Soneira (1980, ApJS 44, 73) toward the pole.
+# The same of stars at high Galactic latitude: the mean of the SDSS and the KiDS field of benchmarks/number_counts.py
+# between 16 and 20; their slope is that of Bahcall & Soneira (1980, ApJS 44, 73) toward the pole.
 _STAR_COUNTS = np.array([
-    (8, 0.0), (10, 0.8), (12, 1.5), (14, 2.0), (16, 2.25), (18, 2.6), (20, 2.85), (22, 3.05), (24, 3.2), (26, 3.25),
-    (29, 3.2)])
+    (8, 0.0), (10, 0.8), (12, 1.5), (14, 1.95), (16, 2.2), (18, 2.5), (20, 2.73), (22, 2.92), (24, 3.08), (26, 3.15),
+    (29, 3.1)])
 _BRIGHTEST = 12.0
 _STEP = 0.05  # mag
 _POINT_DEPTH = 5.0  # the significance of the depth of a survey
@@ -41,9 +41,6 @@ _MARGIN_MAGNITUDE, _MARGIN = (14.0, 18.0, 22.0, 25.0), (25.0, 10.0, 4.0, 1.5)
 _CORRELATION_LENGTH, _CORRELATION_SLOPE, _HUBBLE = 5.59, 1.84, 0.7
 _LUMINOSITY_DENSITY, _LUMINOSITY_BREAK, _LUMINOSITY_SLOPE = 0.0149, -20.44 + 5 * np.log10(_HUBBLE), -1.05
 _LUMINOSITY_RANGE = (-23.5, -13.0)
-# The excess of neighbors within 20 arcsec of galaxies of r 17 to 20 in two real fields, over that expected from these:
-# benchmarks/number_counts.py.
-_SMALL_SCALES = 1.5
 # Half-light radius in arcsec at r magnitudes, median and scatter of the natural log: benchmarks/number_counts.py, SDSS
 # to r = 20 and CFHTLS from 22.
 _SIZE_MAGNITUDE = (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0)
@@ -175,7 +172,7 @@ def _satellites(rng, part, row, half_width, limit):
     reach, power = np.sqrt(2) * (half_width + _MARGIN[-1]), 3 - _CORRELATION_SLOPE
     # The integral of the correlation function along the line of sight and over a circle.
     factor = np.sqrt(pi) * gamma((_CORRELATION_SLOPE - 1) / 2) / gamma(_CORRELATION_SLOPE / 2)
-    factor *= _SMALL_SCALES * 2 * pi / power
+    factor *= 2 * pi / power
     volume = factor * _CORRELATION_LENGTH**_CORRELATION_SLOPE * (reach * per_arcsec) ** power
     faintest = np.interp(limit - modulus, luminosities, brighter)
     n = rng.poisson(part.clustering * volume * faintest)

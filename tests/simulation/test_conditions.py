@@ -1,0 +1,73 @@
+"""Conditions of surveys: every registered survey, other surveys, and errors."""
+
+from dataclasses import replace
+
+import astropy.units as u
+import numpy as np
+import pytest
+import yaml
+
+from astro_galtrans.simulation import (
+    AstrometryConditions, BackgroundConditions, NoiseConditions, PSFConditions, Sky, SurveyConditions, get_conditions,
+)
+from astro_galtrans.simulation import _conditions
+from astro_galtrans.surveys import Band, Survey, available_surveys, get_survey
+
+
+@pytest.mark.parametrize("name", available_surveys())
+def test_every_survey_has_conditions_of_its_bands(name):
+    survey = get_survey(name)
+    conditions = get_conditions(name)
+    assert conditions.bands == survey.band_names
+    assert len(conditions.psf.fwhm) == len(survey)
+    for part in ("psf", "noise", "background", "astrometry", "calibration"):
+        getattr(conditions, part)
+    # Without the pixel, and no stranger than what the survey gives as typical.
+    typical = np.array([band.psf_fwhm.to_value(u.arcsec) for band in survey])
+    np.testing.assert_array_less(np.abs(np.log(np.array(conditions.psf.fwhm) / typical)), 0.4)
+
+
+def test_table_has_a_source_for_each_group_of_each_survey():
+    table = yaml.safe_load((_conditions.Path(_conditions.__file__).parent / "conditions.yaml").read_text())
+    assert set(table) <= set(available_surveys())
+    for survey, groups in table.items():
+        for group, values in groups.items():
+            assert values.get("source"), f"{survey}: {group}"
+
+
+def test_survey_of_your_own_has_typical_conditions():
+    wavelength = np.linspace(5000, 6000, 5) * u.AA
+    survey = Survey("own", (Band("V", wavelength, np.ones(5), 25.0, 0.9 * u.arcsec, 0.1, 10.0),), 0.3 * u.arcsec, "adu")
+    conditions = get_conditions(survey)
+    assert conditions.psf.fwhm == (0.9,)
+    assert conditions.noise == NoiseConditions()
+
+
+def test_own_conditions_replace_those_of_the_package_by_name():
+    sharp = get_conditions("SDSS")
+    sharp = replace(sharp, psf=replace(sharp.psf, fwhm=0.8))
+    sky = Sky(conditions={"sloan": sharp})
+    some = get_conditions(get_survey("SDSS").select("gr"), sky.conditions)
+    assert some.bands == ("g", "r") and some.psf.fwhm == 0.8
+    assert some.psf.beta == sharp.psf.beta[1:3]
+    assert get_conditions("CFHTLS", sky.conditions) == get_conditions("CFHTLS")
+
+
+@pytest.mark.parametrize("make, match", [
+    (lambda: PSFConditions(0.0), "fwhm must be finite positive numbers"),
+    (lambda: PSFConditions(1.0, scatter=-0.1), "scatter must be finite numbers of at least 0"),
+    (lambda: NoiseConditions(depth=(1.0, np.nan)), "depth must be"),
+    (lambda: NoiseConditions(resampling="linear"), "resampling must be one of none, cubic"),
+    (lambda: BackgroundConditions(offset=[[0.1]]), "offset must be"),
+    (lambda: SurveyConditions(("g", "r"), PSFConditions(1.0), astrometry=AstrometryConditions(band=(0.1,) * 3)),
+     "astrometry.band must have a number for each of the 2 bands, got 3"),
+    (lambda: get_conditions("SDSS").select("gq"), "bands must be of u, g, r, i, z, got q"),
+])
+def test_errors_name_the_argument(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_conditions_of_a_sky_must_be_conditions():
+    with pytest.raises(TypeError, match=r"conditions\['SDSS'\] must be a SurveyConditions"):
+        Sky(conditions={"SDSS": 1.0})
