@@ -135,7 +135,7 @@ def _draw_elliptical(rng, row):
     ratio = float(np.clip(rng.normal(0.77, 0.14), 0.35, 1.0))
     angle = rng.uniform(0, np.pi)
     matrix = _rotation(angle) @ np.diag([ratio**-0.5, ratio**0.5])
-    table, gradient = sersic(_nearest(0.9 * index)), rng.normal(0.12, 0.06)
+    table, gradient = sersic(_nearest(0.9 * index)), rng.normal(0.16, 0.07)
     parts = [_ellipse("bulge", 0.5, table, 0.7 * matrix, gradient / 2),
              _ellipse("outer", 0.5, table, 1.5 * matrix, -gradient / 2)]
     return parts, {"axis_ratio": ratio, "position_angle": angle, "bulge_fraction": 1.0}
@@ -150,7 +150,7 @@ def _draw_lenticular(rng, row):
     disk = _draw_disk(rng, 0.28)
     bulge_fraction = float(np.clip(rng.normal(0.42, 0.16), 0.1, 0.8))
     index = float(np.clip(rng.lognormal(np.log(2.3), 0.35), 1.0, 4.0))
-    gradient = rng.normal(0.06, 0.05)
+    gradient = rng.normal(0.08, 0.05)
     parts = [_draw_bulge(rng, disk, bulge_fraction, _nearest(index), _lognormal(rng, 0.45, 0.35, 0.15, 1.0), gradient)]
     rest = 1 - bulge_fraction
     if rng.random() < 0.46:
@@ -214,7 +214,7 @@ def _draw_spiral(rng, row, youth):
     # Classical bulges are the bright ones (Fisher & Drory 2008, AJ 136, 773).
     classical = rng.random() < expit((bulge_fraction - 0.2) / 0.06)
     index = float(rng.choice([2.5, 3.0, 4.0] if classical else [1.0, 1.5, 2.0]))
-    gradient = rng.normal(0.10, 0.06)
+    gradient = rng.normal(0.05, 0.05)
     parts = [_draw_bulge(rng, disk, bulge_fraction, index, size, gradient)]
     rest = 1 - bulge_fraction
     bar = rng.random() < 0.45
