@@ -10,8 +10,8 @@ Sources of the SDSS field 003918-3-0213, of the KiDS and VIKING field and of the
   stars, that of the scene, and median colors of galaxies and stars with their robust scatter;
 - ``neighbors.ecsv``, per field and annulus: mean number of galaxies around galaxies of r 17 to 20, the number around
   random positions, and the excess;
-- ``defects.ecsv``, per field and band: fraction of masked pixels, saturated stars per square degree, sources at an edge
-  or bad pixel.
+- ``defects.ecsv``, per field and band: fraction of masked pixels, saturated stars per square degree, fraction of
+  sources at an edge or bad pixel, and, in g, r and i, trails: sources longer than 8 arcsec and six times their width.
 
 ``hsc.ecsv`` has the number of peaks in the HSC scenes by i magnitude within 0.5 arcsec. The scenes are selected blends.
 """
@@ -39,6 +39,7 @@ from astro_galtrans.simulation._scene import galaxy_counts, galaxy_radius, star_
 log = logging.getLogger("number_counts")
 ANNULI = (2.0, 4.0, 7.0, 12.0, 20.0, 35.0)
 TARGETS = (17.0, 20.0)
+TRAIL = (8.0, 6.0)
 N_RANDOM = 20000
 
 
@@ -120,14 +121,20 @@ def neighbor_rows(name, sources, faintest, seed):
     return rows
 
 
-def defect_rows(name, field, sources, area):
-    """Return a row for each band of the table of defects."""
-    rows = []
+def n_trails(sources):
+    """Return the number of sources that are as thin as trails."""
+    long = sources["semimajor_axis"] > TRAIL[0]
+    return int(np.sum(long & (sources["semimajor_axis"] > TRAIL[1] * sources["semiminor_axis"])))
+
+
+def defect_rows(name, field, found, area):
+    """Return a row for each band of the table of defects; ``found`` are the sources of some bands by name."""
+    rows, sources = [], found["r"]
     for band in field.bands:
         image = field[band]
         masked = np.mean(image.mask) if image.mask is not None else np.mean(~np.isfinite(image.data))
         rows.append({"field": name, "band": band, "masked": masked, "saturated": np.sum(sources["saturated"]) / area,
-                     "at_edge": np.mean(sources["edge"])})
+                     "at_edge": np.mean(sources["edge"]), "trails": n_trails(found[band]) if band in found else -1})
     return rows
 
 
@@ -165,10 +172,10 @@ def main():
     counts, neighbors, defects = [], [], []
     for name, field, (blue, band, red), settings, area in fields(options.data):
         sources = detect_galaxies(field, band, **settings)
-        others = colors(sources, [detect_galaxies(field, other, **settings) for other in (blue, red)])
-        counts += count_rows(name, sources, area, *others)
+        found = {band: sources} | {other: detect_galaxies(field, other, **settings) for other in (blue, red)}
+        counts += count_rows(name, sources, area, *colors(sources, [found[blue], found[red]]))
         neighbors += neighbor_rows(name, sources, 21.5 if name == "SDSS" else 23.0, options.seed)
-        defects += defect_rows(name, field, sources, area)
+        defects += defect_rows(name, field, found, area)
     for name, rows in (("counts", counts), ("neighbors", neighbors), ("defects", defects),
                        ("hsc", hsc_rows(options.data))):
         written(rows, options.out / f"{name}.ecsv")

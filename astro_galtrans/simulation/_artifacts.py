@@ -37,7 +37,8 @@ class ArtifactRates(NamedTuple):
 # 873, 111); Euclid Cropper et al. (2016, SPIE 9904, 99040Q).
 # Cosmic rays: a hit per minute and square cm of detector, which is 0.13 per square arcmin in the 54 s and 24 micron
 # pixels of SDSS. The rejection of outliers leaves about 1 % of those of a stack. benchmarks/number_counts.py finds no
-# trail in the 0.037 square degrees and five bands of an SDSS field, which allows 1.6 per degree of width at 95 %.
+# trail in three bands of an SDSS and a KiDS field, 1.1 degrees wide in all: fewer than 2.7 per degree at 95 %. The
+# rates of trails, bad columns and edges are assumed.
 _SINGLE = ArtifactRates(14.0, 0.3, 0.13, 0.01, 0.005)
 _STACK = ArtifactRates(17.0, 0.3, 0.03, 0.003, 0.005)
 _SURVEYS = {

@@ -84,10 +84,10 @@ class PSFConditions(_PerBand):
     band_scatter: float | tuple[float, ...] = 0.05
     ellipticity: float | tuple[float, ...] = 0.02
     band_ellipticity: float | tuple[float, ...] = 0.02
-    beta: float | tuple[float, ...] = 3.0
+    beta: float | tuple[float, ...] = 4.0
     beta_scatter: float | tuple[float, ...] = 0.08
-    wings: float | tuple[float, ...] = 0.02
-    wing_scale: float | tuple[float, ...] = 3.0
+    wings: float | tuple[float, ...] = 0.2
+    wing_scale: float | tuple[float, ...] = 1.0
     obscuration: float | tuple[float, ...] = 0.33
     blur: float | tuple[float, ...] = 0.5
 

@@ -31,9 +31,10 @@ def unit_noise(rng, part, conditions, size, skewness=None):
     settings, bands = conditions.noise, conditions.bands
     noise = rng.standard_normal((len(bands), size, size), dtype=np.float32)
     if part is not None and skewness is not None:
-        # The first term of Cornish & Fisher (1938) in the skewness.
+        # The first term of Cornish & Fisher (1938) in the skewness. The median stays 0, not the mean: surveys subtract
+        # the level of the blank sky without outliers.
         amplitude = np.multiply(settings.photons, skewness) / 6
-        noise += amplitude.astype(np.float32)[:, None, None] * (noise**2 - 1)
+        noise += amplitude.astype(np.float32)[:, None, None] * noise**2
     deviates = rng.uniform(-1, 1, (2, len(bands)))
     shifts = np.stack([np.add(settings.shift_x, np.multiply(settings.shift_range_x, deviates[0])),
                        np.add(settings.shift_y, np.multiply(settings.shift_range_y, deviates[1]))], axis=-1)

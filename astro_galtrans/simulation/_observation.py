@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans.pairs import psf_side
+from astro_galtrans.images import missing_bands
 from astro_galtrans.simulation._artifacts import apply_artifacts
 from astro_galtrans.simulation._conditions import get_conditions
 from astro_galtrans.simulation._noise import (
@@ -19,6 +20,7 @@ __all__ = ["RealisticSky"]
 # Scatter in x and y of the center that a detection gives a galaxy, in arcsec.
 _CENTROID = 0.05
 _SHARED = ("centering", "extinction", "scene")
+_N_ATTEMPTS = 5  # at artifacts that do not hide the galaxy
 _OF_SURVEY = ("psf", "noise", "depth", "background", "astrometry", "calibration", "artifacts")
 
 
@@ -33,6 +35,18 @@ class _Camera:
         self.sky_noise = np.array([band.sky_noise for band in survey])
         self.gain = np.array([band.gain for band in survey])
         self.extinction = extinction_coefficients(survey)
+
+
+def _with_artifacts(rng, part, renderer, flux, weight):
+    """Return flux and weight with artifacts that leave enough data on the galaxy; none where that fails.
+
+    Other galaxies are dropped when real pairs are matched.
+    """
+    for _ in range(_N_ATTEMPTS):
+        found = apply_artifacts(rng, part, renderer, flux.copy(), weight.copy())
+        if not missing_bands(found[1] > 0, renderer.scale).any():
+            return found
+    return flux, weight
 
 
 class RealisticSky:
@@ -113,7 +127,7 @@ class RealisticSky:
         stated = draw_weight_errors(streams["depth"], sky.noise, conditions)
         weight = stated.astype(np.float32)[:, None, None] / variance
         if sky.artifacts is not None:
-            flux, weight = apply_artifacts(streams["artifacts"], sky.artifacts, renderer, flux, weight)
+            flux, weight = _with_artifacts(streams["artifacts"], sky.artifacts, renderer, flux, weight)
         images[f"{side}_flux"], images[f"{side}_weight"] = flux, weight
         if self.truth:
             own, others = draw(None) if np.any(offsets) else (own, others)

@@ -158,7 +158,7 @@ class ObservedPopulation:
         # Red sequence and blue cloud: the divide of Baldry et al. (2004, ApJ 600, 681), eq. 11.
         # His colors are those of SDSS, 0.046 redder than AB.
         divide = 2.014 - 0.244 * np.tanh((luminosity + 20.07) / 1.09)
-        probability = 0.05 + 0.85 / (1 + np.exp(-(color - divide) / 0.1))
+        probability = 0.03 + 0.87 / (1 + np.exp(-(color - divide) / 0.1 + 0.8 * (luminosity + 21)))
         rows["early"] = rng.random(n) < probability
         rows["absolute_r_mag"] = luminosity
         rows["half_light_radius"] = self._half_light_radii(rng, rows)

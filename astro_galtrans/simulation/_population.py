@@ -64,6 +64,12 @@ class GalaxyPopulation:
         Scatter of the natural log of the PSF width between galaxies. Between the bands of a galaxy it is 0.4 times
         that.
 
+    Notes
+    -----
+    Galaxies with the spectra of observed ones (`ObservedPopulation`) have the redshifts and types of observed galaxies
+    of their magnitude: ``redshift_median``, ``redshift_slope``, ``early_fraction``, ``knot_fraction`` and ``max_knots``
+    apply to galaxies of the templates only.
+
     Examples
     --------
     >>> from astro_galtrans.simulation import GalaxyPopulation

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.simulation._artifacts import apply_artifacts
 from astro_galtrans.simulation._render import Renderer
-from astro_galtrans.simulation._sky import Artifacts
+from astro_galtrans.simulation._sky import Artifacts, Sky
 from astro_galtrans.surveys import get_survey
 
 pytest.importorskip("galsim")
@@ -86,3 +87,11 @@ def test_bright_stars_saturate_and_bleed():
 def test_settings_are_checked(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         Artifacts(**change)
+
+
+def test_artifacts_leave_the_galaxy_in_all_bands():
+    """Such galaxies are dropped from matched pairs, and translators refuse them."""
+    sky = Sky(scene=None, artifacts=Artifacts(scale=20))
+    pairs = simulate_pairs(12, seed=2, input_size=16, galaxies="templates", sky=sky)
+    assert np.any(np.asarray(pairs.input_weight) == 0)
+    assert not pairs.missing_bands("input").any() and not pairs.missing_bands("target").any()
