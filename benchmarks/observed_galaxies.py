@@ -5,18 +5,19 @@
 
 With ``--fit`` the statistics that the package ships (``simulation/observed_galaxies.ecsv``) are measured anew:
 
-- 10,000 SDSS galaxies that are part of kcorrect and 12,400 CFHTLS galaxies of the EGS with spectroscopic redshifts
-  (Beck et al. 2017 and references there; DEEP2/3, 3D-HST) are fitted with the templates of kcorrect;
+- 10,000 SDSS galaxies that are part of kcorrect, 5,000 of the SDSS main sample (training half of MLZ) and 12,400
+  CFHTLS galaxies of the EGS with spectroscopic redshifts (DEEP2/3, 3D-HST) are fitted with the templates of kcorrect;
 - the templates are corrected by smooth functions of wavelength, so that their mean residuals vanish;
 - the noise of the EGS photometry is removed from the distribution of the fits;
 - galaxies are resampled to a uniform distribution in r. To r = 19.5 they are SDSS galaxies put at other redshifts, with
-  weights 1 / Vmax, beyond r = 21 EGS galaxies, with a mixture between;
+  weights 1 / Vmax, beyond r = 21 EGS galaxies, with a mixture between. The SDSS galaxies are those of the main
+  sample, as the ones of kcorrect lack the nearest;
 - a Gaussian mixture is fitted to r, ln(redshift) and the square roots of the fractions of the templates.
 
 Tables: ``residuals.ecsv``, residuals of the fits by band; ``colors.ecsv``, median and robust scatter of colors by
 redshift and magnitude, observed and simulated; ``redshifts.ecsv``, percentiles of redshift by magnitude;
 ``neighbors.ecsv``, accuracy of redshifts from 15 nearest neighbors in colors and r, observed and simulated with the
-same errors. Beside SDSS and EGS, the SDSS main sample of MLZ is compared, which no fit has seen.
+same errors. The half of the SDSS main sample that is compared is not the one that is fitted.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ def read_sdss():
     return Sample("SDSS", redshift[good], mag, 1.086 * error / flux, total)
 
 
-def read_mlz(data):
-    """Return the SDSS main sample of MLZ."""
-    rows = np.concatenate([np.loadtxt(data / "photoz-sdss-mgs-mlz" / f"SDSS_MGS.{part}") for part in ("train", "test")])
+def read_mlz(data, part):
+    """Return a half of the SDSS main sample of MLZ, "train" or "test"."""
+    rows = np.loadtxt(data / "photoz-sdss-mgs-mlz" / f"SDSS_MGS.{part}")
     # Columns after the colors: errors of the bands. The header leaves out that of u.
     error = rows[:, 10:15]
     mag = rows[:, 1:6] + SDSS_TO_AB
@@ -236,14 +237,14 @@ def parent(rng, sdss, sdss_weights, egs, egs_weights, corrections):
     return np.column_stack([r_mag, np.log(redshift), roots])
 
 
-def fit_statistics(rng, sdss, egs, scatter):
+def fit_statistics(rng, sdss, main, egs, scatter):
     """Return the table of statistics that the package ships."""
     fitters = [Fitter(sdss), Fitter(egs.select(egs.r_mag < 23.5))]
     corrections = fit_corrections(fitters)
     corrections = np.round(corrections, 4)
     fitter = Fitter(egs)
     egs_weights = without_noise(rng, fitter, fitter.fit(corrections)[0], corrections)
-    values = parent(rng, sdss, Fitter(sdss).fit(corrections)[0], egs, egs_weights, corrections)
+    values = parent(rng, main, Fitter(main).fit(corrections)[0], egs, egs_weights, corrections)
     mixture = GaussianMixture(N_COMPONENTS, reg_covar=1e-5, random_state=1, max_iter=50, init_params="k-means++")
     # Fifty iterations are near enough to convergence for a distribution from which galaxies are drawn.
     with warnings.catch_warnings():
@@ -257,8 +258,8 @@ def fit_statistics(rng, sdss, egs, scatter):
     table.meta = {
         "description": "Gaussian mixture of r, ln(redshift) and square roots of the fractions of the five templates; "
                        "lower triangles of the Cholesky factors of the covariances, row by row",
-        "source": "benchmarks/observed_galaxies.py --fit: SDSS galaxies of kcorrect 5.1.9 and CFHTLS galaxies of the "
-                  "EGS with spectroscopic redshifts",
+        "source": "benchmarks/observed_galaxies.py --fit: SDSS galaxies of kcorrect 5.1.9 and of the main sample, "
+                  "CFHTLS galaxies of the EGS with spectroscopic redshifts",
         "magnitude_range": list(MAGNITUDE_RANGE), "corrections": corrections.tolist(), "scatter": scatter}
     return table
 
@@ -378,11 +379,11 @@ def main():
     if options.statistics is not None and not options.fit:
         statistics = Table.read(options.statistics)
     if options.fit:
-        statistics = fit_statistics(rng, sdss, egs, SCATTER)
+        statistics = fit_statistics(rng, sdss, read_mlz(options.data, "train"), egs, SCATTER)
         statistics.write(options.statistics or options.out / "observed_galaxies.ecsv", overwrite=True)
     population = ObservedPopulation(GalaxyPopulation("observed", MAGNITUDE_RANGE, (0.005, 1.5)), statistics)
     samples = [("SDSS kcorrect", sdss, (14.5, 17.6), (14.5, 16, 17, 17.6)),
-               ("SDSS MLZ", read_mlz(options.data), (14.5, 17.77), (14.5, 16, 17, 17.77)),
+               ("SDSS MLZ", read_mlz(options.data, "test"), (14.5, 17.77), (14.5, 16, 17, 17.77)),
                ("EGS", egs, (19.0, 22.5), (18, 20, 21, 22, 22.5)),
                ("EGS", egs, (22.5, 23.5), (22.5, 23, 23.5)),
                ("EGS", egs, (23.5, 25.5), (23.5, 24, 24.5, 25.5))]

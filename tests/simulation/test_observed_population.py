@@ -20,7 +20,7 @@ def draws(population, n, seed=1):
 
 
 @pytest.mark.parametrize("sample", ["bright", "faint", GalaxyPopulation("narrow", (14.5, 25.5), (0.6, 0.61)),
-                                    GalaxyPopulation("unlikely", (14.5, 14.6), (1.0, 1.1))])
+                                    GalaxyPopulation("unlikely", (17.0, 17.1), (0.5, 0.6))])
 def test_galaxies_are_within_the_limits(sample):
     population = get_population(sample)
     rows = draws(ObservedPopulation(population), 60)
@@ -57,10 +57,10 @@ def test_early_types_are_more_frequent_among_luminous_galaxies(population):
 
 def test_radii_grow_with_luminosity_and_shrink_with_redshift(population):
     rng = np.random.default_rng(6)
-    near = population.draw_at(rng, np.full(3000, 17.0), (0.08, 0.12))
-    kpc = near["half_light_radius"] / 0.54
-    bright = near["absolute_r_mag"] < np.median(near["absolute_r_mag"])
-    assert np.median(kpc[bright]) > np.median(kpc[~bright]) and 2 < np.median(kpc) < 8
+    # 1.84 kpc per arcsec at redshift 0.1 (H0 = 70 km/s/Mpc).
+    bright, faint = (1.84 * population.draw_at(rng, np.full(1500, magnitude), (0.095, 0.105))["half_light_radius"]
+                     for magnitude in (15.5, 18.5))
+    assert 4 < np.median(bright) < 12 and 1.5 < np.median(faint) < 5 and np.median(bright) > 1.5 * np.median(faint)
     far = population.draw_at(rng, np.full(1000, 23.5), (0.9, 1.1))
     assert 0.15 < np.median(far["half_light_radius"]) < 0.8
 
