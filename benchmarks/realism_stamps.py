@@ -33,8 +33,6 @@ _MARGIN = 20  # pixels around simulated stamps, so that a source near the edge i
 _N_TRIAL = 100
 _KIDS_STEP = 0.25
 _WITHIN_FIELD = 0.015  # scatter of ln FWHM within a field
-# Square of the FWHM of a Gaussian of the variance of a pixel of unit side.
-_PIXEL_VARIANCE = 8 * np.log(2) / 12
 # The 95th percentile of the distance of the peaks of the HSC scenes to their nearest neighbor, in arcsec.
 _BLEND = 3.7
 
@@ -53,9 +51,12 @@ class Stamps(NamedTuple):
     places : ndarray of shape (galaxy,)
         Stamps of one place on the sky are never both in the training and the test of a classifier.
     widths : ndarray of shape (band,), optional
-        FWHM of the stars of the field in arcsec, without the pixel.
+        FWHM of the images of the stars of the field in arcsec.
     noise : dict, optional
         Fields of `NoiseConditions` that the files of the field give, each with one number per band.
+    steps : ndarray of shape (band,), optional
+        Steps between pixel values in nanomaggies. Their phase is the same all over a field, which no other field has:
+        the values of real and simulated stamps are spread over a step.
     """
 
     flux: np.ndarray
@@ -65,6 +66,7 @@ class Stamps(NamedTuple):
     places: np.ndarray
     widths: np.ndarray | None = None
     noise: dict | None = None
+    steps: np.ndarray | None = None
 
 
 def _stamps(field, bands, band, faintest, brightest, size, centers=None, **options):
@@ -91,14 +93,14 @@ def _stamps(field, bands, band, faintest, brightest, size, centers=None, **optio
 
 
 def _star_widths(field, stars, scale):
-    """Return the FWHM of the stars of a field in each band, in arcsec, without the pixel."""
+    """Return the median FWHM of the stars of a field in each band in arcsec, as in the image."""
     cubes = [field.cutout(position, size=_STAR_SIDE) for position in SkyCoord(stars["ra"], stars["dec"])[:60]]
     widths = [[fwhm_of(plane - np.median(plane), scale) for plane in cube.data if np.isfinite(plane).all()]
               for cube in cubes]
     widths = np.array([row for row in widths if len(row) == len(cubes[0].bands)])
     width = np.nanmedian(widths, axis=0)
     log.info("%d stars: FWHM %s arcsec", len(widths), np.round(width, 2))
-    return np.sqrt(width**2 - _PIXEL_VARIANCE * scale**2)
+    return width
 
 
 def _nanomaggies(flux, survey, bands):
@@ -120,8 +122,10 @@ def sdss_field(data):
     shift = np.array([WCS(header).all_world2pix(*places, 0) for header in headers]) - [x, y]
     middle = np.median(shift, axis=2)
     within = np.minimum(np.abs(shift - middle[..., None]).max(axis=2), 0.5)
-    return stamps._replace(noise={"quantum": quantum, "shift_x": middle[:, 0] % 1, "shift_y": middle[:, 1] % 1,
-                                  "shift_range_x": within[:, 0], "shift_range_y": within[:, 1]})
+    steps = np.where(np.array(stamps.bands) == "r", quantum * np.array([band.sky_noise for band in stamps.survey]), 0)
+    noise = {"quantum": quantum, "shift_x": middle[:, 0] % 1, "shift_y": middle[:, 1] % 1,
+             "shift_range_x": within[:, 0], "shift_range_y": within[:, 1]}
+    return _spread(stamps, steps)._replace(steps=steps, noise=noise)
 
 
 def _select_sdss(field, centers=None):
@@ -161,9 +165,13 @@ def kids_field(data):
     # Resampled twice, from the exposures and to the pixels of VIKING: the ratio that gives the correlation in u.
     stamps = _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33})
     # The files are rounded to steps of about a quarter of the noise, which the images of the survey are not.
-    sigma = mad_std(stamps.flux, axis=(2, 3), ignore_nan=True)[:, :, None, None]
-    dither = np.random.default_rng(0).uniform(-0.5, 0.5, stamps.flux.shape)
-    return stamps._replace(flux=stamps.flux + _KIDS_STEP * sigma * dither)
+    return _spread(stamps, _KIDS_STEP * np.median(mad_std(stamps.flux, axis=(2, 3), ignore_nan=True), axis=0))
+
+
+def _spread(stamps, steps):
+    """Return stamps with uniform noise as wide as the steps between their values."""
+    dither = np.random.default_rng(len(stamps.flux)).uniform(-0.5, 0.5, stamps.flux.shape)
+    return stamps._replace(flux=stamps.flux + np.asarray(steps)[:, None, None] * dither)
 
 
 def _select_kids(field, centers=None):
@@ -280,7 +288,8 @@ def _select(name, real, pairs):
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [10.0, 0.0], [1.0, 1.0]
     wcs.wcs.cdelt = [-real.scale / 3600, real.scale / 3600]
     field = BandCube(image, unit=real.survey.unit, bands=real.survey.band_names, survey=real.survey, wcs=wcs, mask=bad)
-    return SETS[name].select(field, centers=np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2)
+    stamps = SETS[name].select(field, centers=np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2)
+    return stamps if real.steps is None else _spread(stamps, real.steps)
 
 
 def _log_rms(stamps):
@@ -300,7 +309,8 @@ def _sky_of_field(name, real, seed, workers, settings):
         for key, value in values.items():
             if key == "pixel_ratio":
                 continue
-            full = np.array(np.broadcast_to(getattr(part, key), len(conditions.bands)), dtype=float)
+            old = getattr(part, key)
+            full = np.array(np.broadcast_to(0.0 if old is None else old, len(conditions.bands)), dtype=float)
             full[rows] = value
             values[key] = tuple(full)
         return replace(part, **values)
@@ -310,8 +320,14 @@ def _sky_of_field(name, real, seed, workers, settings):
         conditions = replace(conditions, psf=psf)
     still = replaced(conditions.noise, scatter=0.0, band_scatter=0.0, **(real.noise or {}))
     trial = replace(conditions, noise=still)
-    sky = Sky(conditions={real.survey.name: trial})
-    simulated = _log_rms(_select(name, real, _pairs(name, real, _N_TRIAL, seed + 1, workers, settings | {"sky": sky})))
+    settings = settings | {"sky": Sky(conditions={real.survey.name: trial}), "psf": True}
+    pairs = _pairs(name, real, _N_TRIAL, seed + 1, workers, settings)
+    if real.widths is not None:
+        # The width of a star as measured depends on its profile and on the pixels.
+        drawn = np.median([[fwhm_of(image, real.scale) for image in images] for images in pairs.input_psf[:20]], axis=0)
+        fwhm = np.broadcast_to(conditions.psf.fwhm, len(conditions.bands))[rows] * real.widths / drawn[rows]
+        trial = replace(trial, psf=replaced(conditions.psf, fwhm=fwhm))
+    simulated = _log_rms(_select(name, real, pairs))
     measured = _log_rms(real)
     ratio = np.exp(np.median(measured, axis=0) - np.median(simulated, axis=0))
     spread = np.sqrt(np.clip(mad_std(measured, axis=0)**2 - mad_std(simulated, axis=0)**2, 0, None))

@@ -110,10 +110,10 @@ class NoiseConditions(_PerBand):
         exposures at all shifts.
     reference : str, optional
         With "cubic", the band that is not resampled.
-    shift_x, shift_y : float or tuple of float
-        With "cubic", the fraction of a pixel by which a band is shifted.
+    shift_x, shift_y : float or tuple of float, optional
+        With "cubic", the fraction of a pixel by which a band is shifted in one field; None for any.
     shift_range_x, shift_range_y : float or tuple of float
-        Largest deviation of the shifts from these; 0.5 allows all.
+        Largest deviation of these shifts over the field.
     pixel_ratio : float
         With "lanczos", the side of a pixel over that of a pixel of the exposures.
     photons : float or tuple of float
@@ -129,10 +129,10 @@ class NoiseConditions(_PerBand):
     band_scatter: float | tuple[float, ...] = 0.06
     resampling: str = "lanczos3"
     reference: str | None = None
-    shift_x: float | tuple[float, ...] = 0.0
-    shift_y: float | tuple[float, ...] = 0.0
-    shift_range_x: float | tuple[float, ...] = 0.5
-    shift_range_y: float | tuple[float, ...] = 0.5
+    shift_x: float | tuple[float, ...] | None = None
+    shift_y: float | tuple[float, ...] | None = None
+    shift_range_x: float | tuple[float, ...] = 0.0
+    shift_range_y: float | tuple[float, ...] = 0.0
     pixel_ratio: float = 1.0
     photons: float | tuple[float, ...] = 1.0
     weight_scatter: float | tuple[float, ...] = 0.04

@@ -35,9 +35,7 @@ def unit_noise(rng, part, conditions, size, skewness=None):
         # the level of the blank sky without outliers.
         amplitude = np.multiply(settings.photons, skewness) / 6
         noise += amplitude.astype(np.float32)[:, None, None] * noise**2
-    deviates = rng.uniform(-1, 1, (2, len(bands)))
-    shifts = np.stack([np.add(settings.shift_x, np.multiply(settings.shift_range_x, deviates[0])),
-                       np.add(settings.shift_y, np.multiply(settings.shift_range_y, deviates[1]))], axis=-1)
+    shifts = _draw_shifts(rng, settings, len(bands))
     if part is None or not part.correlated or settings.resampling == "none":
         return noise
     resampled = [row for row, band in enumerate(bands) if band != settings.reference]
@@ -50,6 +48,19 @@ def unit_noise(rng, part, conditions, size, skewness=None):
         plane *= np.outer(along_y, along_x[:size // 2 + 1]).astype(np.float32)
     noise[resampled] = fft.irfft2(spectrum, s=(size, size), overwrite_x=True, workers=1)
     return noise
+
+
+def _draw_shifts(rng, settings, n_bands):
+    """Return shifts in x and y of each band against the pixels of the reference, shape ``(n_bands, 2)``.
+
+    Those of one field change together over it, with the distortion of the optics.
+    """
+    own, common = rng.uniform(-0.5, 0.5, (n_bands, 2)), rng.uniform(-1, 1, 2)
+    for axis, name in enumerate("xy"):
+        shift = getattr(settings, f"shift_{name}")
+        if shift is not None:
+            own[:, axis] = np.add(shift, np.multiply(getattr(settings, f"shift_range_{name}"), common[axis]))
+    return own
 
 
 def _cubic_response(shift, n):

@@ -116,7 +116,7 @@ class SimulationConfig:
 def simulate_pairs(
     n: int, *, seed: int, input_survey: Survey | str = "SDSS", target_survey: Survey | str = "CFHTLS",
     sample: Literal["bright", "faint"] | GalaxyPopulation = "bright",
-    galaxies: Literal["observed", "templates"] = "templates", sky: Literal["realistic", "plain"] | Sky = "plain",
+    galaxies: Literal["observed", "templates"] = "observed", sky: Literal["realistic", "plain"] | Sky = "realistic",
     workers: int | None = None, path: str | PathLike | None = None, overwrite: bool = False, progress: bool = False,
     config: SimulationConfig | None = None, **settings: Any,
 ) -> PairSet:
