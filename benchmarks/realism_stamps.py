@@ -52,6 +52,8 @@ class Stamps(NamedTuple):
         Stamps of one place on the sky are never both in the training and the test of a classifier.
     widths : ndarray of shape (band,), optional
         FWHM of the images of the stars of the field in arcsec.
+    star_size : tuple of float, optional
+        Half-light radius of the stars of the field and its scatter, in pixels.
     noise : dict, optional
         Fields of `NoiseConditions` that the files of the field give, each with one number per band.
     steps : ndarray of shape (band,), optional
@@ -65,16 +67,24 @@ class Stamps(NamedTuple):
     survey: object
     places: np.ndarray
     widths: np.ndarray | None = None
+    star_size: tuple | None = None
     noise: dict | None = None
     steps: np.ndarray | None = None
 
 
-def _stamps(field, bands, band, faintest, brightest, size, centers=None, **options):
+def _stamps(field, bands, band, faintest, brightest, size, centers=None, star_size=None, **options):
     """Return stamps of the extended sources of a field that lie whole within it.
 
     With ``centers``, an array of pixel positions ``(n, 2)``, only of the sources nearest to them, within 2 arcsec.
+    ``star_size`` is that of the stars of the real field, since a mosaic of galaxies has too few.
     """
     table = detect_galaxies(field, band, **options)
+    if star_size is None:
+        star_size = table.meta["star_half_light_radius_pixels"], table.meta["star_scatter_pixels"]
+    else:
+        middle, scatter = star_size
+        margin = np.maximum(max(0.1 * middle, 4 * scatter), 3 * middle / table["signal_to_noise"])
+        table["extended"] = table["half_light_radius"] / field.survey.pixel_scale.to_value(u.arcsec) > middle + margin
     scale = field.survey.pixel_scale.to_value(u.arcsec)
     stars = table[~table["extended"] & ~table["edge"] & ~table["neighbor"] & (table["signal_to_noise"] > 80)]
     table = table[table["extended"] & ~table["saturated"] & ~table["edge"] & (table["magnitude"] > brightest)
@@ -89,7 +99,7 @@ def _stamps(field, bands, band, faintest, brightest, size, centers=None, **optio
     planes = [plane for plane in planes if np.isfinite(plane).mean() > 0.98]
     flux = _nanomaggies(np.stack(planes), field.survey, cubes[0].bands)[:, order]
     widths = _star_widths(field, stars, scale)[order] if centers is None and len(stars) > 3 else None
-    return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths)
+    return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths, star_size)
 
 
 def _star_widths(field, stars, scale):
@@ -115,25 +125,30 @@ def sdss_field(data):
     paths = {band: folder / f"frame-{band}-003918-3-0213.fits.bz2" for band in "ugriz"}
     stamps = _select_sdss(read_cube(paths, survey="SDSS"))
     headers = [fits.getheader(path) for path in paths.values()]
-    # One step of the digitized values, and the position of the other bands on the pixels of r, across the field.
-    quantum = [fits.getdata(path, 1).mean() / band.sky_noise for path, band in zip(paths.values(), stamps.survey)]
+    # The position of the other bands on the pixels of r, across the field.
     x, y = map(np.ravel, np.meshgrid(np.linspace(100, 1950, 8), np.linspace(100, 1390, 8)))
     places = WCS(headers[2]).all_pix2world(x, y, 0)
     shift = np.array([WCS(header).all_world2pix(*places, 0) for header in headers]) - [x, y]
     middle = np.median(shift, axis=2)
-    within = np.minimum(np.abs(shift - middle[..., None]).max(axis=2), 0.5)
+    within = np.abs(shift - middle[..., None]).max(axis=2)
+    # Shifts of both signs give the same noise: where one falls along its axis, its negative rises with the others.
+    falling = np.stack([[np.corrcoef(along, band[axis])[0, 1] < 0 for axis, along in enumerate((x, y))]
+                        for band in shift])
+    middle = np.where(falling, -middle, middle) % 1
+    # One step of the digitized values.
+    quantum = [fits.getdata(path, 1).mean() / band.sky_noise for path, band in zip(paths.values(), stamps.survey)]
     steps = np.where(np.array(stamps.bands) == "r", quantum * np.array([band.sky_noise for band in stamps.survey]), 0)
-    noise = {"quantum": quantum, "shift_x": middle[:, 0] % 1, "shift_y": middle[:, 1] % 1,
+    noise = {"quantum": quantum, "shift_x": middle[:, 0], "shift_y": middle[:, 1],
              "shift_range_x": within[:, 0], "shift_range_y": within[:, 1]}
     return _spread(stamps, steps)._replace(steps=steps, noise=noise)
 
 
-def _select_sdss(field, centers=None):
-    return _stamps(field, "ugriz", "r", 20.5, 17.0, 64, centers)
+def _select_sdss(field, centers=None, star_size=None):
+    return _stamps(field, "ugriz", "r", 20.5, 17.0, 64, centers, star_size)
 
 
-def _select_sdss_stamps(field, centers):
-    return _stamps(field, "ugriz", "r", 19.5, 17.0, 51, centers)
+def _select_sdss_stamps(field, centers, star_size=None):
+    return _stamps(field, "ugriz", "r", 19.5, 17.0, 51, centers, star_size)
 
 
 def sdss_stamps(data, size=51):
@@ -156,14 +171,14 @@ def cfhtls_field(data):
     return _select_cfhtls(read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, survey="CFHTLS"))
 
 
-def _select_cfhtls(field, centers=None):
-    return _stamps(field, "gri", "r", 24.0, 17.0, 40, centers)
+def _select_cfhtls(field, centers=None, star_size=None):
+    return _stamps(field, "gri", "r", 24.0, 17.0, 40, centers, star_size)
 
 
 def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
     # Resampled twice, from the exposures and to the pixels of VIKING: the ratio that gives the correlation in u.
-    stamps = _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33})
+    stamps = _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33, "photons": 0.0})
     # The files are rounded to steps of about a quarter of the noise, which the images of the survey are not.
     return _spread(stamps, _KIDS_STEP * np.median(mad_std(stamps.flux, axis=(2, 3), ignore_nan=True), axis=0))
 
@@ -174,8 +189,8 @@ def _spread(stamps, steps):
     return stamps._replace(flux=stamps.flux + np.asarray(steps)[:, None, None] * dither)
 
 
-def _select_kids(field, centers=None):
-    return _stamps(field, "ugri", "r", 21.5, 18.0, 40, centers, kernel_fwhm=2.4)
+def _select_kids(field, centers=None, star_size=None):
+    return _stamps(field, "ugri", "r", 21.5, 18.0, 40, centers, star_size, kernel_fwhm=2.4)
 
 
 def hsc_scenes(data):
@@ -197,7 +212,7 @@ def hsc_scenes(data):
     return Stamps(flux, survey.pixel_scale.to_value(u.arcsec), tuple("grizy"), survey, np.arange(len(flux)))
 
 
-def _select_hsc(field, centers):
+def _select_hsc(field, centers, star_size):
     """Return stamps around detected sources of a mosaic that are blended like those of the scenes."""
     table = detect_galaxies(field, "i", threshold=3.0, min_pixels=5)
     positions = np.array([table["x"], table["y"]]).T
@@ -263,7 +278,7 @@ def simulate(name, real, n, seed, workers, **settings):
     The simulated galaxies are tiles of an image in which sources are detected, and stamps are cut out, as in the field.
     A realistic sky has the seeing and the noise of the field, where the real stamps tell them.
     """
-    if settings.get("sky") == "realistic":
+    if settings.get("sky", "realistic") == "realistic":
         settings["sky"] = _sky_of_field(name, real, seed, workers, settings)
     return _select(name, real, _pairs(name, real, n, seed, workers, settings))
 
@@ -288,7 +303,8 @@ def _select(name, real, pairs):
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [10.0, 0.0], [1.0, 1.0]
     wcs.wcs.cdelt = [-real.scale / 3600, real.scale / 3600]
     field = BandCube(image, unit=real.survey.unit, bands=real.survey.band_names, survey=real.survey, wcs=wcs, mask=bad)
-    stamps = SETS[name].select(field, centers=np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2)
+    stamps = SETS[name].select(field, centers=np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2,
+                                star_size=real.star_size)
     return stamps if real.steps is None else _spread(stamps, real.steps)
 
 
@@ -331,6 +347,11 @@ def _sky_of_field(name, real, seed, workers, settings):
     measured = _log_rms(real)
     ratio = np.exp(np.median(measured, axis=0) - np.median(simulated, axis=0))
     spread = np.sqrt(np.clip(mad_std(measured, axis=0)**2 - mad_std(simulated, axis=0)**2, 0, None))
-    log.info("noise over that of the conditions %s, scatter %s", np.round(ratio, 2), np.round(spread, 3))
+    # What the bands share is in the mean over them.
+    common = np.sqrt(np.clip(mad_std(measured.mean(axis=1))**2 - mad_std(simulated.mean(axis=1))**2, 0, None))
+    own = np.sqrt(np.clip(spread**2 - common**2, 0, None))
+    log.info("noise over that of the conditions %s, scatter %s, common %.3f", np.round(ratio, 2), np.round(spread, 3),
+             common)
     depth = np.broadcast_to(still.depth, len(conditions.bands))[rows] * ratio
-    return Sky(conditions={real.survey.name: replace(trial, noise=replaced(still, depth=depth, band_scatter=spread))})
+    return Sky(conditions={real.survey.name: replace(trial, noise=replaced(
+        still, depth=depth, scatter=common, band_scatter=own))})

@@ -23,6 +23,9 @@ from astro_galtrans.surveys import get_survey
 __all__ = ["ObservedPopulation"]
 
 _TRIES = 1000
+# Half-light radius of all light over the one within SDSS apertures, of late and early types (profiles of n of about 1.5
+# and 4: Graham et al. 2005, AJ 130, 1535, table 1).
+_TOTAL_SIZE = np.array([1.12, 1.3])
 _COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 _Z = np.geomspace(1e-3, MAX_OBSERVED_REDSHIFT + 0.1, 600)
 _DISTANCE_MODULUS = _COSMOLOGY.distmod(_Z).value
@@ -186,7 +189,7 @@ class ObservedPopulation:
         beyond = np.clip(redshifts - 0.1, 0, None)
         luminosity = rows["absolute_r_mag"] + 1.62 * np.minimum(beyond, 1.0)
         deviate = rng.standard_normal(len(redshifts))
-        radius = np.where(early, shen_half_light_radius(luminosity, True, deviate),
+        radius = _TOTAL_SIZE[early.astype(int)] * np.where(early, shen_half_light_radius(luminosity, True, deviate),
                           shen_half_light_radius(luminosity, False, deviate))
         radius *= ((1 + beyond + 0.1) / 1.1) ** np.where(early, -1.48, -0.75)
         return radius * np.interp(np.log(redshifts), np.log(_Z), _ARCSEC_PER_KPC)
