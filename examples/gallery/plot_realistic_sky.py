@@ -25,8 +25,8 @@ def sky_of(*parts):
 # artifacts come last.
 
 skies = {
-    "plain sky": "plain", "PSF and noise": sky_of("psf", "noise"), "+ neighbors, stars": sky_of("psf", "noise", "scene"),
-    "everything": "realistic",
+    "plain sky": "plain", "PSF and noise": sky_of("psf", "noise"),
+    "+ neighbors, stars": sky_of("psf", "noise", "scene"), "everything": "realistic",
 }
 sets = {name: simulate_pairs(40, seed=4, sky=sky, truth=True) for name, sky in skies.items()}
 
