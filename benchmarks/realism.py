@@ -11,9 +11,11 @@ trained on each group and on all, in ten folds. The table ``realism.ecsv`` has a
 - "n_real" and "n_simulated".
 
 ``features.ecsv`` has the single features that separate best: the AUC of each alone, and the median and robust scatter
-of both samples. Where statmorph is installed, the group "statmorph" has its concentration, asymmetry, smoothness, Gini,
-M20 and Sersic index. ``mixed_SURVEY.png`` shows stamps of both kinds in random order, and ``mixed_SURVEY.txt`` says
-which are real. ``--label`` names the simulation in the tables; rows of the same label are replaced.
+of both samples. ``distributions.ecsv`` has percentiles of a color, half-light radius, concentration, ellipticity, noise
+correlation and neighbors of both samples, from which the documentation draws a figure. Where statmorph is installed,
+the group "statmorph" has its concentration, asymmetry, smoothness, Gini, M20 and Sersic index. ``mixed_SURVEY.png``
+shows stamps of both kinds in random order, and ``mixed_SURVEY.txt`` says which are real. ``--label`` names the
+simulation in the tables; rows of the same label are replaced.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ log = logging.getLogger("realism")
 FOLDS = 10
 N_BOOTSTRAP = 1000
 N_FEATURES = 12
+PERCENTILES = (5, 16, 25, 50, 75, 84, 95)
 GRID = (6, 10)  # rows and columns of the mixed figure
 STATMORPH = {"concentration": "concentration", "asymmetry": "asymmetry", "smoothness": "smoothness", "gini": "gini",
              "m20": "m20", "sersic_index": "sersic_n"}
@@ -282,6 +285,24 @@ def best_features(features, truth):
     return Table(rows=rows[:N_FEATURES], names=names)
 
 
+def distributions(features, truth, settings):
+    """Return the percentiles of some features of real and of simulated galaxies."""
+    shown = {
+        "g - r": ("colors", f"g - r within {settings.radii[2]} arcsec"),
+        "half-light radius": ("shape", "half-light radius"), "concentration": ("shape", "concentration"),
+        "ellipticity": ("shape", "ellipticity"),
+        "noise correlation": ("noise", "lag-1 correlation along x g"),
+        "fraction above 5 sigma": ("neighbors", f"fraction above 5 sigma {settings.band}"),
+    }
+    rows = []
+    for label, (group, name) in shown.items():
+        values = np.asarray(features[group][name], dtype=float)
+        for sample, kind in (("real", 1), ("simulated", 0)):
+            one = values[(truth == kind) & np.isfinite(values)]
+            rows.append((label, name, sample, len(one), *np.percentile(one, PERCENTILES)))
+    return Table(rows=rows, names=("quantity", "feature", "sample", "n", *(f"p{q}" for q in PERCENTILES)))
+
+
 def draw_mixed(real, simulated, measures, path, seed):
     """Draw real and simulated stamps in random order; a text file beside the figure says which are real."""
     generator = np.random.default_rng(seed)
@@ -321,13 +342,14 @@ def run(name, options):
                           return_inverse=True)
     scores = classify(features, truth, places, options.seed)
     found = best_features(features, truth)
-    for table in (scores, found):
+    percentiles = distributions(features, truth, settings)
+    for table in (scores, found, percentiles):
         table.add_column(options.label, 0, "label")
         table.add_column(name, 0, "survey")
     scores["n_real"], scores["n_simulated"] = len(kept), len(chosen)
     mixed = options.out / f"mixed_{name.lower().replace(' ', '_')}_{options.label}.png"
     draw_mixed(real.flux[kept], simulated.flux[chosen], StampFeatures(real, settings), mixed, options.seed)
-    return scores, found
+    return scores, found, percentiles
 
 
 def write(table, path):
@@ -362,9 +384,8 @@ def main():
     options = parse()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.surveys:
-        scores, found = run(name, options)
-        write(scores, options.out / "realism.ecsv")
-        write(found, options.out / "features.ecsv")
+        for table, file in zip(run(name, options), ("realism", "features", "distributions")):
+            write(table, options.out / f"{file}.ecsv")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from pathlib import Path
 
 _ORDER = (
     "translate", "train", "evaluate", "own_survey", "extend",
-    "plot_translated", "plot_six_surveys", "plot_residuals", "plot_uncertainty", "plot_sed_gradients",
-    "plot_flow_weights", "plot_spatial_sed", "plot_color_profiles", "plot_colors_kept", "plot_peak_fluxes",
-    "plot_populations", "plot_photoz", "plot_calibration", "plot_spectra", "plot_depths", "plot_filters",
+    "plot_translated", "plot_six_surveys", "plot_realistic_sky", "plot_realism", "plot_residuals", "plot_uncertainty",
+    "plot_sed_gradients", "plot_flow_weights", "plot_spatial_sed", "plot_color_profiles", "plot_colors_kept",
+    "plot_peak_fluxes", "plot_populations", "plot_photoz", "plot_calibration", "plot_spectra", "plot_depths",
+    "plot_filters",
 )
 _STYLE = {
     "figure.dpi": 100, "figure.constrained_layout.use": True, "figure.facecolor": "white",
