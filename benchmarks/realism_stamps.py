@@ -27,10 +27,11 @@ from astro_galtrans.surveys import get_survey
 __all__ = ["SETS", "Stamps", "simulate"]
 
 log = logging.getLogger("realism")
-_HSC_SIZE, _HSC_SCALE = 41, 0.168
+_HSC_SIZE, _HSC_TILE, _HSC_SCALE = 41, 81, 0.168
 _STAR_SIDE = 25
 _MARGIN = 20  # pixels around simulated stamps, so that a source near the edge is detected whole
 _N_TRIAL = 100
+_AMPLIFIER = 1024  # columns of SDSS frames that one amplifier reads
 _KIDS_STEP = 0.25
 _WITHIN_FIELD = 0.015  # scatter of ln FWHM within a field
 # The 95th percentile of the distance of the peaks of the HSC scenes to their nearest neighbor, in arcsec.
@@ -56,6 +57,8 @@ class Stamps(NamedTuple):
         Half-light radius of the stars of the field and its scatter, in pixels.
     noise : dict, optional
         Fields of `NoiseConditions` that the files of the field give, each with one number per band.
+    groups : ndarray of shape (galaxy,), optional
+        Parts of the field that differ in noise: the two amplifiers of a detector. ``noise`` then is a list.
     steps : ndarray of shape (band,), optional
         Steps between pixel values in nanomaggies. Their phase is the same all over a field, which no other field has:
         the values of real and simulated stamps are spread over a step.
@@ -69,6 +72,7 @@ class Stamps(NamedTuple):
     widths: np.ndarray | None = None
     star_size: tuple | None = None
     noise: dict | None = None
+    groups: np.ndarray | None = None
     steps: np.ndarray | None = None
 
 
@@ -96,10 +100,11 @@ def _stamps(field, bands, band, faintest, brightest, size, centers=None, star_si
     order = [cubes[0].bands.index(name) for name in bands]
     planes = [np.where(cube.mask, np.nan, cube.data) if cube.mask is not None else np.asarray(cube.data, np.float64)
               for cube in cubes]
-    planes = [plane for plane in planes if np.isfinite(plane).mean() > 0.98]
-    flux = _nanomaggies(np.stack(planes), field.survey, cubes[0].bands)[:, order]
+    kept = [row for row, plane in enumerate(planes) if np.isfinite(plane).mean() > 0.98]
+    flux = _nanomaggies(np.stack([planes[row] for row in kept]), field.survey, cubes[0].bands)[:, order]
     widths = _star_widths(field, stars, scale)[order] if centers is None and len(stars) > 3 else None
-    return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths, star_size)
+    groups = (np.asarray(table["x"])[kept] > _AMPLIFIER).astype(int)
+    return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths, star_size, groups=groups)
 
 
 def _star_widths(field, stars, scale):
@@ -126,20 +131,14 @@ def sdss_field(data):
     stamps = _select_sdss(read_cube(paths, survey="SDSS"))
     headers = [fits.getheader(path) for path in paths.values()]
     # The position of the other bands on the pixels of r, across the field.
-    x, y = map(np.ravel, np.meshgrid(np.linspace(100, 1950, 8), np.linspace(100, 1390, 8)))
+    x, y = map(np.ravel, np.meshgrid(np.linspace(50, 2000, 16), np.linspace(50, 1440, 16)))
     places = WCS(headers[2]).all_pix2world(x, y, 0)
     shift = np.array([WCS(header).all_world2pix(*places, 0) for header in headers]) - [x, y]
-    middle = np.median(shift, axis=2)
-    within = np.abs(shift - middle[..., None]).max(axis=2)
-    # Shifts of both signs give the same noise: where one falls along its axis, its negative rises with the others.
-    falling = np.stack([[np.corrcoef(along, band[axis])[0, 1] < 0 for axis, along in enumerate((x, y))]
-                        for band in shift])
-    middle = np.where(falling, -middle, middle) % 1
     # One step of the digitized values.
     quantum = [fits.getdata(path, 1).mean() / band.sky_noise for path, band in zip(paths.values(), stamps.survey)]
     steps = np.where(np.array(stamps.bands) == "r", quantum * np.array([band.sky_noise for band in stamps.survey]), 0)
-    noise = {"quantum": quantum, "shift_x": middle[:, 0], "shift_y": middle[:, 1],
-             "shift_range_x": within[:, 0], "shift_range_y": within[:, 1]}
+    noise = [{"quantum": quantum, "shifts": np.moveaxis(shift[:, :, (x > _AMPLIFIER) == half], -1, 0) % 1}
+             for half in (False, True)]
     return _spread(stamps, steps)._replace(steps=steps, noise=noise)
 
 
@@ -168,7 +167,8 @@ def sdss_stamps(data, size=51):
 def cfhtls_field(data):
     """Read galaxies of r 17 to 24 of the CFHTLS field in g, r and i."""
     folder = Path(data) / "cfhtls-gri-humvi"
-    return _select_cfhtls(read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, survey="CFHTLS"))
+    field = read_cube({band: folder / f"CFHTLS-test_{band}.fits" for band in "gri"}, survey="CFHTLS")
+    return _select_cfhtls(field)._replace(groups=None)
 
 
 def _select_cfhtls(field, centers=None, star_size=None):
@@ -178,7 +178,12 @@ def _select_cfhtls(field, centers=None, star_size=None):
 def kids_field(data):
     """Read galaxies of r 18 to 21.5 of the KiDS and VIKING field, in u, g, r and i."""
     # Resampled twice, from the exposures and to the pixels of VIKING: the ratio that gives the correlation in u.
-    stamps = _select_kids(read_field(data))._replace(noise={"pixel_ratio": 1.33, "photons": 0.0})
+    stamps = _select_kids(read_field(data))
+    curves = get_survey("KiDS")
+    bands = [replace(band, wavelength=curves[band.name].wavelength, response=curves[band.name].response)
+             if band.name in curves.band_names else band for band in stamps.survey]
+    stamps = stamps._replace(survey=replace(stamps.survey, bands=tuple(bands)),
+                             groups=None, noise={"pixel_ratio": 1.33, "photons": 0.0})
     # The files are rounded to steps of about a quarter of the noise, which the images of the survey are not.
     return _spread(stamps, _KIDS_STEP * np.median(mad_std(stamps.flux, axis=(2, 3), ignore_nan=True), axis=0))
 
@@ -195,10 +200,11 @@ def _select_kids(field, centers=None, star_size=None):
 
 def hsc_scenes(data):
     """Read stamps around the peaks of the HSC scenes, those that scenes share once."""
-    half, planes, seen = _HSC_SIZE // 2, [], set()
+    half, planes, psfs, seen = _HSC_SIZE // 2, [], [], set()
     for path in sorted((Path(data) / "hsc-cosmos-blends").glob("*.npz")):
         with np.load(path) as scene:
             images, peaks = scene["images"].astype(np.float64), scene["peaks"]
+            psfs.append([fwhm_of(image, _HSC_SCALE) for image in scene["psfs"]])
         for x, y in np.rint(peaks).astype(int):
             stamp = images[:, max(y - half, 0):y + half + 1, max(x - half, 0):x + half + 1]
             if stamp.shape[1:] != (_HSC_SIZE, _HSC_SIZE):
@@ -209,20 +215,17 @@ def hsc_scenes(data):
                 planes.append(stamp)
     survey = get_survey("HSC")
     flux = _nanomaggies(np.stack(planes), survey, "grizy")
-    return Stamps(flux, survey.pixel_scale.to_value(u.arcsec), tuple("grizy"), survey, np.arange(len(flux)))
+    return Stamps(flux, _HSC_SCALE, tuple("grizy"), survey, np.arange(len(flux)), np.median(psfs, axis=0))
 
 
 def _select_hsc(field, centers, star_size):
-    """Return stamps around detected sources of a mosaic that are blended like those of the scenes."""
+    """Return stamps around all detected sources of a mosaic that are blended like those of the scenes."""
     table = detect_galaxies(field, "i", threshold=3.0, min_pixels=5)
     positions = np.array([table["x"], table["y"]]).T
-    tree = cKDTree(positions)
-    row = np.unique(tree.query(centers, distance_upper_bound=1 / _HSC_SCALE)[1])
-    row = row[row < len(table)]
-    near = tree.query(positions[row], k=2)[0][:, 1] * _HSC_SCALE
-    row = row[near < _BLEND]
+    near = cKDTree(positions).query(positions, k=2)[0][:, 1] * _HSC_SCALE
+    tile = np.abs(positions - centers[cKDTree(centers).query(positions)[1]]).max(axis=1)
     half, planes = _HSC_SIZE // 2, []
-    for x, y in np.rint(positions[row]).astype(int):
+    for x, y in np.rint(positions[(near < _BLEND) & (tile < (_HSC_TILE - _HSC_SIZE) / 2)]).astype(int):
         planes.append(field.data[:, y - half:y + half + 1, x - half:x + half + 1].astype(np.float64))
     flux = _nanomaggies(np.stack(planes), field.survey, "grizy")
     return Stamps(flux, _HSC_SCALE, tuple("grizy"), field.survey, np.arange(len(flux)))
@@ -278,13 +281,22 @@ def simulate(name, real, n, seed, workers, **settings):
     The simulated galaxies are tiles of an image in which sources are detected, and stamps are cut out, as in the field.
     A realistic sky has the seeing and the noise of the field, where the real stamps tell them.
     """
-    if settings.get("sky", "realistic") == "realistic":
-        settings["sky"] = _sky_of_field(name, real, seed, workers, settings)
-    return _select(name, real, _pairs(name, real, n, seed, workers, settings))
+    if settings.get("sky", "realistic") != "realistic":
+        return _select(name, real, _pairs(name, real, n, seed, workers, settings))
+    parts = [real] if real.groups is None else [
+        real._replace(flux=real.flux[real.groups == group], noise=noise) for group, noise in enumerate(real.noise)]
+    stamps = []
+    for number, part in enumerate(parts):
+        sky = _sky_of_field(name, part, seed + 10 * number, workers, settings)
+        pairs = _pairs(name, part, round(n * len(part.flux) / len(real.flux)), seed + 10 * number, workers,
+                       settings | {"sky": sky})
+        stamps.append(_select(name, part, pairs))
+    flux = np.concatenate([part.flux for part in stamps])
+    return stamps[0]._replace(flux=flux, places=np.arange(len(flux)))
 
 
 def _pairs(name, real, n, seed, workers, settings):
-    side = real.flux.shape[-1] + _MARGIN
+    side = _HSC_TILE if name == "HSC" else real.flux.shape[-1] + _MARGIN
     return simulate_pairs(n, input_survey=real.survey, target_survey=real.survey, seed=seed,
                           sample=SETS[name].population, input_size=side, target_size=side, workers=workers,
                           progress=True, **settings)
@@ -323,7 +335,7 @@ def _sky_of_field(name, real, seed, workers, settings):
 
     def replaced(part, **values):
         for key, value in values.items():
-            if key == "pixel_ratio":
+            if key in ("pixel_ratio", "shifts"):
                 continue
             old = getattr(part, key)
             full = np.array(np.broadcast_to(0.0 if old is None else old, len(conditions.bands)), dtype=float)

@@ -31,7 +31,7 @@ class _PerBand:
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
-            if value is None or isinstance(value, str):
+            if value is None or isinstance(value, str) or one.name == "shifts":
                 continue
             array = np.asarray(value, dtype=float)
             lowest = np.nextafter(0, 1) if one.name in _POSITIVE else 0.0
@@ -42,13 +42,16 @@ class _PerBand:
 
     def select(self, rows):
         """Return the conditions of some of the bands."""
-        return replace(self, **{one.name: tuple(value[row] for row in rows) for one in fields(self)
-                                if isinstance(value := getattr(self, one.name), tuple)})
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: tuple(value[row] for row in rows) if name != "shifts" else
+                                tuple(tuple(place[row] for row in rows) for place in value)
+                                for name, value in values.items() if isinstance(value, tuple)})
 
     def lengths(self):
         """Return the number of values of each field that has one for each band."""
-        return {one.name: len(value) for one in fields(self)
-                if isinstance(value := getattr(self, one.name), tuple)}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: len(value if name != "shifts" else value[0]) for name, value in values.items()
+                if isinstance(value, tuple)}
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,9 @@ class NoiseConditions(_PerBand):
         exposures at all shifts.
     reference : str, optional
         With "cubic", the band that is not resampled.
-    shift_x, shift_y : float or tuple of float, optional
-        With "cubic", the fraction of a pixel by which a band is shifted in one field; None for any.
-    shift_range_x, shift_range_y : float or tuple of float
-        Largest deviation of these shifts over the field.
+    shifts : array_like, optional
+        With "cubic", fractions of a pixel in x and y by which the bands are shifted at places of a field, shape
+        ``(n_places, n_bands, 2)``; one place is drawn for each galaxy. None for any shifts.
     pixel_ratio : float
         With "lanczos", the side of a pixel over that of a pixel of the exposures.
     photons : float or tuple of float
@@ -129,10 +131,7 @@ class NoiseConditions(_PerBand):
     band_scatter: float | tuple[float, ...] = 0.06
     resampling: str = "lanczos3"
     reference: str | None = None
-    shift_x: float | tuple[float, ...] | None = None
-    shift_y: float | tuple[float, ...] | None = None
-    shift_range_x: float | tuple[float, ...] = 0.0
-    shift_range_y: float | tuple[float, ...] = 0.0
+    shifts: tuple | None = None
     pixel_ratio: float = 1.0
     photons: float | tuple[float, ...] = 1.0
     weight_scatter: float | tuple[float, ...] = 0.04
@@ -140,6 +139,11 @@ class NoiseConditions(_PerBand):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.shifts is not None:
+            shifts = np.asarray(self.shifts, dtype=float)
+            if shifts.ndim != 3 or shifts.shape[2] != 2 or not np.all(np.isfinite(shifts)):
+                raise ValueError(f"shifts must be finite, of shape (n_places, n_bands, 2), got shape {shifts.shape}")
+            object.__setattr__(self, "shifts", tuple(tuple(map(tuple, place)) for place in shifts.tolist()))
         if self.resampling not in _RESAMPLINGS:
             raise ValueError(f"resampling must be one of {', '.join(_RESAMPLINGS)}, got {self.resampling!r}")
 
@@ -152,6 +156,8 @@ class BackgroundConditions(_PerBand):
 
     Parameters
     ----------
+    level : float or tuple of float
+        Mean of the offset: the faint outskirts of bright objects that no background holds.
     offset : float or tuple of float
         Standard deviation of the offset.
     gradient : float or tuple of float
@@ -162,6 +168,7 @@ class BackgroundConditions(_PerBand):
         Correlation of these errors between bands.
     """
 
+    level: float | tuple[float, ...] = 0.0
     offset: float | tuple[float, ...] = 0.05
     gradient: float | tuple[float, ...] = 0.05
     curvature: float | tuple[float, ...] = 0.05

@@ -35,7 +35,9 @@ def unit_noise(rng, part, conditions, size, skewness=None):
         # the level of the blank sky without outliers.
         amplitude = np.multiply(settings.photons, skewness) / 6
         noise += amplitude.astype(np.float32)[:, None, None] * noise**2
-    shifts = _draw_shifts(rng, settings, len(bands))
+    shifts, place = rng.uniform(-0.5, 0.5, (len(bands), 2)), rng.random()
+    if settings.shifts is not None:
+        shifts = np.array(settings.shifts[int(place * len(settings.shifts))])
     if part is None or not part.correlated or settings.resampling == "none":
         return noise
     resampled = [row for row, band in enumerate(bands) if band != settings.reference]
@@ -48,19 +50,6 @@ def unit_noise(rng, part, conditions, size, skewness=None):
         plane *= np.outer(along_y, along_x[:size // 2 + 1]).astype(np.float32)
     noise[resampled] = fft.irfft2(spectrum, s=(size, size), overwrite_x=True, workers=1)
     return noise
-
-
-def _draw_shifts(rng, settings, n_bands):
-    """Return shifts in x and y of each band against the pixels of the reference, shape ``(n_bands, 2)``.
-
-    Those of one field change together over it, with the distortion of the optics.
-    """
-    own, common = rng.uniform(-0.5, 0.5, (n_bands, 2)), rng.uniform(-1, 1, 2)
-    for axis, name in enumerate("xy"):
-        shift = getattr(settings, f"shift_{name}")
-        if shift is not None:
-            own[:, axis] = np.add(shift, np.multiply(getattr(settings, f"shift_range_{name}"), common[axis]))
-    return own
 
 
 def _cubic_response(shift, n):
@@ -139,6 +128,7 @@ def draw_background(rng, part, conditions, size, scale):
     amplitudes = part.scale * np.array([
         np.broadcast_to(one, n) for one in (background.offset, background.gradient, background.curvature)])
     terms = (amplitudes[[0, 1, 1, 2, 2, 2]] * deviates).astype(np.float32)[:, :, None, None]
+    terms[0] += (part.scale * np.broadcast_to(background.level, n)).astype(np.float32)[:, None, None]
     x = ((np.arange(size) - (size - 1) / 2) * scale / 60).astype(np.float32)
     y = x[:, None]
     return terms[0] + terms[1] * x + terms[2] * y + terms[3] * x**2 / 2 + terms[4] * y**2 / 2 + terms[5] * (x * y)

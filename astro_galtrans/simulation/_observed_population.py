@@ -182,8 +182,8 @@ class ObservedPopulation:
         """Return circularized half-light radii in arcsec.
 
         Shen et al. (2003), as seen at redshift 0.1. At higher redshift galaxies of the same mass are brighter, by 1.62
-        mag per unit redshift (Blanton et al. 2003, ApJ 592, 819), and smaller, as (1 + z)^-1.48 for early and -0.75 for
-        late types (van der Wel et al. 2014, ApJ 788, 28).
+        mag per unit redshift (Blanton et al. 2003, ApJ 592, 819). Early types are also smaller, as (1 + z)^-0.98 (van
+        der Wel et al. 2008, ApJ 688, 48), disks are not (Barden et al. 2005, ApJ 635, 959).
         """
         redshifts, early = rows["redshift"], rows["early"]
         beyond = np.clip(redshifts - 0.1, 0, None)
@@ -191,5 +191,5 @@ class ObservedPopulation:
         deviate = rng.standard_normal(len(redshifts))
         radius = _TOTAL_SIZE[early.astype(int)] * np.where(early, shen_half_light_radius(luminosity, True, deviate),
                           shen_half_light_radius(luminosity, False, deviate))
-        radius *= ((1 + beyond + 0.1) / 1.1) ** np.where(early, -1.48, -0.75)
+        radius *= ((1 + beyond + 0.1) / 1.1) ** np.where(early, -0.98, 0.0)
         return radius * np.interp(np.log(redshifts), np.log(_Z), _ARCSEC_PER_KPC)
