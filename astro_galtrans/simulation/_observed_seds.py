@@ -222,7 +222,8 @@ def _band_grid(survey, corrections):
 class ObservedSEDs:
     """Fluxes and spectra of galaxies that are mixtures of the templates of kcorrect (Blanton & Roweis 2007).
 
-    The five templates (AJ 133, 734) are ordered from old to young light, see `AGES`. A row has
+    The five templates (AJ 133, 734) are ordered from old to young light: passive, old with dust, star-forming with
+    dust, of about 0.5 Gyr, of about 10 Myr. A row has
 
     - ``redshift``, 0 to 3, and ``r_mag``, the total SDSS r magnitude (AB),
     - ``template_fractions``, shape ``(5,)``: non-negative weights of the templates, each 1 at 5500 Angstrom at rest,
@@ -320,8 +321,8 @@ class ObservedSEDs:
     def template_fluxes(self, redshifts: np.ndarray, side: str) -> np.ndarray:
         """Return fluxes of the templates without reddening, shape ``(n, 5, 16, n_bands)``, in Jy up to one constant.
 
-        The third axis has continuum and lines together, and the products of the continuum with `modulation_basis`.
-        Fractions of templates and modulations are measured with them on observed fluxes in Jy.
+        The third axis has continuum and lines together, and the products of the continuum with the splines of
+        ``modulation``. Fractions of templates and modulations are measured with them on observed fluxes in Jy.
         """
         grid = self._grids[side]
         z, upper = grid.redshift_cell(np.asarray(redshifts, dtype=float))

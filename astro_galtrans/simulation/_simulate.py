@@ -84,14 +84,15 @@ class SimulationConfig:
         Side of the target stamps in pixels; by default the smallest that covers the input stamp. Both stamps are
         centered on the same position on the sky.
     truth : bool, optional
-        Whether to keep the images without noise.
+        Whether to keep the images without noise and, of a realistic sky, a label of each pixel: 0 for sky, 1 for the
+        galaxy, 2 for neighbors and stars.
     spectra : bool, optional
         Whether every galaxy gets a spectrum, as through a fiber of the SDSS spectrograph. The images are the same
         either way.
     psf : bool, optional
         Whether to keep the image of the PSF of each galaxy, pixel included, in both surveys.
     morphologies : path-like, optional
-        Catalog file of a `galsim.RealGalaxyCatalog`, whose galaxies replace disks and knots.
+        Catalog file of a `galsim.RealGalaxyCatalog`, whose galaxies replace disks, arms and knots.
 
     Examples
     --------
@@ -122,8 +123,8 @@ def simulate_pairs(
 ) -> PairSet:
     """Simulate galaxies as two surveys observe them.
 
-    Every galaxy is a bulge and a disk, late types with star-forming knots, of different spectra at one true redshift.
-    :ref:`simulation` gives the distributions and their sources.
+    Every galaxy has components of different spectra at one true redshift, among neighbors and stars. :ref:`simulation`
+    gives the distributions and their sources.
 
     Parameters
     ----------
@@ -162,14 +163,15 @@ def simulate_pairs(
     PairSet
         With weights, redshifts, and a catalog of everything that was drawn: magnitudes in ``r_mag`` (SDSS r),
         ``input_mag`` and ``target_mag`` (AB, one per band), ``bulge_fraction`` (of the SDSS r flux),
-        ``half_light_radius`` (circularized), and more. On disk if ``path`` is given. With ``spectra``, also spectra
+        ``half_light_radius`` (circularized), ``ebv`` (of the Galaxy), and more. Magnitudes are those of the galaxy
+        alone, before extinction by the Galaxy. On disk if ``path`` is given. With ``spectra``, also spectra
         on the default `~astro_galtrans.spectra.SpectrumGrid`, a column ``fiber_r_mag``, and a ``redshift_error`` of
         1e-4, like that of a measured redshift, although the redshift is the true one.
 
     Raises
     ------
     ImportError
-        If GalSim is not installed.
+        If GalSim, or for observed galaxies kcorrect, is not installed.
     ValueError
         If a number is not a positive integer, or the sample is not known.
     TypeError
