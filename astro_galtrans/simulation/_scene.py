@@ -71,7 +71,7 @@ _INVISIBLE, _FAINTEST_FLUX = 0.1, 0.7
 _SIDES = (16, 32, 64, 128, 256, 512)
 # A grid for at most so many sources is spared if there is one of up to so many pixels for larger sources.
 _FEW, _SMALL_SIDE = 4, 64
-_WING_BETA = 2.5
+_CORE_BETA = 2.5
 
 
 def galaxy_counts(magnitude):
@@ -348,18 +348,24 @@ def _star_fluxes(survey):
     return np.stack(seen, axis=-1) / 3631 * 10 ** (0.4 * np.array([band.zero_point for band in survey]))
 
 
-def _reach(renderer, sources, fluxes, widths):
+def _reach(renderer, sources, fluxes, psfs):
     """Return the distance in arcsec at which each source falls below a fraction of the noise in all bands."""
-    noise = np.resize([band.sky_noise for band in renderer.survey], len(widths))
+    noise = np.resize([band.sky_noise for band in renderer.survey], len(psfs))
     significance = np.abs(fluxes) / noise
     signal = significance / _INVISIBLE * renderer.scale**2
-    alpha = widths / (2 * np.sqrt(2 ** (1 / _WING_BETA) - 1))
-    wings = alpha * (signal * (_WING_BETA - 1) / (pi * alpha**2)) ** (0.5 / _WING_BETA)
+    widths = np.array([psf.fwhm for psf in psfs])
+    alpha = widths / (2 * np.sqrt(2 ** (1 / _CORE_BETA) - 1))
+    core = alpha * (signal * (_CORE_BETA - 1) / (pi * alpha**2)) ** (0.5 / _CORE_BETA)
+    scales = np.array([psf.wing_scale for psf in psfs]) * widths
+    in_wings = signal * np.array([psf.wings for psf in psfs]) / (2 * pi * scales**2)
+    wings = scales * np.sqrt(np.maximum(in_wings ** (2 / 3) - 1, 0))
     strongest = signal.max(axis=1)
-    scale = np.where(sources.is_star, 1e-3, sources.radius / np.sqrt(sources.axis_ratio) / _DISK_SCALES)
-    body = scale * np.log(np.maximum(strongest / (2 * pi * scale**2), 1.0))
-    return np.maximum(wings.max(axis=1), body) + np.where(
-        sources.is_star, 0, 0.5 * widths.max()), significance.max(axis=1)
+    body = np.zeros(len(sources))
+    for part, scale in ((1 - sources.concentrated, _DISK_SCALES), (sources.concentrated, _CORE_SCALES)):
+        scale = np.where(sources.is_star, 1e-3, sources.radius / np.sqrt(sources.axis_ratio) / scale)
+        body = np.maximum(body, scale * np.log(np.maximum(part * strongest / (2 * pi * scale**2), 1.0)))
+    point = np.maximum(core, wings).max(axis=1)
+    return np.maximum(point, body) + np.where(sources.is_star, 0, 0.5 * widths.max()), significance.max(axis=1)
 
 
 def render_scene(renderer, sources, fluxes, psfs, offsets):
@@ -385,8 +391,7 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     offsets = np.asarray(offsets, dtype=float)
     if not len(sources):
         return image
-    widths = np.array([psf.fwhm for psf in psfs])
-    reach, strongest = _reach(renderer, sources, fluxes, widths)
+    reach, strongest = _reach(renderer, sources, fluxes, psfs)
     common = offsets.mean(axis=0)
     x, y = sources.x + common[0], sources.y + common[1]
     beyond = np.maximum(np.abs(x), np.abs(y)) - size * renderer.scale / 2

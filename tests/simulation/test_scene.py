@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from astro_galtrans.simulation._psf import PSF
 from astro_galtrans.simulation._render import Renderer
 from astro_galtrans.simulation._scene import (
     SceneLibrary, SceneSources, draw_scene, galaxy_counts, label_pixels, render_scene, star_counts,
@@ -18,6 +19,8 @@ ROW = {"r_mag": 17.5, "absolute_r_mag": -20.9, "redshift": 0.1}
 
 
 class GaussianPSF:
+    wings, wing_scale = 0.0, 1.0
+
     def __init__(self, fwhm):
         self.fwhm, self.sigma = fwhm, fwhm / 2.354820045
 
@@ -131,6 +134,17 @@ def test_light_of_stars_outside_reaches_the_stamp():
     image = render("input", scene, np.full((1, 5), 1e5))
     assert image[2, 32, -1] > 0.1 and image[2].argmax() % 64 == 63
     assert not render("input", scene, np.full((1, 5), 0.02)).any()
+
+
+@pytest.mark.parametrize("changed", [{"radius": [0.0], "is_star": [True]}, {"radius": [2.0], "concentrated": [1.0]}])
+def test_light_of_bright_sources_has_no_edge(changed, monkeypatch):
+    scene, flux, psfs = sources(x=[-8.0], y=[-8.0], **changed), np.full((1, 5), 3000.0), [PSF(1.3, wings=0.3)] * 5
+    renderer = Renderer(SURVEYS["input"], 64)
+    image = render_scene(renderer, scene, flux, psfs, np.zeros((5, 2)))
+    monkeypatch.setattr("astro_galtrans.simulation._scene._INVISIBLE", 1e-4)
+    whole = render_scene(renderer, scene, flux, psfs, np.zeros((5, 2)))
+    noise = np.array([band.sky_noise for band in SURVEYS["input"]])[:, None, None]
+    assert np.abs((image - whole) / noise).max() < 0.3
 
 
 def test_fluxes_are_those_of_the_magnitude(library):
