@@ -22,6 +22,7 @@ import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import astropy.units as u  # noqa: E402
@@ -34,9 +35,8 @@ from realism_stamps import SETS, simulate  # noqa: E402
 from scipy.stats import ks_2samp  # noqa: E402
 
 from astro_galtrans.images import segment_galaxy  # noqa: E402
-from astro_galtrans.simulation import GalaxyPopulation  # noqa: E402
-from astro_galtrans.simulation._observed_galaxies import ObservedGalaxies, observed_seds  # noqa: E402
-from astro_galtrans.surveys import get_survey  # noqa: E402
+from astro_galtrans.simulation import GalaxyPopulation, simulate_pairs  # noqa: E402
+from astro_galtrans.surveys import Survey, get_survey  # noqa: E402
 
 log = logging.getLogger("morphology")
 STATMORPH = {"concentration": "concentration", "asymmetry": "asymmetry", "smoothness": "smoothness", "gini": "gini",
@@ -100,18 +100,23 @@ def compare(name, options):
 
 
 def gradients(n, seed):
-    """Return the color gradients of early and late types, a `~astropy.table.Table`."""
-    survey = get_survey("SDSS")
-    galaxies = ObservedGalaxies(GRADIENT_POPULATION, observed_seds({"input": survey}))
+    """Return the color gradients of early and late types, a `~astropy.table.Table`.
+
+    They are measured in circular rings on images without noise, through SDSS filters with a PSF of 0.2 arcsec.
+    """
+    sdss = get_survey("SDSS")
+    sharp = Survey("sharp", tuple(replace(band, psf_fwhm=0.2 * u.arcsec) for band in sdss), 0.15 * u.arcsec, sdss.unit)
+    pairs = simulate_pairs(n, input_survey=sharp, target_survey=sharp, seed=seed, sample=GRADIENT_POPULATION,
+                           sky="plain", input_size=160, target_size=8, truth=True, progress=True)
     found = []
-    for index in range(n):
-        galaxy = galaxies.draw(*map(np.random.default_rng, np.random.SeedSequence(seed, spawn_key=(index,)).spawn(2)))
-        edges = galaxy.row["half_light_radius"] * RADII
-        growth = np.array([[shape.fraction(radius) for radius in edges] for shape in galaxy.shapes])
-        rings = np.diff(growth.T @ galaxies.fluxes(galaxy, "input"), axis=0)
+    y, x = (np.indices(pairs.input_truth.shape[-2:]) - 79.5) * 0.15
+    for row, truth in zip(pairs.catalog, pairs.input_truth):
+        radius = np.hypot(x - row["x_offset"], y - row["y_offset"]) / row["half_light_radius"]
+        rings = np.array([truth[:, (radius > inner) & (radius <= outer)].sum(axis=1)
+                          for inner, outer in zip(RADII, RADII[1:])])
         magnitude = -2.5 * np.log10(np.clip(rings, 1e-9, None))
         slopes = np.polyfit(0.5 * np.log10(RADII[1:] * RADII[:-1]), magnitude[:, :-1] - magnitude[:, 1:], 1)[0]
-        found.append((bool(galaxy.row["early"]), *slopes))
+        found.append((bool(row["early"]), *slopes))
     names = [f"{blue} - {red}" for blue, red in zip("ugri", "griz")]
     found, rows = Table(rows=found, names=["early", *names]), []
     for kind in (True, False):

@@ -34,7 +34,7 @@ from astropy.table import Table  # noqa: E402
 from semi_real import read_field  # noqa: E402
 
 from astro_galtrans.images import detect_galaxies, read_cube  # noqa: E402
-from astro_galtrans.simulation._scene import galaxy_counts, galaxy_radius, star_counts  # noqa: E402
+from astro_galtrans.simulation import galaxy_counts, galaxy_radius, star_counts  # noqa: E402
 
 log = logging.getLogger("number_counts")
 ANNULI = (2.0, 4.0, 7.0, 12.0, 20.0, 35.0)

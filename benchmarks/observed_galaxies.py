@@ -29,8 +29,8 @@ import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import NamedTuple  # noqa: E402
 
 import kcorrect  # noqa: E402
 import numpy as np  # noqa: E402
@@ -62,8 +62,7 @@ N_CANDIDATES = 300  # galaxies of similar redshift and magnitude, in the removal
 N_NEIGHBORS = 15
 
 
-@dataclass
-class Sample:
+class Sample(NamedTuple):
     """Galaxies of a survey: redshifts, AB magnitudes in five bands and their errors, and the total r magnitude."""
 
     survey: str

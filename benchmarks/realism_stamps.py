@@ -200,10 +200,11 @@ def _select_kids(field, centers=None, star_size=None):
 
 def hsc_scenes(data):
     """Read stamps around the peaks of the HSC scenes, those that scenes share once."""
-    half, planes, psfs, seen = _HSC_SIZE // 2, [], [], set()
+    half, planes, psfs, sigmas, seen = _HSC_SIZE // 2, [], [], [], set()
     for path in sorted((Path(data) / "hsc-cosmos-blends").glob("*.npz")):
         with np.load(path) as scene:
             images, peaks = scene["images"].astype(np.float64), scene["peaks"]
+            sigmas.append([np.median(plane[plane > 0]) ** -0.5 for plane in scene["weights"]])
             psfs.append([fwhm_of(image, _HSC_SCALE) for image in scene["psfs"]])
         for x, y in np.rint(peaks).astype(int):
             stamp = images[:, max(y - half, 0):y + half + 1, max(x - half, 0):x + half + 1]
@@ -215,7 +216,9 @@ def hsc_scenes(data):
                 planes.append(stamp)
     survey = get_survey("HSC")
     flux = _nanomaggies(np.stack(planes), survey, "grizy")
-    return Stamps(flux, _HSC_SCALE, tuple("grizy"), survey, np.arange(len(flux)), np.median(psfs, axis=0))
+    depth = np.median(sigmas, axis=0) / [survey[band].sky_noise for band in "grizy"]
+    return Stamps(flux, _HSC_SCALE, tuple("grizy"), survey, np.arange(len(flux)), np.median(psfs, axis=0),
+                  noise={"depth": depth})
 
 
 def _select_hsc(field, centers, star_size):
@@ -364,6 +367,8 @@ def _sky_of_field(name, real, seed, workers, settings):
     own = np.sqrt(np.clip(spread**2 - common**2, 0, None))
     log.info("noise over that of the conditions %s, scatter %s, common %.3f", np.round(ratio, 2), np.round(spread, 3),
              common)
+    if "depth" in (real.noise or {}):
+        return Sky(conditions={real.survey.name: trial})
     depth = np.broadcast_to(still.depth, len(conditions.bands))[rows] * ratio
     return Sky(conditions={real.survey.name: replace(trial, noise=replaced(
         still, depth=depth, scatter=common, band_scatter=own))})

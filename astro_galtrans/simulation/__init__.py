@@ -8,6 +8,7 @@ from astro_galtrans.simulation._degrade import DegradeConfig, degrade
 from astro_galtrans.simulation._observed_population import ObservedPopulation
 from astro_galtrans.simulation._observed_seds import ObservedSEDs
 from astro_galtrans.simulation._population import GalaxyPopulation
+from astro_galtrans.simulation._scene import galaxy_counts, galaxy_radius, star_counts
 from astro_galtrans.simulation._semi_real import SemiRealConfig, semi_real_pairs, split_by_position
 from astro_galtrans.simulation._simulate import SimulationConfig, simulate_pairs
 from astro_galtrans.simulation._sky import (
@@ -18,6 +19,6 @@ __all__ = [
     "Artifacts", "Astrometry", "AstrometryConditions", "Background", "BackgroundConditions", "Calibration",
     "CalibrationConditions", "DegradeConfig", "Extinction", "GalaxyPopulation", "Noise", "NoiseConditions",
     "ObservedPopulation", "ObservedSEDs", "PSFConditions", "PSFVariation", "Scene", "SemiRealConfig",
-    "SimulationConfig", "Sky", "SurveyConditions", "degrade", "get_conditions", "semi_real_pairs",
-    "simulate_pairs", "split_by_position",
+    "SimulationConfig", "Sky", "SurveyConditions", "degrade", "galaxy_counts", "galaxy_radius", "get_conditions",
+    "semi_real_pairs", "simulate_pairs", "split_by_position", "star_counts",
 ]

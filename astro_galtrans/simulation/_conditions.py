@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -40,14 +40,14 @@ class _PerBand:
                 raise ValueError(f"{one.name} must be finite {kind}, one or one for each band, got {value!r}")
             object.__setattr__(self, one.name, float(array) if array.ndim == 0 else tuple(array.tolist()))
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> Self:
         """Return the conditions of some of the bands."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return replace(self, **{name: tuple(value[row] for row in rows) if name != "shifts" else
                                 tuple(tuple(place[row] for row in rows) for place in value)
                                 for name, value in values.items() if isinstance(value, tuple)})
 
-    def lengths(self):
+    def lengths(self) -> dict[str, int]:
         """Return the number of values of each field that has one for each band."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: len(value if name != "shifts" else value[0]) for name, value in values.items()

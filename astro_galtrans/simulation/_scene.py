@@ -1,7 +1,10 @@
 """Neighboring galaxies and stars of a simulated galaxy: which there are, their fluxes, and their images."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from math import pi
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -12,6 +15,9 @@ from astro_galtrans.simulation._observed_population import ObservedPopulation
 from astro_galtrans.simulation._observed_seds import ObservedSEDs
 from astro_galtrans.simulation._population import GalaxyPopulation
 from astro_galtrans.surveys import band_flux_density, get_survey
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "SceneLibrary", "SceneSources", "draw_scene", "faint_limit", "galaxy_counts", "galaxy_radius", "label_pixels",
@@ -74,18 +80,51 @@ _FEW, _SMALL_SIDE = 4, 64
 _CORE_BETA = 2.5
 
 
-def galaxy_counts(magnitude):
-    """Return the number of galaxies per square arcsec and magnitude at r magnitudes."""
+def galaxy_counts(magnitude: ArrayLike) -> np.ndarray:
+    """Return the number of galaxies of the sky per square arcsec and magnitude.
+
+    Parameters
+    ----------
+    magnitude : array_like
+        SDSS r magnitude (AB), 12 to 29.
+
+    Returns
+    -------
+    ndarray
+        COSMOS2020 (Weaver et al. 2022, ApJS 258, 11) beyond 19, Yasuda et al. (2001, AJ 122, 1104) before.
+    """
     return 10 ** np.interp(magnitude, *_GALAXY_COUNTS.T) / 3600**2
 
 
-def star_counts(magnitude):
-    """Return the number of stars per square arcsec and magnitude at r magnitudes."""
+def star_counts(magnitude: ArrayLike) -> np.ndarray:
+    """Return the number of stars at high Galactic latitude per square arcsec and magnitude.
+
+    Parameters
+    ----------
+    magnitude : array_like
+        SDSS r magnitude (AB), 8 to 29.
+
+    Returns
+    -------
+    ndarray
+        The mean of two fields, measured by ``benchmarks/number_counts.py``.
+    """
     return 10 ** np.interp(magnitude, *_STAR_COUNTS.T) / 3600**2
 
 
-def galaxy_radius(magnitude):
-    """Return the median half-light radius in arcsec of galaxies at r magnitudes."""
+def galaxy_radius(magnitude: ArrayLike) -> np.ndarray:
+    """Return the median half-light radius in arcsec of neighboring galaxies.
+
+    Parameters
+    ----------
+    magnitude : array_like
+        SDSS r magnitude (AB), 16 to 28.
+
+    Returns
+    -------
+    ndarray
+        Circularized half-light radius in arcsec.
+    """
     return np.exp(np.interp(magnitude, _SIZE_MAGNITUDE, np.log(_SIZE)))
 
 

@@ -235,6 +235,9 @@ def _described(recipe, rows):
     for name in catalog.colnames:
         catalog[name].unit, catalog[name].description = _COLUMNS[name]
     catalog.meta["simulation"] = {"seed": recipe.seed, "population": recipe.population.to_dict()}
+    if (recipe.galaxies, recipe.sky) != ("templates", None):
+        sky = "plain" if recipe.sky is None else repr(recipe.sky)
+        catalog.meta["simulation"] |= {"galaxies": recipe.galaxies, "sky": sky}
     described = {"ids": np.array(catalog["id"]), "redshift": np.array(catalog["redshift"]), "catalog": catalog}
     if recipe.spectra:
         described |= {"redshift_error": np.full(len(rows), REDSHIFT_ERROR), "spectrum_grid": SpectrumGrid()}

@@ -95,7 +95,7 @@ def test_read_gives_what_is_asked_for(pairs_with_spectra):
     assert set(batch) == {"input_flux", "spectrum_weight", "redshift", "redshift_error", "ids"}
     np.testing.assert_array_equal(batch["redshift_error"], [0.02, 1e-4])
     everything = pairs_with_spectra.read()
-    assert everything["spectrum_flux"].shape == (4, 64) and len(everything) == 13
+    assert everything["spectrum_flux"].shape == (4, 64) and len(everything) == 15
     plain = make().read()
     assert plain["spectrum_flux"] is plain["redshift_error"] is None
     with pytest.raises(ValueError, match="images must be among .*spectrum_weight, got spectrum"):
