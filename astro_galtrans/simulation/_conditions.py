@@ -25,6 +25,7 @@ _RESAMPLINGS = ("none", "cubic", "lanczos2", "lanczos3", "lanczos4", "lanczos5")
 _POSITIVE = ("fwhm", "depth", "wing_scale")
 
 
+@dataclass(frozen=True)
 class _PerBand:
     """Base of conditions whose numbers are one for all bands, or a tuple with one for each band."""
 

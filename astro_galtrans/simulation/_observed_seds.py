@@ -327,7 +327,7 @@ class ObservedSEDs:
         grid = self._grids[side]
         z, upper = grid.redshift_cell(np.asarray(redshifts, dtype=float))
         e, dusty = _cell(0.0, _REDDENINGS[0], _REDDENINGS[1] - _REDDENINGS[0], len(_REDDENINGS))
-        fluxes = 0.0
+        fluxes = np.zeros(())
         for step, weight in ((0, 1 - upper), (1, upper)):
             cell = np.array((1 - dusty) * grid.continuum[z + step, e] + dusty * grid.continuum[z + step, e + 1])
             cell[:, :, 0] += (1 - dusty) * grid.lines[z + step, e] + dusty * grid.lines[z + step, e + 1]

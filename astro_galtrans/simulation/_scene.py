@@ -93,7 +93,7 @@ def galaxy_counts(magnitude: ArrayLike) -> np.ndarray:
     ndarray
         COSMOS2020 (Weaver et al. 2022, ApJS 258, 11) beyond 19, Yasuda et al. (2001, AJ 122, 1104) before.
     """
-    return 10 ** np.interp(magnitude, *_GALAXY_COUNTS.T) / 3600**2
+    return 10 ** np.interp(np.asarray(magnitude, dtype=float), *_GALAXY_COUNTS.T) / 3600**2
 
 
 def star_counts(magnitude: ArrayLike) -> np.ndarray:
@@ -109,7 +109,7 @@ def star_counts(magnitude: ArrayLike) -> np.ndarray:
     ndarray
         The mean of two fields, measured by ``benchmarks/number_counts.py``.
     """
-    return 10 ** np.interp(magnitude, *_STAR_COUNTS.T) / 3600**2
+    return 10 ** np.interp(np.asarray(magnitude, dtype=float), *_STAR_COUNTS.T) / 3600**2
 
 
 def galaxy_radius(magnitude: ArrayLike) -> np.ndarray:
@@ -125,7 +125,7 @@ def galaxy_radius(magnitude: ArrayLike) -> np.ndarray:
     ndarray
         Circularized half-light radius in arcsec.
     """
-    return np.exp(np.interp(magnitude, _SIZE_MAGNITUDE, np.log(_SIZE)))
+    return np.exp(np.interp(np.asarray(magnitude, dtype=float), _SIZE_MAGNITUDE, np.log(_SIZE)))
 
 
 def faint_limit(part, surveys):
