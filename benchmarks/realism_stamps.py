@@ -318,8 +318,8 @@ def _select(name, real, pairs):
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [10.0, 0.0], [1.0, 1.0]
     wcs.wcs.cdelt = [-real.scale / 3600, real.scale / 3600]
     field = BandCube(image, unit=real.survey.unit, bands=real.survey.band_names, survey=real.survey, wcs=wcs, mask=bad)
-    stamps = SETS[name].select(field, centers=np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2,
-                                star_size=real.star_size)
+    middle = np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2
+    stamps = SETS[name].select(field, centers=middle, star_size=real.star_size)
     return stamps if real.steps is None else _spread(stamps, real.steps)
 
 

@@ -189,7 +189,8 @@ class ObservedPopulation:
         beyond = np.clip(redshifts - 0.1, 0, None)
         luminosity = rows["absolute_r_mag"] + 1.62 * np.minimum(beyond, 1.0)
         deviate = rng.standard_normal(len(redshifts))
-        radius = _TOTAL_SIZE[early.astype(int)] * np.where(early, shen_half_light_radius(luminosity, True, deviate),
+        radius = np.where(early, shen_half_light_radius(luminosity, True, deviate),
                           shen_half_light_radius(luminosity, False, deviate))
+        radius *= _TOTAL_SIZE[early.astype(int)]
         radius *= ((1 + beyond + 0.1) / 1.1) ** np.where(early, -0.98, 0.0)
         return radius * np.interp(np.log(redshifts), np.log(_Z), _ARCSEC_PER_KPC)
