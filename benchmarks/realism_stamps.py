@@ -362,7 +362,7 @@ def _sky_of_field(name, real, seed, workers, settings):
     measured = _log_rms(real)
     ratio = np.exp(np.median(measured, axis=0) - np.median(simulated, axis=0))
     spread = np.sqrt(np.clip(mad_std(measured, axis=0)**2 - mad_std(simulated, axis=0)**2, 0, None))
-    # What the bands share is in the mean over them.
+    # The scatter that the bands share is that of their mean.
     common = np.sqrt(np.clip(mad_std(measured.mean(axis=1))**2 - mad_std(simulated.mean(axis=1))**2, 0, None))
     own = np.sqrt(np.clip(spread**2 - common**2, 0, None))
     log.info("noise over that of the conditions %s, scatter %s, common %.3f", np.round(ratio, 2), np.round(spread, 3),
