@@ -1,4 +1,4 @@
-"""Measure numbers, sizes, colors and clustering of sources in real fields, and what the simulated scene has.
+"""Measure numbers, sizes, colors and clustering of sources in real fields, and compare them with the simulated scene.
 
     python benchmarks/number_counts.py --data $GALTRANS_REAL_DATA --out benchmarks/results/number_counts
 

@@ -137,7 +137,7 @@ def sdss_field(data):
     # One step of the digitized values.
     quantum = [fits.getdata(path, 1).mean() / band.sky_noise for path, band in zip(paths.values(), stamps.survey)]
     steps = np.where(np.array(stamps.bands) == "r", quantum * np.array([band.sky_noise for band in stamps.survey]), 0)
-    noise = [{"quantum": quantum, "shifts": np.moveaxis(shift[:, :, (x > _AMPLIFIER) == half], -1, 0) % 1}
+    noise = [{"quantum": quantum, "shifts": np.moveaxis(shift[:, :, (x > _AMPLIFIER) == half], -1, 1) % 1}
              for half in (False, True)]
     return _spread(stamps, steps)._replace(steps=steps, noise=noise)
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 __all__ = ["ArtifactRates", "apply_artifacts", "get_rates"]
 
@@ -97,7 +98,7 @@ def apply_artifacts(rng, part, renderer, flux, weight):
         if saturated is not None:
             _mark(rng, part, bad, saturated)
         if bad.any():
-            weight[band][_grown(bad)] = 0
+            weight[band][binary_dilation(bad, iterations=_DILATION)] = 0
     if rng.random() < min(part.scale * rates.edges, 1.0):
         _edge(rng, flux, weight)
     return flux, weight
@@ -107,17 +108,6 @@ def _mark(rng, part, bad, pixels):
     """Add pixels to the bad ones, unless no mask knows them."""
     if rng.random() >= part.unknown:
         bad |= pixels
-
-
-def _grown(bad):
-    """Return the pixels and those within one pixel."""
-    grown = bad.copy()
-    for _ in range(_DILATION):
-        grown[1:] |= bad[:-1]
-        grown[:-1] |= bad[1:]
-        grown[:, 1:] |= bad[:, :-1]
-        grown[:, :-1] |= bad[:, 1:]
-    return grown
 
 
 def _full_well(renderer, band, magnitude):

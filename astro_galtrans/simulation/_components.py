@@ -203,7 +203,7 @@ class Profile:
     profile: object = field(repr=False)
 
     def transform(self, renderer):
-        return renderer.transform(self.profile).astype(np.complex64)
+        return renderer.transform(self.profile)
 
     def fraction(self, radius):
         """Return the flux within a circle in arcsec."""

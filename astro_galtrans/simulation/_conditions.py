@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _RESAMPLINGS = ("none", "cubic", "lanczos2", "lanczos3", "lanczos4", "lanczos5")
-_POSITIVE = ("fwhm", "depth", "wing_scale")
+_POSITIVE = ("fwhm", "depth", "pixel_ratio", "wing_scale")
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,13 @@ class _PerBand:
 
     def select(self, rows: Sequence[int]) -> Self:
         """Return the conditions of some of the bands."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(self, **{name: tuple(value[row] for row in rows) if name != "shifts" else
-                                tuple(tuple(place[row] for row in rows) for place in value)
-                                for name, value in values.items() if isinstance(value, tuple)})
+        return replace(self, **{one.name: tuple(value[row] for row in rows) for one in fields(self)
+                                if isinstance(value := getattr(self, one.name), tuple)})
 
     def lengths(self) -> dict[str, int]:
         """Return the number of values of each field that has one for each band."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: len(value if name != "shifts" else value[0]) for name, value in values.items()
-                if isinstance(value, tuple)}
+        return {one.name: len(value) for one in fields(self)
+                if isinstance(value := getattr(self, one.name), tuple)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class NoiseConditions(_PerBand):
         With "cubic", the band that is not resampled.
     shifts : array_like, optional
         With "cubic", fractions of a pixel in x and y by which the bands are shifted at places of a field, shape
-        ``(n_places, n_bands, 2)``; one place is drawn for each galaxy. None for any shifts.
+        ``(n_bands, n_places, 2)``; one place is drawn for each galaxy. None for any shifts.
     pixel_ratio : float
         With "lanczos", the side of a pixel over that of a pixel of the exposures.
     photons : float or tuple of float
@@ -143,8 +140,8 @@ class NoiseConditions(_PerBand):
         if self.shifts is not None:
             shifts = np.asarray(self.shifts, dtype=float)
             if shifts.ndim != 3 or shifts.shape[2] != 2 or not np.all(np.isfinite(shifts)):
-                raise ValueError(f"shifts must be finite, of shape (n_places, n_bands, 2), got shape {shifts.shape}")
-            object.__setattr__(self, "shifts", tuple(tuple(map(tuple, place)) for place in shifts.tolist()))
+                raise ValueError(f"shifts must be finite, of shape (n_bands, n_places, 2), got shape {shifts.shape}")
+            object.__setattr__(self, "shifts", tuple(tuple(map(tuple, band)) for band in shifts.tolist()))
         if self.resampling not in _RESAMPLINGS:
             raise ValueError(f"resampling must be one of {', '.join(_RESAMPLINGS)}, got {self.resampling!r}")
 

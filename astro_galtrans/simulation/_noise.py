@@ -37,7 +37,8 @@ def unit_noise(rng, part, conditions, size, skewness=None):
         noise += amplitude.astype(np.float32)[:, None, None] * noise**2
     shifts, place = rng.uniform(-0.5, 0.5, (len(bands), 2)), rng.random()
     if settings.shifts is not None:
-        shifts = np.array(settings.shifts[int(place * len(settings.shifts))])
+        places = np.array(settings.shifts)
+        shifts = places[:, int(place * places.shape[1])]
     if part is None or not part.correlated or settings.resampling == "none":
         return noise
     resampled = [row for row, band in enumerate(bands) if band != settings.reference]

@@ -3,8 +3,8 @@
 import astropy.units as u
 import numpy as np
 
-from astro_galtrans.pairs import psf_side
 from astro_galtrans.images import missing_bands
+from astro_galtrans.pairs import psf_side
 from astro_galtrans.simulation._artifacts import apply_artifacts
 from astro_galtrans.simulation._conditions import get_conditions
 from astro_galtrans.simulation._noise import (
@@ -66,7 +66,7 @@ class RealisticSky:
         self.pixel = recipe.surveys["input"].pixel_scale.to_value(u.arcsec)
 
     def observe(self, galaxies, galaxy, seed):
-        """Return the images of a galaxy by name; adds what is drawn to its row.
+        """Return the images of a galaxy by name; adds magnitudes, PSF widths, offsets and extinction to its row.
 
         ``seed`` is the SeedSequence of the galaxy, from which each part gets a stream of its own, so that turning one
         off leaves the others as they are.

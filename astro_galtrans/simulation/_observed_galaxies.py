@@ -115,7 +115,7 @@ def _shared(structure, continuum, lines, nucleus, attenuation, reference):
     flux *= total / np.maximum(flux.sum(axis=0), 1e-300)
     if structure.lane is not None:
         _, cover, reddening = structure.lane
-        # The light that the lane absorbs is part of what the other components emit.
+        # The other components emit the light that the lane absorbs.
         absorbed = cover * (1 - 10 ** (-0.4 * reddening * attenuation))
         flux = np.concatenate([flux * (1 + absorbed), (-absorbed * total)[None]])
     if structure.nucleus:

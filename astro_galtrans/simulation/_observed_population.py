@@ -17,7 +17,7 @@ from astro_galtrans.simulation._observed_seds import (
     ObservedSEDs,
     observed_statistics,
 )
-from astro_galtrans.simulation._population import GalaxyPopulation, shen_half_light_radius
+from astro_galtrans.simulation._population import GalaxyPopulation, draw_magnitudes, shen_half_light_radius
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["ObservedPopulation"]
@@ -112,21 +112,12 @@ class ObservedPopulation:
             columns that `ObservedSEDs` needs.
         """
         for _ in range(_TRIES):
-            rows = self.draw_at(rng, self.draw_magnitudes(rng, 1), self.population.redshift_range)
+            rows = self.draw_at(rng, draw_magnitudes(rng, self.population, 1), self.population.redshift_range)
             if rows["half_light_radius"][0] <= self.population.max_radius:
                 galaxy = {name: values[0] for name, values in rows.items()}
                 return {name: value if value.ndim else value.item() for name, value in galaxy.items()}
         raise ValueError(f"max_radius must allow galaxies of population {self.population.name!r}, hardly any is within "
                          f"{self.population.max_radius} arcsec")
-
-    def draw_magnitudes(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Return n magnitudes that follow the counts of the population."""
-        low, high = self.population.magnitude_range
-        slope = self.population.counts_slope * np.log(10)
-        uniform = rng.random(n)
-        if abs(slope) < 1e-6:
-            return low + uniform * (high - low)
-        return low + np.log1p(uniform * np.expm1(slope * (high - low))) / slope
 
     def draw_at(self, rng: np.random.Generator, magnitudes: np.ndarray,
                 redshift_range: tuple = _REDSHIFT_RANGE) -> dict[str, np.ndarray]:

@@ -13,7 +13,12 @@ from scipy.special import gammainc, gammaincinv
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, REDDENINGS, reference_grid
 
-__all__ = ["GalaxyPopulation", "component_radii", "draw_galaxy", "get_population", "shen_half_light_radius"]
+__all__ = [
+    "DISK_SCALES", "GalaxyPopulation", "component_radii", "draw_galaxy", "draw_magnitudes", "get_population",
+    "shen_half_light_radius",
+]
+
+DISK_SCALES = 1.6783469900166605  # half-light radius of an exponential disk in scale lengths
 
 _TRIES = 1000
 _MIN_KNOTS = 5
@@ -136,10 +141,11 @@ def get_population(sample):
     return _SAMPLES[sample]
 
 
-def _draw_magnitude(rng, population):
+def draw_magnitudes(rng, population, n=None):
+    """Return a magnitude that follows the counts of the population, or an ndarray of n."""
     low, high = population.magnitude_range
     slope = population.counts_slope * np.log(10)
-    uniform = rng.random()
+    uniform = rng.random(n)
     if abs(slope) < 1e-6:
         return low + uniform * (high - low)
     return low + np.log1p(uniform * np.expm1(slope * (high - low))) / slope
@@ -218,7 +224,7 @@ def draw_galaxy(rng, population):
 
 def _draw_any_galaxy(rng, population):
     """Return the properties of one galaxy of any size."""
-    magnitude = _draw_magnitude(rng, population)
+    magnitude = draw_magnitudes(rng, population)
     redshift = _draw_redshift(rng, population, magnitude)
     luminosity = absolute_magnitude(magnitude, redshift, 1.0)
     fraction = population.early_fraction

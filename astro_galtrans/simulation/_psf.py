@@ -126,8 +126,7 @@ def draw_psfs(rng, part, conditions):
         None for the median round PSF.
     conditions : SurveyConditions
     """
-    psf, n = conditions.psf, len(conditions.bands)
-    deviates = rng.standard_normal((4, n + 1))
+    psf, deviates = conditions.psf, rng.standard_normal((4, len(conditions.bands) + 1))
     width_scale, ellipticity_scale = (0, 0) if part is None else (part.width_scale, part.ellipticity_scale)
 
     def spread(row, common, band):
@@ -139,5 +138,5 @@ def draw_psfs(rng, part, conditions):
     beta = np.multiply(psf.beta, np.exp(width_scale * np.multiply(psf.beta_scatter, deviates[3, 1:])))
     beta = np.where(np.equal(psf.beta, 0), 0, np.clip(beta, *_BETAS))
     columns = np.broadcast_arrays(fwhm, e1 * shrink, e2 * shrink, beta, psf.wings, psf.wing_scale, psf.obscuration,
-                                  psf.blur, np.empty(n))
-    return [PSF(*map(float, row)) for row in zip(*columns[:-1])]
+                                  psf.blur)
+    return [PSF(*map(float, row)) for row in zip(*columns)]

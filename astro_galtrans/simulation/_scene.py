@@ -13,7 +13,7 @@ from scipy.special import gamma
 
 from astro_galtrans.simulation._observed_population import ObservedPopulation
 from astro_galtrans.simulation._observed_seds import ObservedSEDs
-from astro_galtrans.simulation._population import GalaxyPopulation
+from astro_galtrans.simulation._population import DISK_SCALES, GalaxyPopulation
 from astro_galtrans.surveys import band_flux_density, get_survey
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _SIZE_MAGNITUDE = (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0)
 _SIZE = (3.2, 1.9, 1.05, 0.64, 0.40, 0.26, 0.18)
 _SIZE_SCATTER = 0.42
 _CONCENTRATED = ((16.0, 20.0, 24.0, 28.0), (0.5, 0.4, 0.25, 0.15))
-_DISK_SCALES, _CORE_SCALES = 1.6783469900166605, float(np.log(2))
+_CORE_SCALES = float(np.log(2))
 # Share of the blue stars, of the halo and the turn-off, and colors g - i of blue and red ones.
 _BLUE_STARS = ((15.0, 18.0, 20.0, 23.0), (0.7, 0.55, 0.45, 0.4))
 _STAR_COLORS = ((0.55, 0.3), (2.3, 0.45))
@@ -292,11 +292,8 @@ def _locus(colors):
     magnitudes = wanted.copy()
     # The bands are broad: a few corrections make the magnitudes through them those of the locus.
     for _ in range(6):
-        flux = _through(colors, magnitudes, centers, fine)
-        f_lambda = flux * 3631 * u.Jy.to(u.erg / u.s / u.cm**2 / u.Hz) * 2.99792458e18 / fine**2
-        seen = np.stack([band_flux_density(fine * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value
-                         for band in sdss], axis=-1)
-        magnitudes = magnitudes + wanted + 2.5 * np.log10(seen / 3631)
+        seen = _through_bands(_through(colors, magnitudes, centers, fine), fine, sdss)
+        magnitudes = magnitudes + wanted + 2.5 * np.log10(seen)
     return magnitudes, centers
 
 
@@ -316,6 +313,12 @@ def _through(colors, magnitudes, centers, wavelength):
 def _planck(wavelength, temperature):
     """Return the magnitude, up to a constant, of black bodies in flux per unit frequency."""
     return 2.5 * np.log10(wavelength**3 * np.expm1(_PLANCK / (wavelength * temperature)))
+
+
+def _through_bands(flux, wavelength, survey):
+    """Return flux densities per unit frequency in bands, both in units of the AB zero flux."""
+    f_lambda = (flux * 3631 * u.Jy).to(u.erg / u.s / u.cm**2 / u.AA, u.spectral_density(wavelength * u.AA))
+    return np.stack([band_flux_density(wavelength * u.AA, f_lambda, band).value for band in survey], axis=-1) / 3631
 
 
 class SceneLibrary:
@@ -382,14 +385,13 @@ def _star_fluxes(survey):
     curves = [band.wavelength.to_value(u.AA) for band in survey]
     grid = np.geomspace(min(curve[0] for curve in curves) * 0.99, max(curve[-1] for curve in curves) * 1.01, 1500)
     colors = np.linspace(*_STAR_RANGE, _N_STARS)
-    f_lambda = star_spectra(colors, grid) * 3631 * u.Jy.to(u.erg / u.s / u.cm**2 / u.Hz) * 2.99792458e18 / grid**2
-    seen = [band_flux_density(grid * u.AA, f_lambda * u.erg / u.s / u.cm**2 / u.AA, band).value for band in survey]
-    return np.stack(seen, axis=-1) / 3631 * 10 ** (0.4 * np.array([band.zero_point for band in survey]))
+    zero_points = np.array([band.zero_point for band in survey])
+    return _through_bands(star_spectra(colors, grid), grid, survey) * 10 ** (0.4 * zero_points)
 
 
 def _reach(renderer, sources, fluxes, psfs):
     """Return the distance in arcsec at which each source falls below a fraction of the noise in all bands."""
-    noise = np.resize([band.sky_noise for band in renderer.survey], len(psfs))
+    noise = np.array([band.sky_noise for band in renderer.survey])
     significance = np.abs(fluxes) / noise
     signal = significance / _INVISIBLE * renderer.scale**2
     widths = np.array([psf.fwhm for psf in psfs])
@@ -400,7 +402,7 @@ def _reach(renderer, sources, fluxes, psfs):
     wings = scales * np.sqrt(np.maximum(in_wings ** (2 / 3) - 1, 0))
     strongest = signal.max(axis=1)
     body = np.zeros(len(sources))
-    for part, scale in ((1 - sources.concentrated, _DISK_SCALES), (sources.concentrated, _CORE_SCALES)):
+    for part, scale in ((1 - sources.concentrated, DISK_SCALES), (sources.concentrated, _CORE_SCALES)):
         scale = np.where(sources.is_star, 1e-3, sources.radius / np.sqrt(sources.axis_ratio) / scale)
         body = np.maximum(body, scale * np.log(np.maximum(part * strongest / (2 * pi * scale**2), 1.0)))
     point = np.maximum(core, wings).max(axis=1)
@@ -420,8 +422,7 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     fluxes : ndarray of shape (n, n_bands)
         From `SceneLibrary.fluxes`, in the unit of the survey.
     psfs : list of PSF
-        One per band, each with ``fwhm`` in arcsec and ``transform(kx, ky)``. Two images with different offsets take
-        less time if they are drawn at once, with fluxes, PSFs and offsets of all bands, and of all bands again.
+        One per band.
     offsets : ndarray of shape (n_bands, 2)
         Position of the target from the center of the stamp in each band, x and y in arcsec.
     """
@@ -462,9 +463,8 @@ class _SmallGrid:
         pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
         pixel *= self.oversampling**2
         self.band = np.empty((len(psfs), self.n, len(kx)), dtype=np.complex64)
-        blurs = {id(psf): pixel * psf.transform(kx, ky) for psf in {id(psf): psf for psf in psfs}.values()}
         for plane, psf, (x, y) in zip(self.band, psfs, shifts):
-            np.multiply(np.exp(-1j * ky * np.float32(y))[:, None], blurs[id(psf)], out=plane)
+            np.multiply(np.exp(-1j * ky * np.float32(y))[:, None], pixel * psf.transform(kx, ky), out=plane)
             plane *= np.exp(-1j * kx * np.float32(x))
 
     def add(self, image, sources, fluxes, x, y):
@@ -499,7 +499,7 @@ class _SmallGrid:
         b = (squared * xy[:, None].astype(np.float32)) * self.kx
         q = a[:, None, :] + c[:, :, None]
         q += b[:, None, :] * self.ky[:, None]
-        disk = 1 + q / np.float32(_DISK_SCALES**2)
+        disk = 1 + q / np.float32(DISK_SCALES**2)
         core = 1 + q / np.float32(_CORE_SCALES**2)
         share = sources.concentrated.astype(np.float32)[:, None, None]
         return (1 - share) / (disk * np.sqrt(disk)) + share / np.sqrt(core)

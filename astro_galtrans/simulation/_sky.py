@@ -54,7 +54,17 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Background:
+class _Scaled:
+    """Base of the parts that have no setting but a factor on the errors of each survey."""
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"scale": real_number})
+
+
+@dataclass(frozen=True)
+class Background(_Scaled):
     """Errors of the subtracted background: an offset and a gradient in each band.
 
     Parameters
@@ -63,14 +73,9 @@ class Background:
         Factor on the errors of each survey.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self, {"scale": real_number})
-
 
 @dataclass(frozen=True)
-class Astrometry:
+class Astrometry(_Scaled):
     """Offsets between bands and between surveys, and of the galaxy from the center of its stamp.
 
     Parameters
@@ -79,14 +84,9 @@ class Astrometry:
         Factor on the astrometric errors of each survey.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self, {"scale": real_number})
-
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(_Scaled):
     """Errors of the zero points.
 
     Parameters
@@ -94,11 +94,6 @@ class Calibration:
     scale : float, optional
         Factor on the errors of each survey.
     """
-
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_fields(self, {"scale": real_number})
 
 
 @dataclass(frozen=True)

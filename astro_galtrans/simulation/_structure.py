@@ -10,10 +10,10 @@ import numpy as np
 from scipy.special import expit
 
 from astro_galtrans.simulation._components import Blobs, Ellipse, GridImage, SkyGrid, ferrers, ring, sersic
+from astro_galtrans.simulation._population import DISK_SCALES
 
 __all__ = ["Structure", "draw_structure"]
 
-_DISK_SCALES = 1.6783469900166605  # half-light radius of an exponential disk in scale lengths
 _INDICES = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0])
 _RADII = np.geomspace(0.02, 40.0, 96)
 _SIDES = (48, 64, 96)  # points of a grid, by the size of the galaxy
@@ -160,7 +160,7 @@ def _draw_lenticular(rng, row):
         parts.append(_ellipse("ring", fraction, ring(), rng.uniform(1.2, 2.2) * disk.matrix))
         rest -= fraction
     profile = sersic(float(rng.choice([0.7, 1.0, 1.5], p=[0.3, 0.45, 0.25])))
-    parts.append(_ellipse("disk", rest, profile, _DISK_SCALES * disk.matrix, -gradient / 2))
+    parts.append(_ellipse("disk", rest, profile, DISK_SCALES * disk.matrix, -gradient / 2))
     return parts, disk.columns(bulge_fraction)
 
 
@@ -233,7 +233,7 @@ def _draw_spiral(rng, row, youth):
     rest -= arm_fraction + clumps
     offset = _lopsided(rng, disk)
     profile = sersic(float(rng.choice([0.7, 1.0, 1.5], p=[0.5, 0.25, 0.25])))
-    parts.append(_ellipse("disk", rest, profile, _DISK_SCALES * disk.matrix, -gradient / 4, offset))
+    parts.append(_ellipse("disk", rest, profile, DISK_SCALES * disk.matrix, -gradient / 4, offset))
     lane = _draw_lane(rng, disk, arms, rest)
     return parts, disk.columns(bulge_fraction), lane
 
@@ -257,7 +257,7 @@ def _draw_irregular(rng, row):
     clumps, patches = rng.uniform(0.04, 0.25), rng.uniform(0.1, 0.4)
     parts = [arms.clumps(rng, int(rng.poisson(12)) + 3, clumps), _Part("arms", patches, arms.growth, arms.shape)]
     profile = sersic(float(rng.choice([0.7, 1.0])))
-    parts.append(_ellipse("disk", 1 - clumps - patches, profile, _DISK_SCALES * disk.matrix, 0.0,
+    parts.append(_ellipse("disk", 1 - clumps - patches, profile, DISK_SCALES * disk.matrix, 0.0,
                           _lopsided(rng, disk, 0.25)))
     return parts, disk.columns(0.0)
 

@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from astro_galtrans.simulation._population import draw_galaxy
+from astro_galtrans.simulation._components import Profile
+from astro_galtrans.simulation._population import DISK_SCALES, draw_galaxy
 from astro_galtrans.simulation._render import RealMorphologies, import_galsim
 from astro_galtrans.simulation._seds import galaxy_components, reference_grid, sed_grid
-from astro_galtrans.simulation._spectrograph import RADIUS, image_fraction, point_fraction, sersic_fraction
+from astro_galtrans.simulation._spectrograph import RADIUS, point_fraction, sersic_fraction
 
 __all__ = ["Galaxy", "TemplateGalaxies", "TemplateSEDs", "component_fractions"]
-
-_DISK_SCALES = 1.6783469900166605  # half-light radius of an exponential disk in scale lengths
 
 
 @dataclass
@@ -24,16 +23,6 @@ class Galaxy:
 
     row: dict
     shapes: list = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """A centered GalSim profile of flux 1."""
-
-    profile: object
-
-    def transform(self, renderer):
-        return renderer.transform(self.profile)
 
 
 @dataclass(frozen=True)
@@ -72,7 +61,7 @@ def component_fractions(galaxy):
 
 def _knots(rng, galaxy):
     """Return positions in arcsec that follow the exponential disk, within five scale lengths, and brightness."""
-    scale = galaxy["disc_radius"] / _DISK_SCALES
+    scale = galaxy["disc_radius"] / DISK_SCALES
     # r exp(-r) is a Gamma distribution of shape 2.
     radius = scale * np.minimum(rng.gamma(2, size=galaxy["n_knots"]), 5.0)
     azimuth = rng.uniform(0, 2 * np.pi, galaxy["n_knots"])
@@ -106,11 +95,11 @@ class TemplateGalaxies:
         if self.morphologies is not None:
             disk, index, radius = self.morphologies.draw(structure, row["disc_radius"])
             row.update(morphology=index, disc_radius=radius, knot_fraction=0.0, n_knots=0)
-            return Galaxy(row, [_Profile(bulge), _Profile(disk)])
+            return Galaxy(row, [Profile(bulge), Profile(disk)])
         disk = self.galsim.Exponential(half_light_radius=row["disc_radius"])
         disk = disk.shear(q=row["disc_axis_ratio"], beta=angle)
         knots = [_knots(structure, row)] if row["n_knots"] else []
-        return Galaxy(row, [_Profile(bulge), _Profile(disk), *knots])
+        return Galaxy(row, [Profile(bulge), Profile(disk), *knots])
 
     def fluxes(self, galaxy, side):
         """Return the flux of each shape of a galaxy in each band, ``(n_shapes, n_bands)``, in the survey unit."""
@@ -124,7 +113,7 @@ class TemplateGalaxies:
         if self.morphologies is None:
             smooth = sersic_fraction(RADIUS, row["disc_radius"], row["disc_axis_ratio"], 1)
         else:
-            smooth = image_fraction(RADIUS, galaxy.shapes[1].profile)
+            smooth = galaxy.shapes[1].fraction(RADIUS)
         knots = galaxy.shapes[2] if len(galaxy.shapes) > 2 else None
         inside = 0.0 if knots is None else point_fraction(RADIUS, knots.x, knots.y, knots.brightness)
         fractions = component_fractions(row) * np.array([bulge, smooth, inside])

@@ -22,7 +22,7 @@ def test_every_survey_has_conditions_of_its_bands(name):
     assert len(conditions.psf.fwhm) == len(survey)
     for part in ("psf", "noise", "background", "astrometry", "calibration"):
         getattr(conditions, part)
-    # Without the pixel, and no stranger than what the survey gives as typical.
+    # Without the pixel, and near the typical width of the survey.
     typical = np.array([band.psf_fwhm.to_value(u.arcsec) for band in survey])
     np.testing.assert_array_less(np.abs(np.log(np.array(conditions.psf.fwhm) / typical)), 0.4)
 

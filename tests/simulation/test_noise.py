@@ -55,7 +55,7 @@ def test_noise_of_one_image_is_that_of_spline_interpolation():
     from scipy import ndimage
 
     shift = 0.4
-    settings = NoiseConditions(resampling="cubic", reference="r", shifts=[[(shift, 0.0)] * 3])
+    settings = NoiseConditions(resampling="cubic", reference="r", shifts=[[(shift, 0.0)]] * 3)
     variance, along_x, along_y = _correlations(
         unit_noise(np.random.default_rng(3), Noise(), _conditions(noise=settings), 300))
     white = np.random.default_rng(4).standard_normal((1, 300, 300))

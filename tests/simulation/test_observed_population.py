@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astro_galtrans.simulation import GalaxyPopulation, ObservedPopulation
-from astro_galtrans.simulation._population import get_population
+from astro_galtrans.simulation._population import draw_magnitudes, get_population
 
 pytest.importorskip("kcorrect")
 
@@ -66,8 +66,8 @@ def test_radii_grow_with_luminosity_and_shrink_with_redshift(population):
 
 
 def test_counts_follow_the_slope():
-    population = ObservedPopulation(GalaxyPopulation("steep", (16.0, 20.0), (0.01, 1.0), counts_slope=0.6))
-    magnitudes = population.draw_magnitudes(np.random.default_rng(7), 4000)
+    population = GalaxyPopulation("steep", (16.0, 20.0), (0.01, 1.0), counts_slope=0.6)
+    magnitudes = draw_magnitudes(np.random.default_rng(7), population, 4000)
     assert np.mean(magnitudes > 19) == pytest.approx(1 - 10**-0.6, abs=0.03)
 
 
