@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 _RESAMPLINGS = ("none", "cubic", "lanczos2", "lanczos3", "lanczos4", "lanczos5")
+# Fractions, and ellipticities, whose largest value is below 1 where 1 has no meaning.
+_LARGEST = {"correlation": 1.0, "photons": 1.0, "wings": 0.9, "obscuration": 0.95, "ellipticity": 0.9,
+            "band_ellipticity": 0.9}
 _POSITIVE = ("fwhm", "depth", "pixel_ratio", "wing_scale")
 
 
@@ -39,6 +42,9 @@ class _PerBand:
             if array.ndim > 1 or array.size == 0 or not np.all(np.isfinite(array)) or np.any(array < lowest):
                 kind = "positive numbers" if lowest else "numbers of at least 0"
                 raise ValueError(f"{one.name} must be finite {kind}, one or one for each band, got {value!r}")
+            largest = _LARGEST.get(one.name, np.inf)
+            if np.any(array > largest):
+                raise ValueError(f"{one.name} must be at most {largest}, got {value!r}")
             object.__setattr__(self, one.name, float(array) if array.ndim == 0 else tuple(array.tolist()))
 
     def select(self, rows: Sequence[int]) -> Self:
@@ -252,7 +258,9 @@ class SurveyConditions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
-        for name in _PARTS:
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")
             for key, length in getattr(self, name).lengths().items():
                 if length != len(self.bands):
                     raise ValueError(

@@ -21,7 +21,7 @@ from astro_galtrans.simulation._render import import_galsim
 from astro_galtrans.simulation._sky import Sky
 from astro_galtrans.simulation._spectrograph import REDSHIFT_ERROR
 from astro_galtrans.spectra import SpectrumGrid
-from astro_galtrans.surveys import get_survey, matching_size
+from astro_galtrans.surveys import available_surveys, get_survey, matching_size, same_name
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -194,7 +194,14 @@ def simulate_pairs(
     target_size = config.target_size or matching_size(
         config.input_size, surveys["input"].pixel_scale, surveys["target"].pixel_scale)
     galaxies = choice(galaxies, "galaxies", ("observed", "templates"))
-    if not isinstance(sky, Sky):
+    if isinstance(sky, Sky):
+        known = (*available_surveys(), *(survey.name for survey in surveys.values()))
+        unknown = [name for name in sky.conditions if not any(same_name(name, other) for other in known)]
+        if unknown:
+            raise ValueError(f"sky.conditions must be of known surveys, got {', '.join(map(repr, unknown))}")
+    else:
+        if not isinstance(sky, str):
+            raise TypeError(f"sky must be 'realistic', 'plain' or a Sky, got {sky!r}")
         sky = {"realistic": Sky(), "plain": None}[choice(sky, "sky", ("realistic", "plain"))]
     recipe = Recipe(seed, get_population(sample), surveys, {"input": config.input_size, "target": target_size},
                     galaxies, sky, config.truth, config.spectra, config.psf,

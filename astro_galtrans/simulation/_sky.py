@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans._utils.validation import check_fields, real_number
+from astro_galtrans._utils.validation import check_fields, flag, real_number
 from astro_galtrans.simulation._conditions import SurveyConditions
 
 __all__ = [
@@ -50,7 +50,7 @@ class Noise:
     depth_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"depth_scale": real_number})
+        check_fields(self, {"correlated": flag, "depth_scale": real_number})
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,20 @@ class Sky:
     conditions: Mapping[str, SurveyConditions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            part = getattr(self, name)
+            if part is not None and not isinstance(part, kind):
+                raise TypeError(f"{name} must be {kind.__name__}(...) or None, got {part!r}")
+        if not isinstance(self.conditions, Mapping):
+            raise TypeError(f"conditions must be a dict of survey name to SurveyConditions, got {self.conditions!r}")
         for name, conditions in self.conditions.items():
-            if not isinstance(conditions, SurveyConditions):
-                raise TypeError(f"conditions[{name!r}] must be a SurveyConditions, got {conditions!r}")
+            if not isinstance(name, str) or not isinstance(conditions, SurveyConditions):
+                raise TypeError(f"conditions[{name!r}] must be a SurveyConditions under the name of a survey, got "
+                                f"{conditions!r}")
 
     def __repr__(self) -> str:
         return changed_fields(self)
+
+
+_PARTS = {"psf": PSFVariation, "noise": Noise, "background": Background, "astrometry": Astrometry,
+          "calibration": Calibration, "extinction": Extinction, "scene": Scene, "artifacts": Artifacts}

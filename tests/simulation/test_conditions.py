@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from astro_galtrans.simulation import (
-    AstrometryConditions, BackgroundConditions, NoiseConditions, PSFConditions, Sky, SurveyConditions, get_conditions,
+    AstrometryConditions, BackgroundConditions, Noise, NoiseConditions, PSFConditions, Sky, SurveyConditions,
+    get_conditions, simulate_pairs,
 )
 from astro_galtrans.simulation import _conditions
 from astro_galtrans.surveys import Band, Survey, available_surveys, get_survey
@@ -71,3 +72,33 @@ def test_errors_name_the_argument(make, match):
 def test_conditions_of_a_sky_must_be_conditions():
     with pytest.raises(TypeError, match=r"conditions\['SDSS'\] must be a SurveyConditions"):
         Sky(conditions={"SDSS": 1.0})
+
+
+@pytest.mark.parametrize("settings, match", [
+    ({"scene": False}, "scene must be Scene"), ({"noise": Noise}, "noise must be Noise"),
+    ({"background": Noise()}, "background must be Background"), ({"conditions": None}, "conditions must be a dict"),
+])
+def test_parts_of_a_sky_have_their_types(settings, match):
+    with pytest.raises(TypeError, match=match):
+        Sky(**settings)
+
+
+def test_conditions_have_parts_and_numbers_with_a_meaning():
+    conditions = get_conditions("SDSS")
+    with pytest.raises(TypeError, match="noise must be a NoiseConditions"):
+        replace(conditions, noise=conditions.psf)
+    for part, values in (("background", {"correlation": 2}), ("psf", {"wings": 1.0}), ("psf", {"ellipticity": 2.0})):
+        with pytest.raises(ValueError, match=f"{next(iter(values))} must be at most"):
+            replace(getattr(conditions, part), **values)
+    with pytest.raises(ValueError, match="pixel_ratio must be finite positive"):
+        replace(conditions.noise, pixel_ratio=0)
+    with pytest.raises(TypeError, match="correlated"):
+        Noise(correlated="no")
+
+
+def test_conditions_of_an_unknown_survey_are_refused():
+    sky = Sky(conditions={"SDDS": get_conditions("SDSS")})
+    with pytest.raises(ValueError, match="sky.conditions must be of known surveys, got 'SDDS'"):
+        simulate_pairs(1, seed=1, input_size=8, sky=sky)
+    with pytest.raises(TypeError, match="sky must be 'realistic', 'plain' or a Sky"):
+        simulate_pairs(1, seed=1, input_size=8, sky={"scene": None})
