@@ -29,7 +29,7 @@ quantities = {
 colors = {"real": "black", "simulated": "tab:orange"}
 surveys = list(dict.fromkeys(table["survey"]))
 
-figure, axes = plt.subplots(2, 3, figsize=(10, 5.4), sharey=True)
+figure, axes = plt.subplots(2, 3, figsize=(10, 5.4), sharey=True, layout="constrained")
 for ax, (quantity, label) in zip(axes.flat, quantities.items()):
     for row in table[table["quantity"] == quantity]:
         y = -surveys.index(row["survey"]) + (0.14 if row["sample"] == "real" else -0.14)
@@ -38,5 +38,6 @@ for ax, (quantity, label) in zip(axes.flat, quantities.items()):
         ax.plot([row["p25"], row["p75"]], [y, y], color=color, lw=4, solid_capstyle="butt")
         ax.plot(row["p50"], y, "o", color=color, mec="white", ms=7)
     ax.set(xlabel=label, yticks=[-n for n in range(len(surveys))], yticklabels=surveys)
-axes[0, 0].legend([plt.Line2D([], [], color=color, lw=4) for color in colors.values()], colors)
+figure.legend([plt.Line2D([], [], color=color, lw=4) for color in colors.values()], colors, loc="outside upper right",
+              ncols=2)
 plt.show()
