@@ -22,9 +22,8 @@ __all__ = [
 ]
 
 _RESAMPLINGS = ("none", "cubic", "lanczos2", "lanczos3", "lanczos4", "lanczos5")
-# Fractions, and ellipticities, whose largest value is below 1 where 1 has no meaning.
-_LARGEST = {"correlation": 1.0, "photons": 1.0, "wings": 0.9, "obscuration": 0.95, "ellipticity": 0.9,
-            "band_ellipticity": 0.9}
+# Fractions; where 1 has no meaning, the largest is smaller.
+_LARGEST = {"correlation": 1.0, "photons": 1.0, "wings": 0.9, "obscuration": 0.95}
 _POSITIVE = ("fwhm", "depth", "pixel_ratio", "wing_scale")
 
 

@@ -87,7 +87,7 @@ def test_conditions_have_parts_and_numbers_with_a_meaning():
     conditions = get_conditions("SDSS")
     with pytest.raises(TypeError, match="noise must be a NoiseConditions"):
         replace(conditions, noise=conditions.psf)
-    for part, values in (("background", {"correlation": 2}), ("psf", {"wings": 1.0}), ("psf", {"ellipticity": 2.0})):
+    for part, values in (("background", {"correlation": 2}), ("psf", {"wings": 1.0}), ("noise", {"photons": 1.5})):
         with pytest.raises(ValueError, match=f"{next(iter(values))} must be at most"):
             replace(getattr(conditions, part), **values)
     with pytest.raises(ValueError, match="pixel_ratio must be finite positive"):
