@@ -89,5 +89,5 @@ def test_foreign_folder_is_left_alone(tmp_path):
 
 def test_too_little_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(demo.shutil, "disk_usage", lambda path: demo.shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(OSError, match="GB"):
+    with pytest.raises(OSError, match="needs about 1431 MiB"):
         demo.run_demo(tmp_path / "out", settings=SMALL)

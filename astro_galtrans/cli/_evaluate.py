@@ -23,8 +23,11 @@ def demo(options):
     """Run the subcommand."""
     from astro_galtrans.demo import run_demo
 
-    report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
-                      overwrite=options.overwrite, progress=not options.quiet)
+    try:
+        report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
+                          overwrite=options.overwrite, progress=not options.quiet)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("the same command resumes the demo") from error
     return Result([str(report)], {"report": report, "folder": options.out})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Literal, TYPE_CHECKING, overload
 
@@ -451,6 +453,21 @@ class PairSet:
             rows = slice(first, min(first + _BLOCK, len(self)))
             found[rows] = missing_bands(weight[rows] > 0, survey.pixel_scale)
         return found
+
+    @property
+    def hash(self) -> str:
+        """Hexadecimal SHA-256 of ids, redshifts, images and spectra, the same in memory and on disk; reads all of them.
+
+        Equal hashes, surveys and configurations give equal trainings.
+        """
+        digest = hashlib.sha256(json.dumps(self.ids.tolist(), default=repr).encode())
+        arrays = {name: getattr(self, name) for name in ("redshift", "redshift_error")} | self._arrays()
+        for name, array in arrays.items():
+            digest.update(name.encode())
+            for first in range(0, 0 if array is None else len(self), _BLOCK):
+                block = np.asarray(array[first:first + _BLOCK])
+                digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
 
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
         """Split into random parts that share no galaxy.
