@@ -79,8 +79,8 @@ def train(options):
     config = TrainConfig(**settings)
     pairs = directed(PairSet.open(options.pairs), options.direction)
     try:
-        result = fit(pairs, config, validation=options.validation_fraction or None, directory=options.checkpoint, resume=options.resume,
-                     device=device_named(options.device), progress=not options.quiet)
+        result = fit(pairs, config, validation=options.validation_fraction or None, directory=options.checkpoint,
+                     resume=options.resume, device=device_named(options.device), progress=not options.quiet)
     except KeyboardInterrupt as error:
         reason, _, resumable = str(error).partition(";")
         hint = "the same command with --resume resumes it" if resumable else "nothing was written"
@@ -147,9 +147,9 @@ def reproduce(options):
     found = train_again(translator, pairs, validation=validation, device=device_named(options.device),
                         progress=not options.quiet)
     if found.identical:
-        lines = [f"{options.translator}: identical, all {found.n_weights} weights are bitwise the same"]
+        lines = [f"{options.translator}: identical, all {found.n_weights:,} weights are bitwise the same"]
     else:
-        lines = [f"{options.translator}: different, {found.n_different} of {found.n_weights} weights differ, "
+        lines = [f"{options.translator}: different, {found.n_different:,} of {found.n_weights:,} weights differ, "
                  f"by {found.largest_difference:.3g} at most"]
     lines += [f"{name}: {'unknown' if before is None else before} in the file, {now} here"
               for name, (before, now) in found.changes.items()]

@@ -79,8 +79,8 @@ def fit(
     config : TrainConfig, optional
         Configuration of the training; by default ``TrainConfig()``.
     validation : PairSet or float, optional
-        Pairs that choose the best epoch; their galaxies must not be among the training pairs. A number above 0 and below
-        1 splits off that fraction of ``pairs``, with the seed of the configuration.
+        Pairs that choose the best epoch; their galaxies must not be among the training pairs. A number above 0 and
+        below 1 splits off that fraction of ``pairs``, with the seed of the configuration.
     directory : path-like, optional
         Folder of the checkpoint that is written after each epoch; made if it does not exist.
     resume : bool, optional

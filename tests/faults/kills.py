@@ -123,12 +123,9 @@ def make_inputs(folder):
     sys.path.insert(0, str(Path(__file__).parents[1] / "pairs"))
     import sky
 
-    from astro_galtrans.pairs import _disk, _match_sink
-    from astro_galtrans.photoz import RedshiftPDF
     from astro_galtrans.simulation import simulate_pairs
     from astro_galtrans.training import fit
 
-    _disk.MAX_BLOCK, _match_sink._NOTE_BLOCKS = 2, 1  # so that there is something to resume
     table = sky.galaxies(n=6, side=40.0)
     table.write(folder / "galaxies.ecsv")
     sky.image(table, "SDSS", side=60.0).write(folder / "sdss.fits")
@@ -284,7 +281,9 @@ class Runner:
 def _command(arguments, work, log, count, at_event):
     """Run the command in a forked process."""
     from astro_galtrans.cli import main
+    from astro_galtrans.pairs import _disk, _match_sink
 
+    _disk.MAX_BLOCK, _match_sink._NOTE_BLOCKS = 2, 1  # so that there is something to resume
     os.chdir(work)
     for number in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if number == 1 else os.O_APPEND)), number)
@@ -371,7 +370,7 @@ def main():
     parser.add_argument("--jobs", nargs="+", default=list(JOBS), choices=JOBS, metavar="JOB")
     options = parser.parse_args()
     rng, has_strace = np.random.default_rng(options.seed), shutil.which("strace") is not None
-    failures, total = 0, Counter()
+    total = Counter()
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(options.jobs, folder)
         for name in options.jobs:
