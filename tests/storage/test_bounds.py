@@ -122,7 +122,8 @@ def test_a_library_that_is_not_installed(tmp_path, monkeypatch):
 def test_arrays_beyond_their_blocks_are_refused(tmp_path, array, reason):
     path = tmp_path / "a.asdf"
     path.write_bytes(b"#ASDF 1.0.0\n%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n--- !core/asdf-1.1.0\n"
-                     b"a: !core/ndarray-1.1.0 " + array.encode() + b"\n...\n" + _block(bytes(64), 64, b"\0\0\0\0") + b"...\n")
+                     b"a: !core/ndarray-1.1.0 " + array.encode() + b"\n...\n"
+                     + _block(bytes(64), 64, b"\0\0\0\0") + b"...\n")
     with pytest.raises(FileFormatError, match=rf"a\.asdf.*{reason}"):
         load(path)
 
