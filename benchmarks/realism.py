@@ -4,7 +4,9 @@
 
 Real stamps of SDSS, CFHTLS, KiDS and HSC are compared with simulated stamps of the same survey, bands and size, of the
 same magnitudes. Features are measured on the stamps alone, by group; a random forest and a logistic regression are
-trained on each group and on all, in ten folds. The table ``realism.ecsv`` has a row for each survey, group and model:
+trained on each group and on all, in ten folds. Stamps of one cell of a field, a sixteenth of it, or of one scene are in
+the same fold, as they share pixels, background and seeing. The table ``realism.ecsv`` has a row for each survey, group
+and model:
 
 - "auc", area under the ROC curve of the held-out scores: 0.5 is a simulation as good as the sky;
 - "low" and "high", its 95 % interval, by a bootstrap over galaxies;
@@ -242,11 +244,10 @@ def models(seed):
 def interval(truth, score, seed):
     """Return the 95 % interval of the AUC by a bootstrap within each class."""
     generator = np.random.default_rng(seed)
-    parts = [np.flatnonzero(truth == kind) for kind in (0, 1)]
-    values = []
-    for _ in range(N_BOOTSTRAP):
-        rows = np.concatenate([generator.choice(part, len(part)) for part in parts])
-        values.append(roc_auc_score(truth[rows], score[rows]))
+    simulated, real = score[truth == 0], score[truth == 1]
+    # The AUC is the mean over all pairs of a real and a simulated galaxy.
+    wins = (real[:, None] > simulated) + 0.5 * (real[:, None] == simulated)
+    values = [wins[np.ix_(*(generator.integers(n, size=n) for n in wins.shape))].mean() for _ in range(N_BOOTSTRAP)]
     return np.percentile(values, (2.5, 97.5))
 
 
@@ -338,7 +339,8 @@ def run(name, options):
     log.info("%s: %d real, %d simulated", name, len(kept), len(chosen))
     features = {group: vstack([theirs[group][kept], ours[group][chosen]]) for group in theirs}
     truth = np.repeat([1, 0], [len(kept), len(chosen)])
-    _, places = np.unique(np.concatenate([real.places[kept].astype(str), [f"simulated {row}" for row in chosen]]),
+    _, places = np.unique([f"{kind} {place}" for kind, found in
+                           (("real", real.places[kept]), ("simulated", simulated.places[chosen])) for place in found],
                           return_inverse=True)
     scores = classify(features, truth, places, options.seed)
     found = best_features(features, truth)
