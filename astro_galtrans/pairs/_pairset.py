@@ -110,7 +110,8 @@ class PairSet:
         and stars.
     input_psf, target_psf : ndarray, lazy array or None
         Point spread function, shape ``(galaxy, band, py, px)``, float32, on the pixels of the images and of sum 1; 0
-        for a galaxy with unknown PSF.
+        for a galaxy with unknown PSF. Wings beyond the edge are missing; `~astro_galtrans.pairs.psf_side` is the usual
+        side.
     redshift, redshift_error : ndarray or None
         Redshift and its standard deviation, shape ``(galaxy,)``, float64, NaN if unknown.
     spectrum_flux, spectrum_weight : ndarray, lazy array or None

@@ -90,7 +90,8 @@ class SimulationConfig:
         Whether every galaxy gets a spectrum, as through a fiber of the SDSS spectrograph. The images are the same
         either way.
     psf : bool, optional
-        Whether to keep the image of the PSF of each galaxy, pixel included, in both surveys.
+        Whether to keep the image of the PSF of each galaxy, pixel included, in both surveys. It is cut off at eight
+        FWHM of the widest band of the survey and has a sum of 1, without the flux of the wings beyond.
     morphologies : path-like, optional
         Catalog file of a `galsim.RealGalaxyCatalog`, whose galaxies replace disks, arms and knots.
 

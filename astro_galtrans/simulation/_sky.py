@@ -183,7 +183,8 @@ class Sky:
     Parameters
     ----------
     psf : PSFVariation or None, optional
-        Variation of the PSF; None for the typical round PSF of each survey.
+        Variation of the PSF; None for the typical round PSF of each survey. ``psf=True`` of
+        `~astro_galtrans.simulation.SimulationConfig` keeps its images, which are cut off at eight FWHM.
     noise : Noise or None, optional
         Noise of the images; None for white noise of the typical depth.
     background : Background or None, optional
