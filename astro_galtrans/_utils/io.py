@@ -19,7 +19,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # on Windows, where nothing is removed for a killed process
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "check_folder", "check_new", "check_result_folder", "check_space", "path_beside", "remove_leftovers",
