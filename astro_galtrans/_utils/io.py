@@ -209,9 +209,12 @@ def _beside(path):
     try:
         yield temporary
     except OSError as error:
-        if error.errno is not None and (
-                error.filename == str(temporary) or error.filename is None and error.errno in _FULL):
-            raise type(error)(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
+        reason = error
+        while isinstance(reason, OSError) and reason.errno is None:  # astropy puts a text in place of a full disk
+            reason = reason.__context__
+        if isinstance(reason, OSError) and (
+                reason.filename == str(temporary) or reason.filename is None and reason.errno in _FULL):
+            raise type(reason)(reason.errno, f"cannot be written: {reason.strerror}", str(path)) from error
         raise
     finally:
         _discard(folder)

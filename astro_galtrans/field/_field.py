@@ -112,7 +112,7 @@ def translate_field(
             sources = read_sources(catalog)
             conditions = CatalogConditions(translator, sources, _folder_of(catalog))
         target_size = translator.target_size((size, size))
-        check_space(folder, len(sources) * (cube_bytes(translator.target_survey, target_size) + _SHEET_BYTES))
+        check_space(out.parent, len(sources) * (cube_bytes(translator.target_survey, target_size) + _SHEET_BYTES))
         run = FieldRun(translator, frames, folder, sources, conditions, int(size), config)
         run.translate_all(progress, _excluded(sources, config if catalog is None else None))
         table = run.table

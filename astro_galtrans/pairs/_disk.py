@@ -121,7 +121,7 @@ class PairWriter:
     def __enter__(self):
         folder = self._folder.__enter__()
         try:
-            check_space(folder, (self.n - self._written) * sum(self._bytes()))
+            check_space(os.path.dirname(os.path.abspath(self.path)), (self.n - self._written) * sum(self._bytes()))
             if self._written:
                 self.group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
             else:
