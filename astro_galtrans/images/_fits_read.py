@@ -327,8 +327,6 @@ def plain_wcs(header, label="the header", hdus=None):
                     raise ValueError(f"CTYPE1 {header['CTYPE1']!r} and CTYPE2 {header.get('CTYPE2')!r} are not a pair")
                 return None
             wcs.wcs.set()
-            if not all(np.isfinite(one).all() for one in (wcs.wcs.crval, wcs.wcs.crpix, wcs.pixel_scale_matrix)):
-                raise ValueError("its position or scale is not finite")
             wcs.all_pix2world([[0, 0]], 0)
     # wcslib raises MemoryError for a distortion that lacks its terms.
     except (*FITS_ERRORS, MemoryError) as error:
@@ -341,13 +339,14 @@ def plain_wcs(header, label="the header", hdus=None):
 
 def _with_numbers(header, label):
     """Return the header with numbers where the WCS needs them: wcslib ignores text."""
-    texts = [key for key, value in header.items() if isinstance(value, str) and _WCS_NUMBER.fullmatch(key)]
+    texts = [key for key, value in header.items() if _WCS_NUMBER.fullmatch(key)
+             and (isinstance(value, str) or not np.isfinite(value))]
     if texts:
         header = header.copy()
     for key in texts:
         try:
             number = float(header[key])
-        except ValueError:
+        except (TypeError, ValueError):
             number = np.nan
         if not np.isfinite(number):
             raise FileFormatError(f"{label} has a WCS with {key} = {header[key]!r}, which must be a number")
