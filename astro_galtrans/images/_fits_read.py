@@ -206,7 +206,7 @@ def _content(source):
     return content
 
 
-# What astropy raises when a damaged card or WCS is used. ValueError and TypeError are also those of wrong arguments.
+# Errors of astropy when a damaged card or WCS is used. ValueError and TypeError are also those of wrong arguments.
 _CARD_ERRORS = (fits.VerifyError, LookupError, AttributeError, ArithmeticError, WcsError)
 
 
