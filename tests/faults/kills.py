@@ -251,9 +251,15 @@ class Runner:
         """Kill a job at a system call, and return its exit status."""
         child, pipe = self._start(JOBS[name].arguments, self._copy(name))
         inject = ["-e", f"inject={call}:signal={signal.Signals(number).name}:when={when}"]
-        with _strace(child, self.folder / "strace", inject):
+        with _strace(child, self.folder / "strace", inject) as trace:
             os.close(pipe)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            while True:
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if ended:
+                    return os.waitstatus_to_exitcode(status)
+                if trace.process.poll() is not None:
+                    os.kill(child, signal.SIGCONT)  # strace may leave it stopped
+                time.sleep(0.01)
 
     def kill_at_event(self, name, number, when):
         """Kill a job at a Python call that writes, and return its exit status."""
@@ -340,6 +346,7 @@ class _strace:
         line = self.process.stderr.readline()
         if b"attached" not in line:
             raise OSError(f"strace cannot trace: {line.decode()}")
+        return self
 
     def __exit__(self, *error):
         self.process.stderr.read()
