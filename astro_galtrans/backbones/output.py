@@ -158,6 +158,10 @@ class NetworkConfig:
         if self.observing is not None:
             plain["observing"] = {name: [_numbers(band, float) for band in bands]
                                   for name, bands in self.observing.items()}
+            for name, bands in plain["observing"].items():
+                if not all(len(band) == 3 and 0 < band[0] <= band[1] <= band[2] < float("inf") for band in bands):
+                    raise ValueError(f"observing must have three increasing numbers above 0 for each band, got {bands} "
+                                     f"for {name}")
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 

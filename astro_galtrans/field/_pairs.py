@@ -91,8 +91,8 @@ def translate_pairs(
         for first in tqdm(starts, desc="translate", unit="block", disable=not progress):
             rows = np.arange(first, min(first + writer.block, len(pairs)))
             batch = pairs.read(rows, images=kept)
-            translated = _translated(translator, batch, {**_fwhms(translator, pairs, rows),
-                                                         **translation_keywords(translator, config, rows)})
+            translated = _translated(translator, batch, {
+                **translator.known_fwhms(pairs, rows, target=False), **translation_keywords(translator, config, rows)})
             writer.write_images(first, {**{name: batch[name] for name in kept}, **translated})
         writer.finish(pairs.ids, pairs.redshift, _catalog(translator, pairs, size, config),
                       redshift_error=pairs.redshift_error, spectrum_grid=pairs.spectrum_grid)
@@ -118,12 +118,6 @@ def _check(translator, pairs, allow_missing):
         missing[missing.all(1)] = False  # galaxies without any data become masked images
         check_coverage(missing, survey.band_names, "pairs",
                        "pairs.select(~pairs.missing_bands().any(1)) leaves them out")
-
-
-def _fwhms(translator, pairs, rows):
-    """Return the keyword with the FWHMs of the input, where the translator takes and the pairs have them."""
-    widths = pairs.psf_fwhm("input", rows) if "psf_fwhm" in translator.observing else None
-    return {} if widths is None else {"psf_fwhm": widths}
 
 
 def _translated(translator, batch, keywords):

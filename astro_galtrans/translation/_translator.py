@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from specutils import Spectrum
 
     from astro_galtrans.objectives import Objective
+    from astro_galtrans.pairs import PairSet
 
 __all__ = ["Translator"]
 
@@ -373,6 +374,30 @@ class Translator:
                     np.full(len(self.input_survey), np.nan, np.float32))
                 given[name] = np.tile(medians, (n_galaxies, 1))
         return Observing(**{name: given[name] if name in self.observing else None for name in given})
+
+    def known_fwhms(
+        self, pairs: PairSet, indices: slice | ArrayLike = slice(None), *, target: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Return the FWHMs of the PSFs of pairs that the translator takes, as keywords of `translate_array`.
+
+        Translations with the PSFs of the real target images can be compared with these pixel by pixel.
+
+        Parameters
+        ----------
+        pairs : PairSet
+        indices : sequence of int, boolean mask or slice, optional
+            Rows; all by default.
+        target : bool, optional
+            Whether to return those of the target images too.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``psf_fwhm`` and ``target_psf_fwhm`` as far as it takes them and they are known.
+        """
+        sides = {"psf_fwhm": "input", **({"target_psf_fwhm": "target"} if target else {})}
+        found = {name: pairs.psf_fwhm(side, indices) for name, side in sides.items() if name in self.observing}
+        return {name: widths for name, widths in found.items() if widths is not None}
 
     def _median_target_psf(self):
         ranges = self.network.config.observing["target_psf_fwhm"]
