@@ -76,9 +76,9 @@ def flux_rows(translators, options):
         given, survey = test.read(), test.target_survey
         true = aperture(given["target_truth"], survey)
         for label, translator, keywords in (
-                ("not told", translators["plain"], {}),
-                ("told", translators["told"], translators["told"].known_fwhms(test)),
-                ("unknown", translators["told"], translators["told"].known_fwhms(test) | {"psf_fwhm": np.nan})):
+                ("without", translators["without"], {}),
+                ("known", translators["with"], translators["with"].known_fwhms(test)),
+                ("unknown", translators["with"], translators["with"].known_fwhms(test) | {"psf_fwhm": np.nan})):
             made = translator.translate_array(given["input_flux"], weight=given["input_weight"], **keywords)
             found = aperture(np.nan_to_num(made), survey)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -107,7 +107,7 @@ def star_rows(translator, options):
     for wanted in WANTED:
         made = translator.translate_array(flux, weight=weight, psf_fwhm=fwhm, target_psf_fwhm=wanted)
         widths = psf_fwhm(made, scale)
-        rows += [("star", "told", band, wanted, *spread(widths[:, k])) for k, band in enumerate(target.band_names)]
+        rows += [("star", "known", band, wanted, *spread(widths[:, k])) for k, band in enumerate(target.band_names)]
     return rows
 
 
@@ -126,10 +126,10 @@ def main():
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.work.mkdir(parents=True, exist_ok=True)
-    translators = {"told": trained(options, True), "plain": trained(options, False)}
+    translators = {"with": trained(options, True), "without": trained(options, False)}
     names = ("kind", "inputs", "band", "fwhm", "n", "value", "error", "scatter")
     table = vstack([Table(rows=rows, names=names) for rows in (
-        flux_rows(translators, options), star_rows(translators["told"], options))])
+        flux_rows(translators, options), star_rows(translators["with"], options))])
     table.meta = {"command": f"n={options.n} n_test={options.n_test} epochs={options.epochs} widths={options.widths}"}
     table.write(options.out, format="ascii.ecsv", overwrite=True)
     table.pprint_all()

@@ -15,7 +15,6 @@ from astro_galtrans._utils.psf import checked_psf, moffat_psf, psf_fwhm, scaled_
 from astro_galtrans.backbones import Observing, sky_noise
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import flux_and_weight
-from astro_galtrans.pairs import psf_side
 
 __all__ = [
     "TargetPSF", "check_range", "cube_conditions", "fwhm_array", "images_of_psf", "noise_of", "observing_described",
@@ -23,6 +22,7 @@ __all__ = [
 ]
 
 _MARGIN = 0.05
+_HALF_WIDTH = 4  # FWHM, of the image of a Moffat profile
 
 
 class TargetPSF(NamedTuple):
@@ -128,5 +128,6 @@ def images_of_psf(fwhm, survey, stored):
     """
     scale = survey.pixel_scale.to_value(u.arcsec)
     if stored is None:
-        return np.stack([moffat_psf(width, scale, psf_side(survey)) for width in fwhm])
+        side = 2 * int(np.ceil(_HALF_WIDTH * max(fwhm) / scale)) + 1
+        return np.stack([moffat_psf(width, scale, side) for width in fwhm])
     return np.stack([scaled_psf(image, width, scale) for image, width in zip(stored, fwhm)])
