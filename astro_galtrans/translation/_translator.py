@@ -712,8 +712,8 @@ class Translator:
                 check_range(fwhm, self.target_survey, self.network.config.observing["target_psf_fwhm"], "target_psf")
         noise = None
         if {"psf_fwhm", "noise"} & set(self.observing):
-            widths, noise = (np.stack(part) for part in zip(*[cube_conditions(cube, self.input_survey)
-                                                             for cube in cubes]))
+            known = [cube_conditions(cube, self.input_survey) for cube in cubes]
+            widths, noise = (np.stack(part) for part in zip(*known))
             if psf_fwhm is None and "psf_fwhm" in self.observing:
                 psf_fwhm = widths
         observing = self.observing_arrays(len(cubes), psf_fwhm=psf_fwhm, noise=noise, target_psf_fwhm=wanted.fwhm)
