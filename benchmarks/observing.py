@@ -48,10 +48,10 @@ def seen_through(factor):
 
 
 def trained(options, observing):
-    training = simulated(options, "training", options.n, SEED)
+    training = simulated(options, "training", options.n, SEED)[:options.n_used]
     config = TrainConfig(epochs=options.epochs, seed=options.seed, observing=observing,
                          backbone_options={"widths": options.widths})
-    path = options.work / f"checkpoint-{config.hash[:12]}-{options.n}"
+    path = options.work / f"checkpoint-{config.hash[:12]}-{len(training)}"
     result = fit(training, config, directory=path, resume=True, progress=options.progress)
     log.info("observing=%s: trained in %.0f s", observing, result.seconds)
     return result.translator
@@ -75,10 +75,12 @@ def flux_rows(translators, options):
         test = simulated(options, f"psf-{factor:g}", options.n_test, SEED + 1, sky=seen_through(factor), truth=True)
         given, survey = test.read(), test.target_survey
         true = aperture(given["target_truth"], survey)
-        for label, translator, keywords in (
-                ("without", translators["without"], {}),
-                ("known", translators["with"], translators["with"].known_fwhms(test)),
-                ("unknown", translators["with"], translators["with"].known_fwhms(test) | {"psf_fwhm": np.nan})):
+        known = translators["with"].known_fwhms(test)
+        cases = [("known", translators["with"], known),
+                 ("unknown", translators["with"], known | {"psf_fwhm": np.nan})]
+        if "without" in translators:
+            cases.append(("without", translators["without"], {}))
+        for label, translator, keywords in cases:
             made = translator.translate_array(given["input_flux"], weight=given["input_weight"], **keywords)
             found = aperture(np.nan_to_num(made), survey)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -117,6 +119,8 @@ def main():
     parser.add_argument("--work", type=Path, required=True, help="folder of the simulated pairs and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="table to write")
     parser.add_argument("--n", type=int, default=3200)
+    parser.add_argument("--n-used", type=int, help="of the pairs, the first of which train (default: all)")
+    parser.add_argument("--inputs", nargs="+", choices=("with", "without"), default=("with", "without"))
     parser.add_argument("--n-test", type=int, default=300)
     parser.add_argument("--n-stars", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=8)
@@ -126,11 +130,13 @@ def main():
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.work.mkdir(parents=True, exist_ok=True)
-    translators = {"with": trained(options, True), "without": trained(options, False)}
+    translators = {kind: trained(options, kind == "with") for kind in options.inputs}
     names = ("kind", "inputs", "band", "fwhm", "n", "value", "error", "scatter")
     table = vstack([Table(rows=rows, names=names) for rows in (
         flux_rows(translators, options), star_rows(translators["with"], options))])
-    table.meta = {"command": f"n={options.n} n_test={options.n_test} epochs={options.epochs} widths={options.widths}"}
+    table.meta = {"command": f"benchmarks/observing.py --n {options.n} --n-used {options.n_used} "
+                             f"--n-test {options.n_test} --n-stars {options.n_stars} --epochs {options.epochs} --seed {options.seed} "
+                             f"--widths {' '.join(map(str, options.widths))} --inputs {' '.join(options.inputs)}"}
     table.write(options.out, format="ascii.ecsv", overwrite=True)
     table.pprint_all()
 
