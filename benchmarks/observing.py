@@ -135,7 +135,8 @@ def main():
     table = vstack([Table(rows=rows, names=names) for rows in (
         flux_rows(translators, options), star_rows(translators["with"], options))])
     table.meta = {"command": f"benchmarks/observing.py --n {options.n} --n-used {options.n_used} "
-                             f"--n-test {options.n_test} --n-stars {options.n_stars} --epochs {options.epochs} --seed {options.seed} "
+                             f"--n-test {options.n_test} --n-stars {options.n_stars} "
+                             f"--epochs {options.epochs} --seed {options.seed} "
                              f"--widths {' '.join(map(str, options.widths))} --inputs {' '.join(options.inputs)}"}
     table.write(options.out, format="ascii.ecsv", overwrite=True)
     table.pprint_all()

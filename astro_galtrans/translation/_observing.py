@@ -34,10 +34,11 @@ class TargetPSF(NamedTuple):
     """Images of shape ``(target band, y, x)``, where the PSF was given so."""
 
 
-def fwhm_array(value, survey, n_galaxies, name):
+def fwhm_array(value, survey, n_galaxies, name, default=None):
     """Return FWHMs in arcsec, float32 of shape ``(galaxy, band)``, NaN where unknown; None for None.
 
-    ``value`` is one for all, one for each band, an array of shape ``(galaxy, band)``, or a mapping of bands to FWHMs.
+    ``value`` is one for all, one for each band, an array of shape ``(galaxy, band)``, or a mapping of bands to FWHMs,
+    in which bands that are not named have the value in ``default``, by band, or are unknown.
     """
     if value is None:
         return None
@@ -45,8 +46,9 @@ def fwhm_array(value, survey, n_galaxies, name):
         unknown = [str(band) for band in value if band not in survey.band_names]
         if unknown:
             raise ValueError(f"{name} names band {', '.join(unknown)}; {survey.name} has {','.join(survey.band_names)}")
-        value = [floats(value.get(band, np.nan), f"{name} of band {band}", unit=u.arcsec, dtype=float)
-                 for band in survey.band_names]
+        others = np.full(len(survey), np.nan) if default is None else default
+        value = [floats(value.get(band, other), f"{name} of band {band}", unit=u.arcsec, dtype=float)
+                 for band, other in zip(survey.band_names, others)]
     widths = floats(value, name, unit=u.arcsec, dtype=np.float32)
     shape = n_galaxies, len(survey)
     if widths.shape not in ((), shape[1:], shape):
@@ -57,7 +59,7 @@ def fwhm_array(value, survey, n_galaxies, name):
     return np.array(np.broadcast_to(widths, shape))
 
 
-def target_psf_of(target_psf, survey, n_galaxies):
+def target_psf_of(target_psf, survey, n_galaxies, default):
     """Return the `TargetPSF` of an argument: FWHMs as of `fwhm_array`, or an array of PSF images."""
     if not isinstance(target_psf, (Mapping, u.Quantity)) and np.ndim(target_psf) > 1:
         images = checked_psf(target_psf, len(survey), "target_psf")
@@ -66,7 +68,7 @@ def target_psf_of(target_psf, survey, n_galaxies):
             raise ValueError("target_psf must be images of PSFs, wider than a pixel, that fall to half of their "
                              f"maximum, got FWHMs of {widths} arcsec")
         return TargetPSF(np.tile(widths.astype(np.float32), (n_galaxies, 1)), images)
-    return TargetPSF(fwhm_array(target_psf, survey, n_galaxies, "target_psf"))
+    return TargetPSF(fwhm_array(target_psf, survey, n_galaxies, "target_psf", default))
 
 
 def check_range(fwhm, survey, ranges, name):

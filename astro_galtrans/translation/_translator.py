@@ -367,7 +367,9 @@ class Translator:
         given: dict[str, np.ndarray | None] = dict.fromkeys(Observing._fields)
         given["psf_fwhm"] = fwhm_array(psf_fwhm, self.input_survey, n_galaxies, "psf_fwhm")
         given["noise"] = noise
-        given["target_psf_fwhm"] = fwhm_array(target_psf_fwhm, self.target_survey, n_galaxies, "target_psf_fwhm")
+        if target_psf_fwhm is not None:
+            given["target_psf_fwhm"] = fwhm_array(target_psf_fwhm, self.target_survey, n_galaxies, "target_psf_fwhm",
+                                                  self._median_target_psf())
         for name in self.observing:
             if given[name] is None:
                 medians = self._median_target_psf() if name == "target_psf_fwhm" else (
@@ -442,7 +444,8 @@ class Translator:
             band, an array of shape ``(galaxy, band)``, or a dict of band to FWHM; NaN where it is not known. Only for a
             translator that takes it, see `observing`.
         target_psf_fwhm : float, `~astropy.units.Quantity`, array_like or dict, optional
-            The same of the PSF that the translation is to have; by default the median of the training.
+            The same of the PSF that the translation is to have; by default, and for bands that a dict does not name,
+            the median of the training.
         sampling : Sampling, optional
             Sampling of a translator that draws samples; the result is their mean.
         batch_size : int, optional
@@ -706,7 +709,9 @@ class Translator:
     def _observing_of(self, cubes, psf_fwhm, target_psf):
         """Observing conditions of cubes, and a function from a row to the PSF of its translation."""
         self.check_target_psf(target_psf)
-        wanted = TargetPSF() if target_psf is None else target_psf_of(target_psf, self.target_survey, len(cubes))
+        wanted = TargetPSF()
+        if target_psf is not None:
+            wanted = target_psf_of(target_psf, self.target_survey, len(cubes), self._median_target_psf())
         if wanted.fwhm is not None:
             for fwhm in np.unique(wanted.fwhm, axis=0):
                 check_range(fwhm, self.target_survey, self.network.config.observing["target_psf_fwhm"], "target_psf")
