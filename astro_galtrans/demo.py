@@ -48,11 +48,11 @@ class DemoSettings:
         Translated galaxies written as FITS cubes.
     """
 
-    n_training: int = 2000
-    n_validation: int = 200
-    n_test: int = 1000
+    n_training: int = 1200
+    n_validation: int = 120
+    n_test: int = 800
     input_size: int = 32
-    epochs: int = 8
+    epochs: int = 6
     widths: tuple = (16, 32, 64)
     estimator_epochs: int = 20
     n_bootstrap: int = 1000
@@ -73,7 +73,8 @@ class DemoSettings:
         return self.n_training + self.n_validation + self.n_test
 
 
-def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=None, overwrite=False, progress=True):
+def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=None, workers=1, overwrite=False,
+             progress=True):
     """Simulate SDSS and CFHTLS pairs, train a U-Net twice, translate held-out galaxies, and evaluate both.
 
     The conventional training follows the literature: squared error of stretched pixels, with a network that paints the
@@ -93,6 +94,8 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         Use ``DemoSettings.quick()``.
     settings : DemoSettings, optional
         Sizes; not together with ``quick``.
+    workers : int, optional
+        Processes of the simulation, which do not change the results; see `~astro_galtrans.simulation.simulate_pairs`.
     overwrite : bool, optional
         Replace ``out`` even if it does not hold the results of a demo.
     progress : bool, optional
@@ -118,7 +121,7 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
     _check(out, overwrite)
     with unfinished_folder(out) as folder:
         results = _prepare(folder, {"seed": seed, **asdict(settings)})
-        _run(folder, results, settings, seed=seed, device=device, quick=quick, progress=progress)
+        _run(folder, results, settings, seed=seed, device=device, quick=quick, workers=workers, progress=progress)
         with whole_folder(out) as temporary:
             os.replace(results, temporary)
             shutil.rmtree(folder)
@@ -126,10 +129,10 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
     return out / "report.html"
 
 
-def _run(folder, results, settings, *, seed, device, quick, progress):
+def _run(folder, results, settings, *, seed, device, quick, workers, progress):
     """Write the results to a folder in another one, which also holds what only a resumed run needs."""
     started = time.perf_counter()
-    pairs = _pairs(folder / "pairs.zarr", settings, seed, progress)
+    pairs = _pairs(folder / "pairs.zarr", settings, seed, workers, progress)
     fractions = [n / settings.n_total for n in (settings.n_training, settings.n_validation, settings.n_test)]
     training, validation, test = pairs.split(fractions, seed=seed)
     translators = {}
@@ -185,12 +188,12 @@ def _prepare(folder, run):
     return results
 
 
-def _pairs(path, settings, seed, progress):
+def _pairs(path, settings, seed, workers, progress):
     if not path.exists():
         logger.info("simulating %d galaxies as SDSS and CFHTLS see them", settings.n_total)
         simulate_pairs(
-            settings.n_total, seed=seed, sample="bright", input_size=settings.input_size, truth=True, path=path,
-            progress=progress,
+            settings.n_total, seed=seed, sample="bright", input_size=settings.input_size, truth=True, workers=workers,
+            path=path, progress=progress,
         )
     return PairSet.open(path).select(slice(None))
 

@@ -24,7 +24,7 @@ from astro_galtrans.objectives import objective_class
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage.checkpoint import CheckpointFile
 from astro_galtrans.training._batches import PairBatches
-from astro_galtrans.training._build import build_module
+from astro_galtrans.training._build import build_module, mean_psf, observing_ranges
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.translation import Translator
 
@@ -121,10 +121,13 @@ def fit(
     started = time.perf_counter()
     device = checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     spectra = config.conditioning == "spectrum"
-    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, spectra)
-    held = None if validation is None else PairBatches(validation, config.batch_size, spectra=spectra)
+    observing = observing_ranges(pairs, config)
+    parts = {"spectra": spectra, "observing": observing is not None}
+    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, **parts)
+    held = None if validation is None else PairBatches(validation, config.batch_size, **parts)
     with seeded(config.seed, device), torch_defaults():
-        module = build_module(pairs, config, config.epochs * len(batches), _run(pairs, config, validation))
+        module = build_module(
+            pairs, config, config.epochs * len(batches), _run(pairs, config, validation), observing)
         train(module, batches, held, n_epochs=config.epochs, device=device, precision=config.precision,
               checkpoint=None if directory is None else CheckpointFile(Path(directory) / _CHECKPOINT, resume),
               label=config.objective if progress else None)
@@ -134,6 +137,7 @@ def fit(
         module.network, module.objective, objective_name=config.objective, objective_options=config.objective_options,
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
         provenance=_provenance(config, pairs, validation, share, device, module),
+        target_psf=mean_psf(pairs.target_psf),
     )
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
 
