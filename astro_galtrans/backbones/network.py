@@ -284,9 +284,8 @@ class TranslationNetwork(nn.Module):
             return prediction
         known = [part for part in (None if self.generative else prediction.embedding, condition) if part is not None]
         placement = self.photometry.place(flux, self.input_noise)
-        image = self.photometry.renormalize(
+        image, weights = self.photometry.renormalize(
             prediction.flux, flux, known, valid, self.input_noise, self.target_noise, placement)
-        weights = self.photometry.target_weights(placement, image.shape[-2:])
         return prediction._replace(flux=image, value=self.from_flux(image), aperture_weights=weights)
 
     def _unscaled(self, flux, target):

@@ -171,8 +171,8 @@ class PhotometryHead(nn.Module):
         """
         return measure_placement(flux, noise, max(1.0, self.scale_ratio)) if self.centered else None
 
-    def target_weights(self, placement, size):
-        """Return the weights of the target's pixels in its apertures, as of `aperture_fluxes`.
+    def place_target(self, placement, size):
+        """Return the `Placement` on the target grid and the weights of its pixels in the apertures.
 
         Parameters
         ----------
@@ -180,8 +180,17 @@ class PhotometryHead(nn.Module):
             As `place` returns it.
         size : tuple of int
             Rows and columns of the target images.
+
+        Returns
+        -------
+        placement : Placement or None
+        weights : torch.Tensor or None
+            As of `aperture_fluxes`.
         """
-        return None if placement is None else placement.on(size, self.scale_ratio).weights(self.radii)
+        if placement is None:
+            return None, None
+        placement = placement.on(size, self.scale_ratio)
+        return placement, placement.weights(self.radii)
 
     def features(self, flux, noise, observed=None, placement=None):
         """Return the softened log fluxes of the input in its apertures and their differences between bands.
@@ -296,6 +305,8 @@ class PhotometryHead(nn.Module):
     def renormalize(self, image, flux, extra, valid, input_noise, target_noise, placement=None):
         """Return a target image with the aperture fluxes that `forward` predicts, in float32 under autocast.
 
+        The second value that is returned are the weights of its pixels in the apertures, as of `place_target`.
+
         Parameters
         ----------
         image : torch.Tensor
@@ -309,9 +320,11 @@ class PhotometryHead(nn.Module):
         """
         with torch.autocast(flux.device.type, enabled=False):
             extra = torch.cat([part.float() for part in extra], 1) if extra else flux.new_zeros(len(flux), 0)
-            return self.apply_to(image, self(flux, input_noise, extra, valid, placement), target_noise, placement)
+            placed = self.place_target(placement, image.shape[-2:])
+            log_flux = self(flux, input_noise, extra, valid, placement)
+            return self.apply_to(image, log_flux, target_noise, *placed), placed[1]
 
-    def apply_to(self, image, log_flux, noise, placement=None):
+    def apply_to(self, image, log_flux, noise, placement=None, weights=None):
         """Multiply each band of an image by a smooth function of radius so that its aperture fluxes are as predicted.
 
         The rings between the apertures are multiplied, with smoothed steps, in two passes: an error of a fifth becomes
@@ -325,17 +338,14 @@ class PhotometryHead(nn.Module):
             As `forward` returns it.
         noise : torch.Tensor
             Sky noise of one target pixel, shape ``(band, 1, 1)``.
-        placement : Placement, optional
-            Of the input, as `place` returns it.
+        placement, weights : optional
+            As `place_target` returns them.
 
         Returns
         -------
         torch.Tensor
             Shape of ``image``.
         """
-        if placement is not None:
-            placement = placement.on(image.shape[-2:], self.scale_ratio)
-        weights = None if placement is None else placement.weights(self.radii)
         fluxes, areas = aperture_fluxes(image, self.radii, weights)
         rings = _rings(areas)
         inside = rings > 0.5  # a ring around a small image has no pixel to change
@@ -350,7 +360,7 @@ class PhotometryHead(nn.Module):
         return image
 
     def _shares(self, image, placement):
-        """Share of each pixel in the change of each ring, 1 in all without neighbors; shape ``(..., radius, Y * X)``."""
+        """Shares of pixels in the change of each ring, 1 in all without neighbors; ``(..., radius, Y * X)``."""
         if placement is None:
             y, x = (torch.arange(n, device=image.device) - 0.5 * (n - 1) for n in image.shape[-2:])
             radius = torch.hypot(y[:, None], x[None]).flatten()

@@ -12,7 +12,7 @@ __all__ = ["Placement", "measure_placement"]
 # In pixels of the coarser survey; 0.8 and 0.5 arcsec between SDSS and CFHTLS.
 _WINDOW = 2.0  # standard deviation of the window of the centroid
 _SMOOTHING = 1.2  # standard deviation
-_N_STEPS = 12
+_N_STEPS = 8
 _LARGEST_STEP = 1.0
 _FAINTEST = 5.0  # signal-to-noise of the flux in the window that a moment is at least divided by
 _OF_NOISE = 4.0  # signal-to-noise that a peak of the noise reaches

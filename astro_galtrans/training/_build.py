@@ -84,7 +84,7 @@ def _solve_photometry(network, pairs):
     for start in range(0, min(len(pairs), _N_REGRESSION), _N_CALIBRATION):
         flux, target, _ = _images(pairs, slice(start, min(start + _N_CALIBRATION, len(pairs))))
         placement = head.place(flux, network.input_noise)
-        weights = head.target_weights(placement, target.shape[-2:])
+        _, weights = head.place_target(placement, target.shape[-2:])
         measured.append((head.features(flux, network.input_noise, placement=placement),
                          log_apertures(target, network.target_noise, head.radii, weights)))
     head.solve(*(torch.cat(parts) for parts in zip(*measured)))
