@@ -34,7 +34,6 @@ RADII = (1.0, 2.0, 4.0)  # arcsec
 SHIFTS = {"middle": (0, 0), "off center": (2, 2)}  # input pixels
 MARGIN = 4  # input pixels around a cutout, of which it is moved
 SIZE = 32
-TARGET_SIZE = 86  # of the test galaxies; odd or even as that of a cutout
 GROUPS = {"isolated": (-np.inf, 0.01), "neighbors": (0.01, 0.05), "blended": (0.05, np.inf)}
 SEEDS = {"training": 7101, "test": 7102}
 N_DRAWS = 1000
@@ -136,10 +135,10 @@ def main():
     parser.add_argument("--work", type=Path, required=True, help="folder for pairs and translators")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table")
     parser.add_argument("--plain", action="store_true", help="train on galaxies that are alone, without errors")
-    parser.add_argument("--n", type=int, default=2200)
-    parser.add_argument("--n-validation", type=int, default=200)
-    parser.add_argument("--n-test", type=int, default=400)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--n", type=int, default=1300)
+    parser.add_argument("--n-validation", type=int, default=100)
+    parser.add_argument("--n-test", type=int, default=600)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -150,7 +149,7 @@ def main():
                                   epochs=options.epochs, centered=centered) for seed in options.seeds]
                    for name, centered in (("fixed", False), ("centered", True))]
     pairs, alone = (pairs_in(options.work, f"test-{name}", options.n_test, seed=SEEDS["test"], truth=True,
-                             input_size=SIZE + 2 * MARGIN, target_size=TARGET_SIZE, sky=Sky(scene=scene))
+                             input_size=SIZE + 2 * MARGIN, sky=Sky(scene=scene))
                     for name, scene in (("crowded", Scene(galaxies=4, clustering=4)), ("alone", None)))
     centers = np.stack([pairs.catalog["x_offset"], pairs.catalog["y_offset"]], -1)
     added = contamination(pairs, alone, centers, pairs.target_survey.pixel_scale.to_value("arcsec"))
