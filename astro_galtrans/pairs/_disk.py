@@ -9,6 +9,7 @@ import zarr
 from astropy.table import Column, Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from astro_galtrans._utils.bounds import check_unpacked
 from astro_galtrans._utils.io import check_space, whole_folder
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.meta import decoded, writable
@@ -268,6 +269,8 @@ def open_pairs(path):
         images = {}
         for name in attributes["images"]:
             array = group[name]
+            if min(array.shape[1:], default=1) < 1 or (name.endswith("_flux") and array.dtype.kind != "f"):
+                raise FileFormatError(f"{path} has {name} of shape {array.shape} and type {array.dtype}")
             if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
                 raise FileFormatError(
                     f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
@@ -280,8 +283,8 @@ def open_pairs(path):
             **{f"{side}_survey": _survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]
-    except FileFormatError:
-        raise
+    except FileFormatError as error:
+        raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # codecs and values of a broken file raise many kinds of errors
         raise FileFormatError(f"{path} is broken: {error!r}") from error
     return images, parts
@@ -340,6 +343,7 @@ def _write_column(group, name, values):
 
 def _read_column(group, name):
     array = group[name]
+    check_unpacked(array.nbytes, array.nbytes_stored(), f"column {name!r}")
     values = np.asarray(array[...])
     if array.attrs["encoding"] == "plain":
         return values
