@@ -40,7 +40,7 @@ ONLY_IN = {
     "monai": {"backbones"},
     "galsim": {"simulation"},
     "zarr": {"pairs"},
-    "asdf": {"storage", "surveys"},
+    "asdf": {"_utils", "storage", "surveys"},
     "astroquery": {"archives"},
     "pyvo": {"archives"},
     "jinja2": {"evaluation"},

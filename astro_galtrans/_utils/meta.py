@@ -13,6 +13,7 @@ from astropy.io.misc import yaml as astropy_yaml
 from astropy.table import Column, MaskedColumn
 from astropy.utils.masked import Masked
 
+from astro_galtrans._utils.bounds import check_yaml
 from astro_galtrans.exceptions import GaltransWarning
 
 __all__ = ["decoded", "encoded", "writable"]
@@ -187,6 +188,11 @@ def _decoded_column(value):
                 meta=decoded(value["meta"]))
 
 
+def _decoded_yaml(value):
+    check_yaml(value["__yaml__"], "meta")
+    return astropy_yaml.load(value["__yaml__"])
+
+
 _DECODERS = {
     "__header__": lambda value: fits.Header.fromstring(value["__header__"], sep="\n"),
     _CARDS: lambda value: fits.Header.fromstring(value[_CARDS], sep="\n"),
@@ -204,5 +210,5 @@ _DECODERS = {
     "__bytes__": lambda value: base64.b64decode(value["__bytes__"]),
     "__int__": lambda value: int(value["__int__"]),
     "__text__": lambda value: json.loads(value["__text__"]),
-    "__yaml__": lambda value: astropy_yaml.load(value["__yaml__"]),
+    "__yaml__": _decoded_yaml,
 }

@@ -7,7 +7,7 @@ import torch
 
 from astro_galtrans._utils.numerics import numpy_defaults
 
-__all__ = ["as_tensor", "checked_device", "on_device", "torch_defaults"]
+__all__ = ["as_tensor", "check_weights", "checked_device", "on_device", "torch_defaults"]
 
 
 @contextmanager
@@ -16,7 +16,8 @@ def torch_defaults():
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.enter_context(numpy_defaults())
-        if torch.get_default_device().type != "cpu":  # entering costs time in each call of torch
+        # Entering costs time in each call of torch. On "meta" the caller builds a network without its memory.
+        if torch.get_default_device().type not in ("cpu", "meta"):
             stack.enter_context(torch.device("cpu"))
         if dtype is not torch.float32:
             torch.set_default_dtype(torch.float32)
@@ -27,6 +28,47 @@ def torch_defaults():
 def as_tensor(values):
     """Return a tensor as it is, and arrays on the CPU; `torch.as_tensor` would move them to the default device."""
     return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
+
+
+def check_weights(build, options, weights, what):
+    """Raise ValueError unless weights are finite and of the shapes that options give, before memory is allocated.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the module of the options.
+    options : dict
+    weights : dict of str to ndarray
+    what : str
+        Name of the module for messages.
+    """
+    weights = {name: np.asarray(value) for name, value in weights.items()}
+    total = sum(value.size for value in weights.values())
+    largest = max(_whole_numbers(options), default=0)
+    if largest > total:  # as many layers would take forever
+        raise ValueError(f"the options of the {what} ask for {largest}, more than its {total} weights")
+    for name, value in weights.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(f"the weights of the {what} must be finite, {name} is not")
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
+    except (NotImplementedError, RuntimeError):  # a module that computes with values when it is built
+        return
+    wrong = [name for name in sorted({*wanted, *weights})
+             if name not in wanted or name not in weights or wanted[name] != weights[name].shape]
+    if wrong:
+        raise ValueError(f"the weights of the {what} do not fit its options: {', '.join(wrong[:5])}")
+
+
+def _whole_numbers(options):
+    if isinstance(options, dict):
+        options = list(options.values())
+    if isinstance(options, (list, tuple)):
+        for option in options:
+            yield from _whole_numbers(option)
+    elif isinstance(options, int):
+        yield options
 
 
 def checked_device(device):

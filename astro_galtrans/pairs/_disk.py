@@ -9,6 +9,7 @@ import zarr
 from astropy.table import Column, Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from astro_galtrans._utils.bounds import check_unpacked
 from astro_galtrans._utils.io import check_space, whole_folder
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.meta import decoded, writable
@@ -23,6 +24,9 @@ __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "LazyArray", "MemoryWriter", "PairW
 FORMAT, VERSION = "astro_galtrans.pairs", 4
 MAX_BLOCK = 32
 _BLOCK_BYTES = 2**22
+# Suffixes of files, which no reader would look for in a folder.
+_OTHER_SUFFIXES = (".asdf", ".csv", ".ecsv", ".fit", ".fits", ".fz", ".gz", ".h5", ".hdf5", ".html", ".npy", ".npz",
+                   ".parquet", ".tar", ".txt", ".vot", ".xml", ".yaml", ".yml", ".zip")
 _SURVEY_NUMBERS = ("zero_point", "sky_noise", "gain")
 _AXES = {1: ("pixel",), 2: ("y", "x"), 3: ("band", "y", "x")}  # of one galaxy
 
@@ -265,6 +269,8 @@ def open_pairs(path):
         images = {}
         for name in attributes["images"]:
             array = group[name]
+            if min(array.shape[1:], default=1) < 1 or (name.endswith("_flux") and array.dtype.kind != "f"):
+                raise FileFormatError(f"{path} has {name} of shape {array.shape} and type {array.dtype}")
             if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
                 raise FileFormatError(
                     f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
@@ -277,8 +283,8 @@ def open_pairs(path):
             **{f"{side}_survey": _survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]
-    except FileFormatError:
-        raise
+    except FileFormatError as error:
+        raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # codecs and values of a broken file raise many kinds of errors
         raise FileFormatError(f"{path} is broken: {error!r}") from error
     return images, parts
@@ -303,7 +309,10 @@ def _open_group(path):
 
 
 def check_replaceable(path, overwrite):
-    """Raise an error unless ``path`` is free, or has a set of pairs that may be replaced."""
+    """Raise an error unless ``path`` is free, or has a set of pairs that may be replaced, and names a folder."""
+    if path.suffix.lower() in _OTHER_SUFFIXES:
+        raise ValueError(f"path must name a Zarr folder, as {path.stem}.zarr, got {str(path)!r} with the suffix of a "
+                         "file of another format")
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
@@ -334,6 +343,7 @@ def _write_column(group, name, values):
 
 def _read_column(group, name):
     array = group[name]
+    check_unpacked(array.nbytes, array.nbytes_stored(), f"column {name!r}")
     values = np.asarray(array[...])
     if array.attrs["encoding"] == "plain":
         return values

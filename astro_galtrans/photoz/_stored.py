@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from astro_galtrans._utils.torch_state import torch_defaults
+from astro_galtrans._utils.torch_state import check_weights, torch_defaults
 from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.photoz._members import mean_density
 from astro_galtrans.photoz._pdf import RedshiftPDF
@@ -138,8 +138,14 @@ class StoredEstimator:
         states = [tree["state"]] if tree["format"] == 1 else tree["state"]
         if len(states) != config.n_members:
             raise ValueError(f"tree['state'] has {len(states)} members, tree['config'] says {config.n_members}")
+
+        def build():
+            return cls(tree[cls._description_key], tree["grid"], config, history=tree["history"])
+
         with torch_defaults(), torch.random.fork_rng(devices=[]):
-            estimator = cls(tree[cls._description_key], tree["grid"], config, history=tree["history"])
+            for arrays in states:
+                check_weights(lambda: build()._model, {}, arrays, "estimator")
+            estimator = build()
         for model, arrays in zip(estimator._models, states, strict=True):
             state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
             wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}

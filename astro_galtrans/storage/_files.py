@@ -10,7 +10,9 @@ from typing import Any, TYPE_CHECKING
 
 import asdf
 
+from astro_galtrans._utils.bounds import checked_asdf
 from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.seal import write_seal
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._converters import KEYS, TAG_BASE, TAGS, class_path
 from astro_galtrans.storage._plugins import use_needed_plugins
@@ -158,6 +160,7 @@ def write_tree(path, tree, *, overwrite=False):
             with asdf.config_context() as config:
                 config.default_array_save_base = False
                 asdf.AsdfFile(tree).write_to(temporary)
+            write_seal(temporary)
         except asdf.exceptions.AsdfSerializationError as error:
             raise TypeError(f"{path} was not written, because ASDF cannot store part of it: {error}") from error
         except asdf.exceptions.ValidationError as error:
@@ -177,12 +180,8 @@ def open_tree(path):
         raise IsADirectoryError(f"{path} is a folder, not an ASDF file; pairs in a folder are read by PairSet.open")
     with open(path, "rb") as stream:
         with _as_format_error(path):
-            tagged = asdf.util.load_yaml(stream, tagged=True)
+            tagged = checked_asdf(stream, path)
             _check_tags(path, tagged)
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 16))
-            if not stream.read().rstrip().endswith(b"..."):  # the end of both the tree and the index of the blocks
-                raise FileFormatError(f"{path} is truncated: its end is missing")
-            stream.seek(0)
             with asdf.config_context() as config:
                 config.warn_on_failed_conversion = False
                 config.validate_on_read = True
@@ -204,10 +203,6 @@ def _as_format_error(path):
         raise FileFormatError(f"{path} does not follow its schema: {str(error).splitlines()[0]}") from error
     # A damaged file makes ASDF, YAML and NumPy raise errors of almost any kind.
     except Exception as error:
-        with open(path, "rb") as stream:
-            if stream.read(6) == b"SIMPLE":
-                raise FileFormatError(f"{path} is a FITS file, not an ASDF file; images are read by read_cube, "
-                                      "catalogs by astropy.table.Table.read") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FileFormatError(f"{path} is not an ASDF file, or is truncated or damaged: {reason}") from error
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.bounds import check_yaml, checked_asdf
 from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.seal import write_seal
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.surveys._curves import curve_of_file, sedpy_curve, speclite_curve, top_hat
 
@@ -62,6 +64,7 @@ def write_tree(survey, path, overwrite=False):
             import asdf
 
             asdf.AsdfFile({"survey": description_of(survey, arrays=True)}).write_to(temporary)
+            write_seal(temporary)
         else:
             temporary.write_text(_yaml_text(description_of(survey)), encoding="utf-8")
 
@@ -82,7 +85,9 @@ def _yaml_tree(path):
 
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)  # a SafeLoader
+        text = path.read_text(encoding="utf-8")
+        check_yaml(text, path)
+        tree = yaml.load(text, Loader)  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
     return tree["survey"] if isinstance(tree, dict) and set(tree) == {"survey"} else tree
@@ -92,10 +97,15 @@ def _asdf_tree(path):
     import asdf
 
     try:
-        with asdf.open(path, lazy_load=False, memmap=False) as file:
-            tree = {key: value for key, value in file.tree.items() if key not in ("asdf_library", "history")}
-            return _plain(tree.get("survey", tree))
-    except (OSError, ValueError, asdf.exceptions.ValidationError) as error:
+        with open(path, "rb") as stream:
+            checked_asdf(stream, path)
+            with asdf.open(stream, lazy_load=False, memmap=False, validate_checksums=True) as file:
+                tree = {key: value for key, value in file.tree.items() if key not in ("asdf_library", "history")}
+                return _plain(tree.get("survey", tree))
+    except FileFormatError:
+        raise
+    # A damaged file makes ASDF, YAML and NumPy raise errors of almost any kind.
+    except Exception as error:
         raise FileFormatError(f"{path} is not an ASDF file: {' '.join(str(error).split())}") from error
 
 
@@ -241,7 +251,7 @@ def _curve(where, tree, folder):
     try:
         if kind == "file":
             unit = _unit("unit", tree.get("unit", "AA"))
-            return curve_of_file(folder / str(tree["file"]), unit, tree.get("response", "photon"))
+            return curve_of_file(_inside(folder, str(tree["file"])), unit, tree.get("response", "photon"))
         if kind == "speclite":
             return speclite_curve(str(tree["speclite"]))
         if kind == "sedpy":
@@ -259,6 +269,14 @@ def _curve(where, tree, folder):
         raise FileNotFoundError(f"{where}: {error}") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _inside(folder, name):
+    """Return the path of a file that must be in a folder, or below it."""
+    path = folder / name
+    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):
+        raise ValueError(f"file must be in the folder of the description, {folder}, got {name!r}")
+    return path
 
 
 def _zero_point_of(unit):

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from astro_galtrans._utils import html
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans._utils.validation import configured
-from astro_galtrans._utils.torch_state import checked_device, on_device, torch_defaults
+from astro_galtrans._utils.torch_state import check_weights, checked_device, on_device, torch_defaults
 from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images import check_coverage, flux_and_weight, like_input, missing_bands
@@ -733,6 +733,8 @@ class Translator:
         """
         entry = tree["objective"]
         with torch_defaults(), torch.random.fork_rng(devices=[]):  # new modules draw weights, which are then replaced
+            check_weights(lambda: TranslationNetwork(NetworkConfig.from_dict(tree["network"]["options"])),
+                          tree["network"]["options"], tree["network"]["weights"], "network")
             network = TranslationNetwork(NetworkConfig.from_dict(tree["network"]["options"]))
             objective = build_objective(
                 entry["name"], n_bands=len(tree["target_survey"]), n_features=network.backbone.n_features,

@@ -151,6 +151,8 @@ def test_energy_response_and_other_units(folder):
     ("name: y,", "name: 5,", r"bands\[4\]: name"),
     ("response: [0, 0.5, 0]", "response: [0, 0.5]", "wavelength and response"),
     (", response: [0, 0.5, 0]", "", r"bands\[4\] \(y\): curve: response"),
+    ("curve: r.dat", "curve: ../r.dat", r"bands\[1\] \(r\): curve: file must be in the folder"),
+    ("curve: r.dat", "curve: /etc/hosts", r"bands\[1\] \(r\): curve: file must be in the folder"),
     ("curve: r.dat", "curve: {file: r.dat, unit: furlongs}", r"bands\[1\] \(r\): curve: unit.*furlongs"),
     ("  - name: g", "  - name: z", "different names"),
     ("keywords: {zero_point", "keywords: {zeropoint", "keywords"),
