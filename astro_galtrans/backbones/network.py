@@ -7,7 +7,7 @@ from astropy.utils.decorators import deprecated_attribute
 from torch import nn
 
 from astro_galtrans._utils.torch_state import torch_defaults
-from astro_galtrans.backbones.conditioning import build_embedding
+from astro_galtrans.backbones.conditioning import ObservingEmbedding, build_embedding
 from astro_galtrans.backbones.contract import build_backbone
 from astro_galtrans.backbones.output import NetworkConfig, OutputSpace, Prediction
 from astro_galtrans.backbones.photometry import PhotometryHead
@@ -48,8 +48,11 @@ class TranslationNetwork(nn.Module):
         for name in ("input_noise", "target_noise", "unit_ratio", "value_scale"):
             self.register_buffer(name, torch.tensor(getattr(config, name))[:, None, None], persistent=False)
         n_input, n_target = len(config.input_noise), len(config.nearest_band)
-        n_condition = _CONDITION_LENGTH if config.conditioning else 0
+        n_condition = _CONDITION_LENGTH * ((config.conditioning is not None) + (config.observing is not None))
         self.condition = build_embedding(config.conditioning, _CONDITION_LENGTH, **config.conditioning_options)
+        self.observing = None
+        if config.observing is not None:
+            self.observing = ObservingEmbedding(_CONDITION_LENGTH, config.observing)
         self.backbone = build_backbone(
             config.backbone, n_planes=n_input * (2 if config.takes_missing else 1), n_resampled=n_target,
             n_condition=n_condition, scale_ratio=config.scale_ratio, **config.backbone_options,
@@ -119,7 +122,7 @@ class TranslationNetwork(nn.Module):
         self.config = replace(self.config, value_scale=scale.tolist())
         self.value_scale.copy_(scale[:, None, None])
 
-    def forward(self, flux, size, condition=None, noisy=None, valid=None):
+    def forward(self, flux, size, condition=None, noisy=None, valid=None, observing=None):
         """Predict the target images.
 
         Parameters
@@ -136,13 +139,15 @@ class TranslationNetwork(nn.Module):
             From `draw_noisy`, where the network is generative.
         valid : torch.Tensor of bool, optional
             Input pixels with data, of the shape of ``flux``; None if all have. The others are filled.
+        observing : Observing, optional
+            Observing conditions, where the network takes them and they are known.
 
         Returns
         -------
         Prediction
         """
         flux = self.fill(flux, valid)
-        prepared = self._prepare(flux, size, condition, valid)
+        prepared = self._prepare(flux, size, condition, valid, observing)
         prediction = self._predict(*prepared, size, noisy, valid)
         if not self.generative and self._is_larger(flux):
             middle = None if valid is None else self._middle(valid)
@@ -172,12 +177,12 @@ class TranslationNetwork(nn.Module):
         """
         return self.backbone.schedule.draw(self._unscaled(flux, target) / self.value_scale, generator)
 
-    def sample(self, flux, size, condition=None, *, noise, n_steps=None, valid=None):
+    def sample(self, flux, size, condition=None, *, noise, n_steps=None, valid=None, observing=None):
         """Draw one target image for each galaxy from a generative network.
 
         Parameters
         ----------
-        flux, size, condition, valid
+        flux, size, condition, valid, observing
             As of `forward`.
         noise : torch.Tensor
             Standard normal deviates from which the image is made, shape ``(galaxy, target band, *size)``.
@@ -192,7 +197,7 @@ class TranslationNetwork(nn.Module):
             without the target's noise.
         """
         flux = self.fill(flux, valid)
-        prepared = self._prepare(flux, size, condition, valid)
+        prepared = self._prepare(flux, size, condition, valid, observing)
         base, first = prepared[1], None
 
         def clean(noisy):
@@ -209,13 +214,17 @@ class TranslationNetwork(nn.Module):
         prediction = first._replace(flux=self.to_flux(value), value=value)
         return self._with_photometry(prediction, flux, prepared[2], valid)
 
-    def _prepare(self, flux, size, condition, valid):
-        """Return the input of the backbone: planes, resampled input and embedded condition."""
+    def _prepare(self, flux, size, condition, valid, observing):
+        """Return the input of the backbone: planes, resampled input and embedded conditions."""
         if (condition is None) != (self.condition is None):
             raise ValueError(f"condition must be given where and only where the network is conditioned, which is on "
                              f"{self.conditioning}")
-        condition = self.condition(*condition) if self.condition is not None else None
-        return *self._planes(flux, size, valid), condition
+        if observing is not None and self.observing is None:
+            raise ValueError("observing must be None for a network that does not take observing conditions")
+        parts = [] if self.condition is None else [self.condition(*condition)]
+        if self.observing is not None:
+            parts.append(self.observing(observing, len(flux)))
+        return *self._planes(flux, size, valid), torch.cat(parts, 1) if parts else None
 
     def _planes(self, flux, size, valid):
         memory = torch.channels_last

@@ -120,6 +120,10 @@ class NetworkConfig:
         with it the aperture fluxes.
     takes_missing : bool, optional
         Whether the network is trained with missing bands and regions; it then also reads which pixels have data.
+    observing : dict, optional
+        Observing conditions that the network takes, of "psf_fwhm", "noise" and "target_psf_fwhm", each with the 0.5th,
+        50th and 99.5th percentile of the training galaxies in each band; FWHMs in arcsec, the noise of a pixel of sky
+        in the input survey's unit. See `ObservingEmbedding`.
     """
 
     backbone: str
@@ -137,6 +141,7 @@ class NetworkConfig:
     conditioning_options: dict = field(default_factory=dict)
     stamp_size: list[int] | None = None
     takes_missing: bool = False
+    observing: dict | None = None
 
     def __post_init__(self):
         if self.output not in ("log", "sqrt"):
@@ -150,6 +155,13 @@ class NetworkConfig:
         plain |= {name: dict(getattr(self, name) or {}) for name in ("backbone_options", "conditioning_options")}
         if self.stamp_size is not None:
             plain["stamp_size"] = _numbers(self.stamp_size, int)
+        if self.observing is not None:
+            plain["observing"] = {name: [_numbers(band, float) for band in bands]
+                                  for name, bands in self.observing.items()}
+            for name, bands in plain["observing"].items():
+                if not all(len(band) == 3 and 0 < band[0] <= band[1] <= band[2] < float("inf") for band in bands):
+                    raise ValueError(f"observing must have three increasing numbers above 0 for each band, got {bands} "
+                                     f"for {name}")
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
@@ -160,9 +172,10 @@ class NetworkConfig:
         """Return the fields under the keys of files, a dict of plain values."""
         stored = asdict(self)
         stored["step"] = stored.pop("scale_ratio")
-        # Earlier versions wrote neither, and the hash of a translator covers these values.
-        if self.stamp_size is None:
-            del stored["stamp_size"]
+        # Earlier versions wrote none of these, and the hash of a translator covers these values.
+        for name in ("stamp_size", "observing"):
+            if stored[name] is None:
+                del stored[name]
         if not self.takes_missing:
             del stored["takes_missing"]
         return stored

@@ -41,6 +41,10 @@ def _add_network(group):
                        "scattered in each step by an error that the network knows (default: 0.1)")
     group.add_argument("--input-dropout", type=float, metavar="SHARE", help="share of the galaxies that lose bands "
                        "or regions of the input in each step, so that these may be missing later (default: 0)")
+    group.add_argument("--observing", action=argparse.BooleanOptionalAction, help="whether the translator takes PSF "
+                       "and noise of the input and the PSF of the target (default: what varies among the pairs)")
+    group.add_argument("--observing-dropout", type=float, metavar="SHARE", help="share of the galaxies for which each "
+                       "of these is hidden in each step, so that it may be unknown later (default: 0.1)")
     add_direction(group, "train")
 
 
@@ -100,8 +104,8 @@ def _settings(options):
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
     if options.condition_scatter is not None and options.conditioning != "redshift":
         raise ValueError("--condition-scatter goes with --conditioning redshift")
-    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "input_dropout", "batch_size",
-             "learning_rate", "precision", "patience")
+    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "input_dropout", "observing",
+             "observing_dropout", "batch_size", "learning_rate", "precision", "patience")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,

@@ -43,7 +43,7 @@ _CHECKS = {
     "patience": partial(whole_number, least=1), "learning_rate": real_number, "weight_decay": real_number,
     "gradient_clip": real_number, "condition_dropout": fraction, "condition_scatter": fraction,
     "input_dropout": fraction, "output": partial(choice, allowed=(None, "log", "sqrt")), "residual": flag,
-    "photometry": flag, "augment": flag,
+    "photometry": flag, "observing": flag, "observing_dropout": fraction, "augment": flag,
     "precision": partial(choice, allowed=("32", "bf16", "16")), "backbone_options": _plain_options,
     "objective_options": _plain_options,
 }
@@ -86,6 +86,13 @@ class TrainConfig:
         Fraction of the galaxies that lose bands, or a region of some bands, of the input in each step, so the
         translator also takes images with missing data (``allow_missing=True``) and states the larger uncertainty. With
         0 it refuses them. Complete galaxies then have a smaller part in the training.
+    observing : bool, optional
+        Whether the translator takes the observing conditions that are known of the training pairs: per band the FWHM of
+        the PSF of the input, the noise of its sky, and the FWHM of the PSF of the target, which is then a choice when
+        an image is translated. By default it takes those that vary among the pairs, as under a realistic sky.
+    observing_dropout : float, optional
+        Fraction of the galaxies for which each of the three kinds is hidden in each step, so the translator also serves
+        images of unknown PSF or noise.
     output : {None, "log", "sqrt"}, optional
         Space in which the network predicts: softened log flux or square-root stretch. By default "log" for the gradient
         objectives and your own, "sqrt" for the conventional ones.
@@ -130,6 +137,8 @@ class TrainConfig:
     condition_dropout: float = 0.1
     condition_scatter: float = 0.1
     input_dropout: float = 0.0
+    observing: bool | None = None
+    observing_dropout: float = 0.1
     output: str | None = None
     residual: bool | None = None
     photometry: bool | None = None
@@ -173,6 +182,8 @@ class TrainConfig:
             if getattr(self, name) not in (0.0, getattr(type(self), name)):
                 raise ValueError(f"{name} has no effect with conditioning={self.conditioning!r}, "
                                  f"got {getattr(self, name)!r}")
+        if self.observing is False and self.observing_dropout not in (0.0, type(self).observing_dropout):
+            raise ValueError(f"observing_dropout has no effect with observing=False, got {self.observing_dropout!r}")
 
     @property
     def network_parts(self) -> dict[str, Any]:
@@ -205,6 +216,8 @@ class TrainConfig:
     def hash(self) -> str:
         """Hexadecimal SHA-256 of all fields."""
         values = self.to_dict()
-        if self.output is None:  # as in version 0.1, whose checkpoints have this hash
-            del values["output"]
+        # As in version 0.1, whose checkpoints have this hash.
+        for name in ("output", "observing", "observing_dropout"):
+            if values[name] == getattr(type(self), name):
+                del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

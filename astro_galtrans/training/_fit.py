@@ -22,7 +22,7 @@ from astro_galtrans.objectives import objective_class
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage.checkpoint import CheckpointFile
 from astro_galtrans.training._batches import PairBatches
-from astro_galtrans.training._build import build_module
+from astro_galtrans.training._build import build_module, mean_psf, observing_ranges
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.translation import Translator
 
@@ -112,10 +112,13 @@ def fit(
     started = time.perf_counter()
     device = checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     spectra = config.conditioning == "spectrum"
-    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, spectra)
-    held = None if validation is None else PairBatches(validation, config.batch_size, spectra=spectra)
+    observing = observing_ranges(pairs, config)
+    parts = {"spectra": spectra, "observing": observing is not None}
+    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, **parts)
+    held = None if validation is None else PairBatches(validation, config.batch_size, **parts)
     with torch_defaults(), seeded(config.seed, device):
-        module = build_module(pairs, config, config.epochs * len(batches), _run(pairs, config, validation))
+        module = build_module(
+            pairs, config, config.epochs * len(batches), _run(pairs, config, validation), observing)
         train(module, batches, held, n_epochs=config.epochs, device=device, precision=config.precision,
               checkpoint=None if directory is None else CheckpointFile(Path(directory) / _CHECKPOINT, resume),
               label=config.objective if progress else None)
@@ -124,7 +127,7 @@ def fit(
     translator = Translator(
         module.network, module.objective, objective_name=config.objective, objective_options=config.objective_options,
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
-        provenance=_provenance(config, pairs, validation, device, module),
+        provenance=_provenance(config, pairs, validation, device, module), target_psf=mean_psf(pairs.target_psf),
     )
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
 
