@@ -47,11 +47,11 @@ class DemoSettings:
         Translated galaxies written as FITS cubes.
     """
 
-    n_training: int = 2000
-    n_validation: int = 200
-    n_test: int = 1000
+    n_training: int = 1200
+    n_validation: int = 120
+    n_test: int = 800
     input_size: int = 32
-    epochs: int = 8
+    epochs: int = 6
     widths: tuple = (16, 32, 64)
     estimator_epochs: int = 20
     n_bootstrap: int = 1000
@@ -72,7 +72,8 @@ class DemoSettings:
         return self.n_training + self.n_validation + self.n_test
 
 
-def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=None, overwrite=False, progress=True):
+def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=None, workers=1, overwrite=False,
+             progress=True):
     """Simulate SDSS and CFHTLS pairs, train a U-Net twice, translate held-out galaxies, and evaluate both.
 
     The conventional training follows the literature: squared error of stretched pixels, with a network that paints the
@@ -92,6 +93,8 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         Use ``DemoSettings.quick()``.
     settings : DemoSettings, optional
         Sizes; not together with ``quick``.
+    workers : int, optional
+        Processes of the simulation, which do not change the results; see `~astro_galtrans.simulation.simulate_pairs`.
     overwrite : bool, optional
         Replace ``out`` even if it does not hold the results of a demo.
     progress : bool, optional
@@ -116,7 +119,7 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
     out = Path(out)
     staging = _prepare(out, {"seed": seed, **asdict(settings)}, overwrite)
     started = time.perf_counter()
-    pairs = _pairs(staging / "pairs.zarr", settings, seed, progress)
+    pairs = _pairs(staging / "pairs.zarr", settings, seed, workers, progress)
     fractions = [n / settings.n_total for n in (settings.n_training, settings.n_validation, settings.n_test)]
     training, validation, test = pairs.split(fractions, seed=seed)
     translators = {}
@@ -182,12 +185,12 @@ def _finish(staging, out):
     put_folder(staging, out)
 
 
-def _pairs(path, settings, seed, progress):
+def _pairs(path, settings, seed, workers, progress):
     if not path.exists():
         logger.info("simulating %d galaxies as SDSS and CFHTLS see them", settings.n_total)
         simulate_pairs(
-            settings.n_total, seed=seed, sample="bright", input_size=settings.input_size, truth=True, path=path,
-            progress=progress,
+            settings.n_total, seed=seed, sample="bright", input_size=settings.input_size, truth=True, workers=workers,
+            path=path, progress=progress,
         )
     return PairSet.open(path).select(slice(None))
 

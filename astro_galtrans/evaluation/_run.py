@@ -133,10 +133,12 @@ def _measure_batch(measured, batch, images, sets, n_samples):
 
 def _redshift(estimator, flux, batch, image, device):
     weight = {INPUT: batch["input_weight"], TARGET: batch["target_weight"]}.get(image)
-    bad = ~np.isfinite(flux).all(axis=(1, 2, 3))
-    options = {} if device is None else {"device": device}
-    pdf = estimator.predict(np.where(bad[:, None, None, None], np.float32(0), flux), weight=weight, **options)
-    return np.where(bad, np.nan, np.asarray(pdf.mean(), dtype=float))
+    good, estimate = np.isfinite(flux).all(axis=(1, 2, 3)), np.full(len(flux), np.nan)
+    if good.any():
+        options = {} if device is None else {"device": device}
+        pdf = estimator.predict(flux[good], weight=None if weight is None else weight[good], **options)
+        estimate[good] = np.asarray(pdf.mean(), dtype=float)
+    return estimate
 
 
 def spread_rows(measured, survey, n):

@@ -375,7 +375,8 @@ class Translator:
                 medians = self._median_target_psf() if name == "target_psf_fwhm" else (
                     np.full(len(self.input_survey), np.nan, np.float32))
                 given[name] = np.tile(medians, (n_galaxies, 1))
-        return Observing(**{name: given[name] if name in self.observing else None for name in given})
+        taken = [given[name] if name in self.observing else None for name in Observing._fields]
+        return Observing(*taken)  # type: ignore[arg-type]
 
     def known_fwhms(
         self, pairs: PairSet, indices: slice | ArrayLike = slice(None), *, target: bool = True,
@@ -397,8 +398,11 @@ class Translator:
         dict of str to ndarray
             ``psf_fwhm`` and ``target_psf_fwhm`` as far as it takes them and they are known.
         """
-        sides = {"psf_fwhm": "input", **({"target_psf_fwhm": "target"} if target else {})}
-        found = {name: pairs.psf_fwhm(side, indices) for name, side in sides.items() if name in self.observing}
+        found = {}
+        if "psf_fwhm" in self.observing:
+            found["psf_fwhm"] = pairs.psf_fwhm("input", indices)
+        if target and "target_psf_fwhm" in self.observing:
+            found["target_psf_fwhm"] = pairs.psf_fwhm("target", indices)
         return {name: widths for name, widths in found.items() if widths is not None}
 
     def _median_target_psf(self):
