@@ -38,8 +38,8 @@ def test_everything_is_written(results):
 def test_the_translators_differ_in_the_objective_and_its_network(results):
     pixel, gradient = (load(results / f"{name}.asdf").provenance["config"] for name in ("pixel", "gradient"))
     assert {key for key in pixel if pixel[key] != gradient[key]} == {
-        "objective", "output", "residual", "photometry"}
-    for part in ("residual", "photometry"):
+        "objective", "output", "residual", "photometry", "centered"}
+    for part in ("residual", "photometry", "centered"):
         assert (pixel[part], gradient[part]) == (False, True)
 
 

@@ -33,6 +33,8 @@ def _add_network(group):
                        help="whether the network adds to the resampled input (default: that of the objective)")
     group.add_argument("--photometry", action=argparse.BooleanOptionalAction, help="whether a head predicts fluxes in "
                        "apertures, to which the image is adjusted (default: that of the objective)")
+    group.add_argument("--centered", action=argparse.BooleanOptionalAction, help="whether these apertures follow the "
+                       "measured center of the galaxy and leave out its neighbors (default: if there is that head)")
     group.add_argument("--conditioning", choices=("none", "redshift", "spectrum"), default="none",
                        help="input of the translator beside the image (default: %(default)s)")
     group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="share of the galaxies whose redshift "
@@ -104,8 +106,8 @@ def _settings(options):
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
     if options.condition_scatter is not None and options.conditioning != "redshift":
         raise ValueError("--condition-scatter goes with --conditioning redshift")
-    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "input_dropout", "observing",
-             "observing_dropout", "batch_size", "learning_rate", "precision", "patience")
+    names = ("size", "residual", "photometry", "centered", "condition_dropout", "condition_scatter", "input_dropout",
+             "observing", "observing_dropout", "batch_size", "learning_rate", "precision", "patience")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,
