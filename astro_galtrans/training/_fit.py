@@ -26,7 +26,7 @@ from astro_galtrans.storage.checkpoint import CheckpointFile
 from astro_galtrans.training._batches import PairBatches
 from astro_galtrans.training._build import build_module, mean_psf, observing_ranges
 from astro_galtrans.training._config import TrainConfig
-from astro_galtrans.translation import Translator
+from astro_galtrans.translation import Assessor, Translator
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -139,7 +139,30 @@ def fit(
         provenance=_provenance(config, pairs, validation, share, device, module),
         target_psf=mean_psf(pairs.target_psf),
     )
+    translator = _with_assessor(translator, pairs, validation)
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
+
+
+def _with_assessor(translator, pairs, validation):
+    """Return the translator with an assessor where there are enough pairs.
+
+    Without enough validation pairs the last fifth of the training pairs calibrates it.
+    """
+    if translator.conditioning is not None and not translator.takes_unknown:
+        pairs, validation = (None if part is None else part.select(_has_condition(part, translator.conditioning))
+                             for part in (pairs, validation))
+    if validation is None or len(validation) < Assessor.FEWEST:
+        n_held = max(len(pairs) // 5, Assessor.FEWEST)
+        pairs, validation = pairs[:-n_held], pairs[-n_held:]
+    if min(len(pairs), len(validation)) < Assessor.FEWEST:
+        return translator
+    return translator.with_assessor(pairs, validation)
+
+
+def _has_condition(pairs, conditioning):
+    if conditioning == "redshift":
+        return np.isfinite(pairs.redshift)
+    return np.array([np.any(pairs.spectrum_weight[row] > 0) for row in range(len(pairs))], dtype=bool)
 
 
 def _check(pairs, config, validation):

@@ -1,7 +1,8 @@
 """Translate images of galaxies from one survey to another."""
 
 from astro_galtrans.translation._arrays import TranslatedArrays
+from astro_galtrans.translation._assessment import Assessment, Assessor
 from astro_galtrans.translation._inputs import Conditions, Sampling
 from astro_galtrans.translation._translator import Translator
 
-__all__ = ["Conditions", "Sampling", "TranslatedArrays", "Translator"]
+__all__ = ["Assessment", "Assessor", "Conditions", "Sampling", "TranslatedArrays", "Translator"]

@@ -49,6 +49,8 @@ class Translated(NamedTuple):
     """Pixels that depend on invalid pixels of the input, None if none do."""
     samples: torch.Tensor | None
     """Flux of each sample of a generative network, shape ``(sample, galaxy, band, Y, X)``."""
+    embedding: torch.Tensor | None = None
+    """Embedding of the input, shape ``(galaxy, n_embedding)``; None of a generative network, where it is random."""
 
 
 def checked_flux(flux, survey, name):
@@ -110,10 +112,10 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     """Translate one batch of arrays; ``numbers`` are those of the galaxies, for the noise of their samples."""
     tensor, valid, condition = to_tensors(network.target_noise.device, flux, valid, condition)
     masked = None if valid is None else invalid_footprint(network, valid, size)
-    samples = None
+    samples = embedding = None
     if sampling is None:
         prediction = network(tensor, size, condition, valid=valid, observing=observing)
-        image, sigma = prediction.flux, network.sigma(prediction)
+        image, sigma, embedding = prediction.flux, network.sigma(prediction), prediction.embedding
     else:
         samples = []
         for number in range(sampling.n_samples):
@@ -128,7 +130,7 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     broken = ~(image.isfinite() & sigma.isfinite())
     if bool(broken.any()):  # the input was beyond the range of float32
         masked = broken if masked is None else masked | broken
-    return Translated(image, sigma, masked, samples)
+    return Translated(image, sigma, masked, samples, embedding)
 
 
 def _noise(network, seed, sample, numbers, size):
