@@ -146,10 +146,24 @@ def _lines(n_y, n_x):
     return sparse.csr_matrix(np.array(rows, dtype=np.float32)), np.array(offsets)
 
 
+@lru_cache(maxsize=8)
+def _rings(n_y, n_x):
+    """Flat indices of the pixels of each ring around the center."""
+    y, x = (np.arange(n) - (n - 1) / 2 for n in (n_y, n_x))
+    radius = np.minimum(np.hypot(y[:, None], x).astype(int), min(n_y, n_x) // 2).ravel()
+    return [np.flatnonzero(radius == number) for number in np.unique(radius)]
+
+
 def _line(relative):
-    """Largest share of bright pixels along a straight line, beyond that of other lines as far from the center."""
+    """Largest share of pixels brighter than the others at their distance from the center along a straight line.
+
+    It is beyond the median share of the lines that are as far from the center.
+    """
     matrix, offsets = _lines(*relative.shape[-2:])
-    bright = (relative > _ABOVE).reshape(-1, relative.shape[-2] * relative.shape[-1]).astype(np.float32)
+    flat = relative.reshape(-1, relative.shape[-2] * relative.shape[-1])
+    bright = np.empty(flat.shape, np.float32)
+    for ring in _rings(*relative.shape[-2:]):
+        bright[:, ring] = flat[:, ring] - np.median(flat[:, ring], axis=1, keepdims=True) > _ABOVE
     share = (matrix @ bright.T).T
     most = np.zeros(len(share))
     for offset in np.unique(offsets):
