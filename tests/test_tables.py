@@ -297,3 +297,42 @@ def test_the_order_of_columns():
 def test_ambiguous_columns_are_refused(names, wrong):
     with pytest.raises(ValueError, match=wrong):
         matching_columns(names, "p*")
+
+
+def _bomb(n=9):
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]"]
+    return lines + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]" for i in range(1, n)]
+
+
+def test_nested_aliases_are_refused(tmp_path):
+    path = tmp_path / "t.ecsv"
+    Table({"a": [1, 2]}, meta={"name": "x"}).write(path)
+    text = path.read_text().replace("# meta: !!omap", "\n".join([*(f"# {line}" for line in _bomb()), "# meta: !!omap"]))
+    assert "&a3" in text
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=r"t\.ecsv repeats more"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("kind", ["external link", "external values", "size"])
+def test_hdf5_that_claims_more_than_it_has(tmp_path, kind):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "t.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = np.arange(3)
+        if kind == "external link":
+            file["b"] = h5py.ExternalLink("other.h5", "/b")
+        elif kind == "external values":
+            file.create_dataset("b", (3,), "u1", external=[("/etc/hosts", 0, 3)])
+        else:
+            file.create_dataset("b", (10**10,), "f8", chunks=(10**3,))
+    with pytest.raises(FileFormatError if kind == "size" else ValueError, match=r"t\.h5"):
+        read_table(path)
+
+
+def test_votable_with_values_elsewhere(tmp_path):
+    path = tmp_path / "t.vot"
+    Table({"a": [1.0, 2.0]}).write(path, format="votable", tabledata_format="binary2")
+    path.write_text(path.read_text().replace("<STREAM", '<STREAM href="file:///etc/hosts"'))
+    with pytest.raises(ValueError, match=r"t\.vot refers to values in another file"):
+        read_table(path)

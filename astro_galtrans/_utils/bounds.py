@@ -17,7 +17,7 @@ __all__ = ["check_unpacked", "check_yaml", "checked_asdf", "unpacked"]
 # Text of a tree, its nested levels, and the values that its aliases may repeat.
 _MAX_TEXT, _MAX_DEPTH, _MAX_REPEATED = 2**25, 100, 100_000
 # Bytes that any file may unpack to, and those for each of its own bytes.
-_ANY_SIZE, _RATIO = 2**28, 200
+_ANY_SIZE, _RATIO = 2**28, 1000
 _BLOCK = struct.Struct(">I4sQQQ16s")  # flags, compression, allocated, used and unpacked bytes, MD5
 _MAGIC = b"\xd3BLK"
 _STREAMED = 1
@@ -26,14 +26,14 @@ _ITEM = re.compile(r"(?:bool|complex|u?int|float)(\d+)")
 
 
 def check_unpacked(size, packed, name):
-    """Raise FileFormatError if ``packed`` bytes of a file claim to unpack to more ``size`` than is plausible."""
+    """Raise FileFormatError if ``packed`` bytes of a file claim to unpack to an implausible ``size``."""
     if size > _ANY_SIZE + _RATIO * packed:
         raise FileFormatError(f"{name} claims {size:,} bytes of data in {packed:,} bytes, it is damaged")
 
 
 def unpacked(content, name):
     """Return the content of a file, decompressed if it is of gzip, bzip2 or xz."""
-    for magic, opener in ((b"BZh", bz2.BZ2File), (b"\x1f\x8b", gzip.GzipFile), (b"\xfd7zXZ", lzma.LZMAFile)):
+    for magic, opener in ((b"BZh", bz2.open), (b"\x1f\x8b", gzip.open), (b"\xfd7zXZ", lzma.open)):
         if content.startswith(magic):
             packed = content
             with opener(io.BytesIO(packed)) as stream:

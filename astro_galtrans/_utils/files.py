@@ -3,6 +3,8 @@
 import bz2
 import glob
 import gzip
+import lzma
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -12,11 +14,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from astro_galtrans.exceptions import GaltransWarning
 
-__all__ = ["first_image", "listed_files"]
+__all__ = ["FITS_ERRORS", "first_image", "listed_files"]
 
 # The first bytes of a FITS file, and of one that gzip, bzip2, compress or zip made smaller.
 _MAGIC = (b"SIMPLE  =", b"\x1f\x8b", b"BZh", b"\x1f\x9d", b"PK\x03\x04")
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zlib.error)
+# Errors of astropy for files that are truncated, damaged, of another kind, or closed.
+FITS_ERRORS = (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, zlib.error,
+               lzma.LZMAError, struct.error, AstropyUserWarning, fits.VerifyError)
 _NAMED = 5  # files that a warning names
 
 
@@ -80,7 +84,7 @@ def _why_not(path):
         return "not FITS"
     try:
         header, end = first_image(path)
-    except _UNREADABLE as error:
+    except FITS_ERRORS as error:
         return f"not readable as FITS: {error}"
     if header is None:
         return "no image in it"
@@ -91,7 +95,7 @@ def first_image(path):
     """Return the header of the first image of a FITS file, or None, and the byte after its end.
 
     The pixels are not read where that is possible. The end is None for a compressed file. A file that cannot be read as
-    FITS raises OSError, EOFError, ValueError or KeyError.
+    FITS raises one of `FITS_ERRORS`.
     """
     for suffix, unpack in ((".bz2", bz2.open), (".gz", gzip.open)):
         if path.name.lower().endswith(suffix):

@@ -7,6 +7,7 @@ numbers in their names.
 
 import csv
 import io
+import itertools
 import re
 import warnings
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from astropy.io import ascii, fits
 from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyWarning
 
+from astro_galtrans._utils.bounds import check_unpacked, check_yaml, unpacked
 from astro_galtrans._utils.masked import NULLS, floats, is_null, split
 from astro_galtrans._utils.positions import angle_unit
 from astro_galtrans._utils.optional import optional
@@ -96,12 +98,9 @@ def open_source(source, table=None, format=None, name="source"):
         raise FileFormatError(f"{path} is not a table, or not a whole one: {reason}") from error
 
 
-def _bytes_of(path, n=-1):
-    """Return the first bytes of a file, decompressed."""
-    from astropy.utils.data import get_readable_fileobj
-
-    with get_readable_fileobj(str(path), encoding="binary") as file:
-        return file.read(n)
+def _bytes_of(path):
+    """Return the bytes of a file, decompressed."""
+    return unpacked(path.read_bytes(), path)
 
 
 def _kind(path):
@@ -113,7 +112,7 @@ def _kind(path):
     named = next((kind for kind, ends in _ENDS.items() if path.name.lower().endswith(ends)), None)
     if named is not None:  # a damaged one is not text
         return named
-    start = _bytes_of(path, 4096)
+    start = _bytes_of(path)[:4096]
     if start.startswith(b"SIMPLE  ="):
         return "fits"
     if re.search(rb"<(\w+:)?VOTABLE", start.replace(b"\0", b"")):
@@ -138,6 +137,8 @@ def _read_text(path):
     """Read lines separated by commas, semicolons, tabs, bars or spaces, with comments anywhere."""
     text = _decoded(_bytes_of(path))
     if text.startswith("# %ECSV"):
+        header = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+        check_yaml("\n".join(line.removeprefix("#").removeprefix(" ") for line in header if "%ECSV" not in line), path)
         return Table.read(text, format="ascii.ecsv")
     lines = [line for line in text.splitlines() if line.strip()]
     comments = [line for line in lines if line.lstrip().startswith("#")]
@@ -317,6 +318,8 @@ class _FitsSource(TableSource):
     def __init__(self, path, table):
         self._path = path
         with fits.open(path) as hdus:
+            for hdu in hdus:
+                _check_comments(hdu.header, path)
             tables = [i for i, hdu in enumerate(hdus)
                       if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(hdu, fits.CompImageHDU)]
             index = tables[0] if table is None and tables else table
@@ -344,7 +347,10 @@ class _VOTableSource(TableSource):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # small faults of the archives' files
-            found = list(parse(io.BytesIO(_bytes_of(path)), verify="ignore").iter_tables())
+            content = _bytes_of(path)
+            if re.search(rb"<(\w+:)?STREAM[^>]*\shref\s*=\s*[\"'](?!data:)", content, re.IGNORECASE):
+                raise ValueError(f"{path} refers to values in another file, which is not followed")
+            found = list(parse(io.BytesIO(content), verify="ignore").iter_tables())
             index = str(0 if table is None else table)
             chosen = [one for number, one in enumerate(found) if index in (str(number), one.ID, one.name)]
             if not chosen:
@@ -359,6 +365,7 @@ class _HDF5Source(TableSource):
     def __init__(self, path, table):
         self._h5py, self._path = _module("h5py", "HDF5"), path
         with self._h5py.File(path) as file:
+            self._check(file, path)
             if table is not None and table not in file:
                 raise ValueError(f"{path} has no {table!r}; at its top: {', '.join(file)}")
             node = file if table is None else file[table]
@@ -372,6 +379,25 @@ class _HDF5Source(TableSource):
             super().__init__(Table.read(path, path=f"{self._group}{whole[0]}".rstrip("/"), format="hdf5"), str(path))
             return
         self._table, self.name, self.columns, self.meta = None, str(path), columns, meta
+
+    def _check(self, group, path):
+        """Check the datasets of a group before any is read: their place, their sizes and their YAML."""
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, self._h5py.ExternalLink):
+                raise ValueError(f"{path} refers to {link.filename!r} in {name!r}, which is not followed")
+        size = path.stat().st_size
+
+        def check(name, item):
+            if not self._is_dataset(item):
+                return
+            if item.external or item.is_virtual:
+                raise ValueError(f"{path} has the values of {name!r} in another file, which is not followed")
+            check_unpacked(item.nbytes, size, path)
+            if name.endswith("__table_column_meta__"):
+                check_yaml(b"\n".join(np.atleast_1d(item[()]).astype("S").tolist()), path)
+
+        group.visititems(check)
 
     def _is_dataset(self, item):
         return isinstance(item, self._h5py.Dataset)
@@ -410,12 +436,17 @@ class _ParquetSource(TableSource):
         if text is not None:  # as astropy writes it
             from astropy.table.meta import get_header_from_yaml
 
+            check_yaml(text, path)
             header = get_header_from_yaml(text.decode().splitlines())
             self.meta = dict(header.get("meta", {}))
             self._units = {one["name"]: one["unit"] for one in header.get("datatype", ()) if one.get("unit")}
 
     def column(self, name):
-        column = self._file.read(columns=[name]).column(0).combine_chunks()
+        try:
+            column = self._file.read(columns=[name]).column(0).combine_chunks()
+        except (OSError, ValueError) as error:  # of pyarrow, for damaged pages
+            reason = " ".join(str(error).split())
+            raise FileFormatError(f"{self.name} has a damaged column {name!r}: {reason}") from error
         if not column.type.num_fields:
             if not column.null_count:
                 return column.to_numpy(zero_copy_only=False)
@@ -432,6 +463,16 @@ class _ParquetSource(TableSource):
         for name, unit in self._units.items():
             self._table[name].unit = unit
         return super().whole()
+
+
+def _check_comments(header, path):
+    """Check the YAML that astropy writes to the comments of a FITS table."""
+    comments = [str(line) for line in header.get("COMMENT", ())]
+    begin, end = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--", "--END-ASTROPY-SERIALIZED-COLUMNS--"
+    if begin in comments:
+        lines = itertools.takewhile(lambda line: line != end, comments[comments.index(begin) + 1:])
+        # A line that goes on ends in a backslash.
+        check_yaml("\n".join(lines).replace("\\\n", ""), path)
 
 
 _READERS = {"fits": _FitsSource, "hdf5": _HDF5Source, "votable": _VOTableSource}

@@ -11,7 +11,7 @@ from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._contents import MASKS, NOISE, companion, plane_of
-from astro_galtrans.images._fits_read import Part, is_file, native, open_fits
+from astro_galtrans.images._fits_read import Part, fits_errors, is_file, native, open_fits
 from astro_galtrans.images._headers import Keywords, parse_unit
 from astro_galtrans.images._masks import bad_pixels, is_fpm, mask_from_parts
 from astro_galtrans.images._psf import PSFModel, SDSSPSF, is_psfield
@@ -62,11 +62,12 @@ def given_uncertainty(weight, image, band, *, place=None, same_unit=False):
         # A masked value is NaN, and a pixel without weight holds no data.
         return InverseVariance(np.nan_to_num(_of_shape(array, shape, f"weight of band {band}"), posinf=0))
     file = open_fits(weight)
-    part, role = companion(file, (*NOISE, "WHT"), band, "weight")
-    if role in ("mask", "psf"):
-        raise FileFormatError(f"{file} is given as weight, and its HDU {part} is a {role}")
-    return plane_uncertainty(file, part, role if role in _KINDS else "inverse variance", image, band, place=place,
-                             same_unit=same_unit)
+    with fits_errors(file):
+        part, role = companion(file, (*NOISE, "WHT"), band, "weight")
+        if role in ("mask", "psf"):
+            raise FileFormatError(f"{file} is given as weight, and its HDU {part} is a {role}")
+        return plane_uncertainty(file, part, role if role in _KINDS else "inverse variance", image, band, place=place,
+                                 same_unit=same_unit)
 
 
 def plane_uncertainty(file, part, role, image, band, *, place=None, same_unit=False):
@@ -110,12 +111,13 @@ def _given_mask(given, image, band, mask_bits):
     if not is_file(given):
         return bad_pixels(f"mask of band {band}", Part("", fits.Header(), whole(given, "mask")), band, mask_bits)
     file = open_fits(given)
-    if is_fpm(file.parts):
-        _check_field(given, file.parts[0].header, band, image)
-        return mask_from_parts(given, file.parts, **({} if mask_bits is None else {"planes": mask_bits}))
-    part, _ = companion(file, MASKS, band, "mask")
-    plane = plane_of(part, band, None, f"the mask {part} of {file}")
-    return bad_pixels(file, Part(part.name, part.header, plane, part.version, part.index), band, mask_bits)
+    with fits_errors(file):
+        if is_fpm(file.parts):
+            _check_field(given, file.parts[0].header, band, image)
+            return mask_from_parts(given, file.parts, **({} if mask_bits is None else {"planes": mask_bits}))
+        part, _ = companion(file, MASKS, band, "mask")
+        plane = plane_of(part, band, None, f"the mask {part} of {file}")
+        return bad_pixels(file, Part(part.name, part.header, plane, part.version, part.index), band, mask_bits)
 
 
 def add_psf(images, psf):
@@ -132,11 +134,12 @@ def add_psf(images, psf):
             images[band].psf = _given_psf(given, band)
         return None
     if is_file(psf):
-        parts = open_fits(psf).parts
-        if not is_psfield(parts):
-            raise FileFormatError(
-                f"{psf} is not an SDSS psField file; give PSF images of other surveys as a dict of band to path")
-        psf = SDSSPSF.from_parts(psf, parts)
+        file = open_fits(psf)
+        with fits_errors(file):
+            if not is_psfield(file.parts):
+                raise FileFormatError(
+                    f"{psf} is not an SDSS psField file; give PSF images of other surveys as a dict of band to path")
+            psf = SDSSPSF.from_parts(psf, file.parts)
     if not isinstance(psf, PSFModel):
         raise TypeError(f"psf must be a psField file, an SDSSPSF or a dict of band to image, got {type(psf).__name__}")
     if isinstance(psf, SDSSPSF):
@@ -148,8 +151,10 @@ def add_psf(images, psf):
 
 def _given_psf(given, band):
     if is_file(given):
-        part, _ = companion(open_fits(given), ("psf",), band, "psf")
-        plane = plane_of(part, band, None, f"the psf of band {band}")
+        file = open_fits(given)
+        with fits_errors(file):
+            part, _ = companion(file, ("psf",), band, "psf")
+            plane = plane_of(part, band, None, f"the psf of band {band}")
     else:
         plane = floats(given, "psf")
     if plane.ndim != 2:

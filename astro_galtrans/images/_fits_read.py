@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
+import math
 import os
 import re
 import warnings
-import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,11 +17,13 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning, WcsError
 
+from astro_galtrans._utils.bounds import check_unpacked, unpacked
+from astro_galtrans._utils.files import FITS_ERRORS
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images._headers import inherits, warn_once
 
-__all__ = ["FitsFile", "FitsSource", "Part", "celestial_wcs", "find_part", "is_file", "is_path", "load_parts", "native",
-           "open_fits", "plain_wcs", "split_path"]
+__all__ = ["FitsFile", "FitsSource", "Part", "celestial_wcs", "find_part", "fits_errors", "is_file", "is_path",
+           "load_parts", "native", "open_fits", "plain_wcs", "split_path"]
 
 FitsSource = str | os.PathLike | BinaryIO | fits.HDUList | fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
 _SELECTOR = re.compile(r"(.+)\[([^\[\]]+)\]")
@@ -206,9 +206,18 @@ def _content(source):
     return content
 
 
-# Errors of astropy for files that are truncated, of another kind, or closed.
-_ERRORS = (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, lzma.LZMAError,
-           AstropyUserWarning, fits.VerifyError)
+# Errors of astropy when a damaged card or WCS is used. ValueError and TypeError are also those of wrong arguments.
+_CARD_ERRORS = (fits.VerifyError, LookupError, AttributeError, ArithmeticError, WcsError)
+
+
+@contextmanager
+def fits_errors(label):
+    """Turn what astropy raises for damaged cards into a FileFormatError that names the file."""
+    try:
+        yield
+    except _CARD_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise FileFormatError(f"{label} has damaged values in a header or table: {reason}") from error
 
 
 def _held(label, hdus):
@@ -216,17 +225,16 @@ def _held(label, hdus):
         return FitsFile(label, _parts(label, hdus), hdus)
     except FileFormatError:
         raise
-    except _ERRORS as error:
+    except FITS_ERRORS as error:
         raise FileFormatError(f"{label} cannot be read: {error}") from error
 
 
 def _opened(label, content, selected):
     try:
         # astropy would decompress a bzip2 file again for each seek backwards in it.
-        for magic, unpack in ((b"BZh", bz2.decompress), (b"\x1f\x8b", gzip.decompress),
-                              (b"\xfd7zXZ", lzma.decompress)):
-            if content.startswith(magic):
-                content = unpack(content)
+        content = unpacked(content, label)
+        if b"ZIMAGE  =" in content:
+            _check_tiles(label, content)
         with _quiet(), fits.open(io.BytesIO(content), memmap=False) as hdus:
             parts = _parts(label, hdus)
             # astropy leaves out an extension whose header is truncated.
@@ -238,7 +246,7 @@ def _opened(label, content, selected):
             return FitsFile(label, parts, hdus, selected)
     except FileFormatError:
         raise
-    except _ERRORS as error:
+    except FITS_ERRORS as error:
         # The message of astropy about another file advises an option that readers here do not have.
         reason = error if content.startswith(b"SIMPLE") or not content else "it does not begin with the word SIMPLE"
         raise FileFormatError(f"{label} is not a whole FITS file: {reason}") from error
@@ -253,6 +261,34 @@ class _quiet(warnings.catch_warnings):
         warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
 
 
+def _check_tiles(label, content):
+    """Raise FileFormatError if a compressed image has sizes that do not fit its table of tiles, or the file."""
+    with _quiet(), fits.open(io.BytesIO(content), memmap=False, disable_image_compression=True) as tables:
+        for table in tables:
+            header = table.header
+            if "ZIMAGE" not in header or "ZNAXIS" not in header:
+                continue
+            sides = [int(header[f"ZNAXIS{axis + 1}"]) for axis in range(int(header["ZNAXIS"]))]
+            # Without ZTILE1 and ZTILE2 a tile is a row.
+            tile = [int(header.get(f"ZTILE{axis + 1}", 1 if axis else sides[0])) for axis in range(len(sides))]
+            if min(sides + tile, default=1) < 1:
+                raise FileFormatError(f"{label} has a compressed image of sides {sides} in tiles of {tile}")
+            n_tiles = math.prod(-(-side // step) for side, step in zip(sides, tile))
+            if n_tiles != header["NAXIS2"]:
+                raise FileFormatError(f"{label} has a compressed image of {n_tiles} tiles, and {header['NAXIS2']} of "
+                                      "them in its table")
+            check_unpacked(math.prod(sides) * abs(int(header.get("ZBITPIX", 8))) // 8, len(content), label)
+
+
+def _data(label, hdu):
+    if not isinstance(hdu, fits.CompImageHDU):
+        return hdu.data
+    try:
+        return hdu.data
+    except Exception as error:  # that of CFITSIO has no public name
+        raise FileFormatError(f"{label} has a compressed image that cannot be unpacked: {error}") from error
+
+
 def _parts(label, hdus):
     parts = []
     with _quiet():
@@ -260,7 +296,7 @@ def _parts(label, hdus):
             # Access to the data removes its scaling from the header.
             header = hdu.header.copy()
             name = str(header.get("EXTNAME") or header.get("HDUNAME") or hdu.name or "").strip().upper()
-            parts.append(Part(name, header, hdu.data, int(getattr(hdu, "ver", 1) or 1), index))
+            parts.append(Part(name, header, _data(label, hdu), int(getattr(hdu, "ver", 1) or 1), index))
     if not parts:
         raise FileFormatError(f"{label} is empty")
     return tuple(parts)
@@ -278,7 +314,8 @@ def find_part(parts, name):
 
 def plain_wcs(header, label="the header", hdus=None):
     """Return the celestial WCS of the first two axes of a header, or None."""
-    header = _with_numbers(_with_known_frame(header, label), label)
+    with fits_errors(label):
+        header = _with_numbers(_with_known_frame(header, label), label)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
@@ -292,7 +329,7 @@ def plain_wcs(header, label="the header", hdus=None):
             wcs.wcs.set()
             wcs.all_pix2world([[0, 0]], 0)
     # wcslib raises MemoryError for a distortion that lacks its terms.
-    except (WcsError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError) as error:
+    except (*FITS_ERRORS, MemoryError) as error:
         reason = " ".join(str(error).split()).rstrip(".:")
         raise FileFormatError(
             f"{label} has a WCS that cannot be read: {reason}. Correct its header and pass the HDU, or remove the "
@@ -302,13 +339,14 @@ def plain_wcs(header, label="the header", hdus=None):
 
 def _with_numbers(header, label):
     """Return the header with numbers where the WCS needs them: wcslib ignores text."""
-    texts = [key for key, value in header.items() if isinstance(value, str) and _WCS_NUMBER.fullmatch(key)]
+    texts = [key for key, value in header.items() if _WCS_NUMBER.fullmatch(key)
+             and (isinstance(value, str) or not np.isfinite(value))]
     if texts:
         header = header.copy()
     for key in texts:
         try:
             number = float(header[key])
-        except ValueError:
+        except (TypeError, ValueError):
             number = np.nan
         if not np.isfinite(number):
             raise FileFormatError(f"{label} has a WCS with {key} = {header[key]!r}, which must be a number")

@@ -13,7 +13,7 @@ import numpy as np
 
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images._contents import role_of
-from astro_galtrans.images._fits_read import load_parts
+from astro_galtrans.images._fits_read import fits_errors, load_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ _DES_BAD = ("BPM", "SATURATE", "INTERP", "BADAMP", "CRAY", "TRAIL", "EDGEBLEED",
 _SDSS_ORDER = ("INTERP", "SATUR", "NOTCHECKED", "OBJECT", "BRIGHTOBJECT", "BINOBJECT", "CATOBJECT", "SUBTRACTED",
                "GHOST", "CR")
 _SDSS_BAD = ("INTERP", "SATUR", "CR", "NOTCHECKED")
+_LARGEST_SIDE = 2**14  # of the frame of an fpM file, which has 2048 x 1489 pixels
 
 
 def checked_bits(mask_bits):
@@ -166,7 +167,8 @@ def read_sdss_mask(path: str | PathLike, planes: Sequence[str] = _SDSS_BAD) -> n
     FileFormatError
         If it is not an fpM file, or is truncated.
     """
-    return mask_from_parts(path, load_parts(path), planes)
+    with fits_errors(path):
+        return mask_from_parts(path, load_parts(path), planes)
 
 
 def is_fpm(parts):
@@ -184,7 +186,10 @@ def mask_from_parts(path, parts, planes=_SDSS_BAD):
     unknown = [name for name in wanted if name not in tables]
     if unknown:
         raise ValueError(f"planes must be among {', '.join(tables)} for {path}, got {', '.join(unknown)}")
-    mask = np.zeros((int(header["MASKROWS"]), int(header["MASKCOLS"])), dtype=bool)
+    shape = int(header["MASKROWS"]), int(header["MASKCOLS"])
+    if min(shape) < 0 or max(shape) > _LARGEST_SIDE:
+        raise FileFormatError(f"{path} has a mask of shape {shape}")
+    mask = np.zeros(shape, dtype=bool)
     for name in wanted:
         for row, first, last in _sdss_spans(path, name, tables[name]):
             # Objects at the edge of the frame may extend beyond it.

@@ -13,7 +13,7 @@ import numpy as np
 
 from astro_galtrans._utils.psf import resampled_psf, stacked_psfs
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
-from astro_galtrans.images._fits_read import load_parts, native
+from astro_galtrans.images._fits_read import fits_errors, load_parts, native
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -219,7 +219,8 @@ class SDSSPSF:
         FileFormatError
             If it is not FITS, is truncated, or is not a psField file.
         """
-        return cls.from_parts(path, load_parts(path))
+        with fits_errors(path):
+            return cls.from_parts(path, load_parts(path))
 
     @classmethod
     def from_parts(cls, path: str | PathLike, parts: Sequence[Part]) -> SDSSPSF:

@@ -19,7 +19,7 @@ from astro_galtrans.images._contents import PLAIN_BANDS, chosen_images, cube_ban
 from astro_galtrans.images._convert import split_bands, stack_bands
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._fits_read import (
-    FitsSource, celestial_wcs, find_part, is_file, is_path, native, open_fits, split_path,
+    FitsSource, celestial_wcs, find_part, fits_errors, is_file, is_path, native, open_fits, split_path,
 )
 from astro_galtrans.images._fits_write import LAYOUT, meta_of_table, uncertainty_kinds
 from astro_galtrans.images._frames import FrameSet
@@ -139,12 +139,14 @@ def read_cube(
     size, mode = 64 if size is None else size, "partial" if mode is None else mode
     if is_file(paths) and not _is_folder(paths):
         paths = open_fits(paths)
-        part = cube_part(paths)
-        if part is not None:
-            cube = _stored_cube(paths, part, None if survey is None else get_survey(survey), bands, config)
-            return cube if position is None else cube.cutout(position, size, mode=mode)
+        with fits_errors(paths):
+            part = cube_part(paths)
+            if part is not None:
+                cube = _stored_cube(paths, part, None if survey is None else get_survey(survey), bands, config)
+                return cube if position is None else cube.cutout(position, size, mode=mode)
     frames = read_frames(paths, survey, bands=bands, config=config)
-    return frames.to_cube() if position is None else frames.cutout(position, size, mode=mode)
+    with fits_errors(", ".join(str(source) for _, source in _named(paths, config.hdu))):
+        return frames.to_cube() if position is None else frames.cutout(position, size, mode=mode)
 
 
 registry.register_reader("fits", BandCube, read_cube)  # for BandCube.read
@@ -291,7 +293,9 @@ def _read_all(named, survey, wanted, config):
             images = [_in_memory(source, name, survey, config)]
         else:
             file = _opened_once(source, opened)
-            images = _stored_bands(file, name, survey, config) or _bands_of_file(file, name, survey, wanted, config)
+            with fits_errors(file):
+                images = _stored_bands(file, name, survey, config) or _bands_of_file(
+                    file, name, survey, wanted, config)
         for one in images:
             if one.band in found:
                 raise BandMismatchError(f"{source} is of band {one.band}, as is another file")

@@ -17,7 +17,7 @@ from astropy.nddata import CCDData, InverseVariance
 
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.images._convert import stack_bands
-from astro_galtrans.images._fits_read import is_path, load_parts, native, plain_wcs
+from astro_galtrans.images._fits_read import fits_errors, is_path, load_parts, native, plain_wcs
 from astro_galtrans.images._parts import parse_bands
 from astro_galtrans.surveys import get_survey
 
@@ -176,7 +176,8 @@ def read_stamps(
     named = list(paths.items()) if isinstance(paths, Mapping) else [(None, path) for path in paths]
     fields = {}
     for name, path in named:
-        band, images = _read_band(path, int(psf_size))
+        with fits_errors(path):
+            band, images = _read_band(path, int(psf_size))
         if name not in (None, band):
             raise BandMismatchError(f"{path} is of band {band}, not {name}")
         for key, image in images.items():
@@ -260,5 +261,5 @@ def _image(path, header, flux, weight, psf_size):
     for name, key in (("gain", "GAIN"), ("dark_variance", "DARKVAR"), ("sky_counts", "SKY"), ("calibration", "CALIB")):
         if key in header:
             meta[name] = float(header[key])
-    return CCDData(flux, unit=u.nmgy, wcs=plain_wcs(header), mask=bad, psf=psf,
+    return CCDData(flux, unit=u.nmgy, wcs=plain_wcs(header, path), mask=bad, psf=psf,
                    uncertainty=InverseVariance(np.where(bad, 0, weight)), meta={**meta, "header": header})

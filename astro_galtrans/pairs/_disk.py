@@ -1,6 +1,7 @@
 """Sets of pairs as Zarr v3 groups: written completely or not at all, read one block of galaxies at a time."""
 
 import os
+import shutil
 from pathlib import Path
 
 import astropy.units as u
@@ -9,7 +10,8 @@ import zarr
 from astropy.table import Column, Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from astro_galtrans._utils.io import check_space, whole_folder
+from astro_galtrans._utils.bounds import check_unpacked
+from astro_galtrans._utils.io import check_folder, check_new, check_space, whole_folder
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.exceptions import FileFormatError, SurveyError
@@ -23,6 +25,9 @@ __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "LazyArray", "MemoryWriter", "PairW
 FORMAT, VERSION = "astro_galtrans.pairs", 4
 MAX_BLOCK = 32
 _BLOCK_BYTES = 2**22
+# Suffixes of files, which no reader would look for in a folder.
+_OTHER_SUFFIXES = (".asdf", ".csv", ".ecsv", ".fit", ".fits", ".fz", ".gz", ".h5", ".hdf5", ".html", ".npy", ".npz",
+                   ".parquet", ".tar", ".txt", ".vot", ".xml", ".yaml", ".yml", ".zip")
 _SURVEY_NUMBERS = ("zero_point", "sky_noise", "gain")
 _AXES = {1: ("pixel",), 2: ("y", "x"), 3: ("band", "y", "x")}  # of one galaxy
 
@@ -117,7 +122,7 @@ class PairWriter:
     def __enter__(self):
         folder = self._folder.__enter__()
         try:
-            check_space(folder, (self.n - self._written) * sum(self._bytes()))
+            check_space(os.path.dirname(os.path.abspath(self.path)), (self.n - self._written) * sum(self._bytes()))
             if self._written:
                 self.group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
             else:
@@ -153,7 +158,12 @@ class PairWriter:
 
     def leave_out(self, name):
         """Remove an array of all pairs."""
-        del self.group[name], self.shapes[name]
+        self._remove(name)
+        del self.shapes[name]
+
+    def _remove(self, name):
+        """Remove an array or group, also what is left of one whose removal was interrupted."""
+        shutil.rmtree(Path(self.group.store.root) / name, ignore_errors=True)
 
     def shorten(self, n):
         """Keep the first ``n`` pairs."""
@@ -165,6 +175,9 @@ class PairWriter:
         """Write all that is not images; the last call."""
         if ("spectrum_flux" in self.shapes) != (spectrum_grid is not None):
             raise ValueError("spectrum_grid must be given with spectra, and only with them")
+        for path in Path(self.group.store.root).iterdir():
+            if path.is_dir() and path.name not in self.shapes:  # of a call that was interrupted
+                self._remove(path.name)
         _write_column(self.group, "ids", np.asarray(ids))
         for name, column in (("redshift", redshift), ("redshift_error", redshift_error)):
             if column is not None:
@@ -265,6 +278,8 @@ def open_pairs(path):
         images = {}
         for name in attributes["images"]:
             array = group[name]
+            if min(array.shape[1:], default=1) < 1 or (name.endswith("_flux") and array.dtype.kind != "f"):
+                raise FileFormatError(f"{path} has {name} of shape {array.shape} and type {array.dtype}")
             if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
                 raise FileFormatError(
                     f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
@@ -277,8 +292,8 @@ def open_pairs(path):
             **{f"{side}_survey": _survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]
-    except FileFormatError:
-        raise
+    except FileFormatError as error:
+        raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # codecs and values of a broken file raise many kinds of errors
         raise FileFormatError(f"{path} is broken: {error!r}") from error
     return images, parts
@@ -303,16 +318,16 @@ def _open_group(path):
 
 
 def check_replaceable(path, overwrite):
-    """Raise an error unless ``path`` is free, or has a set of pairs that may be replaced."""
-    if path.exists() or path.is_symlink():
-        if not overwrite:
-            raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
+    """Raise an error unless ``path`` is free, or has a set of pairs that may be replaced, and names a folder."""
+    if path.suffix.lower() in _OTHER_SUFFIXES:
+        raise ValueError(f"path must name a Zarr folder, as {path.stem}.zarr, got {str(path)!r} with the suffix of a "
+                         "file of another format")
+    check_new(check_folder(path), overwrite)
+    if os.path.lexists(path):
         try:
             _open_group(path)
         except FileFormatError as error:
             raise FileExistsError(f"{path} is not a set of pairs, it is not overwritten") from error
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist")
 
 
 def _write_column(group, name, values):
@@ -334,6 +349,7 @@ def _write_column(group, name, values):
 
 def _read_column(group, name):
     array = group[name]
+    check_unpacked(array.nbytes, array.nbytes_stored(), f"column {name!r}")
     values = np.asarray(array[...])
     if array.attrs["encoding"] == "plain":
         return values

@@ -13,7 +13,7 @@ from astropy.table import Table
 from astropy.wcs import WCS, FITSFixedWarning
 from scipy.spatial import cKDTree
 
-from astro_galtrans._utils.files import first_image, listed_files
+from astro_galtrans._utils.files import FITS_ERRORS, first_image, listed_files
 from astro_galtrans._utils.tables import read_table
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError, SurveyError
 from astro_galtrans.images import (
@@ -180,7 +180,7 @@ def _image_header(path):
         else:
             header = fits.getheader(path, hdu)
             header = header if header.get("NAXIS", 0) >= 2 else None
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+    except FITS_ERRORS as error:
         raise FileFormatError(f"{path} is not a FITS file: {error}") from error
     if header is None:
         raise FileFormatError(f"{path} holds no image")

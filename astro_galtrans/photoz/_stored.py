@@ -148,5 +148,8 @@ class StoredEstimator:
             estimator = build()
         for model, arrays in zip(estimator._models, states, strict=True):
             state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+            wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+            if {name: tuple(value.shape) for name, value in state.items()} != wanted:
+                raise ValueError("the arrays in tree['state'] do not fit the architecture in tree['config']")
             model.load_state_dict(state)
         return estimator

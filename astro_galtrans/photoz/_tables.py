@@ -97,8 +97,13 @@ def read_pdf_table(
         0.7)
     """
     opened = open_source(source, table, format)
-    density, chosen = _density(opened, pdf)
-    redshifts = _grid(opened, grid)
+    try:
+        density, chosen = _density(opened, pdf)
+        redshifts = _grid(opened, grid)
+    except ValueError as error:
+        if opened.name in str(error):
+            raise
+        raise ValueError(f"{opened.name}: {error}") from error
     if len(redshifts) not in (density.shape[1], density.shape[1] + 1):
         raise ValueError(f"grid has {len(redshifts)} redshifts, {chosen} of {opened.name} {density.shape[1]} values "
                          "per galaxy: it must have as many, or one more if they are the edges of bins")

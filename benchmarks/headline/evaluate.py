@@ -24,7 +24,7 @@ def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=
     for start in tqdm(range(0, len(pairs), _BLOCK), desc="translate", unit="batch", disable=not progress):
         rows = slice(start, min(start + _BLOCK, len(pairs)))
         batch = pairs.read(rows, images=("input_flux", "input_weight", "spectrum_flux", "spectrum_weight"))
-        options = _conditions(translator, batch) | _widths(translator, pairs, rows)
+        options = {**_conditions(translator, batch), **translator.known_fwhms(pairs, rows)}
         if generative:
             numbers = range(first + start, first + rows.stop)
             options |= {"n_samples": 1, "seed": 0, "n_steps": scale.sampling_steps, "galaxies": numbers}
@@ -42,13 +42,6 @@ def _conditions(translator, batch):
     if translator.conditioning == "spectrum":
         return {"spectrum": (batch["spectrum_flux"], batch["spectrum_weight"])}
     return {}
-
-
-def _widths(translator, pairs, rows):
-    """Return the FWHMs of the PSFs that a translator takes as keywords; its images have the PSFs of the target."""
-    sides = {"psf_fwhm": "input", "target_psf_fwhm": "target"}
-    found = {name: pairs.psf_fwhm(side, rows) for name, side in sides.items() if name in translator.observing}
-    return {name: widths for name, widths in found.items() if widths is not None}
 
 
 def evaluate_images(images, retraining, data, scale, *, n_morphology=0, device=None, progress=False):
