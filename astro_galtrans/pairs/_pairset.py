@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_galtrans._utils import html
-from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.validation import configured
 from astro_galtrans.images import missing_bands
 from astro_galtrans.pairs._checks import (
@@ -575,7 +575,7 @@ def _row_numbers(indices, n):
 def _split_rows(ids, fractions, seed):
     """Return sorted row numbers of random parts, which depend on the ids and the seed, not on the order of the ids."""
     try:
-        fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
+        fractions = np.atleast_1d(floats(fractions, "fractions", dtype=float))
     except (TypeError, ValueError) as error:
         raise type(error)(f"fractions must be numbers, got {fractions!r}") from error
     if fractions.ndim != 1 or not np.all(fractions > 0) or fractions.sum() > 1 + 1e-9:
