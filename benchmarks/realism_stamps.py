@@ -15,27 +15,35 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.stats import mad_std, sigma_clipped_stats
+from astropy.stats import mad_std
 from astropy.wcs import WCS
+from scipy import ndimage
 from scipy.spatial import cKDTree
 from semi_real import fwhm_of, read_field
 
 from astro_galtrans.images import BandCube, detect_galaxies, read_cube, read_stamps
-from astro_galtrans.simulation import GalaxyPopulation, Sky, get_conditions, simulate_pairs
+from astro_galtrans.simulation import GalaxyPopulation, Scene, Sky, get_conditions, simulate_pairs
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["SETS", "Stamps", "simulate"]
 
 log = logging.getLogger("realism")
-_HSC_SIZE, _HSC_TILE, _HSC_SCALE = 41, 81, 0.168
+_HSC_SIZE, _HSC_TILE, _HSC_SCALE = 41, 241, 0.168
+# Galaxies that a tile stands for: one tile has several scenes.
+_PER_TILE = 4
+# Footprints and peaks of the HSC scenes: above 5 sigma of the smoothed image; footprints are grown to where the scenes
+# end, at 1.6 sigma.
+_SIGNIFICANCE, _GROWTH = 5.0, 4
+# Peaks of a scene. A tile does not hold the scenes of more: 2 of the hundred.
+_PEAKS = (2, 30)
+_DEPTHS = 5  # groups of HSC scenes of similar noise
 _STAR_SIDE = 25
 _MARGIN = 20  # pixels around simulated stamps, so that a source near the edge is detected whole
-_N_TRIAL = 100
+_N_TRIAL, _N_WIDTHS = 100, 8  # simulated galaxies to measure noise, and PSF widths
 _AMPLIFIER = 1024  # columns of SDSS frames that one amplifier reads
 _KIDS_STEP = 0.25
 _WITHIN_FIELD = 0.015  # scatter of ln FWHM within a field
-# The 95th percentile of the distance of the peaks of the HSC scenes to their nearest neighbor, in arcsec.
-_BLEND = 3.7
+_CELLS = 4  # along each side of a field
 
 
 class Stamps(NamedTuple):
@@ -50,7 +58,8 @@ class Stamps(NamedTuple):
     bands : tuple of str
     survey : Survey
     places : ndarray of shape (galaxy,)
-        Stamps of one place on the sky are never both in the training and the test of a classifier.
+        Stamps of one place on the sky, a scene or a cell of a field, are never both in the training and the test of a
+        classifier: they share pixels, background and seeing.
     widths : ndarray of shape (band,), optional
         FWHM of the images of the stars of the field in arcsec.
     star_size : tuple of float, optional
@@ -58,10 +67,13 @@ class Stamps(NamedTuple):
     noise : dict, optional
         Fields of `NoiseConditions` that the files of the field give, each with one number per band.
     groups : ndarray of shape (galaxy,), optional
-        Parts of the field that differ in noise: the two amplifiers of a detector. ``noise`` then is a list.
+        Parts of the set that differ in noise: the two amplifiers of a detector, or scenes of some depth. ``noise``
+        then is a list.
     steps : ndarray of shape (band,), optional
         Steps between pixel values in nanomaggies. Their phase is the same all over a field, which no other field has:
         the values of real and simulated stamps are spread over a step.
+    rounded : bool
+        Whether the files were rounded to the steps, as the simulation does not by itself.
     """
 
     flux: np.ndarray
@@ -74,6 +86,7 @@ class Stamps(NamedTuple):
     noise: dict | None = None
     groups: np.ndarray | None = None
     steps: np.ndarray | None = None
+    rounded: bool = False
 
 
 def _stamps(field, bands, band, faintest, brightest, size, centers=None, star_size=None, **options):
@@ -103,8 +116,13 @@ def _stamps(field, bands, band, faintest, brightest, size, centers=None, star_si
     kept = [row for row, plane in enumerate(planes) if np.isfinite(plane).mean() > 0.98]
     flux = _nanomaggies(np.stack([planes[row] for row in kept]), field.survey, cubes[0].bands)[:, order]
     widths = _star_widths(field, stars, scale)[order] if centers is None and len(stars) > 3 else None
-    groups = (np.asarray(table["x"])[kept] > _AMPLIFIER).astype(int)
-    return Stamps(flux, scale, tuple(bands), field.survey, np.arange(len(flux)), widths, star_size, groups=groups)
+    x, y = np.asarray(table["x"])[kept], np.asarray(table["y"])[kept]
+    places = np.arange(len(flux))
+    if centers is None:
+        columns, rows = (_CELLS * np.array([x, y]).T // field.shape[-2:][::-1]).astype(int).T
+        places = _CELLS * rows + columns
+    return Stamps(flux, scale, tuple(bands), field.survey, places, widths, star_size,
+                  groups=(x > _AMPLIFIER).astype(int))
 
 
 def _star_widths(field, stars, scale):
@@ -183,9 +201,10 @@ def kids_field(data):
     bands = [replace(band, wavelength=curves[band.name].wavelength, response=curves[band.name].response)
              if band.name in curves.band_names else band for band in stamps.survey]
     stamps = stamps._replace(survey=replace(stamps.survey, bands=tuple(bands)),
-                             groups=None, noise={"pixel_ratio": 1.33, "photons": 0.0})
+                             groups=None, noise={"pixel_ratio": 1.27, "photons": 0.0})
     # The files are rounded to steps of about a quarter of the noise, which the images of the survey are not.
-    return _spread(stamps, _KIDS_STEP * np.median(mad_std(stamps.flux, axis=(2, 3), ignore_nan=True), axis=0))
+    steps = _KIDS_STEP * np.median(mad_std(stamps.flux, axis=(2, 3), ignore_nan=True), axis=0)
+    return _spread(stamps, steps)._replace(steps=steps, rounded=True)
 
 
 def _spread(stamps, steps):
@@ -199,39 +218,70 @@ def _select_kids(field, centers=None, star_size=None):
 
 
 def hsc_scenes(data):
-    """Read stamps around the peaks of the HSC scenes, those that scenes share once."""
-    half, planes, psfs, sigmas, seen = _HSC_SIZE // 2, [], [], [], set()
-    for path in sorted((Path(data) / "hsc-cosmos-blends").glob("*.npz")):
+    """Read stamps around the peaks in the i band of the HSC scenes, those that scenes share once."""
+    planes, places, psfs, sigmas, seen = [], [], [], [], set()
+    for number, path in enumerate(sorted((Path(data) / "hsc-cosmos-blends").glob("*.npz"))):
         with np.load(path) as scene:
-            images, peaks = scene["images"].astype(np.float64), scene["peaks"]
+            images = scene["images"].astype(np.float64)
             sigmas.append([np.median(plane[plane > 0]) ** -0.5 for plane in scene["weights"]])
             psfs.append([fwhm_of(image, _HSC_SCALE) for image in scene["psfs"]])
-        for x, y in np.rint(peaks).astype(int):
-            stamp = images[:, max(y - half, 0):y + half + 1, max(x - half, 0):x + half + 1]
-            if stamp.shape[1:] != (_HSC_SIZE, _HSC_SIZE):
-                continue
-            key = stamp[2, half - 2:half + 3, half - 2:half + 3].tobytes()
+        peaks = _peaks(_significance(images[2], sigmas[-1][2]))
+        for stamp in _stamps_of_scene(images, peaks):
+            middle = _HSC_SIZE // 2
+            key = stamp[2, middle - 2:middle + 3, middle - 2:middle + 3].tobytes()
             if key not in seen:
                 seen.add(key)
                 planes.append(stamp)
+                places.append(number)
     survey = get_survey("HSC")
     flux = _nanomaggies(np.stack(planes), survey, "grizy")
-    depth = np.median(sigmas, axis=0) / [survey[band].sky_noise for band in "grizy"]
-    return Stamps(flux, _HSC_SCALE, tuple("grizy"), survey, np.arange(len(flux)), np.median(psfs, axis=0),
-                  noise={"depth": depth})
+    depths = np.array(sigmas) / [survey[band].sky_noise for band in "grizy"]
+    mean = np.log(depths).mean(axis=1)
+    groups = np.searchsorted(np.quantile(mean, np.arange(1, _DEPTHS) / _DEPTHS), mean)
+    return Stamps(flux, _HSC_SCALE, tuple("grizy"), survey, np.array(places), np.median(psfs, axis=0),
+                  noise=[{"depth": np.median(depths[groups == group], axis=0)} for group in range(_DEPTHS)],
+                  groups=groups[places])
+
+
+def _significance(image, noise):
+    """Return an image smoothed by a Gaussian of the width of the PSF, in standard deviations of its noise."""
+    width = get_survey("HSC")["i"].psf_fwhm.to_value(u.arcsec) / _HSC_SCALE / np.sqrt(8 * np.log(2))
+    return ndimage.gaussian_filter(image, width) * 2 * np.sqrt(np.pi) * width / noise
+
+
+def _peaks(smooth):
+    """Return the positions (x, y) of the significant local maxima."""
+    return np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > _SIGNIFICANCE))[:, ::-1]
+
+
+def _stamps_of_scene(images, peaks):
+    """Return the stamps around peaks (x, y) that lie whole within the box of a scene of some sources."""
+    half = _HSC_SIZE // 2
+    if not _PEAKS[0] <= len(peaks) <= _PEAKS[1]:
+        return []
+    stamps = [images[:, max(y - half, 0):y + half + 1, max(x - half, 0):x + half + 1] for x, y in peaks]
+    return [stamp for stamp in stamps if stamp.shape[1:] == (_HSC_SIZE, _HSC_SIZE)]
 
 
 def _select_hsc(field, centers, star_size):
-    """Return stamps around all detected sources of a mosaic that are blended like those of the scenes."""
-    table = detect_galaxies(field, "i", threshold=3.0, min_pixels=5)
-    positions = np.array([table["x"], table["y"]]).T
-    near = cKDTree(positions).query(positions, k=2)[0][:, 1] * _HSC_SCALE
-    tile = np.abs(positions - centers[cKDTree(centers).query(positions)[1]]).max(axis=1)
-    half, planes = _HSC_SIZE // 2, []
-    for x, y in np.rint(positions[(near < _BLEND) & (tile < (_HSC_TILE - _HSC_SIZE) / 2)]).astype(int):
-        planes.append(field.data[:, y - half:y + half + 1, x - half:x + half + 1].astype(np.float64))
+    """Return stamps of the blends of a mosaic: sources in one footprint within a tile, in the box of the footprint."""
+    image = field.data[field.bands.index("i")].astype(np.float64)
+    # The noise is that of the values below the sky, where no sources are.
+    smooth = _significance(image, -1.4826 * np.median(image[image < 0]))
+    peaks = _peaks(smooth)
+    footprints, _ = ndimage.label(ndimage.binary_dilation(smooth > _SIGNIFICANCE, iterations=_GROWTH))
+    border = np.isin(np.arange(max(image.shape)) % _HSC_TILE, (0, _HSC_TILE - 1))
+    across = np.unique(footprints[border[:image.shape[0], None] | border[:image.shape[1]]])
+    owner = footprints[peaks[:, 1], peaks[:, 0]]
+    planes, places = [], []
+    for number, box in enumerate(ndimage.find_objects(footprints), start=1):
+        if number not in across:
+            corner = box[1].start, box[0].start
+            found = _stamps_of_scene(field.data[:, *box].astype(np.float64), peaks[owner == number] - corner)
+            planes += found
+            places += [number] * len(found)
     flux = _nanomaggies(np.stack(planes), field.survey, "grizy")
-    return Stamps(flux, _HSC_SCALE, tuple("grizy"), field.survey, np.arange(len(flux)))
+    return Stamps(flux, _HSC_SCALE, tuple("grizy"), field.survey, np.array(places))
 
 
 class StampSet(NamedTuple):
@@ -288,18 +338,20 @@ def simulate(name, real, n, seed, workers, **settings):
         return _select(name, real, _pairs(name, real, n, seed, workers, settings))
     parts = [real] if real.groups is None else [
         real._replace(flux=real.flux[real.groups == group], noise=noise) for group, noise in enumerate(real.noise)]
-    stamps = []
+    stamps, places = [], []
     for number, part in enumerate(parts):
         sky = _sky_of_field(name, part, seed + 10 * number, workers, settings)
         pairs = _pairs(name, part, round(n * len(part.flux) / len(real.flux)), seed + 10 * number, workers,
                        settings | {"sky": sky})
         stamps.append(_select(name, part, pairs))
-    flux = np.concatenate([part.flux for part in stamps])
-    return stamps[0]._replace(flux=flux, places=np.arange(len(flux)))
+        places += [f"{number} {place}" for place in stamps[-1].places]
+    return stamps[0]._replace(flux=np.concatenate([part.flux for part in stamps]), places=np.array(places))
 
 
 def _pairs(name, real, n, seed, workers, settings):
-    side = _HSC_TILE if name == "HSC" else real.flux.shape[-1] + _MARGIN
+    side = real.flux.shape[-1] + _MARGIN
+    if name == "HSC":
+        side, n = _HSC_TILE, -(-n // _PER_TILE)
     return simulate_pairs(n, input_survey=real.survey, target_survey=real.survey, seed=seed,
                           sample=SETS[name].population, input_size=side, target_size=side, workers=workers,
                           progress=True, **settings)
@@ -320,15 +372,19 @@ def _select(name, real, pairs):
     field = BandCube(image, unit=real.survey.unit, bands=real.survey.band_names, survey=real.survey, wcs=wcs, mask=bad)
     middle = np.array(corners, dtype=float)[:, ::-1] + (side - 1) / 2
     stamps = SETS[name].select(field, centers=middle, star_size=real.star_size)
-    return stamps if real.steps is None else _spread(stamps, real.steps)
+    if real.steps is None:
+        return stamps
+    if real.rounded:
+        size = np.where(real.steps, real.steps, 1)[:, None, None]
+        stamps = stamps._replace(flux=np.rint(stamps.flux / size) * size)
+    return _spread(stamps, real.steps)
 
 
 def _log_rms(stamps):
     """Return ln of the noise of each stamp and band, far from the galaxy, shape ``(galaxy, band)``."""
     side = stamps.flux.shape[-1]
     y, x = np.indices((side, side)) - (side - 1) / 2
-    # A clipped standard deviation: the median deviation of digitized values has steps.
-    return np.log(sigma_clipped_stats(stamps.flux[:, :, np.hypot(x, y) > 0.4 * side], axis=2)[2])
+    return np.log(mad_std(stamps.flux[:, :, np.hypot(x, y) > 0.4 * side], axis=2, ignore_nan=True))
 
 
 def _sky_of_field(name, real, seed, workers, settings):
@@ -351,13 +407,19 @@ def _sky_of_field(name, real, seed, workers, settings):
         conditions = replace(conditions, psf=psf)
     still = replaced(conditions.noise, scatter=0.0, band_scatter=0.0, **(real.noise or {}))
     trial = replace(conditions, noise=still)
+    has_depth = "depth" in (real.noise or {})
     settings = settings | {"sky": Sky(conditions={real.survey.name: trial}), "psf": True}
-    pairs = _pairs(name, real, _N_TRIAL, seed + 1, workers, settings)
+    pairs = _pairs(name, real, _N_WIDTHS if has_depth else _N_TRIAL, seed + 1, workers, settings)
     if real.widths is not None:
         # The width of a star as measured depends on its profile and on the pixels.
-        drawn = np.median([[fwhm_of(image, real.scale) for image in images] for images in pairs.input_psf[:20]], axis=0)
+        drawn = np.median([[fwhm_of(image, real.scale) for image in images]
+                           for images in pairs.input_psf[:_N_WIDTHS]], axis=0)
         fwhm = np.broadcast_to(conditions.psf.fwhm, len(conditions.bands))[rows] * real.widths / drawn[rows]
         trial = replace(trial, psf=replaced(conditions.psf, fwhm=fwhm))
+    if has_depth:
+        # Sources to the limit of these images, which are deeper than the survey.
+        faintest = Scene().faintest * float(np.median(real.noise["depth"]))
+        return Sky(conditions={real.survey.name: trial}, scene=Scene(faintest=faintest))
     simulated = _log_rms(_select(name, real, pairs))
     measured = _log_rms(real)
     ratio = np.exp(np.median(measured, axis=0) - np.median(simulated, axis=0))
@@ -367,8 +429,6 @@ def _sky_of_field(name, real, seed, workers, settings):
     own = np.sqrt(np.clip(spread**2 - common**2, 0, None))
     log.info("noise over that of the conditions %s, scatter %s, common %.3f", np.round(ratio, 2), np.round(spread, 3),
              common)
-    if "depth" in (real.noise or {}):
-        return Sky(conditions={real.survey.name: trial})
     depth = np.broadcast_to(still.depth, len(conditions.bands))[rows] * ratio
     return Sky(conditions={real.survey.name: replace(trial, noise=replaced(
         still, depth=depth, scatter=common, band_scatter=own))})

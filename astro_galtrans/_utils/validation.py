@@ -86,14 +86,14 @@ def whole_number(value, name, least=0):
     return int(value)
 
 
-def real_number(value, name, *, positive=False, below=math.inf):
-    """Return a finite float of at least 0, or above 0 if ``positive``, and below ``below``."""
+def real_number(value, name, *, positive=False, below=math.inf, most=math.inf):
+    """Return a finite float of at least 0, or above 0 if ``positive``, below ``below`` and at most ``most``."""
     bounds = "above 0" if positive else "of at least 0"
-    bounds += f" and below {below}" if below < math.inf else ""
+    bounds += f" and below {below}" if below < math.inf else f" and at most {most}" if most < math.inf else ""
     requirement = f"{name} must be a finite number {bounds}, got {value!r}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise OptionTypeError(requirement)
-    if not 0 <= value < below or (positive and value == 0):
+    if not 0 <= value < below or value > most or (positive and value == 0):
         raise ValueError(requirement)
     return float(value)
 

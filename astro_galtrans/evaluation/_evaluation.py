@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "EvaluationConfig", "evaluate"]
 
+_N_COMPARED = 16
 _PACKAGES = ("astro_galtrans", "numpy", "astropy", "torch", "galsim", "surveycodex", "statmorph")
 
 
@@ -206,6 +207,7 @@ def evaluate(
     training : PairSet, optional
         Galaxies to train estimators on: on real input images, on the images of each translator ("retrained"), and on
         real target images without ``estimator``. Without ``estimator`` and ``training`` there is no redshift table.
+        None of them may be among the test galaxies.
     seed : int, optional
         Seed of the bootstrap, of the training of the estimators, and of the samples of generative translators.
     n_samples : int, optional
@@ -233,8 +235,8 @@ def evaluate(
         If ``test`` or ``training`` is not a PairSet, something to evaluate is neither a translator nor an array, or a
         keyword is unknown.
     ValueError
-        If a translator is between other surveys than the pairs, is conditioned on what they do not have, or images
-        have another shape than the target images of ``test``.
+        If a translator is between other surveys than the pairs, is conditioned on what they do not have, images have
+        another shape than the target images of ``test``, or ``training`` has galaxies of ``test``.
     ImportError
         With ``n_morphology`` but without statmorph, which is in ``astro_galtrans[morphology]``.
     """
@@ -245,6 +247,8 @@ def evaluate(
     _check_pairs(test, training)
     sources = image_sources(translators, test, int(n_samples), int(seed))
     _check_fit(sources, test, training, n_samples, config)
+    if training is not None:
+        _check_disjoint(test, training)
     given = given_estimators(estimator)
     if n_morphology:
         need_statmorph()
@@ -284,6 +288,22 @@ def _check_pairs(test, training):
             raise ValueError("test holds no galaxy")
         check_coverage(pairs.missing_bands(), pairs.input_survey.band_names, name,
                        f"{name}.select(~{name}.missing_bands().any(1)) leaves them out")
+
+
+def _check_disjoint(test, training):
+    """Raise if training galaxies are test galaxies.
+
+    Sets of other galaxies may share ids, as those that are the row numbers, so that some of the images are compared.
+    """
+    if test.ids.dtype.kind != training.ids.dtype.kind:
+        return
+    shared, *rows = np.intersect1d(test.ids, training.ids, assume_unique=True, return_indices=True)
+    images = [pairs.read(some[:_N_COMPARED], images=["input_flux"])["input_flux"]
+              for pairs, some in zip((test, training), rows)]
+    for one, *both in zip(shared, *images):
+        if np.array_equal(*both):
+            raise ValueError(f"training must not have galaxies of test, got {len(shared)} ids of both, for example "
+                             f"{one.item()!r}, whose images are the same")
 
 
 def _check_fit(sources, test, training, n_samples, config):

@@ -340,7 +340,7 @@ def plain_wcs(header, label="the header", hdus=None):
 def _with_numbers(header, label):
     """Return the header with numbers where the WCS needs them: wcslib ignores text."""
     texts = [key for key, value in header.items() if _WCS_NUMBER.fullmatch(key)
-             and (isinstance(value, str) or not np.isfinite(value))]
+             and not isinstance(value, int) and not (isinstance(value, float) and np.isfinite(value))]
     if texts:
         header = header.copy()
     for key in texts:

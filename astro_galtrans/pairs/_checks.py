@@ -15,17 +15,20 @@ from astro_galtrans._utils.validation import text
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectra
-from astro_galtrans.surveys import Survey, get_survey
+from astro_galtrans.surveys import Survey, get_survey, matching_size
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "FluxArrays", "Spectra", "checked_flux", "checked_ids", "checked_label", "checked_psf", "checked_redshift",
-    "checked_redshift_error", "checked_spectra", "checked_truth", "psf_side", "psf_stamp", "select_bands",
+    "FluxArrays", "Spectra", "check_same_sky", "checked_flux", "checked_ids", "checked_label", "checked_psf",
+    "checked_redshift", "checked_redshift_error", "checked_spectra", "checked_truth", "psf_side", "psf_stamp",
+    "select_bands",
 ]
 
+# Of the coarser survey: an even number of pixels covers an even number of other ones only so well.
+_SAME_SKY = 2
 # Within four FWHM of the center a Moffat profile of beta 3.5 has all but 4e-4 of its flux.
 _PSF_WIDTHS = 8
 
@@ -113,7 +116,7 @@ def checked_flux(
     --------
     >>> import numpy as np
     >>> from astro_galtrans.pairs import checked_flux
-    >>> from astro_galtrans.surveys import get_survey
+    >>> from astro_galtrans.surveys import get_survey, matching_size
     >>> flux = np.ones((1, 5, 8, 8))
     >>> flux[0, 2, 4, 4] = np.nan
     >>> int((checked_flux(flux, get_survey("SDSS")).weight == 0).sum())
@@ -141,6 +144,23 @@ def checked_flux(
         checked[bad] = 0
         inverse_variance[bad] = 0
     return FluxArrays(checked, inverse_variance)
+
+
+def check_same_sky(images, surveys):
+    """Raise if the stamps of the two surveys are of different size on the sky, which no reader of them would notice.
+
+    ``images`` has ``"input_flux"`` and ``"target_flux"``; ``surveys`` has ``"input"`` and ``"target"``.
+    """
+    scales = {side: survey.pixel_scale.to_value(u.arcsec) for side, survey in surveys.items()}
+    for axis in (-2, -1):
+        pixels = {side: images[f"{side}_flux"].shape[axis] for side in surveys}
+        sides = {side: pixels[side] * scale for side, scale in scales.items()}
+        if abs(sides["input"] - sides["target"]) > _SAME_SKY * max(scales.values()):
+            wanted = matching_size(pixels["input"], *(survey.pixel_scale for survey in surveys.values()))
+            found = " and ".join(f"{pixels[side]} pixels of {scales[side]:.4g} arcsec ({sides[side]:.4g} arcsec)"
+                                 for side in surveys)
+            raise ValueError(f"input_flux and target_flux must cover the same sky, got {found}; {pixels['input']} "
+                             f"pixels of the input need {wanted} of the target")
 
 
 def _checked_weight(name, weight, survey, shape):
@@ -226,7 +246,7 @@ def psf_side(survey: Survey) -> int:
     Examples
     --------
     >>> from astro_galtrans.pairs import psf_side
-    >>> from astro_galtrans.surveys import get_survey
+    >>> from astro_galtrans.surveys import get_survey, matching_size
     >>> psf_side(get_survey("SDSS"))
     33
     """

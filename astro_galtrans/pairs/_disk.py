@@ -24,6 +24,9 @@ __all__ = ["FORMAT", "MAX_BLOCK", "VERSION", "LazyArray", "MemoryWriter", "PairW
 FORMAT, VERSION = "astro_galtrans.pairs", 4
 MAX_BLOCK = 32
 _BLOCK_BYTES = 2**22
+# Suffixes of files, which no reader would look for in a folder.
+_OTHER_SUFFIXES = (".asdf", ".csv", ".ecsv", ".fit", ".fits", ".fz", ".gz", ".h5", ".hdf5", ".html", ".npy", ".npz",
+                   ".parquet", ".tar", ".txt", ".vot", ".xml", ".yaml", ".yml", ".zip")
 _SURVEY_NUMBERS = ("zero_point", "sky_noise", "gain")
 _AXES = {1: ("pixel",), 2: ("y", "x"), 3: ("band", "y", "x")}  # of one galaxy
 
@@ -280,6 +283,9 @@ def open_pairs(path):
             **{f"{side}_survey": _survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]
+        for name in ("ids", "redshift", "redshift_error", "catalog"):
+            if parts[name] is not None and len(parts[name]) != attributes["n"]:
+                raise FileFormatError(f"{path} has {attributes['n']} pairs, and {name} of {len(parts[name])}")
     except FileFormatError as error:
         raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # codecs and values of a broken file raise many kinds of errors
@@ -306,7 +312,10 @@ def _open_group(path):
 
 
 def check_replaceable(path, overwrite):
-    """Raise an error unless ``path`` is free, or has a set of pairs that may be replaced."""
+    """Raise an error unless ``path`` is free, or has a set of pairs that may be replaced, and names a folder."""
+    if path.suffix.lower() in _OTHER_SUFFIXES:
+        raise ValueError(f"path must name a Zarr folder, as {path.stem}.zarr, got {str(path)!r} with the suffix of a "
+                         "file of another format")
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise FileExistsError(f"{path} exists already; overwrite=True replaces it")

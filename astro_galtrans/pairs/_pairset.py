@@ -13,8 +13,8 @@ from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.validation import configured
 from astro_galtrans.images import missing_bands
 from astro_galtrans.pairs._checks import (
-    checked_flux, checked_ids, checked_label, checked_psf, checked_redshift, checked_redshift_error, checked_spectra,
-    checked_truth, select_bands,
+    check_same_sky, checked_flux, checked_ids, checked_label, checked_psf, checked_redshift, checked_redshift_error,
+    checked_spectra, checked_truth, select_bands,
 )
 from astro_galtrans.pairs._disk import LazyArray, MemoryWriter, PairWriter, open_pairs
 from astro_galtrans.pairs._pair import GalaxyPair, pair_cubes
@@ -110,7 +110,8 @@ class PairSet:
         and stars.
     input_psf, target_psf : ndarray, lazy array or None
         Point spread function, shape ``(galaxy, band, py, px)``, float32, on the pixels of the images and of sum 1; 0
-        for a galaxy with unknown PSF.
+        for a galaxy with unknown PSF. Wings beyond the edge are missing; `~astro_galtrans.pairs.psf_side` is the usual
+        side.
     redshift, redshift_error : ndarray or None
         Redshift and its standard deviation, shape ``(galaxy,)``, float64, NaN if unknown.
     spectrum_flux, spectrum_weight : ndarray, lazy array or None
@@ -208,6 +209,11 @@ class PairSet:
         BandMismatchError
             If the number of bands is not that of the survey.
 
+        Notes
+        -----
+        Input and target images must be centered on the same position and cover the same sky, to two pixels of the
+        coarser survey: `~astro_galtrans.surveys.matching_size` has the side in pixels.
+
         Examples
         --------
         >>> import numpy as np
@@ -234,6 +240,7 @@ class PairSet:
         n = len(images["input_flux"])
         if len(images["target_flux"]) != n:
             raise ValueError(f"input_flux has {n} galaxies, target_flux has {len(images['target_flux'])}")
+        check_same_sky(images, {"input": input_survey, "target": target_survey})
         if catalog is not None:
             catalog = Table(catalog, copy=True)
             if len(catalog) != n:
@@ -274,7 +281,7 @@ class PairSet:
         Parameters
         ----------
         path : path-like
-            Folder to create, usually named ``*.zarr``.
+            Folder to create, usually named ``*.zarr``; a suffix of another format, as ``.fits``, is refused.
         overwrite : bool, optional
             Whether an existing set of pairs may be replaced; anything else is never replaced.
 
@@ -286,6 +293,8 @@ class PairSet:
             If the disk has too little space for the images, before anything is written.
         TypeError
             If the catalog has columns of objects, or columns that are not plain.
+        ValueError
+            If ``path`` has the suffix of another format, or this set is read from it.
         """
         images = self._arrays()
         if self.is_within(path):

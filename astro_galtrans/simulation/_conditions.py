@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, TYPE_CHECKING
+from typing import ClassVar, Self, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.validation import choice, text
 from astro_galtrans.surveys import get_survey, same_name
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ __all__ = [
 ]
 
 _RESAMPLINGS = ("none", "cubic", "lanczos2", "lanczos3", "lanczos4", "lanczos5")
-# Fractions; where 1 has no meaning, the largest is smaller.
-_LARGEST = {"correlation": 1.0, "photons": 1.0, "wings": 0.9, "obscuration": 0.95}
+# Of fractions and of scatter in the natural log; where 1 has no meaning, the largest is smaller.
+_LARGEST = {"correlation": 1.0, "photons": 1.0, "wings": 0.9, "obscuration": 0.95,
+            **dict.fromkeys(("scatter", "band_scatter", "beta_scatter", "weight_scatter"), 1.0)}
+_LARGEST_NUMBER = 100.0  # of all others: arcsec, noise of the sky, pixels
+_NOT_NUMBERS = ("resampling", "reference", "shifts")
 _POSITIVE = ("fwhm", "depth", "pixel_ratio", "wing_scale")
 
 
@@ -31,17 +36,19 @@ _POSITIVE = ("fwhm", "depth", "pixel_ratio", "wing_scale")
 class _PerBand:
     """Base of conditions whose numbers are one for all bands, or a tuple with one for each band."""
 
+    _largest: ClassVar[Mapping[str, float]] = _LARGEST
+
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
-            if value is None or isinstance(value, str) or one.name == "shifts":
+            if one.name in _NOT_NUMBERS:
                 continue
-            array = np.asarray(value, dtype=float)
+            array = floats(value, one.name, dtype=float)
             lowest = np.nextafter(0, 1) if one.name in _POSITIVE else 0.0
             if array.ndim > 1 or array.size == 0 or not np.all(np.isfinite(array)) or np.any(array < lowest):
                 kind = "positive numbers" if lowest else "numbers of at least 0"
                 raise ValueError(f"{one.name} must be finite {kind}, one or one for each band, got {value!r}")
-            largest = _LARGEST.get(one.name, np.inf)
+            largest = self._largest.get(one.name, _LARGEST_NUMBER)
             if np.any(array > largest):
                 raise ValueError(f"{one.name} must be at most {largest}, got {value!r}")
             object.__setattr__(self, one.name, float(array) if array.ndim == 0 else tuple(array.tolist()))
@@ -143,12 +150,15 @@ class NoiseConditions(_PerBand):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shifts is not None:
-            shifts = np.asarray(self.shifts, dtype=float)
+            shifts = floats(self.shifts, "shifts", dtype=float)
             if shifts.ndim != 3 or shifts.shape[2] != 2 or not np.all(np.isfinite(shifts)):
                 raise ValueError(f"shifts must be finite, of shape (n_bands, n_places, 2), got shape {shifts.shape}")
+            if np.abs(shifts).max(initial=0) > 1:
+                raise ValueError(f"shifts must be fractions of a pixel, got {shifts[np.abs(shifts) > 1][0]:g}")
             object.__setattr__(self, "shifts", tuple(tuple(map(tuple, band)) for band in shifts.tolist()))
-        if self.resampling not in _RESAMPLINGS:
-            raise ValueError(f"resampling must be one of {', '.join(_RESAMPLINGS)}, got {self.resampling!r}")
+        choice(self.resampling, "resampling", _RESAMPLINGS)
+        if self.reference is not None:
+            text(self.reference, "reference")
 
 
 @dataclass(frozen=True)
@@ -210,6 +220,8 @@ class CalibrationConditions(_PerBand):
         Standard deviation of the error of each band.
     """
 
+    _largest: ClassVar[Mapping[str, float]] = {"survey": 1.0, "band": 1.0}
+
     survey: float | tuple[float, ...] = 0.005
     band: float | tuple[float, ...] = 0.01
 
@@ -257,6 +269,8 @@ class SurveyConditions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError(f"bands must be different from each other, got {', '.join(self.bands)}")
         for name, kind in _PARTS.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")

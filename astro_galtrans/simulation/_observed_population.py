@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 from astropy.table import Table
 from scipy.special import log_ndtr, ndtr, ndtri
 
@@ -17,7 +16,9 @@ from astro_galtrans.simulation._observed_seds import (
     ObservedSEDs,
     observed_statistics,
 )
-from astro_galtrans.simulation._population import GalaxyPopulation, draw_magnitudes, shen_half_light_radius
+from astro_galtrans.simulation._population import (
+    GalaxyPopulation, distances, draw_magnitudes, shen_half_light_radius,
+)
 from astro_galtrans.surveys import get_survey
 
 __all__ = ["ObservedPopulation"]
@@ -26,10 +27,8 @@ _TRIES = 1000
 # Half-light radius of all light over the one within SDSS apertures, of late and early types (profiles of n of about 1.5
 # and 4: Graham et al. 2005, AJ 130, 1535, table 1).
 _TOTAL_SIZE = np.array([1.12, 1.3])
-_COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 _Z = np.geomspace(1e-3, MAX_OBSERVED_REDSHIFT + 0.1, 600)
-_DISTANCE_MODULUS = _COSMOLOGY.distmod(_Z).value
-_ARCSEC_PER_KPC = _COSMOLOGY.arcsec_per_kpc_proper(_Z).value
+_DISTANCE_MODULUS, _ARCSEC_PER_KPC = distances(_Z)
 _REDSHIFT_RANGE = (0.003, MAX_OBSERVED_REDSHIFT)
 # Beyond this number of standard deviations of a component, spectra are those at the limit.
 _MAX_DEVIATE = 4.0

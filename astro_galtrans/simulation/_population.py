@@ -14,19 +14,24 @@ from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.simulation._seds import MAX_REDSHIFT, REDDENINGS, reference_grid
 
 __all__ = [
-    "DISK_SCALES", "GalaxyPopulation", "component_radii", "draw_galaxy", "draw_magnitudes", "get_population",
-    "shen_half_light_radius",
+    "DISK_SCALES", "GalaxyPopulation", "component_radii", "distances", "draw_galaxy", "draw_magnitudes",
+    "get_population", "shen_half_light_radius",
 ]
 
 DISK_SCALES = 1.6783469900166605  # half-light radius of an exponential disk in scale lengths
 
 _TRIES = 1000
 _MIN_KNOTS = 5
-# The cosmology of Shen et al. (2003).
-_COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
+
+
+def distances(redshifts):
+    """Return distance moduli and arcsec per proper kpc at redshifts, in the cosmology of Shen et al. (2003)."""
+    cosmology = FlatLambdaCDM(H0=70, Om0=0.3)
+    return cosmology.distmod(redshifts).value, cosmology.arcsec_per_kpc_proper(redshifts).value
+
+
 _Z = np.geomspace(1e-3, MAX_REDSHIFT, 400)
-_DISTANCE_MODULUS = _COSMOLOGY.distmod(_Z).value
-_ARCSEC_PER_KPC = _COSMOLOGY.arcsec_per_kpc_proper(_Z).value
+_DISTANCE_MODULUS, _ARCSEC_PER_KPC = distances(_Z)
 _BULGE_INDEX = 4.0
 _BULGE_B = gammaincinv(2 * _BULGE_INDEX, 0.5)
 _DISK_B = gammaincinv(2, 0.5)

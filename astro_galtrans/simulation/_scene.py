@@ -14,7 +14,7 @@ from scipy.special import gamma
 from astro_galtrans._utils.masked import floats
 from astro_galtrans.simulation._observed_population import ObservedPopulation
 from astro_galtrans.simulation._observed_seds import ObservedSEDs
-from astro_galtrans.simulation._population import DISK_SCALES, GalaxyPopulation
+from astro_galtrans.simulation._population import DISK_SCALES, GalaxyPopulation, distances
 from astro_galtrans.surveys import band_flux_density, get_survey
 
 if TYPE_CHECKING:
@@ -223,10 +223,8 @@ def _satellites(rng, part, row, half_width, limit):
 
 @lru_cache(maxsize=1)
 def _distances():
-    from astropy.cosmology import FlatLambdaCDM
-
     redshift = np.geomspace(1e-3, 6, 400)
-    return redshift, FlatLambdaCDM(70, 0.3).kpc_proper_per_arcmin(redshift).value / 60
+    return redshift, 1 / distances(redshift)[1]
 
 
 def _kpc_per_arcsec(redshift):

@@ -79,7 +79,7 @@ class SimulationConfig:
     Parameters
     ----------
     input_size : int, optional
-        Side of the input stamps in pixels.
+        Side of the input stamps in pixels, at least 8, as that of the target stamps.
     target_size : int, optional
         Side of the target stamps in pixels; by default the smallest that covers the input stamp. Both stamps are
         centered on the same position on the sky.
@@ -90,7 +90,8 @@ class SimulationConfig:
         Whether every galaxy gets a spectrum, as through a fiber of the SDSS spectrograph. The images are the same
         either way.
     psf : bool, optional
-        Whether to keep the image of the PSF of each galaxy, pixel included, in both surveys.
+        Whether to keep the image of the PSF of each galaxy, pixel included, in both surveys. It is cut off at eight
+        FWHM of the widest band of the survey and has a sum of 1, without the flux of the wings beyond.
     morphologies : path-like, optional
         Catalog file of a `galsim.RealGalaxyCatalog`, whose galaxies replace disks, arms and knots.
 
@@ -109,7 +110,7 @@ class SimulationConfig:
     morphologies: str | PathLike | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, {**dict.fromkeys(("input_size", "target_size"), partial(whole_number, least=1)),
+        check_fields(self, {**dict.fromkeys(("input_size", "target_size"), partial(whole_number, least=8)),
                             **dict.fromkeys(("truth", "spectra", "psf"), flag)})
 
 
@@ -148,7 +149,8 @@ def simulate_pairs(
         Number of processes, 1 by default. A script needs the ``if __name__ == "__main__":`` guard for more than one;
         a RuntimeError says so if it is missing.
     path : path-like, optional
-        Zarr folder to which the pairs are written while they are made, so that they need not fit in memory.
+        Zarr folder to which the pairs are written while they are made, so that they need not fit in memory; a suffix of
+        another format, as ``.fits``, is refused.
     overwrite : bool, optional
         Whether a set of pairs at ``path`` may be replaced.
     progress : bool, optional
@@ -173,7 +175,8 @@ def simulate_pairs(
     ImportError
         If GalSim, or for observed galaxies kcorrect, is not installed.
     ValueError
-        If a number is not a positive integer, or the sample is not known.
+        If a number is not a positive integer, the sample is not known, a stamp is smaller than 8 pixels, or ``path``
+        has the suffix of another format.
     TypeError
         If a setting is unknown.
 

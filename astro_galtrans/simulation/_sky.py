@@ -14,6 +14,10 @@ __all__ = [
     "Artifacts", "Astrometry", "Background", "Calibration", "Extinction", "Noise", "PSFVariation", "Scene", "Sky",
 ]
 
+# Far beyond any sky. Larger values would overflow, or draw sources without end.
+_factor = partial(real_number, most=10.0)
+_density = partial(real_number, most=100.0)
+
 
 @dataclass(frozen=True)
 class PSFVariation:
@@ -22,16 +26,16 @@ class PSFVariation:
     Parameters
     ----------
     width_scale : float, optional
-        Factor on the scatter of widths of each survey; 0 gives every galaxy the typical PSF.
+        Factor on the scatter of widths of each survey, at most 10; 0 gives every galaxy the typical PSF.
     ellipticity_scale : float, optional
-        Factor on the ellipticities of each survey.
+        Factor on the ellipticities of each survey, at most 10.
     """
 
     width_scale: float = 1.0
     ellipticity_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, dict.fromkeys(("width_scale", "ellipticity_scale"), real_number))
+        check_fields(self, dict.fromkeys(("width_scale", "ellipticity_scale"), _factor))
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,14 @@ class Noise:
     correlated : bool, optional
         Whether the noise of neighboring pixels is correlated as in the images of each survey.
     depth_scale : float, optional
-        Factor on the scatter of the depth between fields and bands.
+        Factor on the scatter of the depth between fields and bands, at most 10.
     """
 
     correlated: bool = True
     depth_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"correlated": flag, "depth_scale": real_number})
+        check_fields(self, {"correlated": flag, "depth_scale": _factor})
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class _Scaled:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {"scale": real_number})
+        check_fields(self, {"scale": _factor})
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Background(_Scaled):
     Parameters
     ----------
     scale : float, optional
-        Factor on the errors of each survey.
+        Factor on the errors of each survey, at most 10.
     """
 
 
@@ -81,7 +85,7 @@ class Astrometry(_Scaled):
     Parameters
     ----------
     scale : float, optional
-        Factor on the astrometric errors of each survey.
+        Factor on the astrometric errors of each survey, at most 10.
     """
 
 
@@ -92,7 +96,7 @@ class Calibration(_Scaled):
     Parameters
     ----------
     scale : float, optional
-        Factor on the errors of each survey.
+        Factor on the errors of each survey, at most 10.
     """
 
 
@@ -106,11 +110,11 @@ class Extinction:
     Parameters
     ----------
     median : float, optional
-        Median E(B-V) in magnitudes.
+        Median E(B-V) in magnitudes, at most 10.
     scatter : float, optional
-        Standard deviation of ln E(B-V).
+        Standard deviation of ln E(B-V), at most 10.
     maximum : float, optional
-        Largest E(B-V) in magnitudes.
+        Largest E(B-V) in magnitudes, at most 10.
     """
 
     median: float = 0.022
@@ -118,7 +122,7 @@ class Extinction:
     maximum: float = 0.3
 
     def __post_init__(self) -> None:
-        check_fields(self, dict.fromkeys(("median", "scatter", "maximum"), real_number))
+        check_fields(self, dict.fromkeys(("median", "scatter", "maximum"), _factor))
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,13 @@ class Scene:
     Parameters
     ----------
     galaxies : float, optional
-        Factor on the number of galaxies that have nothing to do with the target.
+        Factor on the number of galaxies that have nothing to do with the target, at most 100.
     clustering : float, optional
-        Factor on the number of satellites of the target.
+        Factor on the number of satellites of the target, at most 100.
     stars : float, optional
-        Factor on the number of stars: about 3 at a Galactic latitude of 20 degrees.
+        Factor on the number of stars, at most 100: about 3 at a Galactic latitude of 20 degrees.
     faintest : float, optional
-        Signal-to-noise of the faintest sources in the deeper of the two surveys, if they were points.
+        Signal-to-noise, at most 100, of the faintest sources in the deeper of the two surveys, if they were points.
     """
 
     galaxies: float = 1.0
@@ -146,8 +150,8 @@ class Scene:
     faintest: float = 2.0
 
     def __post_init__(self) -> None:
-        check_fields(self, {**dict.fromkeys(("galaxies", "clustering", "stars"), real_number),
-                            "faintest": partial(real_number, positive=True)})
+        check_fields(self, {**dict.fromkeys(("galaxies", "clustering", "stars"), _density),
+                            "faintest": partial(_density, positive=True)})
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Artifacts:
     Parameters
     ----------
     scale : float, optional
-        Factor on the rates.
+        Factor on the rates, at most 100.
     unknown : float, optional
         Fraction of the defects that no mask marks: their pixels keep their weight.
     """
@@ -166,7 +170,7 @@ class Artifacts:
     unknown: float = 0.1
 
     def __post_init__(self) -> None:
-        check_fields(self, {"scale": real_number, "unknown": partial(real_number, below=1.0 + 1e-9)})
+        check_fields(self, {"scale": _density, "unknown": partial(real_number, most=1.0)})
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,7 +183,8 @@ class Sky:
     Parameters
     ----------
     psf : PSFVariation or None, optional
-        Variation of the PSF; None for the typical round PSF of each survey.
+        Variation of the PSF; None for the typical round PSF of each survey. ``psf=True`` of
+        `~astro_galtrans.simulation.SimulationConfig` keeps its images, which are cut off at eight FWHM.
     noise : Noise or None, optional
         Noise of the images; None for white noise of the typical depth.
     background : Background or None, optional

@@ -219,6 +219,8 @@ class Survey:
         missing = [name for name in wanted if name not in self.band_names]
         if missing or not wanted:
             raise BandMismatchError(f"survey {self.name} has bands {', '.join(self.band_names)}, not {wanted}")
+        if len(set(wanted)) < len(wanted):
+            raise BandMismatchError(f"bands must be different from each other, got {', '.join(wanted)}")
         kept = tuple(band for band in self.bands if band.name in wanted)
         return self if len(kept) == len(self.bands) else Survey(
             self.name, kept, self.pixel_scale, self.unit, self.description, self.keywords)

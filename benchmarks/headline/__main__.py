@@ -13,7 +13,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # the modules of this fo
 import torch  # noqa: E402
 
 from headline import benchmark_runs, prepare_benchmark, run_benchmark, write_benchmark_report  # noqa: E402
-from headline.plan import chosen_runs  # noqa: E402
+from headline.plan import SKIES, chosen_runs  # noqa: E402
 from headline.results import has_row  # noqa: E402
 
 log = logging.getLogger("headline")
@@ -23,11 +23,15 @@ def make_parser():
     parser = argparse.ArgumentParser(prog="python benchmarks/headline", description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the benchmark, created or resumed")
     parser.add_argument("--scale", default="small", metavar="NAME",
-                        help="small (two CPU cores), full (a GPU) or tiny (a test) (default: %(default)s)")
+                        help="small (two CPU cores), full (a GPU), short (one core, hours) or tiny (a test) (default: "
+                             "%(default)s)")
+    parser.add_argument("--sky", default="realistic", choices=list(SKIES),
+                        help="observed galaxies under a realistic sky, or smooth galaxies under a plain one "
+                             "(default: %(default)s)")
     parser.add_argument("--samples", nargs="+", metavar="NAME", help="bright, faint (default: both)")
     parser.add_argument("--groups", nargs="+", metavar="NAME",
-                        help="matrix, objective, ablation, learning-curve, scarcity (default: all; matrix and "
-                             "objective for the faint sample of small)")
+                        help="matrix, objective, weights, ablation, learning-curve, scarcity (default: all; "
+                             "matrix and objective for the faint sample of small and short)")
     parser.add_argument("--runs", nargs="+", metavar="GLOB", help="only runs whose name matches, as 'unet/gradient/*'")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: that of torch)")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
@@ -49,7 +53,7 @@ def list_runs(options):
 
 def command_of(options):
     """The options that determine the results, for the metadata of the table."""
-    words = ["python benchmarks/headline", "--scale", options.scale]
+    words = ["python benchmarks/headline", "--scale", options.scale, "--sky", options.sky]
     for name in ("samples", "groups", "runs"):
         values = getattr(options, name)
         words += [f"--{name}", *values] if values else []
@@ -72,7 +76,7 @@ def main(arguments=None):
         return
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    common = {"scale": options.scale, "samples": options.samples, "device": options.device,
+    common = {"scale": options.scale, "sky": options.sky, "samples": options.samples, "device": options.device,
               "progress": not options.quiet}
     if options.prepare:
         prepare_benchmark(options.out, **common)

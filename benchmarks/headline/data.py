@@ -18,7 +18,7 @@ from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.storage import load, save
 from astro_galtrans.surveys import get_survey, matching_size
 
-from headline.plan import SEEDS
+from headline.plan import SEEDS, SKIES
 
 __all__ = ["REFERENCE_ESTIMATORS", "SampleData", "check_space", "locked", "prepare_sample", "retrained_estimator",
            "write_bytes", "write_text"]
@@ -150,14 +150,16 @@ def _pairs(path, n, seed, sample, scale, options):
     if path.exists():
         pairs = PairSet.open(path)
         about = pairs.catalog.meta["simulation"]
-        found = len(pairs), pairs.input_flux.shape[-1], about["seed"], about["population"]["name"]
-        if found != (n, scale.input_size, seed, sample):
-            raise ValueError(f"out holds other pairs at {path}: galaxies, pixels, seed and sample are {found}, not "
-                             f"{(n, scale.input_size, seed, sample)}")
+        found = (len(pairs), pairs.input_flux.shape[-1], about["seed"], about["population"]["name"],
+                 about.get("galaxies", "templates"))
+        wanted = n, scale.input_size, seed, sample, SKIES[scale.sky]["galaxies"]
+        if found != wanted:
+            raise ValueError(f"out holds other pairs at {path}: number, pixels, seed, sample and kind of galaxies are "
+                             f"{found}, not {wanted}")
         return pairs
     started = time.perf_counter()
-    pairs = simulate_pairs(n, seed=seed, sample=sample, galaxies="templates", sky="plain", input_size=scale.input_size,
-                           spectra=True, path=path, **options)
+    pairs = simulate_pairs(n, seed=seed, sample=sample, input_size=scale.input_size, spectra=True, path=path,
+                           **SKIES[scale.sky], **options)
     _note(path.parent, path.name, n_galaxies=n, seconds=time.perf_counter() - started)
     return pairs
 

@@ -111,14 +111,20 @@ def redshift_columns(z_phot, redshift, kind, scale):
     dz = (np.asarray(z_phot) - redshift) / (1 + redshift)
     rows = np.random.default_rng(_DRAW_SEED).integers(len(dz), size=(scale.n_draws, len(dz)))
     good = np.isfinite(dz)
-    return {f"nmad_{kind}": _nmad(dz), f"outlier_{kind}": _rounded(np.mean(np.abs(dz[good]) > 0.05)),
+    return {f"nmad_{kind}": _nmad(dz), f"outlier_{kind}": _outliers(dz),
             f"bias_{kind}": _rounded(np.median(dz[good])) if good.any() else np.nan,
-            f"nmad_{kind}_draws": [_nmad(dz[row]) for row in rows]}
+            f"nmad_{kind}_draws": [_nmad(dz[row]) for row in rows],
+            f"outlier_{kind}_draws": [_outliers(dz[row]) for row in rows]}
 
 
 def _nmad(dz):
     dz = dz[np.isfinite(dz)]
     return _rounded(1.4826 * np.median(np.abs(dz - np.median(dz)))) if len(dz) else np.nan
+
+
+def _outliers(dz):
+    dz = dz[np.isfinite(dz)]
+    return _rounded(np.mean(np.abs(dz) > 0.05)) if len(dz) else np.nan
 
 
 def _rounded(value):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headline.lookup import ESTIMATORS, VARIANTS
-from headline.words import ablation_words, backbone_words, variant_words
+from headline.words import ablation_words, backbone_words, variant_words, weights_words
 
 __all__ = ["Sheet", "number", "sheets"]
 
@@ -56,8 +56,8 @@ def sheets(tables):
         Lists are empty where nothing was measured.
     """
     makers = {"headline": _headline, "gains": _gains, "best": _best, "limits": _limits, "objective": _objective,
-              "ablation": _ablation, "learning_curve": _learning_curve, "scarcity": _scarcity, "colors": _colors,
-              "color_gradients": _color_gradients, "apertures": _apertures, "peaks": _peaks,
+              "weights": _weights, "ablation": _ablation, "learning_curve": _learning_curve, "scarcity": _scarcity,
+              "colors": _colors, "color_gradients": _color_gradients, "apertures": _apertures, "peaks": _peaks,
               "morphology": _morphology, "targets": _targets, "cost": _cost}
     made = {name: make(tables["headline" if name == "gains" else name]) for name, make in makers.items()}
     return {name: [sheet._replace(rows=[[str(cell) for cell in row] for row in sheet.rows]) for sheet in own]
@@ -86,12 +86,15 @@ def _headline(table):
     return _by_sample(table, make)
 
 
-_GAIN_HEADER = ["reduction, transfer", "gain, transfer", "reduction, retrained", "gain, retrained"]
+_GAIN_HEADER = [f"{what}, {name}" for name in ESTIMATORS for what in ("reduction", "gain", "gain at the limit")]
 
 
 def _gain_cells(row):
-    return [_ranged(row, f"{stem}_{name}", ".0%" if stem == "gain" else ".1%")
-            for name in ESTIMATORS for stem in ("reduction", "gain")]
+    """Return the cells of both estimators; the limit does not apply to translators with other input."""
+    limited = str(row["variant"]) in VARIANTS[:2]
+    return [cell for name in ESTIMATORS for cell in (
+        _ranged(row, f"reduction_{name}", ".1%"), _ranged(row, f"gain_{name}", ".0%"),
+        number(row[f"allowed_{name}"], ".0%") if limited else _NOTHING)]
 
 
 def _gains(table):
@@ -130,10 +133,34 @@ def _limits(table):
 def _objective(table):
     rows = [[row["sample"], row["estimator"], str(row["n_seeds"]), _ranged(row, "nmad_pixel"),
              _ranged(row, "nmad_gradient"), _ranged(row, "reduction", ".1%"), _ranged(row, "gain", ".0%"),
-             number(row["color_factor"], ".2f"), number(row["slope_factor"], ".2f")] for row in table]
+             number(row["allowed"], ".0%"), *(number(row[f"{stem}_factor"], ".2f") for stem in ("color", "slope"))]
+            for row in table]
     return [Sheet("gradient against pixel objective on the same network",
                   ["sample", "estimator", "seeds", "NMAD, pixel", "NMAD, gradient", "reduction", "gain",
-                   "color errors, factor", "slope errors, factor"], rows)] if rows else []
+                   "gain at the limit", "color errors, factor", "slope errors, factor"], rows)] if rows else []
+
+
+def _weights(table):
+    def make(rows, sample):
+        redshifts = Sheet(
+            f"{sample} sample: weights of the objective, redshifts",
+            ["weights", "seeds", *(f"{what}, {name}" for name in ESTIMATORS for what in (
+                "NMAD", "> 0.05", "flow below it, NMAD", "flow below it, > 0.05"))],
+            [[weights_words(row["variant"]), row["n_seeds"], *(cell for name in ESTIMATORS for cell in (
+                number(row[f"nmad_{name}"]), number(row[f"outlier_{name}"], ".1%"),
+                _ranged(row, f"reduction_nmad_{name}", "+.1%"),
+                _ranged(row, f"reduction_outlier_{name}", "+.0%")))] for row in rows])
+        fluxes = Sheet(
+            f"{sample} sample: weights of the objective, largest scatter and bias over colors and bands",
+            ["weights", "color (mag)", "aperture flux (%)", "peak flux (mag)"],
+            [[weights_words(row["variant"]), *(", ".join(
+                number(factor * row[f"{stem}_{what}"], pattern) for what, pattern in zip(("scatter", "bias"), patterns))
+                for stem, factor, patterns in (("color", 1, (".3f", "+.3f")), ("aperture", 100, (".1f", "+.1f")),
+                                               ("peak", 1, (".3f", "+.3f"))))] for row in rows])
+        return redshifts, fluxes
+
+    names = list(dict.fromkeys(table["sample"])) if len(table) else []
+    return [sheet for name in names for sheet in make(table[np.asarray(table["sample"] == name)], name)]
 
 
 def _ablation(table):
@@ -244,6 +271,8 @@ def _targets(table):
                 row["measure"], ".2f")
             goal = f"\u2265\u00a0{number(row['at_least'], pattern)}" if np.isfinite(row["at_least"]) else \
                 f"\u2264\u00a0{number(row['at_most'], pattern)}"
+            if np.isfinite(row["allowed"]):
+                goal += f" (the limit: {number(row['allowed'], pattern)})"
             verdict = row["verdict"] + (", interval on both sides" if row["clear"] == "no" else "")
             first, *rest = str(row["against"]).split(" ")
             other = " ".join([(backbone_words if rest else _any_words)(first), *rest])

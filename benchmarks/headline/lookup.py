@@ -108,8 +108,11 @@ class Runs:
         return [*(name for name in BACKBONES if name in there), *(name for name in there if name not in BACKBONES)]
 
     def nmad(self, rows, estimator):
-        """NMAD of the redshifts, mean over the seeds."""
-        column = f"nmad_{estimator}"
+        """Return the NMAD of the redshifts, mean over the seeds."""
+        return self.drawn(rows, f"nmad_{estimator}")
+
+    def drawn(self, rows, column):
+        """Return a number that has draws, mean over the seeds."""
         if not rows or column not in self.columns:
             return missing()
         values = [self.number(column, index) for index in rows]

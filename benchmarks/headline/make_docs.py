@@ -1,10 +1,11 @@
-"""Tables and figures of the page "Does translation keep the redshift?" from the results of a benchmark.
+"""Tables and figures of the pages "Does translation keep the redshift?" from the results of a benchmark.
 
     python benchmarks/headline --scale small --out DIR
     python benchmarks/headline/make_docs.py DIR/results.ecsv
 
-Writes ``docs/headline/*.inc`` and ``docs/_static/headline_*.png``, the same bytes for the same results. Missing results
-are replaced by a note; ``--empty`` writes only notes.
+Writes ``docs/FOLDER/*.inc`` and ``docs/_static/FOLDER_*.png``, the same bytes for the same results. FOLDER is
+"headline" for smooth and "headline_realistic" for realistic images. Missing results are replaced by a note; ``--empty``
+writes only notes.
 """
 
 import argparse
@@ -95,7 +96,8 @@ def setup(results):
     """Return sizes, seeds, machines and versions from the table and its metadata."""
     rows = []
     sizes = results.meta.get("sizes", {})
-    words = {"input_size": "side of the input stamps (pixels)", "n_estimator": "galaxies for training the estimators",
+    words = {"sky": "galaxies and sky", "input_size": "side of the input stamps (pixels)",
+             "n_estimator": "galaxies for training the estimators",
              "n_pairs": "of these, training pairs of the translators", "n_validation": "of these, for validation",
              "n_retraining": "pairs for a retrained estimator", "n_test": "test galaxies", "epochs": "epochs",
              "batch_size": "pairs in a step", "precision": "precision", "sampling_steps": "steps of a diffusion sample",
@@ -149,13 +151,15 @@ def main():
     what.add_argument("results", nargs="?", help="table of results, results.ecsv")
     what.add_argument("--empty", action="store_true", help="write notes in place of results")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the documentation")
-    parser.add_argument("--folder", default="headline", help="subfolder and prefix of the names of the figures")
+    parser.add_argument("--folder", help="subfolder and prefix of the names of the figures (default: by the sky)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     results = Table() if options.empty else Table.read(options.results, format="ascii.ecsv")
-    write_tables(results, benchmark_tables(results), options.docs, options.folder)
-    n_figures = write_figures(results, options.docs, options.folder)
-    log.info("%d rows of results, %d figures: %s", len(results), n_figures, options.docs / options.folder)
+    realistic = results.meta.get("sizes", {}).get("sky") == "realistic"
+    folder = options.folder or ("headline_realistic" if realistic else "headline")
+    write_tables(results, benchmark_tables(results), options.docs, folder)
+    n_figures = write_figures(results, options.docs, folder)
+    log.info("%d rows of results, %d figures: %s", len(results), n_figures, options.docs / folder)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from fnmatch import fnmatchcase
 
 from astro_galtrans.training import TrainConfig
 
-__all__ = ["GROUPS", "SAMPLES", "SCALES", "BenchmarkRun", "BenchmarkScale", "benchmark_runs", "chosen_runs",
+__all__ = ["GROUPS", "SAMPLES", "SCALES", "SKIES", "BenchmarkRun", "BenchmarkScale", "benchmark_runs", "chosen_runs",
            "scale_named"]
 
 SAMPLES = ("bright", "faint")
-GROUPS = ("matrix", "objective", "ablation", "learning-curve", "scarcity")
+GROUPS = ("matrix", "objective", "weights", "ablation", "learning-curve", "scarcity")
+# Galaxies and sky of `~astro_galtrans.simulation.simulate_pairs`.
+SKIES = {"realistic": {"galaxies": "observed", "sky": "realistic"}, "smooth": {"galaxies": "templates", "sky": "plain"}}
 # Each of one question, with the U-Net.
 STUDIES = GROUPS[2:]
 
@@ -49,6 +51,8 @@ ABLATIONS = {
     "nothing-else": {"objective": "gradient", "photometry": False,
                      "objective_options": {**_BARE, "aperture_weight": 0.0}},
 }
+# Ways to weight the elements of the gradient objective, beside "gradient" itself: Student's t, Gaussian, none.
+WEIGHTS = ("no-flow", "gaussian", "unweighted")
 BACKBONES = ("unet", "swin", "srgan", "capsule", "diffusion")
 # Inverse fractions of the training pairs.
 FRACTIONS = (1, 2, 4, 10, 30)
@@ -61,7 +65,7 @@ class BenchmarkScale:
     Parameters
     ----------
     name : str
-        "small", "full" or "tiny".
+        "small", "full", "short" or "tiny".
     input_size : int
         Side of the input stamps in pixels.
     n_estimator, n_estimator_validation : int
@@ -92,7 +96,9 @@ class BenchmarkScale:
     budgets : tuple of float
         Budgets of the learning curve, in units of ``epochs``.
     studies : tuple of str
-        Samples whose default runs include ablation, learning curve and scarce pairs.
+        Samples whose default runs include weights, ablation, learning curve and scarce pairs.
+    sky : {"realistic", "smooth"}
+        Galaxies and sky of the pairs, as in `SKIES`.
     """
 
     name: str
@@ -115,6 +121,7 @@ class BenchmarkScale:
     n_morphology: int = 0
     budgets: tuple = (0.5, 1, 2, 4, 8)
     studies: tuple = SAMPLES
+    sky: str = "realistic"
 
     @property
     def n_training(self):
@@ -141,6 +148,12 @@ SCALES = {
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
         backbones={name: {"size": "base"} for name in BACKBONES}, estimator=_ESTIMATOR,
         retrained={"epochs": 40, "autocast": True}, n_morphology=1000),
+    # One processor core, a few hours.
+    "short": BenchmarkScale(
+        "short", input_size=32, n_estimator=7000, n_estimator_validation=500, n_pairs=6000, n_validation=300,
+        n_retraining=2000, n_test=1500, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
+        backbones=_TINY_BACKBONES, estimator=_ESTIMATOR, retrained={"epochs": 40, "autocast": True},
+        n_morphology=100, budgets=(0.5, 1, 2, 4), studies=("bright",)),
     # Takes seconds; for tests.
     "tiny": BenchmarkScale(
         "tiny", input_size=16, n_estimator=40, n_estimator_validation=8, n_pairs=32, n_validation=8, n_retraining=16,
@@ -196,13 +209,17 @@ class BenchmarkRun:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def scale_named(scale):
-    """Return a `BenchmarkScale` from its name or as given."""
-    if isinstance(scale, BenchmarkScale):
+def scale_named(scale, sky=None):
+    """Return a `BenchmarkScale` from its name or as given, with another sky if there is one."""
+    if not isinstance(scale, BenchmarkScale):
+        if scale not in SCALES:
+            raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+        scale = SCALES[scale]
+    if sky is None:
         return scale
-    if scale not in SCALES:
-        raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
-    return SCALES[scale]
+    if sky not in SKIES:
+        raise ValueError(f"sky must be one of {', '.join(SKIES)}, got {sky!r}")
+    return replace(scale, sky=sky)
 
 
 def _chosen(argument, chosen, known):
@@ -220,10 +237,10 @@ def benchmark_runs(scale="small", samples=None, groups=None):
 
     Parameters
     ----------
-    scale : {"small", "full"} or BenchmarkScale, optional
+    scale : {"small", "full", "short", "tiny"} or BenchmarkScale, optional
     samples, groups : sequence of str, optional
-        Only the runs of these samples and groups. Default: all, with ablation, learning curve and scarce pairs only for
-        the samples in ``scale.studies``.
+        Only the runs of these samples and groups. Default: all, with weights, ablation, learning curve and scarce
+        pairs only for the samples in ``scale.studies``.
 
     Returns
     -------
@@ -236,8 +253,8 @@ def benchmark_runs(scale="small", samples=None, groups=None):
         If the scale, a sample or a group is unknown.
     """
     scale = scale_named(scale)
-    make = {"matrix": _matrix, "objective": _objective, "ablation": _ablation, "learning-curve": _learning_curve,
-            "scarcity": _scarcity}
+    make = {"matrix": _matrix, "objective": _objective, "weights": _weights, "ablation": _ablation,
+            "learning-curve": _learning_curve, "scarcity": _scarcity}
     samples, chosen = _chosen("samples", samples, SAMPLES), _chosen("groups", groups, GROUPS)
     return [replace(run, sample=sample, group=group) for sample in samples for group in chosen
             if groups is not None or group not in STUDIES or sample in scale.studies for run in make[group](scale)]
@@ -273,6 +290,12 @@ def _objective(scale):
     compared = {**PIXEL_ON_OURS, "gradient": VARIANTS["gradient"]}
     return [_run(scale, "unet", variant, settings, seed) for variant, settings in compared.items()
             for seed in scale.seeds]
+
+
+def _weights(scale):
+    compared = {"gradient": VARIANTS["gradient"], **{name: ABLATIONS[name] for name in WEIGHTS}, **PIXEL_ON_OURS}
+    return [_run(scale, "unet", variant, settings, seed) for seed in scale.seeds
+            for variant, settings in compared.items()]
 
 
 def _ablation(scale):

@@ -43,7 +43,8 @@ def _numbers(n_draws):
             f"outlier_{estimator}": _Kind(f"share of the galaxies with |dz| > 0.05; {which}"),
             f"bias_{estimator}": _Kind(f"median dz; {which}"),
             f"nmad_{estimator}_draws": _Kind(
-                "NMAD of resampled test galaxies, the same ones in every row of a sample", length=n_draws)}
+                "NMAD of resampled test galaxies, the same ones in every row of a sample", length=n_draws),
+            f"outlier_{estimator}_draws": _Kind(f"as nmad_{estimator}_draws, of the share of outliers", length=n_draws)}
     for stem, what, unit, length in (
             ("color", f"color in an aperture of 4 arcsec minus that of the truth; {', '.join(COLORS)}", "mag", 4),
             ("slope", f"slope of color with log10 radius, minus true slope; {', '.join(COLORS)}", "mag / dex", 4),

@@ -32,12 +32,12 @@ _RETRAINING = 2**32
 _MIN_POPULATIONS = 500
 _LARGE_BULGE = 0.5
 # Fields of the scale that are not part of the configuration of a run.
-_COMMON = ("input_size", "n_estimator", "n_estimator_validation", "n_pairs", "n_validation", "n_retraining", "n_test",
-           "sampling_steps", "estimator", "retrained", "n_draws")
+_COMMON = ("sky", "input_size", "n_estimator", "n_estimator_validation", "n_pairs", "n_validation", "n_retraining",
+           "n_test", "sampling_steps", "estimator", "retrained", "n_draws")
 
 
-def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, device=None, reevaluate=False,
-                  progress=True, command=None):
+def run_benchmark(out, *, scale="small", sky=None, samples=None, groups=None, runs=None, device=None,
+                  reevaluate=False, progress=True, command=None):
     """Train, translate and evaluate all unfinished runs of a benchmark.
 
     Parameters
@@ -45,11 +45,14 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     out : path-like
         Folder of the benchmark, created or resumed. Several processes may share one folder; each run is done by one of
         them.
-    scale : {"small", "full", "tiny"} or BenchmarkScale, optional
-        "small" is for two processor cores, "full" for a GPU, "tiny" for tests.
+    scale : {"small", "full", "short", "tiny"} or BenchmarkScale, optional
+        "small" is for two processor cores, "full" for a GPU, "short" for one core and a few hours, "tiny" for tests.
+    sky : {"realistic", "smooth"}, optional
+        "realistic" has observed galaxies under a realistic sky, "smooth" has smooth galaxies of template spectra under
+        a plain sky; by default that of the scale, which is "realistic".
     samples : sequence of {"bright", "faint"}, optional
         Simulated samples, both by default.
-    groups : sequence of {"matrix", "objective", "ablation", "learning-curve", "scarcity"}, optional
+    groups : sequence of {"matrix", "objective", "weights", "ablation", "learning-curve", "scarcity"}, optional
         Comparisons; default: all (the first two for the faint sample of "small"). A training that is part of several is
         done once.
     runs : sequence of str, optional
@@ -72,7 +75,7 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     Raises
     ------
     ValueError
-        If the scale, a sample, group or run is unknown, or the folder contains a benchmark of other sizes.
+        If the scale, sky, a sample, group or run is unknown, or the folder contains a benchmark of other sizes.
     OSError
         If the disk has too little space.
     ImportError
@@ -84,7 +87,7 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     -----
     The translators are stored in ``out/<sample>/translators``.
     """
-    scale = scale_named(scale)
+    scale = scale_named(scale, sky)
     planned = chosen_runs(benchmark_runs(scale, samples, groups), runs)
     planned = list({(run.sample, run.key): run for run in planned}.values())
     if scale.n_morphology and find_spec("statmorph") is None:
@@ -107,14 +110,14 @@ def run_benchmark(out, *, scale="small", samples=None, groups=None, runs=None, d
     return merge_rows(out, scale, command)
 
 
-def prepare_benchmark(out, *, scale="small", samples=None, device=None, progress=True):
+def prepare_benchmark(out, *, scale="small", sky=None, samples=None, device=None, progress=True):
     """Simulate the galaxies of a benchmark and train its reference estimators.
 
     Parameters
     ----------
     out : path-like
         Folder of the benchmark. Existing files are kept.
-    scale, samples, device, progress
+    scale, sky, samples, device, progress
         As in `run_benchmark`.
 
     Returns
@@ -122,7 +125,7 @@ def prepare_benchmark(out, *, scale="small", samples=None, device=None, progress
     dict of str to SampleData
         By sample.
     """
-    scale = scale_named(scale)
+    scale = scale_named(scale, sky)
     samples = list(dict.fromkeys(run.sample for run in benchmark_runs(scale, samples, ["matrix"])))
     out = _open_folder(out, scale)
     check_space(out, scale, samples)
@@ -141,7 +144,7 @@ def _open_folder(out, scale):
                 raise FileExistsError(f"out: {out} is not empty and contains no benchmark")
             write_text(marker, json.dumps(sizes, indent=1) + "\n")
             return out
-        found = json.loads(marker.read_text())
+        found = {"sky": "smooth", **json.loads(marker.read_text())}
     if found != sizes:
         what = next((name for name in sizes if found.get(name) != sizes[name]), "name")
         raise ValueError(f"out: {out} contains a benchmark with {what} {found.get(what)}, not {sizes[what]}")

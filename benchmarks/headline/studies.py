@@ -3,18 +3,25 @@
 import numpy as np
 
 from headline.bootstrap import missing, preservation_gain, ratio, reduction
-from headline.lookup import ESTIMATORS, TARGET, VARIANTS
+from headline.lookup import ESTIMATORS, INPUT, TARGET, VARIANTS
 from headline.measures import factor, make_table
 
-__all__ = ["ablation", "ablation_rows", "gain_columns", "learning_curve", "objective", "objective_rows", "scarcity"]
+__all__ = ["ablation", "ablation_rows", "allowed_gain", "gain_columns", "learning_curve", "objective", "objective_rows",
+           "scarcity", "weights", "weights_rows"]
 
 
 def gain_columns(runs, sample, ours, conventional, estimator):
-    """Return reduction and preservation gain as columns."""
+    """Return reduction, preservation gain, and the gain of the information limit as columns."""
     own, other = runs.nmad(ours, estimator), runs.nmad(conventional, estimator)
-    target = runs.reference(sample, TARGET, estimator)
     return {**reduction(own, other).columns(f"reduction_{estimator}"),
-            **preservation_gain(own, other, target).columns(f"gain_{estimator}")}
+            **preservation_gain(own, other, runs.reference(sample, TARGET, estimator)).columns(f"gain_{estimator}"),
+            f"allowed_{estimator}": allowed_gain(runs, sample, conventional, estimator).value}
+
+
+def allowed_gain(runs, sample, conventional, estimator):
+    """Return the preservation gain of the information limit, which a translator without other input can reach."""
+    return preservation_gain(runs.reference(sample, INPUT, estimator), runs.nmad(conventional, estimator),
+                             runs.reference(sample, TARGET, estimator))
 
 
 def objective_rows(runs, sample, seeds=None):
@@ -36,9 +43,46 @@ def objective(runs):
                 **other.columns("nmad_pixel"), **own.columns("nmad_gradient"),
                 **reduction(own, other).columns("reduction"),
                 **preservation_gain(own, other, target).columns("gain"),
+                "allowed": allowed_gain(runs, sample, pixel, estimator).value,
                 "color_factor": factor(runs, ours, pixel, "color"),
                 "slope_factor": factor(runs, ours, pixel, "slope")})
     return make_table(rows)
+
+
+def weights_rows(runs, sample):
+    """Return the rows of each way to weight the objective by name, the flow as "full", of the seeds that all have."""
+    names = [name for name in runs.distinct(sample, "weights", "variant") if name != "gradient"]
+    found = {"full": runs.first(sample, ("weights", "unet", "gradient"), ("matrix", "unet", "gradient")),
+             **{name: runs.find(sample, "weights", "unet", name) for name in names}}
+    seeds = set.intersection(*map(runs.seeds, found.values()))
+    found = {name: [index for index in rows if runs.seed(index) in seeds] for name, rows in found.items()}
+    return found if names and seeds else {}
+
+
+def weights(runs):
+    rows = []
+    for sample in runs.samples:
+        found = weights_rows(runs, sample)
+        for name, own in found.items():
+            row = {"sample": sample, "variant": name, "n_seeds": len(own)}
+            for what in ("nmad", "outlier"):
+                for estimator in ESTIMATORS:
+                    column = f"{what}_{estimator}"
+                    one, flow = runs.drawn(own, column), runs.drawn(found["full"], column)
+                    less = missing() if name == "full" else reduction(flow, one)
+                    row.update({**one.columns(column), **less.columns(f"reduction_{column}")})
+            for stem in ("color", "aperture", "peak"):
+                row[f"{stem}_bias"] = _largest(runs.mean(own, f"{stem}_bias"))
+                row[f"{stem}_scatter"] = _largest(runs.mean(own, f"{stem}_scatter"))
+            rows.append(row)
+    return make_table(rows, {"color": "mag", "peak": "mag"})
+
+
+def _largest(values):
+    """Return the number of largest absolute value, with its sign; NaN if there is none."""
+    values = np.atleast_1d(values)
+    values = values[np.isfinite(values)]
+    return float(values[np.argmax(np.abs(values))]) if values.size else np.nan
 
 
 def ablation_rows(runs, sample):

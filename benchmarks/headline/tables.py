@@ -28,7 +28,8 @@ def benchmark_tables(results, sample=None):
     dict of str to `~astropy.table.Table`
         ``"headline"``
             NMAD of every backbone and variant by transferred and retrained estimators, with reduction and
-            preservation gain over the conventional translator of the *same* backbone.
+            preservation gain over the conventional translator of the *same* backbone. ``allowed`` is the gain of an
+            NMAD equal to that on real input images.
         ``"best"``
             Our best translator, without and with a redshift or a spectrum in its input, against the conventional one
             of each backbone. It is one backbone for all samples and both estimators: that of the smallest geometric
@@ -37,6 +38,10 @@ def benchmark_tables(results, sample=None):
             NMAD of each translator relative to that on real input images.
         ``"objective"``
             The gradient objective against the pixel objective with the same network.
+        ``"weights"``
+            Weights of the gradient objective: the flow ("full"), Student's t ("no-flow"), Gaussian, none, and the pixel
+            objective; seeds that all of them have. ``reduction`` is 1 - flow / other. Biases and scatters are the
+            largest over the colors or bands.
         ``"ablation"``, ``"learning_curve"``, ``"scarcity"``
             Parts left out, training budgets, numbers of pairs. ``loss`` is the NMAD minus that with all pairs,
             ``loss_ratio`` ours over the conventional one; the row of fraction 0 is the sum over all fractions.
@@ -61,7 +66,7 @@ def benchmark_tables(results, sample=None):
     runs = Runs(results, sample)
     makers = {
         "headline": headline, "best": best, "limits": limits, "objective": studies.objective,
-        "ablation": studies.ablation,
+        "weights": studies.weights, "ablation": studies.ablation,
         "learning_curve": studies.learning_curve, "scarcity": studies.scarcity, "colors": measures.colors,
         "color_gradients": measures.color_gradients, "apertures": measures.apertures, "peaks": measures.peaks,
         "morphology": measures.morphology, "targets": targets, "cost": measures.cost,

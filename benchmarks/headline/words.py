@@ -1,10 +1,11 @@
 """Display names of backbones, variants and ablations, captions of figures, and sections of the report."""
 
-__all__ = ["FIGURES", "SECTIONS", "ablation_words", "backbone_words", "variant_words"]
+__all__ = ["FIGURES", "SECTIONS", "ablation_words", "backbone_words", "variant_words", "weights_words"]
 
 _BACKBONES = {"unet": "U-Net", "swin": "Swin", "srgan": "SRGAN", "capsule": "capsule", "diffusion": "diffusion"}
 _VARIANTS = {"conventional": "conventional", "gradient": "gradient", "gradient+redshift": "gradient + redshift",
              "gradient+spectrum": "gradient + spectrum"}
+_WEIGHTS = {"full": "flow", "no-flow": "Student's t", "gaussian": "Gaussian", "unweighted": "none"}
 _ABLATIONS = {
     "full": "full objective", "pixel": "pixel objective, same network", "conventional": "conventional translator",
     "unweighted": "no weights", "no-flow": "no flow", "single-scale": "a single scale",
@@ -57,6 +58,7 @@ SECTIONS = (
     ("targets", "Goals", (), ("targets",)),
     ("headline", "Redshifts", ("headline", "gains"), ("headline", "gains", "best", "limits")),
     ("objective", "The objective alone", (), ("objective",)),
+    ("weights", "Weights", (), ("weights",)),
     ("ablation", "Effect of each part", ("ablation",), ("ablation",)),
     ("learning-curve", "Longer training", ("learning_curve",), ("learning_curve",)),
     ("scarcity", "Fewer pairs", ("scarcity",), ("scarcity",)),
@@ -77,3 +79,7 @@ def variant_words(name):
 
 def ablation_words(name):
     return _ABLATIONS.get(name, name.replace("-", " "))
+
+
+def weights_words(name):
+    return _WEIGHTS.get(name) or ablation_words("pixel" if name.startswith("pixel") else name)

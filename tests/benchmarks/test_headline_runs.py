@@ -11,7 +11,7 @@ from astro_galtrans.storage import load
 from headline import benchmark_runs, run_benchmark
 from headline import data as data_module, run as run_module
 from headline.evaluate import redshift_columns
-from headline.plan import SCALES, chosen_runs
+from headline.plan import GROUPS, SCALES, chosen_runs, scale_named
 from headline.results import column_names, merge_rows, write_row
 
 RUN = {"scale": "tiny", "samples": ["bright"], "progress": False}
@@ -46,7 +46,7 @@ def test_one_name_is_one_training(scale):
     runs = benchmark_runs(scale)
     assert len({(run.sample, run.name) for run in runs}) == len({run.key for run in runs})
     assert len({(run.sample, run.name, run.key) for run in runs}) == len({run.key for run in runs})
-    assert {run.group for run in runs} == {"matrix", "objective", "ablation", "learning-curve", "scarcity"}
+    assert {run.group for run in runs} == set(GROUPS)
 
 
 def test_matrix():
@@ -76,6 +76,15 @@ def test_each_ablation_takes_one_thing_away():
             assert len([name for name in whole if config[name] != whole[name]]) == 1
 
 
+def test_weights_are_compared_with_several_seeds():
+    runs = benchmark_runs("short", ["bright"], ["weights"])
+    assert {(run.variant, run.seed) for run in runs} == {
+        (variant, seed) for variant in ("gradient", "no-flow", "gaussian", "unweighted", "pixel+residual")
+        for seed in (0, 1, 2)}
+    keys = {run.name: run.key for run in benchmark_runs("short", ["bright"])}
+    assert {run.name: run.key for run in runs}.items() <= keys.items()
+
+
 def test_budgets_and_scarce_pairs():
     runs = benchmark_runs("small", ["bright"], ["learning-curve"])
     assert [run.n_steps for run in runs[:4]] == [725, 1450, 2900, 5800]
@@ -101,11 +110,12 @@ def test_rows_of_studies_that_were_not_asked_for_are_left_out(tmp_path):
         return set(merge_rows(tmp_path, scale)["group"])
 
     assert groups_after("unet/gradient/seed0") == {"matrix", "objective"}
-    assert groups_after("unet/no-flow/seed0") == {"matrix", "objective", "ablation"}
+    assert groups_after("unet/no-flow/seed0") == {"matrix", "objective", "weights", "ablation"}
 
 
 @pytest.mark.parametrize("keywords, words", [
-    ({"scale": "huge"}, "scale must be one of small, full, tiny, got 'huge'"),
+    ({"scale": "huge"}, "scale must be one of small, full, short, tiny, got 'huge'"),
+    ({"sky": "cloudy"}, "sky must be one of realistic, smooth, got 'cloudy'"),
     ({"samples": ["dim"]}, "samples must be among bright, faint, got 'dim'"),
     ({"groups": ["all"]}, "groups must be among matrix"),
 ])
@@ -158,6 +168,7 @@ def test_the_file_is_the_table(finished):
     assert same(table, again, set())
     assert again["slope_scatter"].unit == "mag / dex" and "log10 radius" in again["slope_scatter"].description
     assert again.meta["sizes"] == SCALES["tiny"].to_dict() and again.meta["n_test"] == 16
+    assert again.meta["sizes"]["sky"] == "realistic"
     assert again.meta["commands"] == ["python benchmarks/headline"] and "preservation gain" in again.meta["definitions"]
 
 
@@ -170,6 +181,26 @@ def test_what_is_done_is_not_done_again(finished, monkeypatch):
     assert same(run_benchmark(out, runs=ONE, command="python benchmarks/headline", **RUN), table, set())
 
 
+def test_a_folder_has_one_sky(finished):
+    out, _ = finished
+    with pytest.raises(ValueError, match="out: .* contains a benchmark with sky realistic, not smooth"):
+        run_benchmark(out, runs=ONE, sky="smooth", **RUN)
+
+
+@pytest.mark.parametrize("sky, galaxies", [("realistic", "observed"), ("smooth", "templates")])
+def test_galaxies_are_those_of_the_sky(sky, galaxies, tmp_path, monkeypatch):
+    pytest.importorskip("galsim")
+    scale = replace(scale_named("tiny", sky), n_estimator=2, n_estimator_validation=1, n_test=1)
+    monkeypatch.setattr(data_module, "_reference_estimator", lambda *arguments: None)
+    monkeypatch.setattr(data_module, "_divided", lambda pairs, test, *others: (pairs, test))
+    for _ in range(2):  # simulated, and read again
+        for pairs in data_module.prepare_sample(tmp_path, "bright", scale):
+            assert pairs.catalog.meta["simulation"].get("galaxies", "templates") == galaxies
+    other = "smooth" if galaxies == "observed" else "realistic"
+    with pytest.raises(ValueError, match="out holds other pairs"):
+        data_module.prepare_sample(tmp_path, "bright", replace(scale, sky=other))
+
+
 # parts ---------------------------------------------------------------------------------------------------------------
 
 def test_draws_are_paired():
@@ -179,6 +210,7 @@ def test_draws_are_paired():
     once, twice = (redshift_columns(redshift + factor * error, redshift, "transfer", scale) for factor in (1, 2))
     np.testing.assert_allclose(twice["nmad_transfer_draws"], 2 * np.array(once["nmad_transfer_draws"]), atol=2e-7)
     assert np.std(once["nmad_transfer_draws"]) > 1e-4
+    assert np.mean(once["outlier_transfer_draws"]) < 0.01 < np.mean(twice["outlier_transfer_draws"])
     assert once["nmad_transfer"] == pytest.approx(0.01, rel=0.15)
     lost = redshift_columns(np.where(np.arange(500) < 5, np.nan, redshift + error), redshift, "transfer", scale)
     assert np.isfinite(lost["nmad_transfer_draws"]).all()

@@ -18,6 +18,7 @@ LOSS = {"unet": 0.020, "swin": 0.024, "srgan": 0.028, "capsule": 0.036, "diffusi
 KEPT = {"conventional": 1.0, "gradient": 0.6, "gradient+redshift": 0.2, "gradient+spectrum": 0.25}
 ABLATED = {"no-flow": 0.65, "gaussian": 0.7, "unweighted": 0.8, "single-scale": 0.9, "no-residual-path": 0.95,
            "bare": 1.2, "bare-gaussian": 1.0}
+WEIGHTED = {"no-flow": 0.65, "gaussian": 0.7, "unweighted": 0.8, "pixel+residual": 0.9}
 
 
 def nmad(values):
@@ -49,6 +50,7 @@ class Maker:
             row[f"outlier_{estimator}"] = np.mean(np.abs(errors) > 0.05)
             row[f"bias_{estimator}"] = np.median(errors)
             row[f"nmad_{estimator}_draws"] = nmad(errors[self.picked])
+            row[f"outlier_{estimator}_draws"] = np.mean(np.abs(errors[self.picked]) > 0.05, axis=-1)
         size = 1 + 40 * scale
         for stem, length in (("color", 4), ("slope", 4), ("aperture", 5), ("peak", 5)):
             shape = np.linspace(2, 1, length)
@@ -70,6 +72,9 @@ class Maker:
             self.add("objective", "unet", "pixel+residual", 0.016 * (1 + 0.05 * seed), seed=seed)
         for variant, kept in ABLATED.items():
             self.add("ablation", "unet", variant, 0.02 * kept)
+        for variant, kept in WEIGHTED.items():
+            for seed in range(2):
+                self.add("weights", "unet", variant, 0.02 * kept * (1 + 0.05 * seed), seed=seed)
         for budget in (0.5, 2, 4, 8):
             for variant in ("conventional", "gradient"):
                 self.add("learning-curve", "unet", variant, 0.02 * KEPT[variant] * (1 + 0.2 / budget),
@@ -122,6 +127,8 @@ def test_headline_gains_are_those_of_the_definitions(results, tables, sample, es
         assert row[column] == pytest.approx(ours)
         assert row[f"reduction_{estimator}"] == pytest.approx(1 - ours / conventional)
         assert row[f"gain_{estimator}"] == pytest.approx((conventional - ours) / (conventional - target))
+        limit = value_of(results, sample, "reference", "real input", column)
+        assert row[f"allowed_{estimator}"] == pytest.approx((conventional - limit) / (conventional - target))
         assert row[f"gain_{estimator}_low"] < row[f"gain_{estimator}"] < row[f"gain_{estimator}_high"]
         assert row["n_seeds"] == (3 if backbone == "unet" else 1)
 
@@ -181,6 +188,21 @@ def test_ablation_is_beside_the_whole(tables):
     assert (part["increase_color"][1:] > 0).all()
 
 
+def test_weights_are_compared_with_the_same_seeds(results, tables):
+    part = tables["weights"][tables["weights"]["sample"] == "faint"]
+    assert list(part["variant"]) == ["full", *WEIGHTED] and set(part["n_seeds"]) == {2}
+    row, column = row_of(part, variant="gaussian"), "outlier_retrained"
+    values = [np.mean([value_of(results, "faint", group, f"unet/{variant}/seed{seed}", column) for seed in (0, 1)])
+              for group, variant in (("matrix", "gradient"), ("weights", "gaussian"))]
+    assert row[column] == pytest.approx(values[1])
+    assert row[f"reduction_{column}"] == pytest.approx(1 - values[0] / values[1])
+    assert row[f"reduction_{column}_low"] < row[f"reduction_{column}"] < row[f"reduction_{column}_high"]
+    assert row["color_scatter"] == pytest.approx(max(
+        np.mean([value_of(results, "faint", "weights", f"unet/gaussian/seed{seed}", "color_scatter")
+                 for seed in (0, 1)], axis=0)))
+    assert np.isnan(row_of(part, variant="full")["reduction_nmad_transfer"])
+
+
 def test_learning_curve_has_the_budget_of_the_matrix(tables):
     part = tables["learning_curve"][tables["learning_curve"]["sample"] == "bright"]
     assert list(part["n_steps"]) == [725, 1450, 2900, 5800, 11600]
@@ -210,8 +232,11 @@ def test_targets_have_a_verdict(tables):
     assert row["against"] == gains["conventional"][np.argmin(gains["gain_transfer"])]
     assert (row["verdict"] == "met") == (row["value"] >= 0.4)
     assert row["clear"] == ("yes" if (row["low"] >= 0.4) == (row["high"] >= 0.4) else "no")
-    flow = row_of(table, target="the flow helps", sample="bright", estimator="transfer")
-    assert flow["against"] == "gaussian" and flow["value"] > 0
+    assert row["allowed"] == pytest.approx(row_of(
+        gains, conventional=row["against"])["allowed_transfer"])
+    for against in ("gaussian", "no-flow"):
+        assert row_of(table, target="the flow helps", sample="bright", estimator="transfer",
+                      against=against)["value"] > 0
     shapes, slopes = (row_of(table, target=name, sample="bright") for name in ("morphology", "color gradients"))
     # a quarter of the galaxies: twice the width, in the logarithm
     assert np.log(shapes["high"] / shapes["value"]) == pytest.approx(2 * np.log(slopes["high"] / slopes["value"]))
@@ -410,7 +435,7 @@ def test_tables_survive_the_file(results, tables, tmp_path):
 
 
 def test_targets_of_studies_are_of_the_samples_that_have_them(results):
-    studies = np.isin(results["group"], ("ablation", "learning-curve", "scarcity"))
+    studies = np.isin(results["group"], ("weights", "ablation", "learning-curve", "scarcity"))
     fewer = results[~(studies & (results["sample"] == "faint"))]
 
     def named(table):

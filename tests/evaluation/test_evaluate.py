@@ -300,6 +300,14 @@ def test_something_else_than_pairs_is_named(pairs):
             evaluate(Scaled(), make_pairs(4), training=pairs)
 
 
+def test_training_galaxies_are_no_test_galaxies(judges):
+    """Ids that are row numbers are shared by different sets."""
+    test, other = make_pairs(20, seed=4), make_pairs(20, seed=3)
+    evaluate(Scaled(), test.select(range(10)), training=other, n_bootstrap=0, n_shown=0)
+    with pytest.raises(ValueError, match="training must not have galaxies of test, got 5 ids of both, for example 5"):
+        evaluate(Scaled(), test.select(range(10)), training=test.select(range(5, 20)), n_bootstrap=0)
+
+
 @pytest.mark.parametrize("error", [TypeError, ValueError, NotImplementedError, RuntimeError])
 def test_the_error_of_a_failing_translator_surfaces(error, small_translator, small_pairs, monkeypatch):
     """Also where it fails at its uncertainty or at its gradient weights alone."""

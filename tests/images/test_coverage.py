@@ -64,7 +64,7 @@ def test_areas_of_zeros_have_no_weight():
     flux = _with_zeros(np.random.default_rng(1))
     value, weight = flux_and_weight(BandCube(flux[1], wcs=None, bands="gri", survey="SDSS"))
     assert (weight[1] == 0).all() and (weight[[0, 2]] > 0).all() and (value[1] == 0).all()
-    pairs = PairSet.from_arrays(flux, flux, input_survey="SDSS", target_survey="CFHTLS", input_bands="gri",
+    pairs = PairSet.from_arrays(flux, flux, input_survey="SDSS", target_survey="SDSS", input_bands="gri",
                                 target_bands="gri", input_weight=np.ones(flux.shape))
     for side in ("input", "target"):
         found = getattr(pairs, f"{side}_weight")
@@ -76,7 +76,7 @@ def test_areas_of_zeros_have_no_weight():
 def test_zeros_of_an_image_without_noise_are_data():
     radius = np.hypot(*(np.indices((32, 32)) - 15.5))
     flux = np.broadcast_to(np.where(radius < 8, np.exp(-radius), 0), (1, 3, 32, 32))
-    pairs = PairSet.from_arrays(flux, flux, input_survey="SDSS", target_survey="CFHTLS", input_bands="gri",
+    pairs = PairSet.from_arrays(flux, flux, input_survey="SDSS", target_survey="SDSS", input_bands="gri",
                                 target_bands="gri")
     assert pairs.input_weight is None
 

@@ -178,12 +178,20 @@ def test_a_survey_of_ones_own_comes_back(tmp_path):
     sdss = get_survey("SDSS")
     band = Band("h", sdss["r"].wavelength, sdss["r"].response, 25.0, 0.9 * u.arcsec, 0.1, 20.0)
     own = Survey("own survey", (band,), 0.3 * u.arcsec, "nmgy", "of one band", {"gain": "EGAIN"})
-    pairs = PairSet.from_arrays(np.ones((2, 1, 4, 4)), np.ones((2, 5, 8, 8)), input_survey=own, target_survey="SDSS")
+    pairs = PairSet.from_arrays(np.ones((2, 1, 4, 4)), np.ones((2, 5, 4, 4)), input_survey=own, target_survey="SDSS")
     pairs.write(tmp_path / "own.zarr")
     survey = PairSet.open(tmp_path / "own.zarr").input_survey
     assert survey.name == "own survey" and survey["h"].psf_fwhm == 0.9 * u.arcsec and survey.unit == own.unit
     assert survey.keywords == {"gain": "EGAIN"}
     np.testing.assert_array_equal(survey["h"].response, band.response)
+
+
+def test_a_folder_has_no_name_of_a_file(tmp_path):
+    pairs = PairSet.from_arrays(np.ones((1, 5, 8, 8)), np.ones((1, 5, 8, 8)), input_survey="SDSS", target_survey="SDSS")
+    with pytest.raises(ValueError, match=r"path must name a Zarr folder, as pairs.zarr, got '.*pairs.FITS'"):
+        pairs.write(tmp_path / "pairs.FITS")
+    pairs.write(tmp_path / "pairs.v2")
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.v2"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.pairs import PairExtras, PairSet
-from astro_galtrans.surveys import get_survey
+from astro_galtrans.surveys import get_survey, matching_size
 
 
 def make_pairs(n=12, **given):
@@ -17,6 +17,22 @@ def make_pairs(n=12, **given):
     arrays.update({name: given.pop(name) for name in ("input_flux", "target_flux") if name in given})
     given = {"redshift": np.linspace(0.1, 0.4, n), **given}
     return PairSet.from_arrays(**arrays, input_survey="SDSS", target_survey="CFHTLS", **given)
+
+
+@pytest.mark.parametrize("sides", [((8, 8), (8, 8)), ((8, 8), (18, 40)), ((64, 64), (120, 136))])
+def test_stamps_cover_the_same_sky(sides):
+    images = [np.ones((1, 5, *side)) for side in sides]
+    with pytest.raises(ValueError, match="input_flux and target_flux must cover the same sky, got .* of 0.396 arcsec"):
+        PairSet.from_arrays(*images, input_survey="SDSS", target_survey="CFHTLS")
+
+
+@pytest.mark.parametrize("side", [2, 7, 31, 64])
+@pytest.mark.parametrize("surveys", [("SDSS", "CFHTLS"), ("CFHTLS", "SDSS"), ("HSC", "Euclid NISP")])
+def test_matching_sides_cover_the_same_sky(surveys, side):
+    bands = [get_survey(name).select(get_survey(name).band_names[:1]) for name in surveys]
+    other = matching_size(side, *(survey.pixel_scale for survey in bands))
+    images = [np.ones((1, 1, n, n)) for n in (side, max(other, 1))]
+    assert len(PairSet.from_arrays(*images, input_survey=bands[0], target_survey=bands[1])) == 1
 
 
 def test_arrays_are_float32_copies_and_nothing_is_made_up():

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from astro_galtrans.simulation import (
-    AstrometryConditions, BackgroundConditions, Noise, NoiseConditions, PSFConditions, Sky, SurveyConditions,
-    get_conditions, simulate_pairs,
+    Artifacts, Astrometry, AstrometryConditions, Background, BackgroundConditions, Calibration, CalibrationConditions,
+    Extinction, Noise, NoiseConditions, PSFConditions, PSFVariation, Scene, Sky, SurveyConditions, get_conditions,
+    simulate_pairs,
 )
 from astro_galtrans.simulation import _conditions
 from astro_galtrans.surveys import Band, Survey, available_surveys, get_survey
@@ -63,10 +64,38 @@ def test_own_conditions_replace_those_of_the_package_by_name():
     (lambda: SurveyConditions(("g", "r"), PSFConditions(1.0), astrometry=AstrometryConditions(band=(0.1,) * 3)),
      "astrometry.band must have a number for each of the 2 bands, got 3"),
     (lambda: get_conditions("SDSS").select("gq"), "bands must be of u, g, r, i, z, got q"),
+    (lambda: get_conditions("SDSS").select("gg"), "bands must be different from each other, got g, g"),
+    (lambda: PSFConditions(1e30), "fwhm must be at most 100"),
+    (lambda: NoiseConditions(scatter=2.0), "scatter must be at most 1"),
+    (lambda: CalibrationConditions(band=3.0), "band must be at most 1"),
+    (lambda: NoiseConditions(shifts=[[[1e30, 0.0]]]), "shifts must be fractions of a pixel"),
+    (lambda: Scene(galaxies=1e4), "galaxies must be a finite number of at least 0 and at most 100"),
+    (lambda: PSFVariation(width_scale=1e3), "width_scale must be .* at most 10"),
+    (lambda: Extinction(scatter=1e3), "scatter must be .* at most 10"),
 ])
 def test_errors_name_the_argument(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize("make, match", [
+    (lambda: PSFConditions("1.3"), "fwhm"), (lambda: PSFConditions((1.2, "wide")), "fwhm"),
+    (lambda: BackgroundConditions(offset=True), "offset"), (lambda: NoiseConditions(shifts="half"), "shifts"),
+    (lambda: NoiseConditions(reference=2), "reference"),
+])
+def test_other_types_name_the_argument(make, match):
+    with pytest.raises(TypeError, match=match):
+        make()
+
+
+def test_the_largest_values_have_finite_images():
+    sky = Sky(psf=PSFVariation(10, 10), noise=Noise(depth_scale=10), background=Background(10),
+              astrometry=Astrometry(10), calibration=Calibration(10), extinction=Extinction(10, 10, 10), scene=None,
+              artifacts=Artifacts(100))
+    pairs = simulate_pairs(2, seed=1, galaxies="templates", sky=sky, input_size=8, psf=True)
+    for side in ("input", "target"):
+        for kind in ("flux", "weight", "psf"):
+            assert np.isfinite(getattr(pairs, f"{side}_{kind}")).all()
 
 
 def test_conditions_of_a_sky_must_be_conditions():

@@ -146,7 +146,8 @@ def test_written_while_made(tmp_path, pairs):
 @pytest.mark.parametrize(("given", "message"), [
     ({"n": 0}, "n must"), ({"n": 2.0}, "n must"), ({"seed": -1}, "seed must"),
     ({"sample": "dim"}, "sample must be"), ({"workers": 0}, "workers must"), ({"input_survey": "DSS"}, "DSS"),
-    ({"target_size": -5}, "target_size must"),
+    ({"target_size": -5}, "target_size must"), ({"input_size": 2}, "input_size must be an int of at least 8, got 2"),
+    ({"path": "pairs.fits"}, "path must name a Zarr folder, as pairs.zarr"),
 ])
 def test_wrong_input_is_named(given, message):
     with pytest.raises(ValueError, match=message):

@@ -61,6 +61,8 @@ def test_select_and_index():
     assert sdss["r"] is list(sdss)[2]
     with pytest.raises(BandMismatchError, match="y"):
         sdss.select("gy")
+    with pytest.raises(BandMismatchError, match="bands must be different from each other, got g, r, g"):
+        sdss.select("grg")
     with pytest.raises(BandMismatchError):
         sdss.select("")
     with pytest.raises(KeyError, match="no band 'y'"):
