@@ -21,7 +21,7 @@ _ANY_SIZE, _RATIO = 2**28, 1000
 _BLOCK = struct.Struct(">I4sQQQ16s")  # flags, compression, allocated, used and unpacked bytes, MD5
 _MAGIC = b"\xd3BLK"
 _STREAMED = 1
-_MOST_AXES = 99  # of a WCS
+_MOST_AXES = 999  # or columns
 _TREE_END = re.compile(rb"\r?\n\.\.\.(\r?\n|$)")
 _ITEM = re.compile(r"(?:bool|complex|u?int|float)(\d+)")
 
@@ -33,9 +33,13 @@ def check_unpacked(size, packed, name):
 
 
 def check_axes(key, value, name):
-    """Raise FileFormatError for a card with more axes of a WCS than there can be; wcslib would end the process."""
-    if str(key).upper().startswith("WCSAXES") and not (isinstance(value, int) and 0 <= value <= _MOST_AXES):
-        raise FileFormatError(f"{name} has a WCS with {key} = {value!r}")
+    """Raise FileFormatError for a card of more axes or columns than FITS allows.
+
+    wcslib would end the process, and astropy count them one by one.
+    """
+    counted = str(key).upper().startswith("WCSAXES") or str(key).upper() in ("NAXIS", "TFIELDS")
+    if counted and not (isinstance(value, int) and 0 <= value <= _MOST_AXES):
+        raise FileFormatError(f"{name} has a header with {key} = {value!r}")
 
 
 def unpacked(content, name):
