@@ -179,7 +179,8 @@ def evaluated(translators, test):
     noise = np.sqrt(radial_fluxes(np.where(weight > 0, 1 / np.maximum(weight, 1e-12), 0), share**2)[..., 0])
     seen, rows = aperture > 10 * noise, []
     for label, translator in translators.items():
-        flux = translator.translate_array(given["input_flux"], weight=given["input_weight"])
+        flux = translator.translate_array(given["input_flux"], weight=given["input_weight"],
+                                          **translator.known_fwhms(test))
         own, own_peak = photometry(flux, survey)
         difference, tops = magnitudes(own) - magnitudes(aperture), magnitudes(own_peak) - magnitudes(peak)
         for k, band in enumerate(names):

@@ -47,7 +47,8 @@ def errors(translator, pairs, lost=None):
         batch = pairs.read(rows, images=("input_flux", "input_weight", "target_truth"))
         weight = batch["input_weight"] if lost is None else np.where(lost, 0, batch["input_weight"])
         made, sigma = translator.translate_array_with_uncertainty(batch["input_flux"], weight=weight,
-                                                                  allow_missing=lost is not None)
+                                                                  allow_missing=lost is not None,
+                                                                  **translator.known_fwhms(pairs, rows))
         truth, survey = batch["target_truth"], pairs.target_survey
         found.append(magnitudes(made, survey) - magnitudes(truth, survey))
         inside = aperture_weights(truth.shape[-2:], RADIUS, survey.pixel_scale) > 0.5
@@ -108,7 +109,7 @@ def redshift_rows(translator, training, test, edges, **settings):
             getattr(training, f"{side}_flux"), training.redshift, survey=getattr(training, f"{side}_survey"),
             weight=getattr(training, f"{side}_weight"), **settings) for side in ("input", "target")}
     given = test.read(images=("input_flux", "input_weight", "target_flux", "target_weight"))
-    made = translator.translate_array(given["input_flux"], weight=given["input_weight"])
+    made = translator.translate_array(given["input_flux"], weight=given["input_weight"], **translator.known_fwhms(test))
     tables = []
     for side, flux, weight in (("input", given["input_flux"], given["input_weight"]), ("target", made, None),
                                ("target", given["target_flux"], given["target_weight"])):

@@ -9,6 +9,7 @@ The first call in a process computes the grids of spectra and GalSim's tables; i
 import argparse
 import logging
 import os
+import resource
 import time
 
 # Set before numpy is imported, for one thread per process.
@@ -54,6 +55,7 @@ def main():
     for name in ("seconds", "pairs_per_second", "pairs_per_cpu_second"):
         table[name].info.format = ".1f"
     log.info("\n%s", "\n".join(table.pformat()))
+    log.info("most memory of this process: %.2f GB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
     if options.out:
         table.write(options.out, format="ascii.ecsv", overwrite=True)
 

@@ -174,7 +174,8 @@ def test_demo_is_told_what_was_asked(run, monkeypatch):
     asked = {}
     monkeypatch.setattr("astro_galtrans.demo.run_demo", lambda out, **options: asked.update(out=out, **options) or out)
     assert run("demo", "--out", "d", "--seed", 4, "--quick", "--device", "cpu") == (0, ["d"], [])
-    assert asked == {"out": "d", "seed": 4, "device": "cpu", "quick": True, "overwrite": False, "progress": True}
+    assert asked == {"out": "d", "seed": 4, "device": "cpu", "quick": True, "workers": 1, "overwrite": False,
+                     "progress": True}
 
 
 def test_a_field(work, run, field_folder, field_sky):

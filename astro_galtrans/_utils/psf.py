@@ -6,12 +6,20 @@ from scipy import ndimage
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import as_float
 
-__all__ = ["CENTER_TOLERANCE", "centered_psf", "checked_psf", "psf_centers", "resampled_psf", "stacked_psfs"]
+__all__ = [
+    "CENTER_TOLERANCE", "centered_psf", "checked_psf", "moffat_psf", "psf_centers", "psf_fwhm", "resampled_psf",
+    "scaled_psf", "stacked_psfs",
+]
 
 # Pixels by which a PSF may miss the middle of its image before it is moved there with a spline.
 CENTER_TOLERANCE = 0.01
 # Part of the sum of a PSF that its negative pixels may have: noise in the wings has less, a wrong background more.
 _MAX_NEGATIVE = 0.5
+_MOFFAT_BETA, _OVERSAMPLING = 3.5, 11
+# In pixels; what the pixel adds in quadrature to the FWHM of a Moffat profile of this exponent. A Gaussian gains less.
+_PIXEL_FWHM = 0.866
+_ANGLES = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+_RADIAL_STEP = 0.2  # pixels
 
 
 def checked_psf(psf, n_bands, name="psf"):
@@ -135,3 +143,90 @@ def psf_centers(images):
         if np.abs(step).max() < 1e-8:
             break
     return center
+
+
+def psf_fwhm(psf, pixel_scale):
+    """Return the FWHM of PSF images without their pixel, in the unit of the pixel scale.
+
+    The FWHM is that of a circle with the area within half of the central value, less the width of a pixel in
+    quadrature.
+
+    Parameters
+    ----------
+    psf : ndarray
+        Shape ``(..., y, x)``; images that are not finite, or are 0 throughout, have an unknown FWHM.
+    pixel_scale : float
+
+    Returns
+    -------
+    ndarray
+        Shape ``(...)``, NaN where the FWHM is unknown or half of the central value is beyond the edge.
+    """
+    psf = np.asarray(psf, dtype=float)
+    flat = psf.reshape(-1, *psf.shape[-2:])
+    widths = np.full(len(flat), np.nan)
+    known = np.flatnonzero(np.isfinite(flat).all((1, 2)) & (flat.sum((1, 2)) > 0))
+    if len(known):
+        for index, center in zip(known, psf_centers(flat[known])):
+            widths[index] = _half_maximum_width(flat[index], center)
+    squared = widths**2 - _PIXEL_FWHM**2
+    # Of a PSF that is much narrower than a pixel nothing is left.
+    widths = np.sqrt(np.maximum(squared, 0, out=squared, where=np.isfinite(squared)))
+    return (widths * pixel_scale).reshape(psf.shape[:-2])
+
+
+def _half_maximum_width(image, center):
+    """Return the FWHM in pixels of one PSF around its center, NaN if half of the maximum is beyond the edge."""
+    edge = min(np.minimum(center, np.array(image.shape) - 1 - center))
+    core = np.sqrt(np.count_nonzero(image > image.max() / 2) / np.pi)
+    radius = np.arange(0, min(edge, 2 * core + 2), _RADIAL_STEP)
+    if len(radius) < 2:
+        return np.nan
+    places = center[:, None, None] + np.stack([np.sin(_ANGLES), np.cos(_ANGLES)])[:, :, None] * radius
+    profiles = ndimage.map_coordinates(image, places, order=3, mode="nearest")
+    below = profiles < 0.5 * profiles[:, :1]
+    if not below.any(1).all():
+        return np.nan
+    last = below.argmax(1)
+    rows = np.arange(len(profiles))
+    before, after = profiles[rows, last - 1], profiles[rows, last]
+    half = radius[last - 1] + _RADIAL_STEP * (before - 0.5 * profiles[:, 0]) / (before - after)
+    return 2 * np.sqrt(np.mean(half**2))
+
+
+def moffat_psf(fwhm, pixel_scale, side):
+    """Return the image of a round Moffat PSF with exponent 3.5, pixel included, of sum 1.
+
+    Parameters
+    ----------
+    fwhm : float
+        Without the pixel, as `psf_fwhm` returns it.
+    pixel_scale : float
+        In the same unit.
+    side : int
+        Rows and columns.
+    """
+    places = ((np.arange(side * _OVERSAMPLING) + 0.5) / _OVERSAMPLING - side / 2) * pixel_scale
+    radius = fwhm / (2 * np.sqrt(2 ** (1 / _MOFFAT_BETA) - 1))
+    fine = (1 + (places[:, None] ** 2 + places**2) / radius**2) ** -_MOFFAT_BETA
+    image = fine.reshape(side, _OVERSAMPLING, side, _OVERSAMPLING).mean((1, 3))
+    return image / image.sum()
+
+
+def scaled_psf(psf, fwhm, pixel_scale):
+    """Return a PSF image of the same size, centered, stretched to another FWHM.
+
+    Parameters
+    ----------
+    psf : ndarray
+        Shape ``(y, x)``.
+    fwhm, pixel_scale : float
+        FWHM of the result as of `psf_fwhm`, in the unit of the pixel scale.
+    """
+    own, wanted = (np.hypot(width, _PIXEL_FWHM * pixel_scale) for width in (psf_fwhm(psf, pixel_scale), fwhm))
+    if not np.isfinite(own):
+        raise ValueError("psf must fall to half of its maximum within its image")
+    center = psf_centers(psf[np.newaxis])[0]
+    axes = [(np.arange(side) - (side - 1) / 2) * own / wanted + middle for side, middle in zip(psf.shape, center)]
+    image = ndimage.map_coordinates(psf.astype(float), np.meshgrid(*axes, indexing="ij"), order=3, mode="constant")
+    return image / image.sum()

@@ -1,12 +1,23 @@
-"""Spectroscopic information as a vector that modulates a backbone."""
+"""Spectroscopic information and observing conditions as vectors that modulate a backbone."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["RedshiftEmbedding", "RedshiftReader", "SpectrumEmbedding", "available_conditioning", "build_embedding"]
+__all__ = [
+    "OBSERVING", "Observing", "ObservingEmbedding", "RedshiftEmbedding", "RedshiftReader", "SpectrumEmbedding",
+    "available_conditioning", "build_embedding", "sky_noise",
+]
+
+# Groups of observing conditions, in the order of the fields of `Observing`.
+OBSERVING = ("psf_fwhm", "noise", "target_psf_fwhm")
+# Half the range between the 0.5th and 99.5th percentile of a Gaussian, in standard deviations.
+_HALF_RANGE = 2.576
+_NARROWEST = 0.02  # smallest unit of a log FWHM or log noise
+_FARTHEST = 2 * _HALF_RANGE  # units; conditions beyond are taken as these
 
 # Of the redshift reader. Steps of two pixels of the grid resolve the redshift of a spectrum of 0.1 per cent per pixel.
 _PIXELS_A_STEP = 2
@@ -181,6 +192,80 @@ class SpectrumEmbedding(_Embedding):
     def _embed(self, flux, weight, known):
         embedding = self.layers(_channels(flux, weight))
         return embedding if self.reader is None else embedding + self.redshift(*self.reader(flux, weight))
+
+
+class Observing(NamedTuple):
+    """Observing conditions of a batch of galaxies; None where none is known, NaN where single ones are not."""
+
+    psf_fwhm: torch.Tensor | None = None
+    """FWHM of the PSF of the input without the pixel, in arcsec, shape ``(galaxy, band)``."""
+    noise: torch.Tensor | None = None
+    """Standard deviation of a pixel of sky of the input, in its unit, shape ``(galaxy, band)``; see `sky_noise`."""
+    target_psf_fwhm: torch.Tensor | None = None
+    """FWHM of the PSF of the target without the pixel, in arcsec, shape ``(galaxy, target band)``."""
+
+
+def sky_noise(weight):
+    """Return the standard deviation of a pixel of sky, the median over the pixels with data.
+
+    A single value for a band hides what the weight of single pixels tells: where the photons of the sources are part of
+    the variance, it is an image of the sources, in a simulation without noise.
+
+    Parameters
+    ----------
+    weight : torch.Tensor
+        Inverse variance, 0 or not finite where there is no data, shape ``(galaxy, band, y, x)``.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape ``(galaxy, band)``, NaN for a band without data.
+    """
+    known = torch.where((weight > 0) & weight.isfinite(), weight, torch.nan)
+    return known.flatten(2).nanmedian(2).values.rsqrt()
+
+
+class ObservingEmbedding(nn.Module):
+    """Embedding of observing conditions: log FWHM and log noise of each band through a small network.
+
+    Each value is relative to the median of the training galaxies and in units of their scatter, with a flag beside it.
+    An unknown value is that of the median with the flag 0, to which the network learns to respond.
+
+    Parameters
+    ----------
+    n_out : int
+        Length of the embedding.
+    ranges : dict
+        The groups that it takes, of `OBSERVING`, each with the 0.5th, 50th and 99.5th percentile in each band.
+    """
+
+    def __init__(self, n_out, ranges):
+        super().__init__()
+        unknown = [name for name in ranges if name not in OBSERVING]
+        if unknown or not ranges:
+            raise ValueError(f"observing must have one or more of {', '.join(OBSERVING)}, got {sorted(ranges)}")
+        self.groups = tuple(name for name in OBSERVING if name in ranges)
+        n_values = 0
+        for name in self.groups:
+            low, median, high = torch.tensor(ranges[name]).T.log()
+            self.register_buffer(f"{name}_median", median, persistent=False)
+            self.register_buffer(f"{name}_unit", ((high - low) / (2 * _HALF_RANGE)).clamp_min(_NARROWEST),
+                                 persistent=False)
+            n_values += len(median)
+        self.layers = nn.Sequential(nn.Linear(2 * n_values, 2 * n_out), nn.SiLU(), nn.Linear(2 * n_out, n_out))
+
+    def forward(self, observing, n_galaxies):
+        """Return vectors of shape ``(galaxy, n_out)`` of an `Observing`, or of None if nothing is known."""
+        parts = []
+        for name in self.groups:
+            median, unit = getattr(self, f"{name}_median"), getattr(self, f"{name}_unit")
+            value = None if observing is None else getattr(observing, name)
+            if value is None:
+                value = median.new_full((n_galaxies, len(median)), torch.nan)
+            value = (value.to(median).log() - median) / unit
+            known = value.isfinite()
+            parts += [torch.where(known, value, 0).clamp(-_FARTHEST, _FARTHEST), known.to(value.dtype)]
+        return self.layers(torch.cat(parts, 1))
 
 
 _EMBEDDINGS = {"redshift": RedshiftEmbedding, "spectrum": SpectrumEmbedding}

@@ -7,7 +7,7 @@ from astropy.utils.decorators import deprecated_attribute
 from torch import nn
 
 from astro_galtrans._utils.torch_state import torch_defaults
-from astro_galtrans.backbones.conditioning import build_embedding
+from astro_galtrans.backbones.conditioning import ObservingEmbedding, build_embedding
 from astro_galtrans.backbones.contract import build_backbone
 from astro_galtrans.backbones.output import NetworkConfig, OutputSpace, Prediction
 from astro_galtrans.backbones.photometry import PhotometryHead
@@ -48,8 +48,11 @@ class TranslationNetwork(nn.Module):
         for name in ("input_noise", "target_noise", "unit_ratio", "value_scale"):
             self.register_buffer(name, torch.tensor(getattr(config, name))[:, None, None], persistent=False)
         n_input, n_target = len(config.input_noise), len(config.nearest_band)
-        n_condition = _CONDITION_LENGTH if config.conditioning else 0
+        n_condition = _CONDITION_LENGTH * ((config.conditioning is not None) + (config.observing is not None))
         self.condition = build_embedding(config.conditioning, _CONDITION_LENGTH, **config.conditioning_options)
+        self.observing = None
+        if config.observing is not None:
+            self.observing = ObservingEmbedding(_CONDITION_LENGTH, config.observing)
         self.backbone = build_backbone(
             config.backbone, n_planes=n_input * (2 if config.takes_missing else 1), n_resampled=n_target,
             n_condition=n_condition, scale_ratio=config.scale_ratio, **config.backbone_options,
@@ -59,7 +62,8 @@ class TranslationNetwork(nn.Module):
             # The embedding of a generative backbone depends on the noisy target.
             n_embedding = 0 if self.generative else self.backbone.n_embedding
             self.photometry = PhotometryHead(
-                n_input, n_target, n_embedding + n_condition, config.scale_ratio, takes_missing=config.takes_missing)
+                n_input, n_target, n_embedding + n_condition, config.scale_ratio, takes_missing=config.takes_missing,
+                centered=config.centered)
         self.image_head = nn.Conv2d(self.backbone.n_features, n_target, 3, padding=1)
         self.sigma_head, last = self._build_sigma_head(n_input, n_target)
         with torch.no_grad():
@@ -119,7 +123,7 @@ class TranslationNetwork(nn.Module):
         self.config = replace(self.config, value_scale=scale.tolist())
         self.value_scale.copy_(scale[:, None, None])
 
-    def forward(self, flux, size, condition=None, noisy=None, valid=None):
+    def forward(self, flux, size, condition=None, noisy=None, valid=None, observing=None):
         """Predict the target images.
 
         Parameters
@@ -136,13 +140,15 @@ class TranslationNetwork(nn.Module):
             From `draw_noisy`, where the network is generative.
         valid : torch.Tensor of bool, optional
             Input pixels with data, of the shape of ``flux``; None if all have. The others are filled.
+        observing : Observing, optional
+            Observing conditions, where the network takes them and they are known.
 
         Returns
         -------
         Prediction
         """
         flux = self.fill(flux, valid)
-        prepared = self._prepare(flux, size, condition, valid)
+        prepared = self._prepare(flux, size, condition, valid, observing)
         prediction = self._predict(*prepared, size, noisy, valid)
         if not self.generative and self._is_larger(flux):
             middle = None if valid is None else self._middle(valid)
@@ -172,12 +178,12 @@ class TranslationNetwork(nn.Module):
         """
         return self.backbone.schedule.draw(self._unscaled(flux, target) / self.value_scale, generator)
 
-    def sample(self, flux, size, condition=None, *, noise, n_steps=None, valid=None):
+    def sample(self, flux, size, condition=None, *, noise, n_steps=None, valid=None, observing=None):
         """Draw one target image for each galaxy from a generative network.
 
         Parameters
         ----------
-        flux, size, condition, valid
+        flux, size, condition, valid, observing
             As of `forward`.
         noise : torch.Tensor
             Standard normal deviates from which the image is made, shape ``(galaxy, target band, *size)``.
@@ -192,7 +198,7 @@ class TranslationNetwork(nn.Module):
             without the target's noise.
         """
         flux = self.fill(flux, valid)
-        prepared = self._prepare(flux, size, condition, valid)
+        prepared = self._prepare(flux, size, condition, valid, observing)
         base, first = prepared[1], None
 
         def clean(noisy):
@@ -209,13 +215,17 @@ class TranslationNetwork(nn.Module):
         prediction = first._replace(flux=self.to_flux(value), value=value)
         return self._with_photometry(prediction, flux, prepared[2], valid)
 
-    def _prepare(self, flux, size, condition, valid):
-        """Return the input of the backbone: planes, resampled input and embedded condition."""
+    def _prepare(self, flux, size, condition, valid, observing):
+        """Return the input of the backbone: planes, resampled input and embedded conditions."""
         if (condition is None) != (self.condition is None):
             raise ValueError(f"condition must be given where and only where the network is conditioned, which is on "
                              f"{self.conditioning}")
-        condition = self.condition(*condition) if self.condition is not None else None
-        return *self._planes(flux, size, valid), condition
+        if observing is not None and self.observing is None:
+            raise ValueError("observing must be None for a network that does not take observing conditions")
+        parts = [] if self.condition is None else [self.condition(*condition)]
+        if self.observing is not None:
+            parts.append(self.observing(observing, len(flux)))
+        return *self._planes(flux, size, valid), torch.cat(parts, 1) if parts else None
 
     def _planes(self, flux, size, valid):
         memory = torch.channels_last
@@ -282,8 +292,10 @@ class TranslationNetwork(nn.Module):
         if self.photometry is None:
             return prediction
         known = [part for part in (None if self.generative else prediction.embedding, condition) if part is not None]
-        image = self.photometry.renormalize(prediction.flux, flux, known, valid, self.input_noise, self.target_noise)
-        return prediction._replace(flux=image, value=self.from_flux(image))
+        placement = self.photometry.place(flux, self.input_noise)
+        image, weights = self.photometry.renormalize(
+            prediction.flux, flux, known, valid, self.input_noise, self.target_noise, placement)
+        return prediction._replace(flux=image, value=self.from_flux(image), aperture_weights=weights)
 
     def _unscaled(self, flux, target):
         """Images of a generative backbone before their scale: the target, less the input where that is added again."""

@@ -15,6 +15,8 @@ def add_demo(parser):
     parser.add_argument("--out", default="galtrans-demo", metavar="DIR", help="folder to make (default: %(default)s)")
     add_seed(parser, "all random numbers")
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes of the simulation, which do not change the "
+                        "results (default: 2, or 1 with --quick)")
     add_device(parser)
     add_overwrite(parser)
 
@@ -23,8 +25,12 @@ def demo(options):
     """Run the subcommand."""
     from astro_galtrans.demo import run_demo
 
-    report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
-                      overwrite=options.overwrite, progress=not options.quiet)
+    workers = (1 if options.quick else 2) if options.workers is None else options.workers
+    try:
+        report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
+                          workers=workers, overwrite=options.overwrite, progress=not options.quiet)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("the same command resumes the demo") from error
     return Result([str(report)], {"report": report, "folder": options.out})
 
 

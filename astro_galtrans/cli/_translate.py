@@ -33,6 +33,11 @@ def add_translate(parser):
     given.add_argument("--redshift-error", metavar="DZ[,DZ...]", help="standard deviation, one for all or one for each")
     given.add_argument("--spectrum", metavar="FILE[,FILE...]",
                        help="one for each, in a format that specutils reads; none for a cube without")
+    psfs = parser.add_argument_group("a translator that takes the PSFs of input and target")
+    psfs.add_argument("--psf-fwhm", metavar="ARCSEC", help="FWHM of the PSF of the input, one for all bands or "
+                      "BAND=ARCSEC[,BAND=ARCSEC...] (default: that of the PSF in the files, or unknown)")
+    psfs.add_argument("--target-psf", metavar="ARCSEC", help="FWHM of the PSF that the translations are to have, as "
+                      "--psf-fwhm (default: the median of the training)")
     samples = parser.add_argument_group("a translator that draws samples, as with the backbone diffusion")
     samples.add_argument("--n-samples", type=int, metavar="N",
                          help="images to draw of each galaxy: the mean, with their spread as uncertainty (default: 1)")
@@ -66,7 +71,8 @@ def translate(options):
     translator = load_one(options.translator, "Translator")
     common = {"overwrite": options.overwrite, "device": device_named(options.device), "progress": not options.quiet,
               "n_samples": options.n_samples, "seed": options.seed, "n_steps": options.steps,
-              "allow_missing": options.allow_missing}
+              "allow_missing": options.allow_missing, "psf_fwhm": _widths("--psf-fwhm", options.psf_fwhm),
+              "target_psf": _widths("--target-psf", options.target_psf)}
     if pairs is not None:
         made = translate_pairs(translator, pairs, options.out, **common)
         return Result([f"{options.out}: {made}"], {"pairs": options.out, "n": len(made)})
@@ -144,6 +150,23 @@ def _conditions(options, n):
     if options.spectrum is not None:
         given["spectrum"] = [None if path in ("", "none") else path for path in options.spectrum.split(",")]
     return given
+
+
+def _widths(argument, text):
+    """Return a FWHM for all bands, a dict of band to FWHM, or None."""
+    if text is None:
+        return None
+    widths = {}
+    try:
+        if "=" not in text:
+            return float(text)
+        for part in text.split(","):
+            band, _, width = part.partition("=")
+            widths[band.strip()] = float(width)
+    except ValueError:
+        raise ValueError(f"{argument} must be a number of arcsec, or BAND=ARCSEC separated by commas, got {text!r}"
+                         ) from None
+    return widths
 
 
 def _numbers(argument, text, n):

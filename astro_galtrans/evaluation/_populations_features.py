@@ -8,6 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 from astro_galtrans._utils.masked import floats
+from astro_galtrans.backbones import Observing, sky_noise
 from astro_galtrans.evaluation._sources import check_conditioning, check_surveys, conditions
 from astro_galtrans.images import missing_bands
 from astro_galtrans.objectives import (
@@ -134,7 +135,7 @@ class Reader:
     def _batch(self, pairs, rows):
         images = _INPUT + (_TARGET if self.kind == "weights" else ())
         images += _SPECTRA if self.translator.conditioning == "spectrum" else ()
-        return pairs.read(rows, images=images)
+        return pairs.read(rows, images=images) | {"input_psf_fwhm": pairs.psf_fwhm("input", rows)}
 
     def _prediction(self, batch, valid):
         translator, network = self.translator, self.translator.network
@@ -142,13 +143,25 @@ class Reader:
         condition = None if given is None else tuple(torch.from_numpy(part).to(translator.device) for part in given)
         flux = np.where(valid, batch["input_flux"], np.float32(0))
         flux, valid = (torch.from_numpy(array).to(translator.device) for array in (flux, valid))
+        observing = self._observing(batch, len(flux))
         size = translator.target_size(flux.shape[2:])
         if not network.generative:
-            return network(flux, size, condition, valid=valid)
+            return network(flux, size, condition, valid=valid, observing=observing)
         # The first step of the sampler depends on nothing but the input and this noise, the same for each galaxy.
         shape = len(network.nearest_band), *size
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(flux.device)
-        return network.sample(flux, size, condition, noise=noise.expand(len(flux), *shape), n_steps=1, valid=valid)
+        return network.sample(flux, size, condition, noise=noise.expand(len(flux), *shape), n_steps=1, valid=valid,
+                              observing=observing)
+
+    def _observing(self, batch, n_galaxies):
+        """PSF and noise of the input, where the translator takes them, and the median PSF of the target."""
+        translator, weight, widths = self.translator, batch["input_weight"], batch["input_psf_fwhm"]
+        noise = None if weight is None else sky_noise(torch.from_numpy(np.asarray(weight, dtype=np.float32))).numpy()
+        arrays = translator.observing_arrays(
+            n_galaxies, psf_fwhm=widths if "psf_fwhm" in translator.observing else None, noise=noise)
+        if arrays is None:
+            return None
+        return Observing(*(None if part is None else torch.from_numpy(part).to(translator.device) for part in arrays))
 
     @torch.no_grad()
     def _of_batch(self, batch, valid):

@@ -13,7 +13,7 @@ from astro_galtrans.evaluation._measure import (
 
 __all__ = [
     "INPUT", "REFERENCE", "RESAMPLED", "TARGET", "Compute", "Measured", "display_name", "given_estimators", "measure",
-    "redshift_predictors", "samples", "spread_rows",
+    "read_batch", "redshift_predictors", "samples", "spread_rows",
 ]
 
 # Kinds of images beside the translators; no translator may have one of these names.
@@ -60,6 +60,11 @@ class Measured:
         return self
 
 
+def read_batch(pairs, rows):
+    """Return the arrays of some pairs, with the FWHMs of their PSFs as ``input_psf_fwhm`` and ``target_psf_fwhm``."""
+    return pairs.read(rows) | {f"{side}_psf_fwhm": pairs.psf_fwhm(side, rows) for side in ("input", "target")}
+
+
 def measure(sources, test, predictors, config, compute):
     """Measure all galaxies on all kinds of images.
 
@@ -71,7 +76,7 @@ def measure(sources, test, predictors, config, compute):
         (test.input_survey, test.input_flux), (test.target_survey, test.target_flux)))
     measured = Measured(sources)
     for rows in compute.batches(len(test), "evaluating"):
-        batch = test.read(rows)
+        batch = read_batch(test, rows)
         images = {INPUT: (batch["input_flux"], None), TARGET: (batch["target_flux"], None)}
         numbers = np.arange(rows.start, rows.stop)
         for name, source in sources.items():
@@ -128,10 +133,12 @@ def _measure_batch(measured, batch, images, sets, n_samples):
 
 def _redshift(estimator, flux, batch, image, device):
     weight = {INPUT: batch["input_weight"], TARGET: batch["target_weight"]}.get(image)
-    bad = ~np.isfinite(flux).all(axis=(1, 2, 3))
-    options = {} if device is None else {"device": device}
-    pdf = estimator.predict(np.where(bad[:, None, None, None], np.float32(0), flux), weight=weight, **options)
-    return np.where(bad, np.nan, np.asarray(pdf.mean(), dtype=float))
+    good, estimate = np.isfinite(flux).all(axis=(1, 2, 3)), np.full(len(flux), np.nan)
+    if good.any():
+        options = {} if device is None else {"device": device}
+        pdf = estimator.predict(flux[good], weight=None if weight is None else weight[good], **options)
+        estimate[good] = np.asarray(pdf.mean(), dtype=float)
+    return estimate
 
 
 def spread_rows(measured, survey, n):
@@ -147,7 +154,7 @@ def spread_rows(measured, survey, n):
 
 def samples(sources, test, rows, device):
     """Return images of some galaxies, real and translated, a dict."""
-    batch = test.read(np.asarray(rows, dtype=int))
+    batch = read_batch(test, np.asarray(rows, dtype=int))
     shown = {**batch, "rows": rows, "input_survey": test.input_survey, "target_survey": test.target_survey,
              "translated": {}, "weights": {}}
     for name, source in sources.items() if len(rows) else ():
@@ -216,5 +223,5 @@ def _translated(source, training, compute):
     flux = np.empty(training.target_flux.shape, dtype=np.float32)
     for rows in compute.batches(len(training), f"translating for {source.name}"):
         numbers = _TRAINING + np.arange(rows.start, rows.stop)
-        flux[rows] = source.translate(training.read(rows), numbers, device=compute.device)[0]
+        flux[rows] = source.translate(read_batch(training, rows), numbers, device=compute.device)[0]
     return flux, np.isfinite(flux).all(axis=(1, 2, 3))

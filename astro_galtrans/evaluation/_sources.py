@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ImageSource", "TranslatorLike", "TranslatorSource", "check_conditioning", "check_surveys",
-    "conditions", "image_sources",
+    "conditions", "fwhm_keywords", "image_sources",
 ]
 
 _BLOCK = 256  # galaxies whose spectra are read together
@@ -32,8 +32,9 @@ class TranslatorLike(Protocol):
     """Interface that `evaluate` needs of a translator, such as `~astro_galtrans.translation.Translator`.
 
     Further attributes are optional, with the default in parentheses: ``name`` ("translator"),
-    ``conditioning`` (None), ``takes_unknown`` (True), ``spectrum_grid`` (that of the pairs), ``generative`` (False),
-    ``gives_uncertainty`` (False), ``gives_gradient_weights`` (False), ``objective_name``, ``backbone``, ``hash`` and
+    ``conditioning`` (None), ``observing`` (empty), ``takes_unknown`` (True), ``spectrum_grid`` (that of the pairs),
+    ``generative`` (False), ``gives_uncertainty`` (False), ``gives_gradient_weights`` (False), ``objective_name``,
+    ``backbone``, ``hash`` and
     ``history`` (None), ``provenance`` (empty). With ``gives_uncertainty`` and ``gives_gradient_weights`` there are
     methods ``translate_array_with_uncertainty`` and ``gradient_weights`` as those of
     `~astro_galtrans.translation.Translator`.
@@ -59,7 +60,9 @@ class TranslatorLike(Protocol):
         weight : ndarray or None
             Inverse variance of the same shape; 0 where masked.
         **options
-            ``redshift`` and ``redshift_error`` or ``spectrum`` for a conditioned translator; ``n_samples``, ``seed``
+            ``redshift`` and ``redshift_error`` or ``spectrum`` for a conditioned translator; ``psf_fwhm`` and
+            ``target_psf_fwhm``, arrays of shape ``(galaxy, band)`` in arcsec that may have NaN, for one with these in
+            ``observing``, where they are known; ``n_samples``, ``seed``
             and ``galaxies`` for a generative one; ``device`` where `evaluate` is given one.
 
         Returns
@@ -76,6 +79,7 @@ class _Traits:
 
     name: str = "translator"
     conditioning: str | None = None
+    observing: tuple[str, ...] = ()
     takes_unknown: bool = True
     spectrum_grid: Any = None
     generative: bool = False
@@ -102,8 +106,9 @@ class _Traits:
     def _of_translator(cls, translator):
         network, objective = translator.network, translator.objective
         return cls(
-            name=translator.name, conditioning=translator.conditioning, takes_unknown=translator.takes_unknown,
-            spectrum_grid=translator.spectrum_grid, generative=network.generative, gives_uncertainty=True,
+            name=translator.name, conditioning=translator.conditioning, observing=translator.observing,
+            takes_unknown=translator.takes_unknown, spectrum_grid=translator.spectrum_grid,
+            generative=network.generative, gives_uncertainty=True,
             gives_gradient_weights=isinstance(objective, GradientObjective) and objective.elements == "gradients",
             objective_name=translator.objective_name, backbone=network.config.backbone, hash=translator.hash,
             history=translator.history, provenance=translator.provenance,
@@ -132,7 +137,8 @@ class TranslatorSource:
 
         A generative translator draws other noise for each number of a galaxy.
         """
-        options = {"weight": batch["input_weight"], **conditions(self.traits.conditioning, batch)}
+        options = {"weight": batch["input_weight"], **conditions(self.traits.conditioning, batch),
+                   **fwhm_keywords(self.traits.observing, batch)}
         if self.n_samples is not None:
             options |= {"n_samples": self.n_samples, "seed": self.seed, "galaxies": numbers}
         if device is not None:
@@ -151,7 +157,8 @@ class TranslatorSource:
         if not self.traits.gives_gradient_weights:
             return None
         weights = self.translator.gradient_weights(batch["input_flux"], batch["target_flux"],
-                                                   **conditions(self.traits.conditioning, batch))
+                                                   **conditions(self.traits.conditioning, batch),
+                                                   **fwhm_keywords(self.traits.observing, batch))
         return {kind: np.asarray(value) for kind, value in weights.items()}
 
     def about(self):
@@ -252,6 +259,12 @@ def conditions(conditioning, batch):
         return {"spectrum": (np.asarray(batch["spectrum_flux"]), np.asarray(batch["spectrum_weight"]))}
     error = batch.get("redshift_error")
     return {"redshift": batch["redshift"], **({} if error is None else {"redshift_error": error})}
+
+
+def fwhm_keywords(observing, batch):
+    """Return keywords for the FWHMs that a translator takes and a batch of `read_batch` has, a dict."""
+    sides = {"psf_fwhm": "input_psf_fwhm", "target_psf_fwhm": "target_psf_fwhm"}
+    return {name: batch[own] for name, own in sides.items() if name in observing and batch[own] is not None}
 
 
 def check_surveys(name, translator, pairs, what):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from astro_galtrans._utils.torch_state import checked_device
 from astro_galtrans._utils.validation import check_fields, finite_number, flag, numbers, real_number, text, whole_number
@@ -12,7 +12,9 @@ from astro_galtrans.images import ReadConfig
 from astro_galtrans.translation import Sampling, Translator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["FieldConfig", "TranslationConfig", "check_translation", "translation_keywords"]
 
@@ -28,6 +30,11 @@ class TranslationConfig:
     allow_missing : bool, optional
         Whether to translate galaxies of which a band, or its center, has no data; see
         `~astro_galtrans.translation.Translator`.
+    psf_fwhm : float, `~astropy.units.Quantity`, array_like or dict, optional
+        FWHM of the PSF of the input, one for all galaxies or one for each band, for a translator that takes it; see
+        `~astro_galtrans.translation.Translator`. By default it is that of the images, where they have a PSF.
+    target_psf : float, `~astropy.units.Quantity` or dict, optional
+        FWHM of the PSF that the translations are to have, one or one for each band, for a translator that takes it.
     device : str, optional
         Device for the computation; by default that of the translator.
     read_config : ReadConfig, optional
@@ -38,6 +45,8 @@ class TranslationConfig:
     seed: int | None = None
     n_steps: int | None = None
     allow_missing: bool = False
+    psf_fwhm: ArrayLike | Mapping[str, Any] | None = None
+    target_psf: ArrayLike | Mapping[str, Any] | None = None
     device: str | None = None
     read_config: ReadConfig | None = None
 
@@ -98,10 +107,13 @@ def check_translation(translator, config):
         raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
     translator.resolve_sampling(Sampling(config.n_samples, config.seed, config.n_steps))
     translator.check_allow_missing(config.allow_missing)
+    translator.check_target_psf(config.target_psf)
+    translator.observing_arrays(1, psf_fwhm=config.psf_fwhm, target_psf_fwhm=config.target_psf)
 
 
 def translation_keywords(translator, config, galaxies):
     """Return the keywords for the translation of galaxies with the given numbers."""
     numbers = list(galaxies) if translator.network.generative else None
     sampling = Sampling(config.n_samples, config.seed, config.n_steps, numbers)
-    return {"sampling": sampling, "allow_missing": config.allow_missing}
+    given = {name: getattr(config, name) for name in ("psf_fwhm", "target_psf") if getattr(config, name) is not None}
+    return {"sampling": sampling, "allow_missing": config.allow_missing, **given}

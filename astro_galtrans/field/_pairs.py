@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 from astropy.table import Table
 from tqdm.auto import tqdm
@@ -90,7 +91,8 @@ def translate_pairs(
         for first in tqdm(starts, desc="translate", unit="block", disable=not progress):
             rows = np.arange(first, min(first + writer.block, len(pairs)))
             batch = pairs.read(rows, images=kept)
-            translated = _translated(translator, batch, translation_keywords(translator, config, rows))
+            translated = _translated(translator, batch, {
+                **translator.known_fwhms(pairs, rows, target=False), **translation_keywords(translator, config, rows)})
             writer.write_images(first, {**{name: batch[name] for name in kept}, **translated})
         writer.finish(pairs.ids, pairs.redshift, _catalog(translator, pairs, size, config),
                       redshift_error=pairs.redshift_error, spectrum_grid=pairs.spectrum_grid)
@@ -120,6 +122,8 @@ def _check(translator, pairs, allow_missing):
 
 def _translated(translator, batch, keywords):
     """Return flux and weight of the translation of a block."""
+    if "target_psf" in keywords:
+        keywords["target_psf_fwhm"] = keywords.pop("target_psf")
     if translator.conditioning == "redshift":
         keywords |= {name: batch[name] for name in ("redshift", "redshift_error")}
     elif translator.conditioning == "spectrum":
@@ -145,6 +149,12 @@ def _catalog(translator, pairs, size, config):
             grid[:, axis] = (grid[:, axis] - (old - 1) / 2) / ratio + (new - 1) / 2
         grid[:, 2:] *= ratio
         catalog["target_grid"] = grid
+    # The translations do not have the PSFs of the target images that they replace.
+    if "target_psf_fwhm" in translator.observing:
+        observing = translator.observing_arrays(len(pairs), target_psf_fwhm=config.target_psf)
+        catalog["target_psf_fwhm"] = u.Quantity(observing.target_psf_fwhm, u.arcsec)
+    elif "target_psf_fwhm" in catalog.colnames:
+        catalog.remove_column("target_psf_fwhm")
     sampling = {name: getattr(config, name) for name in ("n_samples", "seed", "n_steps")}
     catalog.meta["galtrans"] = {
         **translator.describe(), **{name: int(value) for name, value in sampling.items() if value is not None}}

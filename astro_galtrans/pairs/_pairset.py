@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Literal, TYPE_CHECKING, overload
 
+import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
 from astro_galtrans._utils import html
 from astro_galtrans._utils.masked import floats, whole
+from astro_galtrans._utils.psf import psf_fwhm
 from astro_galtrans._utils.validation import configured
 from astro_galtrans.images import missing_bands
 from astro_galtrans.pairs._checks import (
@@ -461,6 +465,71 @@ class PairSet:
             found[rows] = missing_bands(weight[rows] > 0, survey.pixel_scale)
         return found
 
+    def psf_fwhm(self, side: Literal["input", "target"], indices: slice | ArrayLike = slice(None)) -> np.ndarray | None:
+        """Return the FWHM of the PSFs without the pixel, from the catalog or else measured on the PSF images.
+
+        The catalog has it in the columns ``input_psf_fwhm`` and ``target_psf_fwhm``, in arcsec where they have no unit,
+        which `~astro_galtrans.simulation.simulate_pairs` writes for a realistic sky. On an image it is the width of
+        the area within half of the central value, less 0.87 pixels in quadrature.
+
+        Parameters
+        ----------
+        side : {"input", "target"}
+            Which images.
+        indices : sequence of int, boolean mask or slice, optional
+            Rows; all by default.
+
+        Returns
+        -------
+        ndarray or None
+            In arcsec, shape ``(galaxy, band)``, NaN where it is not known; None without such columns and images.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from astropy.table import Table
+        >>> from astro_galtrans.pairs import PairSet
+        >>> catalog = Table({"input_psf_fwhm": np.full((3, 5), 1.3)})
+        >>> pairs = PairSet.from_arrays(np.ones((3, 5, 8, 8)), np.ones((3, 5, 18, 18)), input_survey="SDSS",
+        ...                             target_survey="CFHTLS", catalog=catalog)
+        >>> pairs.psf_fwhm("input").shape
+        (3, 5)
+        """
+        if side not in ("input", "target"):
+            raise ValueError(f"side must be 'input' or 'target', got {side!r}")
+        rows, survey, name = _row_numbers(indices, len(self)), getattr(self, f"{side}_survey"), f"{side}_psf_fwhm"
+        if self.catalog is not None and name in self.catalog.colnames:
+            widths = floats(self.catalog[name][rows], f"column {name} of the catalog", unit=u.arcsec, dtype=float)
+            if widths.shape != (len(rows), len(survey)):
+                raise ValueError(f"column {name} of the catalog must have a number for each of the {len(survey)} bands "
+                                 f"of {survey.name}, got shape {widths.shape}")
+            return np.where(np.isfinite(widths) & (widths > 0), widths, np.nan)
+        images = getattr(self, f"{side}_psf")
+        if images is None:
+            return None
+        widths, scale = np.full((len(rows), len(survey)), np.nan), survey.pixel_scale.to_value(u.arcsec)
+        for first in range(0, len(rows), _BLOCK):
+            widths[first:first + _BLOCK] = psf_fwhm(images[rows[first:first + _BLOCK]], scale)
+        return np.where(widths > 0, widths, np.nan)
+
+    @property
+    def hash(self) -> str:
+        """Hexadecimal SHA-256 of ids, redshifts, widths of PSFs, images and spectra, all of which it reads.
+
+        It is the same in memory and on disk. Equal hashes, surveys and configurations give equal trainings.
+        """
+        digest = hashlib.sha256(json.dumps(self.ids.tolist(), default=repr).encode())
+        arrays = {name: getattr(self, name) for name in ("redshift", "redshift_error")} | self._arrays()
+        if self.catalog is not None:
+            widths = [f"{side}_psf_fwhm" for side in ("input", "target")]
+            arrays |= {name: self.catalog[name] for name in widths if name in self.catalog.colnames}
+        for name, array in arrays.items():
+            digest.update(name.encode())
+            for first in range(0, 0 if array is None else len(self), _BLOCK):
+                block = np.asarray(array[first:first + _BLOCK])
+                digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
         """Split into random parts that share no galaxy.
 
@@ -522,20 +591,24 @@ class PairSet:
                    "target_survey": getattr(self, f"{target_side}_survey")}
         parts = self._parts() | surveys
         catalog = self.catalog
-        if catalog is not None and {"input_grid", "target_grid"} <= set(catalog.colnames):
-            # The grids give the positions of the images, and follow them.
-            grids = {f"{side}_grid": catalog[f"{source}_grid"].copy()
-                     for side, source in (("input", input_side), ("target", target_side))}
+        if catalog is not None:
             parts["catalog"] = catalog.copy()
-            for name, grid in grids.items():
-                parts["catalog"][name] = grid
+            # Positions and PSFs of the images follow them.
+            for kind in ("grid", "psf_fwhm"):
+                for side, source in (("input", input_side), ("target", target_side)):
+                    name = f"{side}_{kind}"
+                    if f"{source}_{kind}" in catalog.colnames:
+                        parts["catalog"][name] = catalog[f"{source}_{kind}"].copy()
+                    elif name in catalog.colnames:
+                        parts["catalog"].remove_column(name)
         return PairSet(arrays, **parts)
 
     def reversed(self) -> PairSet:
         """Return the same pairs with input and target exchanged.
 
-        The catalog keeps its columns and their names, except for the pixel grids, which follow the images
-        (``input_grid`` and ``target_grid`` of `~astro_galtrans.pairs.match_pairs`).
+        The catalog keeps its columns and their names, except for the pixel grids and PSF widths, which follow the
+        images (``input_grid`` and ``target_grid`` of `~astro_galtrans.pairs.match_pairs`, ``input_psf_fwhm`` and
+        ``target_psf_fwhm`` of `~astro_galtrans.simulation.simulate_pairs`).
 
         Returns
         -------
@@ -548,7 +621,7 @@ class PairSet:
 
         Input and target are the same image, with the same noise. Any loss of a translator that is trained on these
         pairs is due to the network alone: the intra-domain test of Ruan, Lin et al. (2025). The catalog keeps its
-        columns and their names, except for the pixel grids, which follow the images.
+        columns and their names, except for the pixel grids and PSF widths, which follow the images.
 
         Parameters
         ----------

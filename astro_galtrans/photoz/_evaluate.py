@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from astropy.table import Table
 from scipy import stats
 
 from astro_galtrans._utils.figures import STYLE
-from astro_galtrans._utils.io import whole_folder
+from astro_galtrans._utils.io import check_result_folder, whole_folder
 from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.statistics import check_bootstrap, interval, resampled_rows
@@ -128,7 +127,7 @@ class RedshiftEvaluation:
             The folder.
         """
         matplotlib = optional("matplotlib", "report", "figures")
-        path = _check_folder(out, overwrite)
+        path = check_result_folder(out, overwrite, _METRICS_FILE)
         with whole_folder(path) as partial:
             self.metrics.write(partial / _METRICS_FILE, format="ascii.ecsv")
             self.nz.write(partial / "nz.ecsv", format="ascii.ecsv")
@@ -138,21 +137,6 @@ class RedshiftEvaluation:
                 for name, figure in self.figures().items():
                     figure.savefig(partial / f"{_file_name(name)}.png", dpi=150, metadata={"Software": None})
         return path
-
-
-def _check_folder(out, overwrite):
-    """Return the folder to write as an absolute path, or raise an error if it cannot be written."""
-    path = Path(os.path.realpath(out))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot make {path}: the folder {path.parent} does not exist")
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path} is a file, not a folder to write to")
-    if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
-            raise FileExistsError(f"{path} exists and is not empty; overwrite=True replaces it")
-        if not (path / _METRICS_FILE).is_file():
-            raise FileExistsError(f"{path} has no {_METRICS_FILE}: it holds something else and is not overwritten")
-    return path
 
 
 def _file_name(name):
@@ -358,7 +342,7 @@ def evaluate_table(
     """
     if out is not None:
         optional("matplotlib", "report", "figures")
-        _check_folder(out, overwrite)
+        check_result_folder(out, overwrite, _METRICS_FILE)
     by = dict(by or {})
     wanted = list(dict.fromkeys([z_spec, *by, *([] if z_phot in _ESTIMATES else [z_phot])]))
     try:

@@ -1,7 +1,9 @@
 """Defects of images: saturated stars, trails, cosmic rays, bad columns and the edges of fields."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
+import astropy.units as u
 import numpy as np
 from scipy.ndimage import binary_dilation
 
@@ -85,6 +87,7 @@ def apply_artifacts(rng, part, renderer, flux, weight):
     numbers = rng.poisson(part.scale * np.array([
         rates.trails * width / 60, rates.cosmic_rays * width**2, rates.bad_columns * width])[:, None], (3, len(flux)))
     noise = np.array([band.sky_noise for band in renderer.survey])
+    full_wells = _full_wells(renderer.survey, rates.saturation)
     for band, (trails, hits, columns) in enumerate(numbers.T):
         plane, level = flux[band], noise[band]
         bad = np.zeros((size, size), dtype=bool)
@@ -94,7 +97,7 @@ def apply_artifacts(rng, part, renderer, flux, weight):
             _mark(rng, part, bad, _cosmic_ray(rng, plane, level))
         for _ in range(columns):
             _mark(rng, part, bad, _bad_column(rng, plane, level))
-        saturated = _saturation(plane, _full_well(renderer, band, rates.saturation)) if part.scale else None
+        saturated = _saturation(plane, full_wells[band]) if part.scale else None
         if saturated is not None:
             _mark(rng, part, bad, saturated)
         if bad.any():
@@ -110,11 +113,14 @@ def _mark(rng, part, bad, pixels):
         bad |= pixels
 
 
-def _full_well(renderer, band, magnitude):
-    """Return the flux of a pixel at which it saturates: the peak of a Gaussian PSF of a star of the magnitude."""
-    settings = renderer.survey.bands[band]
-    fwhm = max(settings.psf_fwhm.to_value("arcsec"), renderer.scale)
-    return 10 ** (-0.4 * (magnitude - settings.zero_point)) * renderer.scale**2 * 4 * np.log(2) / (np.pi * fwhm**2)
+@lru_cache(maxsize=32)
+def _full_wells(survey, magnitude):
+    """Return the flux of a pixel at which each band saturates: the peak of a Gaussian PSF of a star of the magnitude.
+    """
+    scale = survey.pixel_scale.to_value(u.arcsec)
+    fwhm = np.maximum([band.psf_fwhm.to_value(u.arcsec) for band in survey], scale)
+    zero_points = np.array([band.zero_point for band in survey])
+    return 10 ** (-0.4 * (magnitude - zero_points)) * scale**2 * 4 * np.log(2) / (np.pi * fwhm**2)
 
 
 def _saturation(plane, full):

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import chndtr, gammainc, gammaincinv, jv, ndtr
 
+from astro_galtrans.simulation._psf import quadratic_form
 from astro_galtrans.simulation._render import import_galsim
 from astro_galtrans.simulation._spectrograph import image_fraction
 
@@ -34,10 +35,11 @@ class _RoundTable:
         position = np.sqrt(np.sqrt(wave_number_squared, out=wave_number_squared), out=wave_number_squared)
         position *= np.float32(1 / _SPACING)
         np.minimum(position, np.float32(_N_VALUES - 1), out=position)
-        index = position.astype(np.int32)
-        position -= index
-        position *= self.slopes.take(index)
-        position += self.values.take(index)
+        whole = np.floor(position)
+        index = whole.astype(np.intp)
+        position -= whole
+        position *= self.slopes.take(index, mode="clip")
+        position += self.values.take(index, mode="clip")
         return position
 
 
@@ -93,13 +95,9 @@ class Ellipse:
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     def transform(self, renderer):
-        (a, b), (c, d) = self.matrix.astype(np.float32)
+        (a, b), (c, d) = self.matrix.tolist()
         kx, ky = renderer.kx.astype(np.float32), renderer.ky.astype(np.float32)
-        first, second = (a * kx)[None] + (c * ky)[:, None], (b * kx)[None] + (d * ky)[:, None]
-        first *= first
-        second *= second
-        first += second
-        values = self.table(first)
+        values = self.table(quadratic_form(kx, ky, a * a + b * b, a * c + b * d, c * c + d * d))
         if self.center == (0.0, 0.0):
             return values
         return values * (_phases(ky, self.center[1])[:, None] * _phases(kx, self.center[0]))
@@ -133,9 +131,12 @@ class Blobs:
     dispersion: float
 
     def transform(self, renderer):
-        along_y, along_x = (_blurred(wave_numbers.astype(np.float32), position.astype(np.float32), self.dispersion)
-                            for wave_numbers, position in ((renderer.ky, self.y), (renderer.kx, self.x)))
-        return (along_y * self.weights.astype(np.float32)) @ along_x.T
+        along_y, along_x = self._blurred(_upper(renderer), self.y), self._blurred(renderer.kx, self.x)
+        return _half_plane(*(along_y * self.weights.astype(np.float32)), *along_x)
+
+    def _blurred(self, wave_numbers, positions):
+        smooth = np.exp(-0.5 * (self.dispersion * wave_numbers) ** 2)
+        return _waves(wave_numbers, positions) * smooth[:, None].astype(np.float32)
 
     def fraction(self, radius):
         """Return the flux within a circle in arcsec."""
@@ -143,10 +144,31 @@ class Blobs:
         return float(self.weights @ ndtr((radius - np.hypot(self.x, self.y)) / self.dispersion))
 
 
-def _blurred(wave_numbers, positions, dispersion):
-    """Return phases times the transform of a Gaussian, shape ``(k, position)``."""
-    phases = _phases(np.multiply.outer(wave_numbers, positions), 1.0)
-    return phases * np.exp(-0.5 * (dispersion * wave_numbers) ** 2)[:, None]
+def _waves(wave_numbers, positions):
+    """Return cos(k x) and sin(k x), float32 of shape ``(2, k, position)``."""
+    angles = np.multiply.outer(wave_numbers.astype(np.float32), positions.astype(np.float32))
+    return np.stack([np.cos(angles), np.sin(angles)])
+
+
+def _upper(renderer):
+    """Return the wave numbers along y that are not negative, up to and with the Nyquist one."""
+    return np.abs(renderer.ky[:renderer.n // 2 + 1])
+
+
+def _half_plane(cos_y, sin_y, cos_x, sin_x):
+    """Return the transform of real amplitudes at positions, complex64 on the half plane of a `Renderer`.
+
+    The arguments have shape ``(k, position)``, of x for all wave numbers, of y for those of `_upper`; those of y are
+    multiplied by the amplitudes. The negative ones follow from the symmetry of cosine and sine.
+    """
+    n_y, n_x = len(cos_y), len(cos_x)
+    products = np.concatenate([cos_y, sin_y]) @ np.concatenate([cos_x, sin_x]).T
+    (cc, cs), (sc, ss) = ((half[:, :n_x], half[:, n_x:]) for half in (products[:n_y], products[n_y:]))
+    plane = np.empty((2 * n_y - 2, n_x), dtype=np.complex64)
+    upper, lower = plane[:n_y - 1], plane[:n_y - 2:-1]
+    upper.real, upper.imag = (cc - ss)[:-1], -(cs + sc)[:-1]
+    lower.real, lower.imag = (cc + ss)[1:], (sc - cs)[1:]
+    return plane
 
 
 class SkyGrid:
@@ -157,18 +179,17 @@ class SkyGrid:
         self.points = ((np.arange(n) - (n - 1) / 2) * spacing).astype(np.float32)
         self._known = {}
 
-    def phases(self, renderer):
-        """Return the phases along y and x, of which those of one renderer are computed once."""
+    def waves(self, renderer):
+        """Return cosine and sine along y, and those along x, of which those of one renderer are computed once."""
         key = renderer.n, renderer.dk
         if key not in self._known:
-            self._known[key] = self._phases(renderer.ky), self._phases(renderer.kx)
+            self._known[key] = self._smoothed(_upper(renderer)), self._smoothed(renderer.kx)
         return self._known[key]
 
-    def _phases(self, wave_numbers):
+    def _smoothed(self, wave_numbers):
         # Between the points the image is interpolated linearly, whose transform is a squared sinc.
         smooth = np.sinc(wave_numbers * self.spacing / (2 * np.pi)) ** 2
-        return _phases(np.multiply.outer(wave_numbers.astype(np.float32), self.points), 1.0) * smooth[:, None].astype(
-            np.float32)
+        return _waves(wave_numbers, self.points) * smooth[:, None].astype(np.float32)
 
 
 @dataclass
@@ -179,12 +200,8 @@ class GridImage:
     image: np.ndarray
 
     def transform(self, renderer):
-        along_y, along_x = self.grid.phases(renderer)
-        n = len(along_y)
-        parts = np.concatenate([along_y.real, along_y.imag]) @ self.image
-        rows = np.empty((n, self.grid.n), dtype=np.complex64)
-        rows.real, rows.imag = parts[:n], parts[n:]
-        return rows @ along_x.T
+        along_y, along_x = self.grid.waves(renderer)
+        return _half_plane(*(along_y @ self.image), *along_x)
 
     def fraction(self, radius):
         """Return the flux within a circle in arcsec."""

@@ -177,8 +177,8 @@ class BackgroundConditions(_PerBand):
         Standard deviation of each component of the gradient, per arcmin.
     curvature : float or tuple of float
         Standard deviation of each second derivative, per arcmin squared.
-    correlation : float
-        Correlation of these errors between bands.
+    correlation : float or tuple of float
+        Correlation of these errors between bands, of two bands the geometric mean of their numbers.
     """
 
     level: float | tuple[float, ...] = 0.0

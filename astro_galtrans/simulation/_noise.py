@@ -42,29 +42,41 @@ def unit_noise(rng, part, conditions, size, skewness=None):
     if part is None or not part.correlated or settings.resampling == "none":
         return noise
     resampled = [row for row, band in enumerate(bands) if band != settings.reference]
-    spectrum = fft.rfft2(noise[resampled], workers=1)
-    for plane, (x, y) in zip(spectrum, shifts[resampled]):
-        if settings.resampling == "cubic":
-            along_y, along_x = _cubic_response(y, size), _cubic_response(x, size)
-        else:
-            along_y = along_x = _stack_response(settings.resampling, settings.pixel_ratio, size)
-        plane *= np.outer(along_y, along_x[:size // 2 + 1]).astype(np.float32)
-    noise[resampled] = fft.irfft2(spectrum, s=(size, size), overwrite_x=True, workers=1)
+    if settings.resampling == "cubic":
+        along_x, along_y = np.moveaxis(_circulant(_cubic_response(shifts[resampled], size)), 1, 0)
+    else:
+        along_x = along_y = _stack_matrix(settings.resampling, settings.pixel_ratio, size)
+    noise[resampled] = along_y @ noise[resampled] @ along_x
     return noise
 
 
-def _cubic_response(shift, n):
-    """Return the absolute response of cubic spline interpolation at a shift, at the frequencies of an FFT."""
-    frequency = 2 * np.pi * fft.fftfreq(n)
-    points = np.arange(-2, 4)
-    distance = np.abs(points - shift % 1)
+def _circulant(response):
+    """Return the matrices of circular convolutions of the real responses at the frequencies of an FFT of n points.
+
+    float32 of shape ``(..., n, n)``. They are symmetric. For stamps, their products are faster than an FFT.
+    """
+    n = response.shape[-1]
+    return fft.ifft(response).real.astype(np.float32)[..., np.subtract.outer(np.arange(n), np.arange(n))]
+
+
+def _cubic_response(shifts, n):
+    """Return the absolute response of cubic spline interpolation at shifts, shape ``(..., n)``."""
+    points, phases, prefilter = _cubic_phases(n)
+    distance = np.abs(points - shifts[..., None] % 1)
     spline = np.where(distance < 1, 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6)
-    return np.abs(np.exp(-1j * np.outer(frequency, points)) @ spline) * 3 / (2 + np.cos(frequency))
+    return np.abs(spline @ phases) * prefilter
 
 
 @lru_cache(maxsize=64)
-def _stack_response(resampling, pixel_ratio, n):
-    """Return the response to white noise of Lanczos interpolation at all shifts, normalized to unit variance.
+def _cubic_phases(n):
+    """Return the points of a cubic spline, their phases and the response of the prefilter at n frequencies."""
+    frequency, points = 2 * np.pi * fft.fftfreq(n), np.arange(-2, 4)
+    return points, np.exp(-1j * np.outer(points, frequency)), 3 / (2 + np.cos(frequency))
+
+
+@lru_cache(maxsize=64)
+def _stack_matrix(resampling, pixel_ratio, n):
+    """Return the matrix that gives white noise the correlation of Lanczos interpolation at all shifts, and variance 1.
 
     The correlation of the stack at a distance is that of the kernel with itself. ``pixel_ratio`` is the side of a
     pixel of the stack over that of an exposure.
@@ -76,7 +88,7 @@ def _stack_response(resampling, pixel_ratio, n):
     distance = np.arange(1 - len(x), len(x)) / _N_SHIFTS
     values = np.interp(pixel_ratio * n * np.abs(fft.fftfreq(n)), distance, correlation, right=0)
     power = np.clip(fft.fft(values).real, 0, None)
-    return np.sqrt(power / power.mean())
+    return _circulant(np.sqrt(power / power.mean()))
 
 
 def draw_depths(rng, part, conditions):
@@ -128,11 +140,17 @@ def draw_background(rng, part, conditions, size, scale):
     deviates = np.sqrt(share) * deviates[:, :1] + np.sqrt(1 - share) * deviates[:, 1:]
     amplitudes = part.scale * np.array([
         np.broadcast_to(one, n) for one in (background.offset, background.gradient, background.curvature)])
-    terms = (amplitudes[[0, 1, 1, 2, 2, 2]] * deviates).astype(np.float32)[:, :, None, None]
-    terms[0] += (part.scale * np.broadcast_to(background.level, n)).astype(np.float32)[:, None, None]
-    x = ((np.arange(size) - (size - 1) / 2) * scale / 60).astype(np.float32)
-    y = x[:, None]
-    return terms[0] + terms[1] * x + terms[2] * y + terms[3] * x**2 / 2 + terms[4] * y**2 / 2 + terms[5] * (x * y)
+    terms = amplitudes[[0, 1, 1, 2, 2, 2]] * deviates
+    terms[0] += part.scale * np.broadcast_to(background.level, n)
+    return (terms.T.astype(np.float32) @ _polynomials(size, scale)).reshape(n, size, size)
+
+
+@lru_cache(maxsize=64)
+def _polynomials(size, scale):
+    """Return 1, x, y, x^2 / 2, y^2 / 2 and x y in arcmin from the center, float32 of shape ``(6, size**2)``."""
+    x = np.broadcast_to((np.arange(size) - (size - 1) / 2) * scale / 60, (size, size)).ravel()
+    y = x.reshape(size, size).T.ravel()
+    return np.stack([np.ones(size**2), x, y, x**2 / 2, y**2 / 2, x * y]).astype(np.float32)
 
 
 def draw_offsets(rng, part, conditions):

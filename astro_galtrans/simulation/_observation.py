@@ -11,9 +11,9 @@ from astro_galtrans.simulation._noise import (
     digitized, draw_background, draw_depths, draw_ebv, draw_offsets, draw_weight_errors, draw_zero_points,
     extinction_coefficients, unit_noise,
 )
-from astro_galtrans.simulation._psf import draw_psfs
+from astro_galtrans.simulation._psf import Blurs, draw_psfs
 from astro_galtrans.simulation._render import Renderer
-from astro_galtrans.simulation._scene import SceneLibrary, draw_scene, label_pixels, render_scene
+from astro_galtrans.simulation._scene import draw_scene, label_pixels, render_scene, scene_library
 
 __all__ = ["RealisticSky"]
 
@@ -61,7 +61,8 @@ class RealisticSky:
         self.cameras = {side: _Camera(survey, recipe.sizes[side], get_conditions(survey, self.sky.conditions),
                                       recipe.psf)
                         for side, survey in recipe.surveys.items()}
-        self.library = None if self.sky.scene is None else SceneLibrary(recipe.surveys)
+        self.library = None if self.sky.scene is None else scene_library(*(recipe.surveys[side]
+                                                                           for side in ("input", "target")))
         self.half_width = max(camera.renderer.size * camera.renderer.scale for camera in self.cameras.values()) / 2
         self.pixel = recipe.surveys["input"].pixel_scale.to_value(u.arcsec)
 
@@ -96,20 +97,20 @@ class RealisticSky:
         fluxes = galaxies.fluxes(galaxy, side)
         row[f"{side}_mag"] = camera.zero_points - 2.5 * np.log10(fluxes.sum(axis=0))
         row[f"{side}_psf_fwhm"] = np.array([psf.fwhm for psf in psfs])
-        transforms = [shape.transform(renderer) for shape in galaxy.shapes]
-        blurs = [psf.transform(renderer.kx, renderer.ky) for psf in psfs]
+        blurs = Blurs(psfs)
+        bands = renderer.mixed([shape.transform(renderer) for shape in galaxy.shapes], fluxes * dimming,
+                               blurs.on(renderer.n, renderer.kx, renderer.ky))
+        fluxes_of_scene = None if scene is None else self.library.fluxes(scene, side) * dimming
 
         def draw(shifts):
             """Return the images of the galaxy, and of its neighbors or 0."""
-            center = np.array([row["x_offset"], row["y_offset"]])
-            own = renderer.draw(transforms, fluxes * dimming, blurs, center, shifts)
+            offsets = np.array([row["x_offset"], row["y_offset"]]) + shifts
+            own = renderer.images(bands, offsets)
             if scene is None:
                 return own, np.zeros_like(own)
-            fluxes_of_scene = self.library.fluxes(scene, side) * dimming
-            return own, render_scene(renderer, scene, fluxes_of_scene, psfs, center + (0 if shifts is None else shifts)
-                                     + np.zeros((len(psfs), 2)))
+            return own, render_scene(renderer, scene, fluxes_of_scene, blurs, offsets)
 
-        own, others = draw(offsets if np.any(offsets) else None)
+        own, others = draw(offsets)
         images = {}
         depths = camera.sky_noise * draw_depths(streams["depth"], sky.noise, conditions)
         calibration = 10 ** (0.4 * draw_zero_points(streams["calibration"], sky.calibration, conditions))
@@ -130,7 +131,7 @@ class RealisticSky:
             flux, weight = _with_artifacts(streams["artifacts"], sky.artifacts, renderer, flux, weight)
         images[f"{side}_flux"], images[f"{side}_weight"] = flux, weight
         if self.truth:
-            own, others = draw(None) if np.any(offsets) else (own, others)
+            own, others = draw(np.zeros_like(offsets)) if np.any(offsets) else (own, others)
             images[f"{side}_truth"] = own + others
             images[f"{side}_label"] = label_pixels(own, others, camera.sky_noise)
         if camera.psf_renderer is not None:

@@ -160,9 +160,10 @@ class ObservedPopulation:
     def _luminosities(self, rows):
         """Return rest-frame u - r and absolute r magnitudes (AB)."""
         n = len(rows["r_mag"])
-        at_rest = {**rows, "redshift": np.zeros(n), "r_mag": np.zeros(n)}
-        _, observed = self._seds.relative_fluxes(rows, "rest")
-        rest, emitted = self._seds.relative_fluxes(at_rest, "rest")
+        both = {name: np.concatenate([values, values]) for name, values in rows.items()}
+        both["redshift"][n:] = 0
+        fluxes, reference = self._seds.relative_fluxes(both, "rest")
+        rest, observed, emitted = fluxes[n:], reference[:n], reference[n:]
         k_correction = -2.5 * np.log10(observed / emitted / (1 + rows["redshift"]))
         distance = np.interp(np.log(rows["redshift"]), np.log(_Z), _DISTANCE_MODULUS)
         return -2.5 * np.log10(rest[:, 0] / rest[:, 1]), rows["r_mag"] - distance - k_correction

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gamma, j0, kv
 
-__all__ = ["PSF", "draw_psfs"]
+__all__ = ["Blurs", "PSF", "draw_psfs", "quadratic_form"]
 
 # The tables have the transform at multiples of this wave number times the FWHM.
 _SPACING, _N_VALUES = 0.02, 2400
@@ -48,31 +48,63 @@ class PSF:
                                        self.blur)
         norm = (self.fwhm / width / _SPACING) ** 2 / np.sqrt(1 - self.e1**2 - self.e2**2)
         kx, ky = np.asarray(kx, dtype=np.float32), np.asarray(ky, dtype=np.float32)
-        place = np.multiply.outer(ky, kx * np.float32(2 * self.e2 * norm))
-        place += kx**2 * np.float32((1 + self.e1) * norm)
-        place += (ky**2 * np.float32((1 - self.e1) * norm))[:, None]
-        np.sqrt(np.clip(place, 0, (_N_VALUES - 1) ** 2, out=place), out=place)
-        index = place.astype(np.intp)
-        place -= index
+        place = quadratic_form(kx, ky, (1 + self.e1) * norm, self.e2 * norm, (1 - self.e1) * norm)
+        np.sqrt(np.minimum(place, (_N_VALUES - 1) ** 2, out=place), out=place)
+        # Its fraction is taken in float32: an array of integers makes it float64, which is slower.
+        whole = np.floor(place)
+        index = whole.astype(np.intp)
+        place -= whole
         # Every index is in range; mode "clip" spares numpy a slower check of it.
         place *= slopes.take(index, mode="clip")
         place += values.take(index, mode="clip")
         return place
 
 
+def quadratic_form(kx, ky, xx, xy, yy):
+    """Return xx kx^2 + 2 xy kx ky + yy ky^2, not negative, for float32 arrays, of shape ``(len(ky), len(kx))``."""
+    along_y, along_x = np.ones((len(ky), 3), dtype=np.float32), np.ones((3, len(kx)), dtype=np.float32)
+    along_y[:, 0], along_y[:, 1] = yy * ky * ky, 2 * xy * ky
+    along_x[1], along_x[2] = kx, xx * kx * kx
+    form = along_y @ along_x
+    return np.maximum(form, 0, out=form)
+
+
+class Blurs:
+    """Transforms of the PSFs of all bands on Fourier grids of one fine pixel scale.
+
+    ``psfs`` is a list of `PSF`, one per band.
+    """
+
+    def __init__(self, psfs):
+        self.psfs, self._known = psfs, {}
+
+    def on(self, n, kx, ky):
+        """Return float32 transforms of shape ``(band, ky, kx)`` on a grid of ``n`` by ``n`` fine pixels.
+
+        They are taken from those of a known grid of a multiple of ``n``, which has the same wave numbers among others.
+        """
+        for known, planes in self._known.items():
+            if known % n == 0:
+                return planes[:, ::known // n, ::known // n]
+        self._known[n] = np.stack([psf.transform(kx, ky) for psf in self.psfs])
+        return self._known[n]
+
+
 @lru_cache(maxsize=1024)
 def _table(steps, wings, wing_scale, obscuration, blur):
     """Return the transform of a core of FWHM 1 with wings, its differences, and the FWHM of both together."""
-    core = _moffat(steps * _BETA_STEP) if steps else _diffraction(obscuration, blur)
+    core = _moffat(steps) if steps else _diffraction(obscuration, blur)
     k = _SPACING * np.arange(_N_VALUES)
     values = core + wings * (np.exp(-wing_scale * k) - core)
-    width = _measured_fwhm(k, values, np.append(0, np.linspace(0.4, 0.7, 31))) if wings else 1.0
+    width = _fwhm_from(*_near_half_maximum(), values) if wings else 1.0
     values = values.astype(np.float32)
     return values, np.append(np.diff(values), np.float32(0)), width
 
 
-def _moffat(beta):
+@lru_cache(maxsize=256)
+def _moffat(steps):
     """Return the transform of a Moffat profile of FWHM 1: Trujillo et al. (2001, MNRAS 328, 977), appendix."""
+    beta = steps * _BETA_STEP
     order = beta - 1
     k = np.maximum(_SPACING * np.arange(_N_VALUES), 1e-6) / (2 * np.sqrt(2 ** (1 / beta) - 1))
     values = 2 / gamma(order) * (k / 2) ** order * kv(order, k)
@@ -109,11 +141,31 @@ def _overlap(one, other, distance):
     return np.where(distance <= abs(one - other), small, np.where(distance >= one + other, 0, area))
 
 
-def _measured_fwhm(k, transform, radius=np.linspace(0, 8, 801)):
+def _measured_fwhm(k, transform):
+    """Return the FWHM of a profile from its transform at wave numbers of constant spacing from 0."""
+    radii = np.linspace(0, 8, 801)
+    return _fwhm_from(radii, _to_profile(radii, k), transform)
+
+
+def _to_profile(radii, k):
+    """Return the matrix that gives a profile at the radii from its transform at wave numbers of constant spacing."""
+    weights = k * (k[1] - k[0])
+    weights[-1] /= 2
+    return j0(np.outer(radii, k)) * weights
+
+
+@lru_cache(maxsize=1)
+def _near_half_maximum():
+    """Return radii, the first 0 and the others near half the FWHM of a core, and the matrix of `_to_profile`."""
+    radii = np.append(0, np.linspace(0.4, 0.7, 31))
+    return radii, _to_profile(radii, _SPACING * np.arange(_N_VALUES))
+
+
+def _fwhm_from(radii, to_profile, transform):
     """Return the FWHM of a profile from its transform, given radii of which the first is 0."""
-    profile = np.trapezoid(j0(np.outer(radius, k)) * (k * transform), k, axis=1)
+    profile = to_profile @ transform
     first = int(np.argmax(profile < profile[0] / 2))
-    return 2 * np.interp(-profile[0] / 2, -profile[first - 1:first + 1], radius[first - 1:first + 1])
+    return 2 * np.interp(-profile[0] / 2, -profile[first - 1:first + 1], radii[first - 1:first + 1])
 
 
 def draw_psfs(rng, part, conditions):

@@ -10,7 +10,7 @@ from scipy import fft, ndimage
 
 from astro_galtrans._utils.optional import optional
 
-__all__ = ["RealMorphologies", "Renderer", "import_galsim", "isolated"]
+__all__ = ["RealMorphologies", "Renderer", "import_galsim", "isolated", "pixel_phases"]
 
 _MOFFAT_BETA = 3.5
 _ENLARGEMENT = (0.5, 8.0)
@@ -21,6 +21,12 @@ _THRESHOLD = 2.0  # standard deviations of the smoothed background
 def import_galsim():
     """Return the galsim module, or raise an ImportError that names the extra."""
     return optional("galsim", "simulation", "simulated galaxies")
+
+
+def pixel_phases(wave_numbers, positions, scale):
+    """Return the transform along one axis of pixels of a scale at positions, complex64 of shape ``(position, k)``."""
+    phases = np.exp(-1j * np.multiply.outer(positions, wave_numbers)) * np.sinc(wave_numbers * scale / (2 * pi))
+    return phases.astype(np.complex64)
 
 
 class Renderer:
@@ -74,26 +80,23 @@ class Renderer:
         images = self.draw([np.ones(1)], np.ones((1, len(psfs))), psfs, (0, 0))
         return images / images.sum(axis=(1, 2), keepdims=True)
 
-    def draw(self, transforms, fluxes, psfs, offset, band_offsets=None):
+    def draw(self, transforms, fluxes, psfs, offset):
         """Return images in all bands, float32 of shape ``(band, size, size)``.
 
         ``transforms`` are those of the components, from `transform` or `points`. ``fluxes`` have shape ``(component,
         band)``, in the unit of the survey, ``psfs`` are the real transforms of the PSFs, one per band, and ``offset``
-        is the position of the galaxy from the center of the stamp in x and y, in arcsec. ``band_offsets``, of shape
-        ``(band, 2)``, are added to it.
+        is the position of the galaxy from the center of the stamp in x and y, in arcsec.
         """
         center = (self.size - 1) / 2 * self.scale
         shift = self._shift(center + offset[0], center + offset[1])
         shift *= self.pixel
         shared = [(shift * transform).astype(np.complex64) for transform in transforms]
         bands = np.empty((len(psfs), *shift.shape), dtype=np.complex64)
-        for number, (band, psf, flux) in enumerate(zip(bands, psfs, np.asarray(fluxes, dtype=np.float32).T)):
+        for band, psf, flux in zip(bands, psfs, np.asarray(fluxes, dtype=np.float32).T):
             np.multiply(shared[0], flux[0], out=band)
             for transform, part in zip(shared[1:], flux[1:]):
                 band += part * transform
             band *= psf.astype(np.float32, copy=False)
-            if band_offsets is not None:
-                band *= self._shift(*band_offsets[number]).astype(np.complex64)
         images = fft.irfft2(bands, s=(self.n, self.n), overwrite_x=True, workers=1)
         stride, stop = self.oversampling, self.size * self.oversampling
         return images[:, :stop:stride, :stop:stride] * np.float32(stride**2)
@@ -101,6 +104,28 @@ class Renderer:
     def _shift(self, x, y):
         """Return the transform of a shift in arcsec."""
         return np.outer(np.exp(-1j * self.ky * y), np.exp(-1j * self.kx * x))
+
+    def mixed(self, transforms, fluxes, blurs):
+        """Return the transform of all components in each band, complex64 of shape ``(band, ky, kx)``.
+
+        ``transforms`` and ``fluxes`` are as of `draw`, ``blurs`` are the real transforms of the PSFs as one array.
+        """
+        planes = np.stack(transforms, dtype=np.complex64, casting="same_kind")
+        bands = np.asarray(fluxes, dtype=np.float32).T @ planes.view(np.float32).reshape(len(planes), -1)
+        return bands.view(np.complex64).reshape(blurs.shape) * blurs
+
+    def images(self, bands, offsets):
+        """Return the images of the transforms of `mixed`, float32 of shape ``(band, size, size)``.
+
+        ``offsets`` are the positions in each band from the center of the stamp, x and y in arcsec, shape ``(band, 2)``.
+        Up to rounding, the images are those of `draw`. Rows beyond the stamp are not transformed along x.
+        """
+        along_x, along_y = (pixel_phases(k, position, self.scale) for k, position in zip(
+            (self.kx, self.ky), np.transpose(offsets) + (self.size - 1) / 2 * self.scale))
+        stride, stop = self.oversampling, self.size * self.oversampling
+        rows = fft.ifft(bands * along_y[:, :, None], axis=1, overwrite_x=True, workers=1)[:, :stop:stride]
+        images = fft.irfft(rows * along_x[:, None], self.n, axis=2, overwrite_x=True, workers=1)
+        return images[:, :, :stop:stride] * np.float32(stride**2)
 
 
 def isolated(image):

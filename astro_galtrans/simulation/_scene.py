@@ -15,6 +15,7 @@ from astro_galtrans._utils.masked import floats
 from astro_galtrans.simulation._observed_population import ObservedPopulation
 from astro_galtrans.simulation._observed_seds import ObservedSEDs
 from astro_galtrans.simulation._population import DISK_SCALES, GalaxyPopulation, distances
+from astro_galtrans.simulation._render import pixel_phases
 from astro_galtrans.surveys import band_flux_density, get_survey
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SceneLibrary", "SceneSources", "draw_scene", "faint_limit", "galaxy_counts", "galaxy_radius", "label_pixels",
-    "render_scene", "star_counts",
+    "render_scene", "scene_library", "star_counts",
 ]
 
 # log10 of the number of galaxies per square degree and magnitude, at r magnitudes. Fainter than 19: the counts in i of
@@ -78,6 +79,8 @@ _INVISIBLE, _FAINTEST_FLUX = 0.1, 0.7
 _SIDES = (16, 32, 64, 128, 256, 512)
 # A grid for at most so many sources is spared if there is one of up to so many pixels for larger sources.
 _FEW, _SMALL_SIDE = 4, 64
+# Points of the grids of sources that are transformed together: their bands stay in the cache of a processor.
+_BATCH = 2**15
 _CORE_BETA = 2.5
 
 
@@ -378,6 +381,12 @@ class SceneLibrary:
         return relative * 10 ** (-0.4 * sources.r_mag[:, None])
 
 
+@lru_cache(maxsize=8)
+def scene_library(input_survey, target_survey):
+    """Return the `SceneLibrary` of two surveys, which takes a tenth of a second to draw."""
+    return SceneLibrary({"input": input_survey, "target": target_survey})
+
+
 @lru_cache(maxsize=32)
 def _star_fluxes(survey):
     """Return the flux in each band of stars of r = 0, shape ``(n_stars, n_bands)``, in the unit of the survey."""
@@ -408,7 +417,7 @@ def _reach(renderer, sources, fluxes, psfs):
     return np.maximum(point, body) + np.where(sources.is_star, 0, 0.5 * widths.max()), significance.max(axis=1)
 
 
-def render_scene(renderer, sources, fluxes, psfs, offsets):
+def render_scene(renderer, sources, fluxes, blurs, offsets):
     """Return the image of the sources in all bands, float32 of shape ``(band, size, size)``.
 
     Each source is drawn on a Fourier grid as large as it is visible, with an exact shift by the fraction of a pixel.
@@ -420,13 +429,13 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
     sources : SceneSources
     fluxes : ndarray of shape (n, n_bands)
         From `SceneLibrary.fluxes`, in the unit of the survey.
-    psfs : list of PSF
-        One per band.
+    blurs : Blurs
+        PSF of each band.
     offsets : ndarray of shape (n_bands, 2)
         Position of the target from the center of the stamp in each band, x and y in arcsec.
     """
-    size, n_bands = renderer.size, len(psfs)
-    image = np.zeros((n_bands, size, size), dtype=np.float32)
+    size, psfs = renderer.size, blurs.psfs
+    image = np.zeros((len(psfs), size, size), dtype=np.float32)
     offsets = np.asarray(offsets, dtype=float)
     if not len(sources):
         return image
@@ -442,48 +451,59 @@ def render_scene(renderer, sources, fluxes, psfs, offsets):
         few = visible & (sides == index)
         if _SIDES[larger] <= _SMALL_SIDE and np.count_nonzero(few) <= _FEW:
             sides[few] = larger
-    for index in np.unique(sides[visible]):
+    # From large to small, as small grids take the transforms of the PSFs from larger ones.
+    for index in np.unique(sides[visible])[::-1]:
         rows = np.flatnonzero(visible & (sides == index))
-        grid = _SmallGrid(renderer, _SIDES[index], psfs, offsets - common)
+        grid = _SmallGrid(renderer, _SIDES[index], blurs, offsets - common)
         grid.add(image, sources[rows], fluxes[rows], x[rows], y[rows])
     return image
+
+
+@lru_cache(maxsize=64)
+def _wave_numbers(n, scale):
+    """Return the float32 wave numbers along x and y of the half plane of a grid of n by n pixels."""
+    dk = 2 * pi / (n * scale)
+    return (dk * np.arange(n // 2 + 1)).astype(np.float32), (dk * fft.fftfreq(n, 1 / n)).astype(np.float32)
 
 
 class _SmallGrid:
     """Fourier grid of ``side`` pixels of a survey, on which sources of one size class are drawn together."""
 
-    def __init__(self, renderer, side, psfs, shifts):
+    def __init__(self, renderer, side, blurs, shifts):
         self.scale, self.oversampling, self.side = renderer.scale, renderer.oversampling, side
         self.n = side * renderer.oversampling
-        dk = 2 * pi / (self.n * self.scale / self.oversampling)
-        self.kx = (dk * np.arange(self.n // 2 + 1)).astype(np.float32)
-        self.ky = (dk * fft.fftfreq(self.n, 1 / self.n)).astype(np.float32)
-        kx, ky = self.kx, self.ky
-        pixel = np.outer(np.sinc(ky * self.scale / (2 * pi)), np.sinc(kx * self.scale / (2 * pi)))
-        pixel *= self.oversampling**2
-        self.band = np.empty((len(psfs), self.n, len(kx)), dtype=np.complex64)
-        for plane, psf, (x, y) in zip(self.band, psfs, shifts):
-            np.multiply(np.exp(-1j * ky * np.float32(y))[:, None], pixel * psf.transform(kx, ky), out=plane)
-            plane *= np.exp(-1j * kx * np.float32(x))
+        self.kx, self.ky = _wave_numbers(self.n, self.scale / self.oversampling)
+        along_x, along_y = (pixel_phases(k, shift, self.scale) for k, shift in zip((self.kx, self.ky), shifts.T))
+        along_y *= self.oversampling**2
+        self.band = blurs.on(self.n, self.kx, self.ky) * along_y[:, :, None]
+        self.band *= along_x[:, None]
 
     def add(self, image, sources, fluxes, x, y):
         """Add sources at positions in arcsec from the center of the stamp to the image."""
-        size = image.shape[-1]
-        column, line = ((size - 1) / 2 + np.stack([x, y]) / self.scale)
-        left, low = np.floor(column).astype(int), np.floor(line).astype(int)
-        middle = self.side // 2
-        transforms = self._shapes(sources)
-        along_x = np.exp(-1j * np.outer((column - left + middle) * self.scale, self.kx)).astype(np.complex64)
-        along_y = np.exp(-1j * np.outer((line - low + middle) * self.scale, self.ky)).astype(np.complex64)
-        phased = (along_y[:, :, None] * transforms) * along_x[:, None, :]
-        bands = phased[:, None] * self.band
-        bands *= np.asarray(fluxes, dtype=np.float32)[:, :, None, None]
-        small = fft.irfft2(bands, s=(self.n, self.n), overwrite_x=True, workers=1)
-        small = small[:, :, ::self.oversampling, ::self.oversampling]
-        for each, x0, y0 in zip(small, (left - middle).tolist(), (low - middle).tolist()):
-            x1, x2, y1, y2 = max(x0, 0), min(x0 + self.side, size), max(y0, 0), min(y0 + self.side, size)
-            if x1 < x2 and y1 < y2:
-                image[:, y1:y2, x1:x2] += each[:, y1 - y0:y2 - y0, x1 - x0:x2 - x0]
+        size, stride = image.shape[-1], self.oversampling
+        position = (size - 1) / 2 + np.stack([x, y]) / self.scale
+        corner = np.floor(position).astype(int) - self.side // 2
+        # The part of each small image that is within the stamp.
+        first, stop = np.maximum(-corner, 0), np.minimum(size - corner, self.side)
+        inside = np.all(first < stop, axis=0)
+        sources, fluxes = sources[inside], np.asarray(fluxes[inside], dtype=np.float32)
+        position, corner, first, stop = (one[:, inside] for one in (position, corner, first, stop))
+        along_x, along_y = (np.exp(-1j * np.outer(one * self.scale, k)).astype(np.complex64)
+                            for one, k in zip(position - corner, (self.kx, self.ky)))
+        together = max(_BATCH // self.n**2, 1)
+        for start in range(0, len(sources), together):
+            some = slice(start, start + together)
+            phased = (along_y[some, :, None] * self._shapes(sources[some])) * along_x[some, None, :]
+            bands = phased[:, None] * self.band
+            # Numbers that are not complex are multiplied faster.
+            bands.view(np.float32)[:] *= fluxes[some, :, None, None]
+            # Rows beyond the stamp are not transformed along x.
+            top, bottom = first[1, some].min(), stop[1, some].max()
+            rows = fft.ifft(bands, axis=2, overwrite_x=True, workers=1)[:, :, top * stride:bottom * stride:stride]
+            small = fft.irfft(rows, self.n, axis=3, overwrite_x=True, workers=1)[..., ::stride]
+            windows = zip(corner[:, some].T.tolist(), first[:, some].T.tolist(), stop[:, some].T.tolist())
+            for each, ((left, low), (x1, y1), (x2, y2)) in zip(small, windows):
+                image[:, low + y1:low + y2, left + x1:left + x2] += each[:, y1 - top:y2 - top, x1:x2]
 
     def _shapes(self, sources):
         """Return the transforms of the sources, real, shape ``(n, ky, kx)``: exponential disks and cores."""

@@ -5,17 +5,23 @@ import math
 import numpy as np
 import torch
 
-__all__ = ["PairBatches", "draw_condition", "draw_kept"]
+from astro_galtrans.backbones import Observing, sky_noise
+
+__all__ = ["PairBatches", "draw_condition", "draw_kept", "draw_observing"]
 
 _IMAGES = ("input_flux", "target_flux", "input_weight", "target_weight")
 _SPECTRA = ("spectrum_flux", "spectrum_weight")
 _REDSHIFT = ("redshift", "redshift_error")
+_FWHM = {"input": "psf_fwhm", "target": "target_psf_fwhm"}
 # Pairs on disk are stored in blocks that are read whole. Runs of neighbors are shuffled, and as many pairs as fit in
 # memory are read at once and shuffled again: each block is decoded about once per epoch, not once per pair.
 _RUN, _IN_MEMORY = 32, 2048
 
 # Limits, in dz / (1 + z), of the log-uniform errors by which redshifts are scattered.
 _SMALLEST_ERROR, _LARGEST_ERROR = 1e-3, 0.1
+
+# Relative error by which FWHMs of the input are scattered; those of real images are no more accurate.
+_FWHM_ERROR = 0.02
 
 _BANDS = 0.5  # fraction of the galaxies with hidden data that lose whole bands; the others lose a region
 _ONE_BAND = 0.6  # fraction of those with hidden bands that lose one only
@@ -38,6 +44,8 @@ class PairBatches:
         Whether to rotate and flip. Images that are not square are rotated by 180 degrees only.
     spectra : bool, optional
         Whether batches contain the spectra.
+    observing : bool, optional
+        Whether batches contain the FWHMs of the PSFs and the noise of the input's sky.
 
     Attributes
     ----------
@@ -45,8 +53,10 @@ class PairBatches:
         To be set before each iteration.
     """
 
-    def __init__(self, pairs, batch_size, seed=None, augment=False, spectra=False):
+    def __init__(self, pairs, batch_size, seed=None, augment=False, spectra=False, observing=False):
         self.arrays = (*_IMAGES, *_SPECTRA) if spectra else _IMAGES
+        self.observing = observing
+        self.fwhm = {name: pairs.psf_fwhm(side) for side, name in _FWHM.items()} if observing else {}
         self.pairs, self.batch_size, self.seed, self.augment = pairs, batch_size, seed, augment
         self.epoch = 0
 
@@ -57,19 +67,23 @@ class PairBatches:
         if self.seed is None:
             for start in range(0, len(self.pairs), self.batch_size):
                 rows = slice(start, min(start + self.batch_size, len(self.pairs)))
-                yield _tensors(self.pairs.read(rows, images=self.arrays))
+                yield _tensors(self._read(rows), self.observing)
             return
         generator = np.random.default_rng([self.seed, self.epoch])
         runs = np.array_split(np.arange(len(self.pairs)), -(-len(self.pairs) // _RUN))
         order = np.concatenate([runs[number] for number in generator.permutation(len(runs))])
         n_read = max(1, _IN_MEMORY // self.batch_size) * self.batch_size
         for start in range(0, len(order), n_read):
-            arrays = self.pairs.read(np.sort(order[start:start + n_read]), images=self.arrays)
+            arrays = self._read(np.sort(order[start:start + n_read]))
             shuffled = generator.permutation(len(arrays["input_flux"]))
             for first in range(0, len(shuffled), self.batch_size):
                 rows = shuffled[first:first + self.batch_size]
                 batch = {name: None if value is None else value[rows] for name, value in arrays.items()}
-                yield _tensors(_rotated(batch, generator) if self.augment else batch)
+                yield _tensors(_rotated(batch, generator) if self.augment else batch, self.observing)
+
+    def _read(self, rows):
+        fwhm = {name: None if widths is None else widths[rows] for name, widths in self.fwhm.items()}
+        return {**self.pairs.read(rows, images=self.arrays), **fwhm}
 
 
 def _rotated(arrays, generator):
@@ -82,16 +96,18 @@ def _rotated(arrays, generator):
     return arrays | {name: image[..., ::-1] if flip else image for name, image in rotated.items()}
 
 
-def _tensors(arrays):
-    """Return the batch as tensors, with the valid pixels of both sides, None if all are."""
+def _tensors(arrays, observing):
+    """Return the batch as tensors, with the valid pixels of both sides, None if all are, and the noise of the sky."""
     batch = {}
-    for name in (*_IMAGES, *_SPECTRA, *_REDSHIFT):
+    for name in (*_IMAGES, *_SPECTRA, *_REDSHIFT, *_FWHM.values()):
         value = arrays.get(name)
         batch[name] = None if value is None else torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     for side in ("input", "target"):  # on the CPU: asking a GPU whether all pixels are valid would hold up the step
         weight = batch[f"{side}_weight"]
         valid = None if weight is None else weight > 0
         batch[f"{side}_valid"] = None if valid is None or bool(valid.all()) else valid
+    if observing:
+        batch["noise"] = None if batch["input_weight"] is None else sky_noise(batch["input_weight"])
     return batch
 
 
@@ -125,6 +141,27 @@ def _scattered(redshift, error, fraction, generator):
     size = (math.log(_SMALLEST_ERROR) + draws[1] * math.log(_LARGEST_ERROR / _SMALLEST_ERROR)).exp()
     size = torch.where(draws[0] < fraction, size, 0).to(redshift.device) * (1 + redshift)
     return redshift + size * normal.to(redshift.device), torch.hypot(error, size)
+
+
+def draw_observing(batch, observed, dropout, generator):
+    """Return the observing conditions of a batch, as `~astro_galtrans.backbones.TranslationNetwork` takes them.
+
+    ``observed`` are the input pixels that the network receives, None if all are. ``dropout`` is the fraction of the
+    galaxies for which each kind of conditions is hidden; None in validation, where nothing is changed.
+    """
+    values = {name: batch[name] for name in Observing._fields}
+    noise, n_galaxies = values["noise"], len(batch["input_flux"])
+    if noise is not None and observed is not None:
+        values["noise"] = noise.masked_fill(~observed.flatten(2).any(2), torch.nan)
+    if dropout is None:
+        return Observing(**values)
+    hidden = torch.rand(len(values), n_galaxies, generator=generator) < dropout
+    if values["psf_fwhm"] is not None:
+        normal = torch.randn(values["psf_fwhm"].shape, generator=generator).clamp(-3, 3)
+        values["psf_fwhm"] = values["psf_fwhm"] * (_FWHM_ERROR * normal).exp().to(values["psf_fwhm"].device)
+    return Observing(**{
+        name: None if value is None else value.masked_fill(one.to(value.device)[:, None], torch.nan)
+        for (name, value), one in zip(values.items(), hidden)})
 
 
 def draw_kept(shape, fraction, generator):

@@ -7,16 +7,22 @@ import numpy as np
 import torch
 
 from astro_galtrans._utils.loop import TrainingModule, train
-from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_invalid, log_apertures
+from astro_galtrans.backbones import NetworkConfig, TranslationNetwork, fill_invalid, log_apertures, sky_noise
 from astro_galtrans.objectives import build_objective
 from astro_galtrans.training._module import AdversarialModule, TranslationModule
 
-__all__ = ["build_module", "fit_reader", "readable_redshift"]
+__all__ = ["build_module", "fit_reader", "mean_psf", "observing_ranges", "readable_redshift"]
 
 log = logging.getLogger(__name__)
 
 _N_CALIBRATION = 64  # pairs
 _N_REGRESSION = 2048
+
+# Observing conditions.
+_N_NOISE = 512  # pairs whose noise and target PSF are measured
+_PERCENTILES = (0.5, 50, 99.5)
+# Smallest scatter of ln FWHM and ln noise that counts as variation. The sky of a stamp is measured to a few percent.
+_VARIES = {"psf_fwhm": 0.01, "noise": 0.04, "target_psf_fwhm": 0.01}
 
 # Training of the redshift reader.
 _FEWEST = 64  # spectra of known redshift; with fewer there is no reader
@@ -31,7 +37,45 @@ _MARGIN = 0.05  # of 1 + z, beyond the largest known redshift
 _SHIFT = 40
 
 
-def build_module(pairs, config, n_steps, run):
+def observing_ranges(pairs, config):
+    """Return the observing conditions of a new network, as of `NetworkConfig`, or None for one that takes none."""
+    if config.observing is False:
+        return None
+    values = {"psf_fwhm": pairs.psf_fwhm("input"), "noise": _noise_of_galaxies(pairs),
+              "target_psf_fwhm": pairs.psf_fwhm("target")}
+    known = {name: value for name, value in values.items() if value is not None and np.isfinite(value).any(0).all()}
+    if config.observing is None:
+        # Half of the width of the middle 68 %, robust against single galaxies.
+        spread = {name: np.nanmax(np.diff(np.nanpercentile(np.log(value), (16, 84), axis=0), axis=0)) / 2
+                  for name, value in known.items()}
+        known = {name: value for name, value in known.items() if spread[name] > _VARIES[name]}
+    elif not known:
+        raise ValueError("observing=True needs PSF images, their FWHMs in the catalog, or weights of the input for "
+                         "galaxies of pairs, got none")
+    return {name: np.nanpercentile(value, _PERCENTILES, axis=0).T for name, value in known.items()} or None
+
+
+def _noise_of_galaxies(pairs):
+    """Return the noise of the input's sky of up to 512 galaxies, shape ``(galaxy, band)``, None without weights."""
+    if pairs.input_weight is None:
+        return None
+    weight = np.asarray(pairs.input_weight[:_N_NOISE], dtype=np.float32)
+    return sky_noise(torch.from_numpy(weight)).numpy().astype(float)
+
+
+def mean_psf(images):
+    """Return the mean PSF of each band over up to 512 galaxies, None if a band has none or there are no images."""
+    if images is None:
+        return None
+    images = np.asarray(images[:_N_NOISE], dtype=float)
+    known = images.sum((2, 3)) > 0
+    if not known.any(0).all():
+        return None
+    mean = (images * known[:, :, None, None]).sum(0) / known.sum(0)[:, None, None]
+    return mean.astype(np.float32)
+
+
+def build_module(pairs, config, n_steps, run, observing=None):
     """Return the Lightning module with a new network for the surveys of the pairs; ``run`` identifies the training."""
     source, target = pairs.input_survey, pairs.target_survey
     wavelength = [np.log([band.effective_wavelength.to_value(u.AA) for band in survey]) for survey in (source, target)]
@@ -46,6 +90,7 @@ def build_module(pairs, config, n_steps, run):
         scale_ratio, **config.network_parts, conditioning=config.conditioning,
         backbone_options=config.all_backbone_options, conditioning_options=_conditioning_options(config, pairs),
         stamp_size=pairs.input_flux.shape[-2:], takes_missing=config.input_dropout > 0,
+        observing=observing,
     ))
     if network.generative:
         network.calibrate(*_images(pairs, slice(0, min(len(pairs), _N_CALIBRATION))))
@@ -83,8 +128,10 @@ def _solve_photometry(network, pairs):
     head, measured = network.photometry, []
     for start in range(0, min(len(pairs), _N_REGRESSION), _N_CALIBRATION):
         flux, target, _ = _images(pairs, slice(start, min(start + _N_CALIBRATION, len(pairs))))
-        measured.append((head.features(flux, network.input_noise),
-                         log_apertures(target, network.target_noise, head.radii)))
+        placement = head.place(flux, network.input_noise)
+        _, weights = head.place_target(placement, target.shape[-2:])
+        measured.append((head.features(flux, network.input_noise, placement=placement),
+                         log_apertures(target, network.target_noise, head.radii, weights)))
     head.solve(*(torch.cat(parts) for parts in zip(*measured)))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -15,14 +17,14 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.loop import seeded, train
-from astro_galtrans._utils.validation import configured
+from astro_galtrans._utils.validation import configured, fraction
 from astro_galtrans._utils.torch_state import checked_device, torch_defaults
 from astro_galtrans.images import check_coverage
 from astro_galtrans.objectives import objective_class
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.storage.checkpoint import CheckpointFile
 from astro_galtrans.training._batches import PairBatches
-from astro_galtrans.training._build import build_module
+from astro_galtrans.training._build import build_module, mean_psf, observing_ranges
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.translation import Translator
 
@@ -64,7 +66,7 @@ class FitResult:
 
 
 def fit(
-    pairs: PairSet, config: TrainConfig | None = None, *, validation: PairSet | None = None,
+    pairs: PairSet, config: TrainConfig | None = None, *, validation: PairSet | float | None = None,
     directory: str | PathLike | None = None, resume: bool = False, device: str | None = None, name: str | None = None,
     progress: bool = False, **settings: Any,
 ) -> FitResult:
@@ -76,8 +78,9 @@ def fit(
         Training pairs.
     config : TrainConfig, optional
         Configuration of the training; by default ``TrainConfig()``.
-    validation : PairSet, optional
-        Pairs that choose the best epoch; their galaxies must not be among the training pairs.
+    validation : PairSet or float, optional
+        Pairs that choose the best epoch; their galaxies must not be among the training pairs. A number above 0 and
+        below 1 splits off that fraction of ``pairs``, with the seed of the configuration.
     directory : path-like, optional
         Folder of the checkpoint that is written after each epoch; made if it does not exist.
     resume : bool, optional
@@ -104,18 +107,27 @@ def fit(
         If the loss is not finite.
     KeyboardInterrupt
         If interrupted; the checkpoint contains the epochs before the current one.
+    SystemExit
+        On SIGTERM, with status 143, unless the program has a handler of its own.
     """
     config = configured(TrainConfig, config, settings, function=fit)
+    share = None
+    if isinstance(validation, Real) and isinstance(pairs, PairSet):
+        share = fraction(validation, "validation")
+        pairs, validation = pairs.split((1 - share, share), seed=config.seed)
     _check(pairs, config, validation)
     if resume and directory is None:
         raise ValueError("resume=True needs the directory of the checkpoint, got directory=None")
     started = time.perf_counter()
     device = checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     spectra = config.conditioning == "spectrum"
-    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, spectra)
-    held = None if validation is None else PairBatches(validation, config.batch_size, spectra=spectra)
-    with torch_defaults(), seeded(config.seed, device):
-        module = build_module(pairs, config, config.epochs * len(batches), _run(pairs, config, validation))
+    observing = observing_ranges(pairs, config)
+    parts = {"spectra": spectra, "observing": observing is not None}
+    batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, **parts)
+    held = None if validation is None else PairBatches(validation, config.batch_size, **parts)
+    with seeded(config.seed, device), torch_defaults():
+        module = build_module(
+            pairs, config, config.epochs * len(batches), _run(pairs, config, validation), observing)
         train(module, batches, held, n_epochs=config.epochs, device=device, precision=config.precision,
               checkpoint=None if directory is None else CheckpointFile(Path(directory) / _CHECKPOINT, resume),
               label=config.objective if progress else None)
@@ -124,7 +136,8 @@ def fit(
     translator = Translator(
         module.network, module.objective, objective_name=config.objective, objective_options=config.objective_options,
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
-        provenance=_provenance(config, pairs, validation, device, module),
+        provenance=_provenance(config, pairs, validation, share, device, module),
+        target_psf=mean_psf(pairs.target_psf),
     )
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
 
@@ -187,14 +200,17 @@ def _digest(pairs):
     return digest.hexdigest()
 
 
-def _provenance(config, pairs, validation, device, module):
+def _provenance(config, pairs, validation, share, device, module):
     decided = {**config.network_parts, "backbone_options": config.all_backbone_options}
     return {
         "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),
-        "n_validation": 0 if validation is None else len(validation), "best_epoch": module.best_epoch,
+        "n_validation": 0 if validation is None else len(validation), "validation_fraction": share,
+        "pairs_hash": pairs.hash, "validation_hash": None if validation is None else validation.hash,
+        "best_epoch": module.best_epoch,
         "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),
-        "device": str(device), "notes": dict(module.notes),
+        "device": str(device), "n_threads": torch.get_num_threads(), "notes": dict(module.notes),
         "versions": {
-            package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
+            **{package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
+            "python": platform.python_version()},
     }

@@ -10,7 +10,7 @@ from astro_galtrans._utils.loop import TrainingModule
 from astro_galtrans.backbones import fill_invalid
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.objectives import Target
-from astro_galtrans.training._batches import draw_condition, draw_kept
+from astro_galtrans.training._batches import draw_condition, draw_kept, draw_observing
 
 __all__ = ["AdversarialModule", "TranslationModule"]
 
@@ -91,7 +91,12 @@ class TranslationModule(TrainingModule):
         if self.network.generative:
             whole = target if valid is None else fill_invalid(target, valid)
             noisy = self.network.draw_noisy(self.network.fill(flux, observed), whole, generator)
-        return self.network(flux, target.shape[-2:], condition, noisy, observed), Target(target, weight, valid)
+        observing = None
+        if self.network.observing is not None:
+            dropout = self.config.observing_dropout if training else None
+            observing = draw_observing(batch, observed, dropout, generator)
+        prediction = self.network(flux, target.shape[-2:], condition, noisy, observed, observing)
+        return prediction, Target(target, weight, valid)
 
     def _observed(self, batch, generator, training):
         """Return the input pixels that the network receives, bool of the shape of the input; None if all are."""

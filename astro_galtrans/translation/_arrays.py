@@ -106,19 +106,20 @@ def to_tensors(device, flux, valid, condition):
     return _tensor(flux, device), valid, condition
 
 
-def forward(network, flux, valid, condition, size, sampling=None, numbers=None):
+def forward(network, flux, valid, condition, size, sampling=None, numbers=None, observing=None):
     """Translate one batch of arrays; ``numbers`` are those of the galaxies, for the noise of their samples."""
     tensor, valid, condition = to_tensors(network.target_noise.device, flux, valid, condition)
     masked = None if valid is None else invalid_footprint(network, valid, size)
     samples = None
     if sampling is None:
-        prediction = network(tensor, size, condition, valid=valid)
+        prediction = network(tensor, size, condition, valid=valid, observing=observing)
         image, sigma = prediction.flux, network.sigma(prediction)
     else:
         samples = []
         for number in range(sampling.n_samples):
             deviates = _noise(network, sampling.seed, number, numbers, size)
-            prediction = network.sample(tensor, size, condition, noise=deviates, n_steps=sampling.n_steps, valid=valid)
+            prediction = network.sample(tensor, size, condition, noise=deviates, n_steps=sampling.n_steps, valid=valid,
+                                        observing=observing)
             samples.append(prediction.flux)
         samples = torch.stack(samples)
         image, sigma = samples.mean(0), network.sigma(prediction)
@@ -138,9 +139,9 @@ def _noise(network, seed, sample, numbers, size):
     return torch.from_numpy(np.stack(draws)).to(network.target_noise.device)
 
 
-def first_prediction(network, flux, size, condition, valid):
+def first_prediction(network, flux, size, condition, valid, observing=None):
     """Return the prediction from the input alone, of a generative network the first step of its sampler."""
     if not network.generative:
-        return network(flux, size, condition, valid=valid)
+        return network(flux, size, condition, valid=valid, observing=observing)
     noise = _noise(network, 0, 0, range(len(flux)), size)
-    return network.sample(flux, size, condition, noise=noise, n_steps=1, valid=valid)
+    return network.sample(flux, size, condition, noise=noise, n_steps=1, valid=valid, observing=observing)

@@ -88,12 +88,12 @@ def _meta(cube, provenance):
     return meta
 
 
-def translated_cube(cube, flux, sigma, mask, survey, scale_ratio, provenance):
+def translated_cube(cube, flux, sigma, mask, survey, scale_ratio, provenance, psf=None):
     """Return a translated array as a BandCube of the target survey, with the valid properties of the input."""
     return BandCube(
         flux, unit=survey.unit, bands=survey.band_names, survey=survey, mask=mask,
         wcs=rescaled_wcs(cube.wcs, cube.shape[1:], flux.shape[-2:], scale_ratio),
-        uncertainty=StdDevUncertainty(sigma), meta=_meta(cube, provenance),
+        uncertainty=StdDevUncertainty(sigma), psf=psf, meta=_meta(cube, provenance),
     )
 
 

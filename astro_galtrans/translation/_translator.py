@@ -17,9 +17,10 @@ from tqdm.auto import tqdm
 
 from astro_galtrans._utils import html
 from astro_galtrans._utils.meta import decoded, writable
+from astro_galtrans._utils.psf import checked_psf
 from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import check_weights, checked_device, on_device, torch_defaults
-from astro_galtrans.backbones import NetworkConfig, TranslationNetwork
+from astro_galtrans.backbones import NetworkConfig, Observing, TranslationNetwork
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images import check_coverage, flux_and_weight, like_input, missing_bands
 from astro_galtrans.objectives import Target, build_objective
@@ -33,6 +34,10 @@ from astro_galtrans.translation._images import batches_by_shape, checked_cube, t
 from astro_galtrans.translation._inputs import (
     Conditions, Sampling, condition_rows, described, redshift_arrays, spectrum_arrays,
 )
+from astro_galtrans.translation._observing import (
+    TargetPSF, check_range, cube_conditions, fwhm_array, images_of_psf, noise_of, observing_described, observing_rows,
+    target_psf_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,10 +49,13 @@ if TYPE_CHECKING:
     from specutils import Spectrum
 
     from astro_galtrans.objectives import Objective
+    from astro_galtrans.pairs import PairSet
 
 __all__ = ["Translator"]
 
 _BATCH = 16  # galaxies per forward pass for lists of images: more are not faster on a CPU and take more memory
+_OBSERVING_TEXTS = {"psf_fwhm": "FWHM of the input's PSF", "noise": "noise of the input",
+                    "target_psf_fwhm": "FWHM of the target's PSF"}
 _OLD_FLAGS = ("return_uncertainty", "return_samples")
 # An image that a translator takes, or a list of them; the result is of the same kind.
 _Images = TypeVar("_Images", bound="NDData | Mapping[str, CCDData] | Sequence[NDData | Mapping[str, CCDData]]")
@@ -95,12 +103,15 @@ class Translator:
         One row per training epoch.
     provenance : dict, optional
         Description of its training, plain Python values.
+    target_psf : array_like, optional
+        Mean PSF of the target images of the training, shape ``(target band, y, x)``.
     """
 
     def __init__(
         self, network: TranslationNetwork, objective: Objective, *, objective_name: str,
         objective_options: dict[str, Any] | None = None, input_survey: Survey, target_survey: Survey,
         name: str | None = None, history: Table | None = None, provenance: dict[str, Any] | None = None,
+        target_psf: ArrayLike | None = None,
     ) -> None:
         if not isinstance(network, TranslationNetwork):
             raise TypeError(f"network must be a TranslationNetwork, got {type(network).__name__}")
@@ -116,6 +127,7 @@ class Translator:
         self.name = name or f"{input_survey.name}-to-{target_survey.name}-{backbone}-{objective_name}".lower()
         self.history = history
         self.provenance = dict(provenance or {})
+        self.target_psf = checked_psf(target_psf, len(target_survey), "target_psf")
         self._hash: tuple[Any, Any] = (None, None)
 
     def __repr__(self) -> str:
@@ -140,6 +152,8 @@ class Translator:
         if self.conditioning:
             given = f"the image and the {self.conditioning}{'' if self.takes_unknown else ', of each galaxy'}"
         rows.append(("is given", given))
+        if self.observing:
+            rows.append(("may be given", ", ".join(_OBSERVING_TEXTS[name] for name in self.observing)))
         if self.provenance.get("n_pairs"):
             epochs = self.provenance.get("config", {}).get("epochs")
             rows.append(("trained on", f"{self.provenance['n_pairs']:,} pairs, {epochs} epochs, "
@@ -153,6 +167,11 @@ class Translator:
     def conditioning(self) -> str | None:
         """Conditioning of the network: None, "redshift" or "spectrum"."""
         return self.network.conditioning
+
+    @property
+    def observing(self) -> tuple[str, ...]:
+        """Observing conditions that it takes, of "psf_fwhm", "noise" and "target_psf_fwhm"; a tuple of str."""
+        return () if self.network.observing is None else self.network.observing.groups
 
     @property
     def card(self) -> str | None:
@@ -256,6 +275,18 @@ class Translator:
             raise ValueError("allow_missing is for translators that were trained with an input_dropout above 0 in "
                              f"TrainConfig, which {self.name!r} was not")
 
+    def check_target_psf(self, target_psf: ArrayLike | Mapping[str, Any] | None) -> None:
+        """Raise a ValueError if a PSF of the translation is wanted and the translator takes none.
+
+        Parameters
+        ----------
+        target_psf : optional
+            As when the translator is called.
+        """
+        if target_psf is not None and "target_psf_fwhm" not in self.observing:
+            raise ValueError(f"target_psf was given, but translator {self.name!r} was not trained with the PSFs of the "
+                             "target; its translations have the PSF of the training images")
+
     def condition_arrays(self, conditions: Conditions, n_galaxies: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the conditions of galaxies as the network takes them.
 
@@ -301,6 +332,83 @@ class Translator:
                              f"without, got {np.count_nonzero(~known)} without")
         return condition
 
+    def observing_arrays(
+        self, n_galaxies: int, *, psf_fwhm: ArrayLike | Mapping[str, Any] | None = None,
+        noise: np.ndarray | None = None, target_psf_fwhm: ArrayLike | Mapping[str, Any] | None = None,
+    ) -> Observing | None:
+        """Return the observing conditions of galaxies as the network takes them.
+
+        Parameters
+        ----------
+        n_galaxies : int
+        psf_fwhm, target_psf_fwhm : optional
+            As of `translate_array`.
+        noise : ndarray, optional
+            Standard deviation of a pixel of sky of the input, shape ``(galaxy, band)``; not used where the translator
+            does not take it.
+
+        Returns
+        -------
+        Observing or None
+            Float32 arrays; None for a translator that takes no observing conditions.
+
+        Raises
+        ------
+        ValueError
+            If a FWHM is given that the translator does not take, or that is wrong.
+        """
+        for name, value in (("psf_fwhm", psf_fwhm), ("target_psf_fwhm", target_psf_fwhm)):
+            if value is not None and name not in self.observing:
+                raise ValueError(f"{name} was given, but translator {self.name!r} was not trained with it: "
+                                 + ("it takes no observing conditions" if not self.observing
+                                    else f"it takes {', '.join(self.observing)}"))
+        if not self.observing:
+            return None
+        given: dict[str, np.ndarray | None] = dict.fromkeys(Observing._fields)
+        given["psf_fwhm"] = fwhm_array(psf_fwhm, self.input_survey, n_galaxies, "psf_fwhm")
+        given["noise"] = noise
+        if target_psf_fwhm is not None:
+            given["target_psf_fwhm"] = fwhm_array(target_psf_fwhm, self.target_survey, n_galaxies, "target_psf_fwhm",
+                                                  self._median_target_psf())
+        for name in self.observing:
+            if given[name] is None:
+                medians = self._median_target_psf() if name == "target_psf_fwhm" else (
+                    np.full(len(self.input_survey), np.nan, np.float32))
+                given[name] = np.tile(medians, (n_galaxies, 1))
+        taken = [given[name] if name in self.observing else None for name in Observing._fields]
+        return Observing(*taken)  # type: ignore[arg-type]
+
+    def known_fwhms(
+        self, pairs: PairSet, indices: slice | ArrayLike = slice(None), *, target: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Return the FWHMs of the PSFs of pairs that the translator takes, as keywords of `translate_array`.
+
+        Translations with the PSFs of the real target images can be compared with these pixel by pixel.
+
+        Parameters
+        ----------
+        pairs : PairSet
+        indices : sequence of int, boolean mask or slice, optional
+            Rows; all by default.
+        target : bool, optional
+            Whether to return those of the target images too.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``psf_fwhm`` and ``target_psf_fwhm`` as far as it takes them and they are known.
+        """
+        found = {}
+        if "psf_fwhm" in self.observing:
+            found["psf_fwhm"] = pairs.psf_fwhm("input", indices)
+        if target and "target_psf_fwhm" in self.observing:
+            found["target_psf_fwhm"] = pairs.psf_fwhm("target", indices)
+        return {name: widths for name, widths in found.items() if widths is not None}
+
+    def _median_target_psf(self):
+        ranges = self.network.config.observing["target_psf_fwhm"]
+        return np.array([median for _, median, _ in ranges], dtype=np.float32)
+
     def _check_missing(self, valid, allow_missing, name):
         """Raise a BandMismatchError if a galaxy with any data lacks a band, unless this is allowed.
 
@@ -318,8 +426,10 @@ class Translator:
         self, flux: ArrayLike | Quantity, *, weight: ArrayLike | None = None, redshift: ArrayLike | None = None,
         redshift_error: ArrayLike | None = None,
         spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
-        sampling: Sampling | None = None, batch_size: int = 256, device: str | torch.device | None = None,
-        allow_missing: bool = False, progress: bool = False, **settings: object,
+        psf_fwhm: ArrayLike | Mapping[str, Any] | None = None,
+        target_psf_fwhm: ArrayLike | Mapping[str, Any] | None = None, sampling: Sampling | None = None,
+        batch_size: int = 256, device: str | torch.device | None = None, allow_missing: bool = False,
+        progress: bool = False, **settings: object,
     ) -> np.ndarray:
         """Translate many galaxies at once.
 
@@ -329,10 +439,17 @@ class Translator:
             Shape ``(galaxy, band, y, x)``, a bare array in the input survey's unit. NaN and infinite pixels and
             areas of zeros (`~astro_galtrans.images.empty_pixels`) count as masked.
         weight : array_like, optional
-            Inverse variance of the same shape; a pixel is masked where it is 0, negative or not finite. Its value has
-            no other effect.
+            Inverse variance of the same shape; a pixel is masked where it is 0, negative or not finite. Its median
+            gives the noise to a translator that takes it.
         redshift, redshift_error, spectrum : optional
             Conditions of a translator that is conditioned on them, and only of such a one; see `Conditions`.
+        psf_fwhm : float, `~astropy.units.Quantity`, array_like or dict, optional
+            FWHM of the PSF of the input without the pixel, in arcsec where it has no unit: one for all, one for each
+            band, an array of shape ``(galaxy, band)``, or a dict of band to FWHM; NaN where it is not known. Only for a
+            translator that takes it, see `observing`.
+        target_psf_fwhm : float, `~astropy.units.Quantity`, array_like or dict, optional
+            The same of the PSF that the translation is to have; by default, and for bands that a dict does not name,
+            the median of the training.
         sampling : Sampling, optional
             Sampling of a translator that draws samples; the result is their mean.
         batch_size : int, optional
@@ -369,8 +486,8 @@ class Translator:
             wanted = ["samples" if samples else "flux"] + (["sigma"] if uncertainty else [])
         arrays = self._translated_arrays(
             wanted, flux, weight=weight, redshift=redshift, redshift_error=redshift_error, spectrum=spectrum,
-            sampling=sampling, batch_size=batch_size, device=device, allow_missing=allow_missing, progress=progress,
-            **settings)
+            psf_fwhm=psf_fwhm, target_psf_fwhm=target_psf_fwhm, sampling=sampling, batch_size=batch_size,
+            device=device, allow_missing=allow_missing, progress=progress, **settings)
         return arrays[0] if len(arrays) == 1 else arrays
 
     def translate_array_with_uncertainty(self, flux: ArrayLike | Quantity, **options: object) -> TranslatedArrays:
@@ -414,22 +531,26 @@ class Translator:
         """
         return self._translated_arrays(["samples"], flux, **options)[0]
 
-    def _translated_arrays(self, wanted, flux, *, redshift=None, redshift_error=None, spectrum=None, sampling=None,
-                           device=None, weight=None, batch_size=256, allow_missing=False, progress=False, **settings):
+    def _translated_arrays(self, wanted, flux, *, redshift=None, redshift_error=None, spectrum=None, psf_fwhm=None,
+                           target_psf_fwhm=None, sampling=None, device=None, weight=None, batch_size=256,
+                           allow_missing=False, progress=False, **settings):
         """Arrays of the fields of `Translated` in ``wanted``, a tuple."""
         conditions = Conditions(redshift, redshift_error, spectrum)
         sampling = _sampling_of(sampling, settings, self.translate_array)
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
         with on_device(self, device):
-            return self._in_batches(wanted, flux, weight, conditions, sampling, batch_size, allow_missing, progress)
+            return self._in_batches(wanted, flux, weight, conditions, (psf_fwhm, target_psf_fwhm), sampling, batch_size,
+                                    allow_missing, progress)
 
     @torch_defaults()
     @torch.inference_mode()
-    def _in_batches(self, wanted, flux, weight, conditions, sampling, batch_size, allow_missing, progress):
+    def _in_batches(self, wanted, flux, weight, conditions, fwhms, sampling, batch_size, allow_missing, progress):
         flux = checked_flux(flux, self.input_survey, "flux")
         valid_of = usable_pixels(flux, weight, ("flux", "weight"))
         condition = self.condition_arrays(conditions, len(flux))
+        observing = self.observing_arrays(len(flux), psf_fwhm=fwhms[0], target_psf_fwhm=fwhms[1])
+        takes_noise = weight is not None and "noise" in self.observing
         sampling = self.resolve_sampling(sampling)
         if "samples" in wanted and sampling is None:
             raise ValueError(f"sample_array is for translators that draw samples, which {self.name!r} does not")
@@ -446,8 +567,9 @@ class Translator:
             valid = valid_of(rows)
             n_empty += np.count_nonzero(~valid.any((1, 2, 3)))
             self._check_missing(valid, allow_missing, "flux")
+            own = observing_rows(observing, rows, self.device, noise_of(weight, rows) if takes_noise else None)
             translated = forward(self.network, flux[rows], valid, condition_rows(condition, rows), size, sampling,
-                                 None if numbers is None else numbers[rows])
+                                 None if numbers is None else numbers[rows], own)
             for name, array in zip(wanted, arrays):
                 image = getattr(translated, name)
                 if translated.masked is not None:
@@ -460,6 +582,7 @@ class Translator:
     def __call__(
         self, image: _Images, *, redshift: float | Sequence[float] | None = None,
         redshift_error: float | Sequence[float] | None = None, spectrum: Spectrum | Sequence[Spectrum] | None = None,
+        psf_fwhm: ArrayLike | Mapping[str, Any] | None = None, target_psf: ArrayLike | Mapping[str, Any] | None = None,
         sampling: Sampling | None = None, allow_missing: bool = False, **settings: object,
     ) -> _Images:
         """Translate one image, or a list of them.
@@ -477,6 +600,13 @@ class Translator:
         spectrum : `~specutils.Spectrum` or sequence of it, optional
             One for each galaxy, on any grid of wavelengths; needed by, and only by, a translator conditioned on it. In
             a sequence, None stands for a galaxy without one.
+        psf_fwhm : float, `~astropy.units.Quantity`, array_like or dict, optional
+            FWHM of the PSF of the input, as of `translate_array`; by default that of the ``psf`` of the image where it
+            has one. Only for a translator that takes it, see `observing`.
+        target_psf : float, `~astropy.units.Quantity`, dict or array_like, optional
+            PSF that the translation is to have: a FWHM without the pixel, in arcsec where it has no unit, a dict of
+            band to FWHM, or images of shape ``(target band, y, x)`` on pixels of the target survey. By default that of
+            the median FWHM of the training. Only for a translator that takes it.
         sampling : Sampling, optional
             Sampling of a translator that draws samples. The result is their mean and, from two samples on, its
             uncertainty their spread.
@@ -491,8 +621,10 @@ class Translator:
             The kind of the input, in the target survey's bands, unit and pixel scale, with a WCS around the same sky
             position, a mask where the translation depends on masked pixels, and its standard deviation as uncertainty.
             ``meta`` has the entries of the input that still apply, the provenance under ``"galtrans"``, and the other
-            entries of the input under ``["galtrans"]["input"]``. The PSF of the input is left out: the translation has
-            that of the target survey in the training images.
+            entries of the input under ``["galtrans"]["input"]``; the provenance has the observing conditions that were
+            used, "unknown" where they are not known. ``psf`` is that of the translation, for a translator that takes
+            ``target_psf`` or was trained with PSF images of the target: the mean of these, stretched to the FWHM, or
+            else a Moffat profile of exponent 3.5.
 
         Raises
         ------
@@ -500,19 +632,20 @@ class Translator:
             If bands, survey, unit, WCS or pixel scale do not fit the translator, if no pixel is usable, or if a
             band has no data and this is not allowed.
         """
-        return self._translated(image, Conditions(redshift, redshift_error, spectrum),
+        return self._translated(image, Conditions(redshift, redshift_error, spectrum), (psf_fwhm, target_psf),
                                 _sampling_of(sampling, settings, self.__call__), allow_missing)
 
     def samples(
         self, image: _Images, n_samples: int, *, redshift: float | Sequence[float] | None = None,
         redshift_error: float | Sequence[float] | None = None, spectrum: Spectrum | Sequence[Spectrum] | None = None,
+        psf_fwhm: ArrayLike | Mapping[str, Any] | None = None, target_psf: ArrayLike | Mapping[str, Any] | None = None,
         sampling: Sampling | None = None, allow_missing: bool = False, **settings: object,
     ) -> list[_Images]:
         """Draw several translations of one image, or of a list of them, from a generative translator.
 
         Parameters
         ----------
-        image, redshift, redshift_error, spectrum, sampling, allow_missing, **settings
+        image, redshift, redshift_error, spectrum, psf_fwhm, target_psf, sampling, allow_missing, **settings
             As when the translator is called.
         n_samples : int
             Images to draw.
@@ -525,24 +658,25 @@ class Translator:
         """
         if not self.network.generative:
             raise ValueError(f"translator {self.name!r} has one translation for each image, and no samples to draw")
-        return self._translated(image, Conditions(redshift, redshift_error, spectrum),
+        return self._translated(image, Conditions(redshift, redshift_error, spectrum), (psf_fwhm, target_psf),
                                 _sampling_of(sampling, {**settings, "n_samples": n_samples}, self.samples),
                                 allow_missing, True)
 
-    def _translated(self, image, conditions, sampling, allow_missing, separate=False):
+    def _translated(self, image, conditions, psfs, sampling, allow_missing, separate=False):
         if isinstance(image, (list, tuple)):
-            return self._translated_list(list(image), conditions, sampling, allow_missing, separate)
+            return self._translated_list(list(image), conditions, psfs, sampling, allow_missing, separate)
         for name in ("redshift", "spectrum"):
             if getattr(conditions, name) is not None:
                 conditions = replace(conditions, **{name: [getattr(conditions, name)]})
-        return self._translated_list([image], conditions, sampling, allow_missing, separate)[0]
+        return self._translated_list([image], conditions, psfs, sampling, allow_missing, separate)[0]
 
     @torch_defaults()
     @torch.inference_mode()
-    def _translated_list(self, images, conditions, sampling, allow_missing, separate):
+    def _translated_list(self, images, conditions, psfs, sampling, allow_missing, separate):
         """Translations of a list of images; with ``separate`` a list of the samples of each."""
         cubes = [checked_cube(image, self.input_survey, self.name) for image in images]
         condition = self.condition_arrays(conditions, len(images))
+        observing, psf_of = self._observing_of(cubes, *psfs)
         sampling = self.resolve_sampling(sampling)
         self.check_allow_missing(allow_missing)
         arrays = [self._usable(cube, allow_missing, f" {number}" if len(cubes) > 1 else "")
@@ -557,20 +691,54 @@ class Translator:
             size = self.target_size(cubes[rows[0]].shape[1:])
             flux, valid = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
             result = forward(self.network, flux, valid, condition_rows(condition, rows), size, sampling,
-                             None if numbers is None else [numbers[row] for row in rows])
+                             None if numbers is None else [numbers[row] for row in rows],
+                             observing_rows(observing, rows, self.device))
             sigma = result.sigma.cpu().numpy()
             masks = np.zeros(sigma.shape, bool) if result.masked is None else result.masked.cpu().numpy()
             fluxes = (result.samples if separate else result.flux[None]).cpu().numpy()
             for place, row in enumerate(rows):
                 own = {**provenance, **described(self.conditioning, condition, row),
                        **self._missing_record(cubes[row], valid[place])}
+                if observing is not None:
+                    own |= observing_described(observing, row, (self.input_survey, self.target_survey))
                 if numbers is not None:
                     own["sampling_galaxy"] = numbers[row]
                 made = [like_input(translated_cube(
                     cubes[row], flux[place], sigma[place], masks[place], self.target_survey, self.network.scale_ratio,
-                    {**own, "sample": number} if separate else own), images[row]) for number, flux in enumerate(fluxes)]
+                    {**own, "sample": number} if separate else own, psf_of(row)), images[row])
+                    for number, flux in enumerate(fluxes)]
                 translated[row] = made if separate else made[0]
         return translated
+
+    def _observing_of(self, cubes, psf_fwhm, target_psf):
+        """Observing conditions of cubes, and a function from a row to the PSF of its translation."""
+        self.check_target_psf(target_psf)
+        wanted = TargetPSF()
+        if target_psf is not None:
+            wanted = target_psf_of(target_psf, self.target_survey, len(cubes), self._median_target_psf())
+        if wanted.fwhm is not None:
+            for fwhm in np.unique(wanted.fwhm, axis=0):
+                check_range(fwhm, self.target_survey, self.network.config.observing["target_psf_fwhm"], "target_psf")
+        noise = None
+        if {"psf_fwhm", "noise"} & set(self.observing):
+            known = [cube_conditions(cube, self.input_survey) for cube in cubes]
+            widths, noise = (np.stack(part) for part in zip(*known))
+            if psf_fwhm is None and "psf_fwhm" in self.observing:
+                psf_fwhm = widths
+        observing = self.observing_arrays(len(cubes), psf_fwhm=psf_fwhm, noise=noise, target_psf_fwhm=wanted.fwhm)
+        made = {}
+
+        def psf_of(row):
+            if wanted.images is not None:
+                return wanted.images
+            if "target_psf_fwhm" not in self.observing:
+                return self.target_psf
+            fwhm = tuple(observing.target_psf_fwhm[row].tolist())
+            if fwhm not in made and np.all(np.isfinite(fwhm)):
+                made[fwhm] = images_of_psf(fwhm, self.target_survey, self.target_psf)
+            return made.get(fwhm)
+
+        return observing, psf_of
 
     def _usable(self, cube, allow_missing, which):
         """Flux of an image and its pixels with data; ``which`` image it is, for messages."""
@@ -593,7 +761,9 @@ class Translator:
         self, input_flux: ArrayLike, target_flux: ArrayLike, *, redshift: ArrayLike | None = None,
         redshift_error: ArrayLike | None = None,
         spectrum: Sequence[Spectrum | None] | tuple[ArrayLike, ArrayLike] | None = None,
-        target_weight: ArrayLike | None = None, scale: int = 1,
+        psf_fwhm: ArrayLike | Mapping[str, Any] | None = None,
+        target_psf_fwhm: ArrayLike | Mapping[str, Any] | None = None, target_weight: ArrayLike | None = None,
+        scale: int = 1,
     ) -> dict[str, np.ndarray]:
         """Return the weight by the flow of each log-flux gradient of galaxies whose target image is known.
 
@@ -603,8 +773,8 @@ class Translator:
         ----------
         input_flux, target_flux : array_like
             Shape ``(galaxy, band, y, x)`` and ``(galaxy, target band, Y, X)``, in the surveys' units.
-        redshift, redshift_error, spectrum : optional
-            As of `translate_array`.
+        redshift, redshift_error, spectrum, psf_fwhm, target_psf_fwhm : optional
+            As of `translate_array`; the PSF of the target is unknown by default, as the noise of the input is here.
         target_weight : array_like, optional
             Inverse variance of the target; 0 where masked.
         scale : int, optional
@@ -629,6 +799,9 @@ class Translator:
         if len(target) != len(flux):
             raise ValueError(f"target_flux must have {len(flux)} galaxies as input_flux, got {len(target)}")
         condition = self.condition_arrays(Conditions(redshift, redshift_error, spectrum), len(flux))
+        if target_psf_fwhm is None and "target_psf_fwhm" in self.observing:
+            target_psf_fwhm = np.nan
+        observing = self.observing_arrays(len(flux), psf_fwhm=psf_fwhm, target_psf_fwhm=target_psf_fwhm)
         size = self.target_size(flux.shape[2:])
         if target.shape[2:] != size:
             raise ValueError(f"target_flux must have {size[0]} x {size[1]} pixels for input_flux of "
@@ -645,7 +818,8 @@ class Translator:
             with torch.no_grad():
                 tensor, usable, given = to_tensors(
                     self.device, flux[one], known[one], condition_rows(condition, one))
-                prediction = first_prediction(self.network, tensor, size, given, usable)
+                prediction = first_prediction(
+                    self.network, tensor, size, given, usable, observing_rows(observing, one, self.device))
             images, mask, _ = to_tensors(self.device, np.where(valid[one], target[one], 0), valid[one], None)
             truth = Target(images, torch.ones_like(images), mask)
             weights.append(self.objective.weights(prediction, truth, self.network.output_space, scale).cpu().numpy())
@@ -717,6 +891,7 @@ class Translator:
             "input_survey": self.input_survey, "target_survey": self.target_survey,
             "history": self.history, "hash": self.hash,
             "provenance": writable(self.provenance, "provenance", arrays=True, refuse=True),
+            **({} if self.target_psf is None else {"target_psf": self.target_psf}),
         }
 
     @classmethod
@@ -747,6 +922,7 @@ class Translator:
             network, objective, objective_name=entry["name"], objective_options=entry["options"],
             input_survey=tree["input_survey"], target_survey=tree["target_survey"], name=tree["name"],
             history=None if history is None else Table(history), provenance=decoded(tree.get("provenance")),
+            target_psf=tree.get("target_psf"),
         )
         if translator.hash != tree["hash"]:
             raise ValueError(

@@ -24,7 +24,7 @@ def translate_pairs(translator, pairs, scale, *, first=0, device=None, progress=
     for start in tqdm(range(0, len(pairs), _BLOCK), desc="translate", unit="batch", disable=not progress):
         rows = slice(start, min(start + _BLOCK, len(pairs)))
         batch = pairs.read(rows, images=("input_flux", "input_weight", "spectrum_flux", "spectrum_weight"))
-        options = _conditions(translator, batch)
+        options = {**_conditions(translator, batch), **translator.known_fwhms(pairs, rows)}
         if generative:
             numbers = range(first + start, first + rows.stop)
             options |= {"n_samples": 1, "seed": 0, "n_steps": scale.sampling_steps, "galaxies": numbers}

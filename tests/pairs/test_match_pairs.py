@@ -621,12 +621,12 @@ def test_memory_is_bounded(table, images, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_disk, "MAX_BLOCK", 4)
     held = []
-    whole = _match_sink.DiskSink.keep
+    whole = _match_sink.MemorySink.keep
 
     def keep(sink, number, images, record):
         whole(sink, number, images, record)
         held.append(len(sink.pending))
-    monkeypatch.setattr(_match_sink.DiskSink, "keep", keep)
+    monkeypatch.setattr(_match_sink.MemorySink, "keep", keep)
     match_pairs(table, *images, input_size=16, path=tmp_path / "pairs.zarr")
     assert max(held) < 4 and len(held) > 20
 

@@ -107,7 +107,7 @@ def test_digitized_values_are_steps_apart_in_the_band_that_is_not_resampled():
 
 
 def test_background_follows_the_conditions():
-    settings = BackgroundConditions(offset=(0.0, 0.1, 0.2), gradient=0.5, curvature=0.0, correlation=0.6)
+    settings = BackgroundConditions(offset=(0.0, 0.1, 0.2), gradient=0.5, curvature=0.0, correlation=(0.0, 0.9, 0.4))
     conditions, rng = _conditions(background=settings), np.random.default_rng(10)
     planes = np.array([draw_background(rng, Background(), conditions, 31, 2.0) for _ in range(3000)])
     middle = planes[:, :, 15, 15]

@@ -7,7 +7,7 @@ import pytest
 from scipy import fft
 
 from astro_galtrans.simulation import PSFConditions, PSFVariation, SurveyConditions, get_conditions
-from astro_galtrans.simulation._psf import PSF, draw_psfs
+from astro_galtrans.simulation._psf import PSF, Blurs, draw_psfs
 
 _SIDE, _SCALE = 512, 0.08
 
@@ -39,6 +39,19 @@ def test_transform_is_that_of_the_profile(psf):
     assert np.abs(image - expected)[middle, middle].max() < 0.002 * expected.max()
     assert psf.transform(np.zeros(1), np.zeros(1)).item() == pytest.approx(1)
     assert psf.transform(np.zeros(1), np.zeros(1)).dtype == np.float32
+
+
+@pytest.mark.parametrize("n", [96, 32, 64, 128])
+def test_grids_share_transforms_where_their_sizes_divide(n):
+    def wave_numbers(n):
+        step = 2 * np.pi / (n * 0.2)
+        return step * np.arange(n // 2 + 1), step * n * fft.fftfreq(n)
+
+    psfs = [PSF(1.0, 0.1, -0.05, beta=3.0), PSF(0.9, beta=2.5, wings=0.1)]
+    shared = Blurs(psfs)
+    shared.on(96, *wave_numbers(96))
+    expected = [psf.transform(*wave_numbers(n)) for psf in psfs]
+    np.testing.assert_allclose(shared.on(n, *wave_numbers(n)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("psf", [

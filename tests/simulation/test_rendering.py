@@ -28,6 +28,19 @@ def test_the_same_as_galsim_draws(scale, fwhm, size):
     assert image.sum() == pytest.approx(expected.sum(), rel=2e-3)
 
 
+@pytest.mark.parametrize(("scale", "fwhm", "size"), [(0.396, 1.3, 48), (0.5, 0.6, 41)])
+def test_bands_drawn_together_are_those_drawn_one_by_one(scale, fwhm, size):
+    renderer = Renderer(one_band(scale, fwhm), size)
+    profile = galsim.Exponential(half_light_radius=1.2).shear(q=0.5, beta=0.4 * galsim.radians)
+    transforms = [renderer.transform(profile), renderer.points(np.array([1.0]), np.array([-0.5]), np.ones(1))]
+    fluxes, psfs, offsets = [[50.0, 20.0], [3.0, 9.0]], renderer.psfs([fwhm, 1.2 * fwhm]), [(0.1, -0.2), (0.4, 0.3)]
+    images = renderer.images(renderer.mixed(transforms, fluxes, np.array(psfs, np.float32)), np.array(offsets))
+    for number, (image, offset) in enumerate(zip(images, offsets)):
+        expected = renderer.draw(transforms, fluxes, psfs, offset)[number]
+        assert image.dtype == np.float32
+        np.testing.assert_allclose(image, expected, atol=1e-5 * expected.max())
+
+
 def test_points_are_where_they_are_said_to_be():
     renderer = Renderer(one_band(0.4, 1.2), 33)
     transform = renderer.points(np.array([2.0, -1.2]), np.array([0.8, 0.0]), np.array([3.0, 1.0]))

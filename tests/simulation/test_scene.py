@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astro_galtrans.simulation._psf import PSF
+from astro_galtrans.simulation._psf import Blurs, PSF
 from astro_galtrans.simulation._render import Renderer
 from astro_galtrans.simulation._scene import (
     SceneLibrary, SceneSources, draw_scene, galaxy_counts, label_pixels, render_scene, star_counts,
@@ -45,8 +45,8 @@ def sources(**changed):
 def render(side, scene, fluxes, offsets=None, survey=None, size=None):
     survey = survey or SURVEYS[side]
     renderer = Renderer(survey, size or SIZES[side])
-    psfs = [GaussianPSF(band.psf_fwhm.value) for band in survey]
-    return render_scene(renderer, scene, fluxes, psfs, np.zeros((len(survey), 2)) if offsets is None else offsets)
+    blurs = Blurs([GaussianPSF(band.psf_fwhm.value) for band in survey])
+    return render_scene(renderer, scene, fluxes, blurs, np.zeros((len(survey), 2)) if offsets is None else offsets)
 
 
 def test_numbers_follow_the_counts(library):
@@ -140,9 +140,9 @@ def test_light_of_stars_outside_reaches_the_stamp():
 def test_light_of_bright_sources_has_no_edge(changed, monkeypatch):
     scene, flux, psfs = sources(x=[-8.0], y=[-8.0], **changed), np.full((1, 5), 3000.0), [PSF(1.3, wings=0.3)] * 5
     renderer = Renderer(SURVEYS["input"], 64)
-    image = render_scene(renderer, scene, flux, psfs, np.zeros((5, 2)))
+    image = render_scene(renderer, scene, flux, Blurs(psfs), np.zeros((5, 2)))
     monkeypatch.setattr("astro_galtrans.simulation._scene._INVISIBLE", 1e-4)
-    whole = render_scene(renderer, scene, flux, psfs, np.zeros((5, 2)))
+    whole = render_scene(renderer, scene, flux, Blurs(psfs), np.zeros((5, 2)))
     noise = np.array([band.sky_noise for band in SURVEYS["input"]])[:, None, None]
     assert np.abs((image - whole) / noise).max() < 0.3
 
