@@ -269,6 +269,8 @@ def _card(content, kind, rng):
         return _number(content, kind, rng)
     cards = [place for place in range(0, len(content) - 80, 80) if re.match(rb"[A-Z0-9_-]{1,8} *= ",
                                                                             content[place:place + 80])]
+    if not cards:
+        return _flip(content, kind, rng)
     place = rng.choice(cards)
     card = content[place:place + 80]
     new = rng.choice((
