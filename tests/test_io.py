@@ -167,6 +167,15 @@ def test_files_that_a_killed_call_moved_may_be_replaced(tmp_path, monkeypatch):
     (out / "c").unlink()
     write()
     assert sorted(os.listdir(out)) == names
+    monkeypatch.setattr(io.shutil, "rmtree", lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL))
+    _killed_while(lambda: write(overwrite=True))  # while it cleans up
+    monkeypatch.undo()
+    for folder, lock in io._leftovers(out / io._FILES):
+        (folder / io._JOURNAL).unlink()
+        os.close(lock)
+    with pytest.raises(FileExistsError, match="a exists already"):
+        write()
+    assert sorted(os.listdir(out)) == names
 
 
 def test_one_process_at_a_time_in_an_unfinished_folder(tmp_path):

@@ -136,6 +136,8 @@ def whole_files(folder, names, overwrite=False):
     given, folder = Path(folder), check_folder(os.path.abspath(folder))
     together = folder / _FILES
     moved = [name for name in _moved(together) if name in names]
+    if not moved:  # also where the files are refused
+        remove_leftovers(together)
     for name in names:
         if (folder / name).exists() and not overwrite and name not in moved:
             raise FileExistsError(f"{given / name} exists already; overwrite=True replaces it")

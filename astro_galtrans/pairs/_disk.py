@@ -280,7 +280,11 @@ def open_pairs(path):
             array = group[name]
             if min(array.shape[1:], default=1) < 1 or (name.endswith("_flux") and array.dtype.kind != "f"):
                 raise FileFormatError(f"{path} has {name} of shape {array.shape} and type {array.dtype}")
-            if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
+            # Zarr would look for each of the blocks that a damaged shape asks for.
+            n_files = sum(len(files) for _, _, files in os.walk(Path(path) / name))
+            if array.nchunks > n_files or array.shape[0] != attributes["n"]:
+                raise FileFormatError(f"{path} is not complete: {name} of shape {array.shape} has {n_files} files")
+            if array.nchunks_initialized != array.nchunks:
                 raise FileFormatError(
                     f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
             images[name] = LazyArray(array)
@@ -292,6 +296,9 @@ def open_pairs(path):
             **{f"{side}_survey": _survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]
+        for name in ("ids", "redshift", "redshift_error", "catalog"):
+            if parts[name] is not None and len(parts[name]) != attributes["n"]:
+                raise FileFormatError(f"{path} has {attributes['n']} pairs, and {name} of {len(parts[name])}")
     except FileFormatError as error:
         raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # codecs and values of a broken file raise many kinds of errors

@@ -657,7 +657,7 @@ def _row_numbers(indices, n):
 def _split_rows(ids, fractions, seed):
     """Return sorted row numbers of random parts, which depend on the ids and the seed, not on the order of the ids."""
     try:
-        fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
+        fractions = np.atleast_1d(floats(fractions, "fractions", dtype=float))
     except (TypeError, ValueError) as error:
         raise type(error)(f"fractions must be numbers, got {fractions!r}") from error
     if fractions.ndim != 1 or not np.all(fractions > 0) or fractions.sum() > 1 + 1e-9:

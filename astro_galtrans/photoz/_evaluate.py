@@ -17,6 +17,7 @@ from astro_galtrans._utils.io import check_result_folder, whole_folder
 from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.statistics import check_bootstrap, interval, resampled_rows
+from astro_galtrans._utils.validation import mapping
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
@@ -194,6 +195,7 @@ def evaluate_redshifts(
     """
     check_pdf(pdf)
     check_bootstrap(n_bootstrap, confidence)
+    by = {} if by is None else mapping(by, "by")
     if isinstance(z_phot, str) and z_phot not in _ESTIMATES:
         raise ValueError(f"z_phot must be among {', '.join(_ESTIMATES)}, or values, got {z_phot!r}")
     redshift = _column(z_spec, len(pdf), "z_spec")
@@ -208,7 +210,7 @@ def evaluate_redshifts(
     n_bins = int(np.clip(len(used) // _FEWEST_IN_BIN, 1, _N_BINS))
     bins = {name: _bin_table(pdf, redshift, estimates[chosen], (values, n_bins), bootstrap)
             for name, values in (("z_spec", redshift), ("z_phot", estimates[chosen]))}
-    for name, entry in (by or {}).items():
+    for name, entry in by.items():
         values, edges = entry if isinstance(entry, tuple) else (entry, None)
         within = (_column(values, counts["n_galaxies"], name)[used], 5 if edges is None else edges)
         bins[name] = _bin_table(pdf, redshift, estimates[chosen], within, bootstrap)

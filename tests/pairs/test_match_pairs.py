@@ -430,7 +430,7 @@ def test_config_and_keywords_agree(table, images):
     same(match_pairs(table[:4], *images, input_size=16, min_snr=7, resample="always", drop=()), pairs)
     replaced = match_pairs(table[:4], *images, input_size=16, config=config, resample="never")
     assert replaced.catalog.meta["resample"] == "never"
-    assert repr(config) == "MatchConfig(resample='always', min_snr=7, drop=())"
+    assert repr(config) == "MatchConfig(resample='always', min_snr=7.0, drop=())"
     assert "target_catalog" in repr(MatchConfig(target_catalog=table))
 
 
