@@ -236,7 +236,7 @@ class ObservingEmbedding(nn.Module):
     n_out : int
         Length of the embedding.
     ranges : dict
-        The groups that it takes, of `OBSERVING`, each with the 0.5th, 50th and 99.5th percentile in each band.
+        The groups that it takes, of ``OBSERVING``, each with the 0.5th, 50th and 99.5th percentile in each band.
     """
 
     def __init__(self, n_out, ranges):
