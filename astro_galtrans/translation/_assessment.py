@@ -147,15 +147,14 @@ class Assessor:
         return made
 
     def _features(self, measures, embedding):
-        standard = [np.nan_to_num((values - self.center[name]) / self.spread[name])
-                    for name, values in measures.items()]
+        standard = [np.nan_to_num((measures[name] - self.center[name]) / self.spread[name]) for name in self.center]
         parts = (embedding - self.arrays["embedding_mean"]) @ self.arrays["components"].T
         return np.clip(np.column_stack([*standard, parts]), -_FARTHEST, _FARTHEST)
 
     def _colors(self, measures):
-        colors = [np.nan_to_num((values - self.center[name]) / self.spread[name])
-                  for name, values in measures.items() if "color " in name]
-        return np.clip(np.array(colors).reshape(len(colors), -1).T, -_FARTHEST, _FARTHEST)
+        colors = [np.nan_to_num((measures[name] - self.center[name]) / self.spread[name])
+                  for name in self.center if "color " in name]
+        return np.clip(np.array(colors).reshape(len(colors), len(measures["magnitude"])).T, -_FARTHEST, _FARTHEST)
 
     def _color_distance(self, measures):
         colors = self._colors(measures)

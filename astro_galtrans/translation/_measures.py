@@ -64,7 +64,7 @@ def measure(flux, valid, noise, fwhm, survey, survey_noise):
     stack = relative.sum(1) / np.sqrt(len(names))
     found |= _shape(stack, radii, _stack_fwhm(relative, np.where(np.isfinite(fwhm), fwhm, usual) / scale))
     found |= _second_source(stack)
-    found |= _border(relative, valid, names)
+    found |= _border(relative, names)
     found["trail"] = _line(relative)
     found["plateau"] = _plateau(relative, valid)
     found["peak"] = np.arcsinh(stack.max((1, 2)) / 2)
@@ -106,7 +106,7 @@ def _second_source(stack):
     smooth = ndimage.uniform_filter(stack, (0, 3, 3), mode="nearest")
     excess = smooth - smooth[:, ::-1, ::-1]
     around = (radius > _NEAR) & (radius < _FAR)
-    center = np.maximum(_core(smooth)[:, 2:-2, 2:-2].max((1, 2)), 1.0)
+    center = np.maximum(smooth[:, radius < _NEAR].max(1), 1.0)
     within = radius < _FAR
     total = np.maximum(stack[:, within].sum(1), 1.0)
     # The mean of |a - b| of two pixels of unit noise.
@@ -114,19 +114,17 @@ def _second_source(stack):
     far = radius >= _FAR
     peaks = (smooth >= ndimage.maximum_filter(smooth, (0, 3, 3), mode="nearest")) & around
     separate = np.where(peaks, excess, 0).max((1, 2))
-    return {"second peak": np.log(np.maximum(excess[:, around].max(1) / center, 1e-3)),
+    return {"second peak": np.log(np.maximum(excess[:, around].max(1, initial=0) / center, 1e-3)),
             "separate peak": np.log(np.maximum(separate / center, 1e-3)),
             "asymmetry": np.arcsinh(5 * asymmetry / total),
-            "outer peak": np.arcsinh((smooth[:, far].max(1) if far.any() else 0 * total) / 2)}
+            "outer peak": np.arcsinh(smooth[:, far].max(1, initial=0) / 2)}
 
 
-def _border(relative, valid, names):
+def _border(relative, names):
     """Level and scatter of the sky at the border over the stated noise."""
     border = np.ones(relative.shape[-2:], bool)
     border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    pixels = np.where(valid, relative, np.nan)[:, :, border]
-    pixels[np.isnan(pixels).all(2)] = 0
-    low, level, high = np.nanpercentile(pixels, (16, 50, 84), axis=2)
+    low, level, high = np.percentile(relative[:, :, border], (16, 50, 84), axis=2)
     found = {}
     for k, name in enumerate(names):
         found[f"sky {name}"] = np.arcsinh(level[:, k])
