@@ -77,7 +77,9 @@ def fit(
     config : TrainConfig, optional
         Configuration of the training; by default ``TrainConfig()``.
     validation : PairSet, optional
-        Pairs that choose the best epoch; their galaxies must not be among the training pairs.
+        Pairs that choose the best epoch, and on which the errors of the translator are measured, for its samples;
+        their galaxies must not be among the training pairs. Without them, errors are measured on the training pairs,
+        on which they are smaller.
     directory : path-like, optional
         Folder of the checkpoint that is written after each epoch; made if it does not exist.
     resume : bool, optional
@@ -128,7 +130,7 @@ def fit(
         module.network, module.objective, objective_name=config.objective, objective_options=config.objective_options,
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
         provenance=_provenance(config, pairs, validation, device, module), target_psf=mean_psf(pairs.target_psf),
-    )
+    ).with_errors(pairs if validation is None else validation)
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
 
 

@@ -1,7 +1,8 @@
 """Translate images of galaxies from one survey to another."""
 
 from astro_galtrans.translation._arrays import TranslatedArrays
+from astro_galtrans.translation._errors import ErrorModel
 from astro_galtrans.translation._inputs import Conditions, Sampling
-from astro_galtrans.translation._translator import Translator
+from astro_galtrans.translation._translator import Translator, calibrate
 
-__all__ = ["Conditions", "Sampling", "TranslatedArrays", "Translator"]
+__all__ = ["Conditions", "ErrorModel", "Sampling", "TranslatedArrays", "Translator", "calibrate"]

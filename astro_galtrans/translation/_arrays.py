@@ -48,7 +48,7 @@ class Translated(NamedTuple):
     masked: torch.Tensor | None
     """Pixels that depend on invalid pixels of the input, None if none do."""
     samples: torch.Tensor | None
-    """Flux of each sample of a generative network, shape ``(sample, galaxy, band, Y, X)``."""
+    """Flux of each sample, shape ``(sample, galaxy, band, Y, X)``; None where no samples are drawn."""
 
 
 def checked_flux(flux, survey, name):
@@ -106,14 +106,22 @@ def to_tensors(device, flux, valid, condition):
     return _tensor(flux, device), valid, condition
 
 
-def forward(network, flux, valid, condition, size, sampling=None, numbers=None, observing=None):
-    """Translate one batch of arrays; ``numbers`` are those of the galaxies, for the noise of their samples."""
+def forward(network, flux, valid, condition, size, sampling=None, numbers=None, observing=None, errors=None):
+    """Translate one batch of arrays.
+
+    ``numbers`` are those of the galaxies, for the noise of their samples. ``errors``, an `ErrorModel`, draws the
+    samples of a network that is not generative; otherwise None.
+    """
     tensor, valid, condition = to_tensors(network.target_noise.device, flux, valid, condition)
     masked = None if valid is None else invalid_footprint(network, valid, size)
     samples = None
-    if sampling is None:
+    if sampling is None or not network.generative:
         prediction = network(tensor, size, condition, valid=valid, observing=observing)
         image, sigma = prediction.flux, network.sigma(prediction)
+        if errors is not None:
+            sigma = sigma * torch.from_numpy(errors.scale).to(sigma)[:, None, None]
+        if sampling is not None:
+            samples = _with_errors(network, image, errors.drawing(sigma), sampling, numbers, size)
     else:
         samples = []
         for number in range(sampling.n_samples):
@@ -129,6 +137,16 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     if bool(broken.any()):  # the input was beyond the range of float32
         masked = broken if masked is None else masked | broken
     return Translated(image, sigma, masked, samples)
+
+
+def _with_errors(network, image, drawing, sampling, numbers, size):
+    """Draws around an image, ``(sample, galaxy, band, Y, X)``."""
+    samples = []
+    for number in range(sampling.n_samples):
+        noise = _noise(network, sampling.seed, number, numbers, size)
+        generators = [np.random.default_rng([sampling.seed, number, int(galaxy), 1]) for galaxy in numbers]
+        samples.append(image + drawing.draw(noise, generators).to(image))
+    return torch.stack(samples)
 
 
 def _noise(network, seed, sample, numbers, size):
