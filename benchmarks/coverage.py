@@ -18,7 +18,6 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans.backbones import aperture_fluxes
-from astro_galtrans.pairs import PairSet
 from astro_galtrans.simulation import simulate_pairs
 from astro_galtrans.training import fit
 from astro_galtrans.translation import calibrate
@@ -40,7 +39,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     pairs = simulate_pairs(options.n, input_survey="SDSS", target_survey="CFHTLS", seed=options.seed, truth=True,
-                           size=options.size)
+                           input_size=options.size)
     train, valid, held, test = pairs.split((0.45, 0.18, 0.18, 0.19), seed=options.seed)
     translator = fit(train, validation=valid, epochs=options.epochs, seed=options.seed, batch_size=16,
                      backbone_options=NETWORK).translator
@@ -73,7 +72,8 @@ def coverage(translators, test, n_samples):
             center = np.concatenate([one[key] for one in mean])
             noise = np.random.default_rng(0).uniform(size=value.shape)
             rank = ((spread < value).sum(0) + noise) / (n_samples + 1)
-            pull = (value - center) / spread.std(0)
+            spread = np.maximum(spread.std(0), 1e-30)  # 0 for a half-light radius below the smallest aperture
+            pull = (value - center) / spread
             for group, chosen in groups.items():
                 rows.append(row(name, key, group, rank[chosen], pull[chosen]))
             if key.startswith("aperture"):

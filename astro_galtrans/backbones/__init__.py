@@ -24,7 +24,7 @@ __all__ = [
     "N_APERTURES", "OBSERVING", "Backbone", "Block", "CapsuleNet", "ConditionPlanes", "Diffusion", "DiffusionConfig",
     "DiffusionSchedule", "Features", "NetworkConfig", "Noisy", "Observing", "ObservingEmbedding", "OutputSpace",
     "Painter", "PhotometryHead", "Prediction", "SRGAN", "Swin", "TranslationNetwork", "UNet", "aperture_fluxes",
-    "aperture_masks", "aperture_radii", "available_backbones", "available_conditioning", "backbone_class", "build_backbone",
-    "check_options", "fill_from_bands", "fill_invalid", "invalid_footprint", "log_apertures", "register_backbone",
-    "resample", "resampling_matrix", "sky_noise", "stretch",
+    "aperture_masks", "aperture_radii", "available_backbones", "available_conditioning", "backbone_class",
+    "build_backbone", "check_options", "fill_from_bands", "fill_invalid", "invalid_footprint", "log_apertures",
+    "register_backbone", "resample", "resampling_matrix", "sky_noise", "stretch",
 ]

@@ -119,9 +119,10 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
         prediction = network(tensor, size, condition, valid=valid, observing=observing)
         image, sigma = prediction.flux, network.sigma(prediction)
         if errors is not None:
-            sigma = sigma * torch.from_numpy(errors.scale).to(sigma)[:, None, None]
+            sigma = sigma * torch.from_numpy(errors.scales(size)).to(sigma)
         if sampling is not None:
-            samples = _with_errors(network, image, errors.drawing(sigma), sampling, numbers, size)
+            deviates = _deviates(network, sampling, numbers, size)
+            samples = torch.stack([image + error.to(image) for error in errors.draws(image, sigma, deviates)])
     else:
         samples = []
         for number in range(sampling.n_samples):
@@ -139,14 +140,11 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     return Translated(image, sigma, masked, samples)
 
 
-def _with_errors(network, image, drawing, sampling, numbers, size):
-    """Draws around an image, ``(sample, galaxy, band, Y, X)``."""
-    samples = []
+def _deviates(network, sampling, numbers, size):
+    """Yield for each sample what `ErrorModel.draws` takes, which depends on seed, sample and galaxy."""
     for number in range(sampling.n_samples):
-        noise = _noise(network, sampling.seed, number, numbers, size)
         generators = [np.random.default_rng([sampling.seed, number, int(galaxy), 1]) for galaxy in numbers]
-        samples.append(image + drawing.draw(noise, generators).to(image))
-    return torch.stack(samples)
+        yield _noise(network, sampling.seed, number, numbers, size), generators
 
 
 def _noise(network, seed, sample, numbers, size):

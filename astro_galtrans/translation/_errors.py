@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 import torch
-from scipy.special import gammaln
+from scipy.special import expit, gammaln, stdtrit
 
 from astro_galtrans.backbones import aperture_fluxes, aperture_masks
 from astro_galtrans.translation._arrays import forward
 from astro_galtrans.translation._inputs import Conditions, condition_rows
 from astro_galtrans.translation._observing import noise_of, observing_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["ErrorModel", "measure_errors"]
 
@@ -26,10 +29,12 @@ _MOST_PAIRS = 2048
 _N_BATCH = 16
 _MOST_MISSING = 0.02  # share of an aperture
 _CLIP = 5.0  # standard deviations beyond which a pixel does not count further for the correlations
-_FEWEST = 4  # pairs with all apertures
+_FEWEST = 4  # values for a distribution
+_FEWEST_BRIGHTNESS = 30  # galaxies for a dependence on the brightness
 _MOST_PIXELS = 4096  # of each band, for the distribution of the errors of single pixels
-_DEGREES = (100.0, 30.0, 15.0, 10.0, 7.0, 5.0, 4.0, 3.0, 2.5)
+_DEGREES = (100.0, 30.0, 15.0, 10.0, 7.0, 5.0, 4.0, 3.0)
 _ITERATIONS = 15
+_LEVEL = 0.68  # coverage that is matched
 _SMALLEST = 1e-4  # eigenvalue of a covariance over the largest
 _RANGE = 0.25, 2.0  # of the factor that keeps the standard deviation of a pixel
 
@@ -45,12 +50,16 @@ class ErrorModel:
     Parameters
     ----------
     scale : ndarray
-        Standard deviation of a pixel over that of the network, shape ``(band,)``.
+        Standard deviation of a pixel over that of the network, in the innermost aperture, the rings between apertures
+        and outside, shape ``(band, radius + 1)``.
     radii : ndarray
         Of the apertures, in pixels, increasing.
     apertures : ndarray
         Scatter matrix of the aperture fluxes in units of their error for independent pixels, shape
         ``(band * radius, band * radius)``.
+    brightness : ndarray
+        Slope, center, lowest and highest value of x, for the factor exp(slope (x - center)) of the errors of all
+        aperture fluxes; x is the mean over bands of the log of the flux in the widest aperture in the same units.
     aperture_degrees, pixel_degrees : float
         Degrees of freedom.
     frequencies : ndarray
@@ -64,6 +73,7 @@ class ErrorModel:
     scale: np.ndarray
     radii: np.ndarray
     apertures: np.ndarray
+    brightness: np.ndarray
     aperture_degrees: float
     pixel_degrees: float
     frequencies: np.ndarray
@@ -71,11 +81,12 @@ class ErrorModel:
     n_pairs: int
 
     def __post_init__(self) -> None:
-        for name in ("scale", "radii", "apertures", "frequencies", "spectra"):
+        for name in ("scale", "radii", "apertures", "brightness", "frequencies", "spectra"):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
         n_bands, n_radii, n_spectra = len(self.scale), len(self.radii), len(self.frequencies)
-        wanted = {"scale": (n_bands,), "radii": (n_radii,), "apertures": (n_bands * n_radii,) * 2,
-                  "frequencies": (n_spectra,), "spectra": (n_spectra, n_bands, n_bands)}
+        wanted = {"scale": (n_bands, n_radii + 1), "brightness": (4,), "radii": (n_radii,),
+                  "apertures": (n_bands * n_radii,) * 2, "frequencies": (n_spectra,),
+                  "spectra": (n_spectra, n_bands, n_bands)}
         for name, shape in wanted.items():
             value = getattr(self, name)
             if value.shape != shape or not np.all(np.isfinite(value)):
@@ -85,18 +96,56 @@ class ErrorModel:
                 raise ValueError(f"{name} of the errors must be above 2, got {getattr(self, name)}")
 
     def to_tree(self) -> dict[str, Any]:
-        """Return plain values and arrays, the arguments of the constructor."""
+        """Return plain values and arrays, the arguments of the constructor.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self)
 
     @cached_property
     def _roots(self):
         return np.stack([_root(spectrum) for spectrum in self.spectra])
 
-    def drawing(self, sigma: torch.Tensor) -> _Drawing:
-        """Return the part of a draw that all samples of a batch share; ``sigma`` as of `Translated`."""
-        return _Drawing(self, sigma)
+    def draws(
+        self, flux: torch.Tensor, sigma: torch.Tensor,
+        deviates: Iterable[tuple[torch.Tensor, Sequence[np.random.Generator]]],
+    ) -> Iterator[torch.Tensor]:
+        """Draw errors of a batch of galaxies.
 
-    def field(self, size):
+        Parameters
+        ----------
+        flux, sigma : torch.Tensor
+            Translation and its standard deviation, shape ``(galaxy, band, Y, X)``.
+        deviates : iterable
+            For each draw standard normal deviates of the shape of ``sigma``, and a generator of each galaxy for all
+            else that is drawn.
+
+        Yields
+        ------
+        torch.Tensor
+            Errors in the unit of ``sigma``, of its shape.
+        """
+        drawing = _Drawing(self, flux, sigma)
+        for noise, generators in deviates:
+            yield drawing.draw(noise, generators)
+
+    def scales(self, size: tuple[int, int]) -> np.ndarray:
+        """Return ``scale`` for each pixel of an image of ``size`` (Y, X), with smooth steps.
+
+        Parameters
+        ----------
+        size : tuple of int
+
+        Returns
+        -------
+        ndarray
+            Shape ``(band, Y, X)``.
+        """
+        return _scales(self.scale, self.radii, size)
+
+    def _field(self, size):
         """Return square roots of the cross spectra of a field of unit variance, shape ``(band, band, Y, X)``."""
         y, x = (np.fft.fftfreq(n) for n in size)
         place = np.interp(np.hypot(y[:, None], x), self.frequencies, np.arange(len(self.frequencies)))
@@ -110,21 +159,25 @@ class ErrorModel:
 class _Drawing:
     """Draws of the errors of one batch of galaxies."""
 
-    def __init__(self, model, sigma):
+    def __init__(self, model, flux, sigma):
         # Pixels that depend on invalid ones may not be finite; they are masked afterwards.
         self.sigma = torch.where(sigma.isfinite(), sigma, 0).double()
         self.model, size = model, tuple(sigma.shape[-2:])
-        self.roots = torch.from_numpy(model.field(size)).to(self.sigma)
+        self.roots = torch.from_numpy(model._field(size)).to(self.sigma)
         self.half_roots = self.roots[..., :size[1] // 2 + 1].float()
         masks = aperture_masks(*size, tuple(model.radii.tolist())).double()
         kept = _distinct(masks.sum(1))
         self.radii = tuple(model.radii[kept].tolist())
         masks = masks[kept].unflatten(1, size).to(self.sigma)
-        self.shares = _shares(size, self.radii).to(self.sigma)
+        self.shares = torch.from_numpy(_shares(size, self.radii)).to(self.sigma)
         n_bands, n_radii = len(model.scale), len(self.radii)
         scatter = model.apertures.reshape(n_bands, len(model.radii), n_bands, -1)[:, kept][..., kept]
         self.root = torch.from_numpy(_root(scatter.reshape(n_bands * n_radii, -1))).to(self.sigma)
         self.units = aperture_fluxes(self.sigma.square(), self.radii)[0].clamp_min(1e-60).sqrt()
+        total = aperture_fluxes(torch.where(flux.isfinite(), flux, 0).double(), self.radii)[0]
+        slope, center, lowest, highest = model.brightness.tolist()
+        brightness = _brightness(total[..., -1], self.units[..., -1]).clamp(lowest, highest)
+        self.units = self.units * (slope * (brightness - center)).exp()[:, None, None]
         self.inverse = torch.linalg.pinv(torch.stack(
             [aperture_fluxes(self.sigma * share, self.radii)[0] for share in self.shares], -1))
         self.factor = self._factor(masks, torch.from_numpy(scatter).to(self.sigma))
@@ -143,15 +196,7 @@ class _Drawing:
         return ((1 - added).clamp_min(lowest) / (1 - removed).clamp_min(lowest)).sqrt().clamp(*_RANGE)
 
     def draw(self, noise, generators):
-        """Return one draw of the errors of each galaxy, in the shape and unit of ``sigma``.
-
-        Parameters
-        ----------
-        noise : torch.Tensor
-            Standard normal deviates of the shape of ``sigma``.
-        generators : list of numpy.random.Generator
-            One for each galaxy, for all else that is drawn.
-        """
+        """Return one draw of the errors of each galaxy; see `ErrorModel.draws`."""
         model, device = self.model, self.sigma.device
         normal = np.stack([generator.standard_normal(len(self.root)) for generator in generators])
         tails = np.array([[np.sqrt((model.pixel_degrees - 2) / generator.chisquare(model.pixel_degrees)),
@@ -190,10 +235,21 @@ def _distinct(areas):
 
 def _shares(size, radii):
     """Share of each pixel in the disk within the smallest radius and in the rings beyond, ``(radius, Y, X)``."""
-    y, x = (torch.arange(n, dtype=torch.float64) - 0.5 * (n - 1) for n in size)
-    radius = torch.hypot(y[:, None], x)
-    within = [torch.sigmoid((edge - radius) / (_SMOOTHNESS * edge)) for edge in radii]
-    return torch.stack([within[0], *(outer - inner for inner, outer in zip(within, within[1:]))])
+    y, x = (np.arange(n) - 0.5 * (n - 1) for n in size)
+    radius = np.hypot(y[:, None], x)
+    within = [expit((edge - radius) / (_SMOOTHNESS * edge)) for edge in radii]
+    return np.stack([within[0], *(outer - inner for inner, outer in zip(within, within[1:]))])
+
+
+def _scales(scale, radii, size):
+    """Interpolate factors of shape ``(band, radius + 1)`` to the pixels of an image, ``(band, Y, X)``."""
+    shares = _shares(size, radii)
+    return np.exp(np.tensordot(np.log(scale), np.concatenate([shares, 1 - shares.sum(0, keepdims=True)]), 1))
+
+
+def _brightness(flux, unit):
+    """Mean over bands of the log of an aperture flux in units of its error, at least 0, a tensor ``(galaxy,)``."""
+    return (flux / unit).clamp_min(1).log().mean(1)
 
 
 def measure_errors(translator, pairs, *, scales_pixels=False):
@@ -206,7 +262,7 @@ def measure_errors(translator, pairs, *, scales_pixels=False):
         Up to 2048 are used. Errors are differences from the noiseless target image where pairs have it; otherwise
         from the target image, without the variance of its noise as given by its weights.
     scales_pixels : bool, optional
-        Whether to measure the standard deviation of a pixel over that of the network, which is 1 otherwise.
+        Whether to measure ``scale``, which is 1 otherwise.
 
     Returns
     -------
@@ -221,14 +277,33 @@ def measure_errors(translator, pairs, *, scales_pixels=False):
     if not parts:
         return None
     n_bands = len(translator.target_survey)
-    scale, degrees = _fit_pixels(parts, masks[-1], max(1, _MOST_PIXELS // len(rows)))
-    if not scales_pixels:
-        scale = np.ones(n_bands)
-    parts = [part.scaled(scale) for part in parts]
-    differences, noise = (np.concatenate(one) for one in zip(*(_apertures(part, masks) for part in parts)))
-    apertures, aperture_degrees = _fit_t(differences, noise)
-    return ErrorModel(scale, radii, apertures, aperture_degrees, degrees, np.array(_FREQUENCIES), _spectra(parts),
-                      len(rows))
+    n_pixels, scale = max(1, _MOST_PIXELS // len(rows)), np.ones((n_bands, len(radii) + 1))
+    if scales_pixels:
+        rings = np.concatenate([np.diff(masks, axis=0, prepend=0), 1 - masks[-1:]])
+        fits = [_fit_pixels(parts, ring, n_pixels) for ring in rings if (ring > 0.5).any()]
+        scale = np.stack([fits[min(place, len(fits) - 1)][0] for place in range(len(rings))], 1)
+        size = parts[0].error.shape[2:]
+        parts = [part.scaled(_scales(scale, radii, size)) for part in parts]
+    degrees = _fit_pixels(parts, masks[-1], n_pixels)[1]
+    apertures, brightness, aperture_degrees = _fit_apertures(parts, masks)
+    return ErrorModel(scale, radii, apertures, brightness, aperture_degrees, degrees, np.array(_FREQUENCIES),
+                      _spectra(parts), len(rows))
+
+
+def _fit_apertures(parts, masks):
+    """Return ``apertures``, ``brightness`` and ``aperture_degrees`` of an `ErrorModel`."""
+    values, noise, brightness = (np.concatenate(one) for one in zip(*(_apertures(part, masks) for part in parts)))
+    scatter, degrees = _fit_t(values, noise)
+    if len(values) < _FEWEST_BRIGHTNESS or np.ptp(brightness) == 0:
+        return scatter, np.zeros(4), degrees
+    square = np.einsum("ni,ni->n", values, np.linalg.solve(scatter + noise, values[..., None])[..., 0])
+    lowest, highest = np.quantile(brightness, (0.01, 0.99))
+    brightness = brightness.clip(lowest, highest)
+    slope, center = np.polyfit(brightness, np.log(square) / 2, 1)[0], brightness.mean()
+    factor = np.exp(slope * (brightness - center))
+    values, noise = values / factor[:, None], noise / factor[:, None, None]**2
+    scatter, degrees = _fit_t(values, noise)
+    return _matched(values, noise, scatter, degrees), np.array([slope, center, lowest, highest]), degrees
 
 
 def _usable_rows(translator, pairs):
@@ -255,9 +330,10 @@ class _Part:
     sigma: np.ndarray
     valid: np.ndarray
 
+    flux: np.ndarray
+
     def scaled(self, scale):
-        scale = scale[:, None, None]
-        return _Part(self.error / scale, self.noise / scale**2, self.sigma * scale, self.valid)
+        return _Part(self.error / scale, self.noise / scale**2, self.sigma * scale, self.valid, self.flux)
 
 
 def _differences(translator, pairs, rows):
@@ -292,11 +368,11 @@ def _differences(translator, pairs, rows):
             noise = 1 / np.where(valid, weight, 1)
     valid &= np.isfinite(target)
     error = np.where(valid, (np.where(valid, target, 0) - np.where(valid, flux, 0)) / sigma, 0)
-    return _Part(error, np.where(valid, noise / sigma**2, 0), sigma, valid)
+    return _Part(error, np.where(valid, noise / sigma**2, 0), sigma, valid, np.where(valid, flux, 0))
 
 
 def _fit_pixels(parts, mask, n_pixels):
-    """Standard deviation by band, and degrees of freedom, of random pixels of each galaxy in an aperture."""
+    """Return the standard deviation by band, and degrees of freedom, of random pixels of each galaxy in a region."""
     inside, rng = np.flatnonzero(mask > 0.5), np.random.default_rng(0)
     taken = []
     for part in parts:
@@ -307,19 +383,20 @@ def _fit_pixels(parts, mask, n_pixels):
     error, noise, valid = (np.concatenate(one, 1) for one in zip(*taken))
     pixels = [(error[band][valid[band]][:, None], noise[band][valid[band]][:, None, None]) for band in range(n_bands)]
     degrees = float(np.median([_fit_t(*one)[1] for one in pixels]))
-    variance = [_fit_scatter(*one, degrees)[0][0, 0] if len(one[0]) >= _FEWEST else 1 for one in pixels]
+    variance = [_matched(*one, np.eye(1), degrees)[0, 0] if len(one[0]) >= _FEWEST else 1 for one in pixels]
     return np.sqrt(np.array(variance) * degrees / (degrees - 2)), degrees
 
 
 def _apertures(part, masks):
-    """Errors of aperture fluxes in units of those of independent pixels, and the covariance of their noise.
+    """Errors of aperture fluxes in units of those of independent pixels, the covariance of their noise, brightness.
 
-    Only galaxies with data in all apertures. Shapes ``(galaxy, band * radius)`` and the same twice.
+    Only galaxies with data in all apertures. Shapes ``(galaxy, d)``, ``(galaxy, d, d)`` with d of bands and radii, and
+    ``(galaxy,)``.
     """
     flat = [one.reshape(*one.shape[:2], -1) for one in (part.error * part.sigma, part.noise * part.sigma**2,
-                                                        part.sigma**2, (~part.valid).astype(float))]
-    complete = (flat[3] @ masks.T <= _MOST_MISSING * masks.sum(1)).all((1, 2))
-    error, noise, square = (one[complete] for one in flat[:3])
+                                                        part.sigma**2, part.flux, (~part.valid).astype(float))]
+    complete = (flat[4] @ masks.T <= _MOST_MISSING * masks.sum(1)).all((1, 2))
+    error, noise, square, flux = (one[complete] for one in flat[:4])
     units = np.sqrt(square @ masks.T)
     n_galaxies, n_bands, n_radii = units.shape
     covariance = np.zeros((n_galaxies, n_bands, n_radii, n_bands, n_radii))
@@ -327,7 +404,8 @@ def _apertures(part, masks):
         shared = np.einsum("gi,pi,qi->gpq", noise[:, band], masks, masks, optimize=True)
         covariance[:, band, :, band] = shared / (units[:, band, :, None] * units[:, band, None])
     side = n_bands * n_radii
-    return ((error @ masks.T) / units).reshape(-1, side), covariance.reshape(-1, side, side)
+    brightness = _brightness(*(torch.from_numpy(one) for one in (flux @ masks[-1], units[..., -1]))).numpy()
+    return ((error @ masks.T) / units).reshape(-1, side), covariance.reshape(-1, side, side), brightness
 
 
 def _fit_t(values, noise):
@@ -362,6 +440,15 @@ def _fit_scatter(values, noise, degrees, scatter=None):
         gammaln((degrees + size) / 2) - gammaln(degrees / 2) - size / 2 * np.log(degrees * np.pi)
         - np.linalg.slogdet(total)[1] / 2 - (degrees + size) / 2 * np.log1p(square / degrees))
     return scatter, log_likelihood.mean()
+
+
+def _matched(values, noise, scatter, degrees):
+    """Return a scatter matrix whose principal components contain 68 % of the values as Student's t does."""
+    _, vectors = np.linalg.eigh(scatter)
+    size = np.quantile(np.abs(values @ vectors), min(1, _LEVEL * (1 + 1 / len(values))), axis=0)
+    variance = (size / stdtrit(degrees, (1 + _LEVEL) / 2))**2 - np.einsum("ij,nik,kj->j", vectors, noise, vectors,
+                                                                          optimize=True) / len(values)
+    return _positive((vectors * variance) @ vectors.T)
 
 
 def _spectra(parts):
