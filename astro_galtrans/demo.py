@@ -2,12 +2,13 @@
 
 import json
 import logging
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from astro_galtrans._utils.io import put_folder
+from astro_galtrans._utils.io import check_space, unfinished_folder, whole_folder, write_whole
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans.evaluation import evaluate
 from astro_galtrans.pairs import PairSet
@@ -117,9 +118,21 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         raise ValueError("quick=True and settings cannot be given together")
     settings = settings or (DemoSettings.quick() if quick else DemoSettings())
     out = Path(out)
-    staging = _prepare(out, {"seed": seed, **asdict(settings)}, overwrite)
+    _check(out, overwrite)
+    with unfinished_folder(out) as folder:
+        results = _prepare(folder, {"seed": seed, **asdict(settings)})
+        _run(folder, results, settings, seed=seed, device=device, quick=quick, workers=workers, progress=progress)
+        with whole_folder(out) as temporary:
+            os.replace(results, temporary)
+            shutil.rmtree(folder)
+    logger.info("the report is %s", out / "report.html")
+    return out / "report.html"
+
+
+def _run(folder, results, settings, *, seed, device, quick, workers, progress):
+    """Write the results to a folder in another one, which also holds what only a resumed run needs."""
     started = time.perf_counter()
-    pairs = _pairs(staging / "pairs.zarr", settings, seed, workers, progress)
+    pairs = _pairs(folder / "pairs.zarr", settings, seed, workers, progress)
     fractions = [n / settings.n_total for n in (settings.n_training, settings.n_validation, settings.n_test)]
     training, validation, test = pairs.split(fractions, seed=seed)
     translators = {}
@@ -128,22 +141,22 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         config = TrainConfig(
             backbone="unet", objective=objective, epochs=settings.epochs, batch_size=16, seed=seed,
             backbone_options={"widths": list(settings.widths)})
-        result = fit(training, config, validation=validation, directory=staging / f"checkpoint-{objective}",
+        result = fit(training, config, validation=validation, directory=folder / f"checkpoint-{objective}",
                      resume=True, device=device, progress=progress)
         translators[objective] = result.translator
-        save(staging / f"{objective}.asdf", result.translator, overwrite=True)
+        save(results / f"{objective}.asdf", result.translator, overwrite=True)
 
     logger.info("evaluating on %d galaxies that neither network has seen", len(test))
     evaluation = evaluate(
         {name: translators[objective] for objective, name in _TRANSLATORS.items()}, test, training=training, seed=seed,
         device=device, progress=progress, n_bootstrap=settings.n_bootstrap,
         estimator_options={"epochs": settings.estimator_epochs})
-    _write_galaxies(staging / "galaxies", translators, test, settings.n_fits)
-    (staging / "tables").mkdir(exist_ok=True)
+    _write_galaxies(results / "galaxies", translators, test, settings.n_fits)
+    (results / "tables").mkdir(exist_ok=True)
     for name, table in evaluation.tables.items():
-        table.write(staging / "tables" / f"{name}.ecsv", format="ascii.ecsv", overwrite=True)
+        table.write(results / "tables" / f"{name}.ecsv", format="ascii.ecsv", overwrite=True)
     evaluation.write_report(
-        staging / "report.html", title="From SDSS to CFHTLS: evaluation of translated galaxies",
+        results / "report.html", title="From SDSS to CFHTLS: evaluation of translated galaxies",
         command=f"galtrans demo --seed {seed}{' --quick' if quick else ''}",
         seconds=round(time.perf_counter() - started),
         what_differs="objective, and the output space, residual path and photometry head that come with it; python "
@@ -152,37 +165,27 @@ def run_demo(out="galtrans-demo", *, seed=0, device=None, quick=False, settings=
         training={_TRANSLATORS[objective]: translator.provenance["config"]
                   for objective, translator in translators.items()},
     )
-    _finish(staging, out)
-    logger.info("the report is %s", out / "report.html")
-    return out / "report.html"
 
 
-def _prepare(out, run, overwrite):
-    """Return the folder for the results, with those of an interrupted run of the same settings."""
+def _check(out, overwrite):
+    """Raise an error if the results cannot be written to a folder."""
     if out.exists() and not overwrite and not (out / _SETTINGS_FILE).is_file():
         raise FileExistsError(
             f"{out} exists already and holds no earlier demo; choose another folder, or overwrite=True replaces it")
-    staging = out.parent / f".{out.name}.partial"
     out.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(out.parent).free
-    if free < _DISK_NEEDED:
-        raise OSError(
-            f"the demo needs {_DISK_NEEDED / 1e9:.1f} GB in {out.parent.resolve()}, {free / 1e9:.1f} GB are free")
-    text = json.dumps(run, indent=1)
-    marker = staging / _SETTINGS_FILE
-    if staging.exists() and (not marker.is_file() or marker.read_text() != text):
-        shutil.rmtree(staging)
-    if not staging.exists():
-        staging.mkdir()
-        marker.write_text(text)
-    return staging
+    check_space(out.parent.resolve(), _DISK_NEEDED)
 
 
-def _finish(staging, out):
-    """Remove what only a resumed run needs, and move the results to their folder."""
-    for name in ("pairs.zarr", *(f"checkpoint-{objective}" for objective in _TRANSLATORS)):
-        shutil.rmtree(staging / name, ignore_errors=True)
-    put_folder(staging, out)
+def _prepare(folder, run):
+    """Return the folder for the results, with those of an interrupted run of the same settings."""
+    results, text = folder / "results", json.dumps(run, indent=1)
+    marker = results / _SETTINGS_FILE
+    if not marker.is_file() or marker.read_text() != text:
+        for part in folder.iterdir():
+            shutil.rmtree(part)
+        results.mkdir()
+        write_whole(marker, text.encode())
+    return results
 
 
 def _pairs(path, settings, seed, workers, progress):

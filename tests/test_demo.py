@@ -38,8 +38,8 @@ def test_everything_is_written(results):
 def test_the_translators_differ_in_the_objective_and_its_network(results):
     pixel, gradient = (load(results / f"{name}.asdf").provenance["config"] for name in ("pixel", "gradient"))
     assert {key for key in pixel if pixel[key] != gradient[key]} == {
-        "objective", "output", "residual", "photometry"}
-    for part in ("residual", "photometry"):
+        "objective", "output", "residual", "photometry", "centered"}
+    for part in ("residual", "photometry", "centered"):
         assert (pixel[part], gradient[part]) == (False, True)
 
 
@@ -89,5 +89,5 @@ def test_foreign_folder_is_left_alone(tmp_path):
 
 def test_too_little_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(demo.shutil, "disk_usage", lambda path: demo.shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(OSError, match="GB"):
+    with pytest.raises(OSError, match="needs about 1431 MiB"):
         demo.run_demo(tmp_path / "out", settings=SMALL)

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from astro_galtrans._utils.seal import check_seal, end_of_content
 from astro_galtrans.exceptions import FileFormatError
 
-__all__ = ["check_unpacked", "check_yaml", "checked_asdf", "unpacked"]
+__all__ = ["check_axes", "check_unpacked", "check_yaml", "checked_asdf", "unpacked"]
 
 # Text of a tree, its nested levels, and the values that its aliases may repeat.
 _MAX_TEXT, _MAX_DEPTH, _MAX_REPEATED = 2**25, 100, 100_000
@@ -21,6 +21,7 @@ _ANY_SIZE, _RATIO = 2**28, 1000
 _BLOCK = struct.Struct(">I4sQQQ16s")  # flags, compression, allocated, used and unpacked bytes, MD5
 _MAGIC = b"\xd3BLK"
 _STREAMED = 1
+_MOST_AXES = 999  # or columns
 _TREE_END = re.compile(rb"\r?\n\.\.\.(\r?\n|$)")
 _ITEM = re.compile(r"(?:bool|complex|u?int|float)(\d+)")
 
@@ -29,6 +30,16 @@ def check_unpacked(size, packed, name):
     """Raise FileFormatError if ``packed`` bytes of a file claim to unpack to an implausible ``size``."""
     if size > _ANY_SIZE + _RATIO * packed:
         raise FileFormatError(f"{name} claims {size:,} bytes of data in {packed:,} bytes, it is damaged")
+
+
+def check_axes(key, value, name):
+    """Raise FileFormatError for a card of more axes or columns than FITS allows.
+
+    wcslib would end the process, and astropy count them one by one.
+    """
+    counted = str(key).upper().startswith("WCSAXES") or str(key).upper() in ("NAXIS", "TFIELDS")
+    if counted and not (isinstance(value, int) and 0 <= value <= _MOST_AXES):
+        raise FileFormatError(f"{name} has a header with {key} = {value!r}")
 
 
 def unpacked(content, name):
@@ -175,6 +186,8 @@ def _check_arrays(node, sizes, name):
         for child in node.values():
             _check_arrays(child, sizes, name)
     elif isinstance(node, list):
+        if len(node) > 1 and isinstance(node[0], str):  # a card of a header
+            check_axes(node[0], node[1], name)
         for child in node:
             _check_arrays(child, sizes, name)
 

@@ -105,7 +105,7 @@ def first_image(path):
                 return header, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # callers report truncated files
-        with fits.open(path) as parts:
+        with open(path, "rb") as stream, fits.open(stream) as parts:  # astropy leaves a damaged file open
             for part in parts:
                 if part.is_image and part.header.get("NAXIS", 0) >= 2:
                     place = part.fileinfo()

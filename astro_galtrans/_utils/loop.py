@@ -19,8 +19,12 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from astro_galtrans._utils.signals import TERMINATED, interrupted_by_sigterm
+
 __all__ = ["TrainingModule", "seeded", "train"]
 
+_LOGGER = logging.getLogger(__name__)
+_ONE_AT_A_TIME = threading.RLock()
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -161,9 +165,12 @@ class _StepBar(lightning.Callback):
 
 @contextmanager
 def seeded(seed, device):
-    """Seed torch's generators of the CPU and of a device inside the block, and restore their states after it."""
+    """Seed torch's generators of the CPU and of a device inside the block, and restore their states after it.
+
+    All threads share these generators and the settings of torch, so only one is in such a block; others wait for it.
+    """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         for one in devices:
             with torch.cuda.device(one):
@@ -200,6 +207,8 @@ def train(module, batches, validation=None, *, n_epochs, device=torch.device("cp
         If the validation loss is not finite in any epoch.
     KeyboardInterrupt
         If interrupted; the message names the epoch and the checkpoint.
+    SystemExit
+        On SIGTERM, with status 143, after the same message was logged.
     """
     devices = [device.index or 0] if device.type == "cuda" else 1
     module.checkpoint = None if checkpoint is None else checkpoint.path
@@ -221,23 +230,32 @@ def train(module, batches, validation=None, *, n_epochs, device=torch.device("cp
 
 @contextmanager
 def _interrupts(trainer, checkpoint):
-    """Raise KeyboardInterrupt on Ctrl-C, where Lightning would exit the process and leave Ctrl-C disabled."""
+    """Raise KeyboardInterrupt on Ctrl-C, where Lightning would exit the process and leave Ctrl-C disabled.
+
+    SIGTERM, at which Lightning would end the training as if it were finished, does the same where the program has a
+    handler that raises KeyboardInterrupt, as the command has. Otherwise it ends the process.
+    """
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     cause = None
     try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
+        with interrupted_by_sigterm() as received:
+            yield
+    except (SystemExit, KeyboardInterrupt) as error:
+        cause = error if isinstance(error, KeyboardInterrupt) else error.__context__
+        if not isinstance(cause, KeyboardInterrupt):
             raise
-        cause = error.__context__
     finally:
         if main:
             signal.signal(signal.SIGINT, handler)
     if cause is not None or trainer.interrupted:
-        hint = f"; it can be resumed from {checkpoint}" if checkpoint is not None else ""
-        raise KeyboardInterrupt(
-            f"training stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}{hint}") from cause
+        # There is no file before the end of the first epoch.
+        hint = f"; it can be resumed from {checkpoint}" if checkpoint is not None and checkpoint.exists() else ""
+        message = f"training stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}{hint}"
+        if received:
+            _LOGGER.warning("SIGTERM: %s", message)
+            raise SystemExit(TERMINATED) from cause
+        raise KeyboardInterrupt(message) from cause
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from astro_galtrans._utils.validation import real_number, whole_number
+
 __all__ = ["check_bootstrap", "interval", "resampled_rows"]
 
 # Elements of one block of resamples, so that memory stays below about 200 MB.
@@ -10,10 +12,8 @@ _BLOCK = 2_000_000
 
 def check_bootstrap(n_bootstrap, confidence):
     """Raise ValueError for a number of resamples or a confidence that is out of range."""
-    if int(n_bootstrap) != n_bootstrap or n_bootstrap < 0:
-        raise ValueError(f"n_bootstrap must be a whole number of at least 0, got {n_bootstrap!r}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
+    whole_number(n_bootstrap, "n_bootstrap")
+    real_number(confidence, "confidence", positive=True, below=1)
 
 
 def resampled_rows(n, n_bootstrap, seed, dtype=np.int64):

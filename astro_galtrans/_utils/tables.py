@@ -317,7 +317,7 @@ class TableSource:
 class _FitsSource(TableSource):
     def __init__(self, path, table):
         self._path = path
-        with fits.open(path) as hdus:
+        with open(path, "rb") as stream, fits.open(stream) as hdus:  # astropy leaves a damaged file open
             for hdu in hdus:
                 _check_comments(hdu.header, path)
             tables = [i for i, hdu in enumerate(hdus)
@@ -333,7 +333,7 @@ class _FitsSource(TableSource):
             super().__init__(Table.read(path, hdu=found[0], format="fits"), str(path))
 
     def other(self, name):
-        with fits.open(self._path) as hdus:
+        with open(self._path, "rb") as stream, fits.open(stream) as hdus:
             if name.upper() not in [hdu.name for hdu in hdus]:
                 return None
             data = hdus[name].data

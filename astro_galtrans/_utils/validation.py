@@ -6,13 +6,15 @@ Each message names the argument, the requirement and the value received.
 import difflib
 import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import fields, replace
 
+import astropy.units as u
 import numpy as np
 
 __all__ = [
-    "OptionTypeError", "check_fields", "choice", "configured", "flag", "fraction", "real_number", "text",
-    "whole_number",
+    "OptionTypeError", "angle", "check_fields", "choice", "configured", "finite_number", "flag", "fraction", "mapping",
+    "numbers", "positive_quantity", "real_number", "text", "whole_number",
 ]
 
 
@@ -94,6 +96,47 @@ def real_number(value, name, *, positive=False, below=math.inf, most=math.inf):
     if not 0 <= value < below or value > most or (positive and value == 0):
         raise ValueError(requirement)
     return float(value)
+
+
+def finite_number(value, name):
+    """Return a finite float of any sign."""
+    requirement = f"{name} must be a finite number, got {value!r}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise OptionTypeError(requirement)
+    if not math.isfinite(value):
+        raise ValueError(requirement)
+    return float(value)
+
+
+def numbers(value, name):
+    """Return a tuple of floats of at least 0, from a sequence."""
+    if isinstance(value, (str, bytes, Mapping)) or not np.iterable(value):
+        raise OptionTypeError(f"{name} must be a sequence of numbers, got {value!r}")
+    return tuple(real_number(one, name) for one in value)
+
+
+def mapping(value, name):
+    """Return a dict with names as keys, from a mapping."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise OptionTypeError(f"{name} must be a dict with keys of type str, got {value!r}")
+    return dict(value)
+
+
+def positive_quantity(value, name, unit):
+    """Return a positive finite scalar Quantity in a unit."""
+    requirement = f"{name} must be a Quantity convertible to {unit}, got {value!r}"
+    try:
+        quantity = u.Quantity(value).to(unit)
+    except (TypeError, u.UnitConversionError) as error:
+        raise OptionTypeError(requirement) from error
+    if not quantity.isscalar or not np.isfinite(quantity.value) or quantity.value <= 0:
+        raise ValueError(f"{name} must be a positive finite scalar, got {value!r}")
+    return quantity
+
+
+def angle(value, name):
+    """Return a positive finite scalar Quantity in arcsec."""
+    return positive_quantity(value, name, u.arcsec)
 
 
 def fraction(value, name):

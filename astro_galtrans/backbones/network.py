@@ -62,7 +62,8 @@ class TranslationNetwork(nn.Module):
             # The embedding of a generative backbone depends on the noisy target.
             n_embedding = 0 if self.generative else self.backbone.n_embedding
             self.photometry = PhotometryHead(
-                n_input, n_target, n_embedding + n_condition, config.scale_ratio, takes_missing=config.takes_missing)
+                n_input, n_target, n_embedding + n_condition, config.scale_ratio, takes_missing=config.takes_missing,
+                centered=config.centered)
         self.image_head = nn.Conv2d(self.backbone.n_features, n_target, 3, padding=1)
         self.sigma_head, last = self._build_sigma_head(n_input, n_target)
         with torch.no_grad():
@@ -291,8 +292,10 @@ class TranslationNetwork(nn.Module):
         if self.photometry is None:
             return prediction
         known = [part for part in (None if self.generative else prediction.embedding, condition) if part is not None]
-        image = self.photometry.renormalize(prediction.flux, flux, known, valid, self.input_noise, self.target_noise)
-        return prediction._replace(flux=image, value=self.from_flux(image))
+        placement = self.photometry.place(flux, self.input_noise)
+        image, weights = self.photometry.renormalize(
+            prediction.flux, flux, known, valid, self.input_noise, self.target_noise, placement)
+        return prediction._replace(flux=image, value=self.from_flux(image), aperture_weights=weights)
 
     def _unscaled(self, flux, target):
         """Images of a generative backbone before their scale: the target, less the input where that is added again."""

@@ -32,6 +32,8 @@ class Prediction(NamedTuple):
     """Step of the diffusion that a generative network received, shape ``(galaxy,)``."""
     signal_to_noise: torch.Tensor | None = None
     """Variance of the clean image over that of the noise in the image that it received, shape ``(galaxy,)``."""
+    aperture_weights: torch.Tensor | None = None
+    """Weights of pixels in apertures that follow the galaxy, see `aperture_fluxes`; None for those in the middle."""
 
     def __repr__(self):
         return shapes(self)
@@ -120,6 +122,8 @@ class NetworkConfig:
         with it the aperture fluxes.
     takes_missing : bool, optional
         Whether the network is trained with missing bands and regions; it then also reads which pixels have data.
+    centered : bool, optional
+        Whether the apertures of the photometry head follow the galaxy's measured center and leave out its neighbors.
     observing : dict, optional
         Observing conditions that the network takes, of "psf_fwhm", "noise" and "target_psf_fwhm", each with the 0.5th,
         50th and 99.5th percentile of the training galaxies in each band; FWHMs in arcsec, the noise of a pixel of sky
@@ -141,6 +145,7 @@ class NetworkConfig:
     conditioning_options: dict = field(default_factory=dict)
     stamp_size: list[int] | None = None
     takes_missing: bool = False
+    centered: bool = False
     observing: dict | None = None
 
     def __post_init__(self):
@@ -149,7 +154,7 @@ class NetworkConfig:
         plain = {name: _numbers(getattr(self, name), float) for name in ("input_noise", "target_noise", "unit_ratio")}
         plain["nearest_band"] = _numbers(self.nearest_band, int)
         plain["scale_ratio"] = float(self.scale_ratio)
-        plain |= {name: bool(getattr(self, name)) for name in ("residual", "photometry", "takes_missing")}
+        plain |= {name: bool(getattr(self, name)) for name in ("residual", "photometry", "takes_missing", "centered")}
         value_scale = [1.0] * len(plain["target_noise"]) if self.value_scale is None else self.value_scale
         plain["value_scale"] = _numbers(value_scale, float)
         plain |= {name: dict(getattr(self, name) or {}) for name in ("backbone_options", "conditioning_options")}
@@ -176,8 +181,9 @@ class NetworkConfig:
         for name in ("stamp_size", "observing"):
             if stored[name] is None:
                 del stored[name]
-        if not self.takes_missing:
-            del stored["takes_missing"]
+        for name in ("takes_missing", "centered"):
+            if not stored[name]:
+                del stored[name]
         return stored
 
     @classmethod

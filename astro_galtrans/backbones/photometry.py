@@ -6,6 +6,8 @@ import torch
 from astropy.utils.decorators import deprecated_renamed_argument
 from torch import nn
 
+from astro_galtrans.backbones.placement import measure_placement
+
 __all__ = ["N_APERTURES", "PhotometryHead", "aperture_fluxes", "aperture_masks", "aperture_radii", "log_apertures"]
 
 # Radii in pixels of the coarser survey; 4.2, 2.1 and 1.1 arcsec between SDSS and CFHTLS.
@@ -66,8 +68,8 @@ def aperture_masks(n_y, n_x, radii):
     return inside.unflatten(1, (n_y, _OVERSAMPLING)).unflatten(3, (n_x, _OVERSAMPLING)).mean((2, 4)).flatten(1)
 
 
-def aperture_fluxes(flux, radii):
-    """Sum the flux in circular apertures around the center of images.
+def aperture_fluxes(flux, radii, weights=None):
+    """Sum the flux in circular apertures.
 
     Parameters
     ----------
@@ -75,19 +77,22 @@ def aperture_fluxes(flux, radii):
         Shape ``(galaxy, band, y, x)``.
     radii : tuple of float
         In pixels.
+    weights : torch.Tensor, optional
+        Weight of each pixel in each aperture, as `Placement.weights` returns it; by default its share within circles
+        around the center of the image.
 
     Returns
     -------
     fluxes : torch.Tensor
         Shape ``(galaxy, band, radius)``.
     areas : torch.Tensor
-        Pixels of each aperture within the image, shape ``(radius,)``.
+        Pixels of each aperture around the center of the image, shape ``(radius,)``.
     """
     masks = aperture_masks(*flux.shape[-2:], radii).to(flux)
-    return flux.flatten(2) @ masks.T, masks.sum(1)
+    return flux.flatten(2) @ (masks if weights is None else weights).mT, masks.sum(1)
 
 
-def log_apertures(flux, noise, radii):
+def log_apertures(flux, noise, radii, weights=None):
     """Return the softened log flux in circular apertures, asinh(f / 2s) with s the sky noise of the whole aperture.
 
     Parameters
@@ -98,13 +103,15 @@ def log_apertures(flux, noise, radii):
         Sky noise of one pixel, shape ``(band, 1, 1)``.
     radii : tuple of float
         In pixels.
+    weights : torch.Tensor, optional
+        As of `aperture_fluxes`.
 
     Returns
     -------
     torch.Tensor
         Shape ``(galaxy, band, radius)``.
     """
-    fluxes, areas = aperture_fluxes(flux, radii)
+    fluxes, areas = aperture_fluxes(flux, radii, weights)
     return torch.asinh(fluxes / (2 * noise[:, 0] * areas.sqrt()))
 
 
@@ -136,12 +143,16 @@ class PhotometryHead(nn.Module):
         Whether the input may lack bands or regions. The log fluxes of apertures without data are then replaced by
         their expectation given the others, under the Gaussian distribution of the training galaxies, and the
         perceptron also reads which are observed.
+    centered : bool, optional
+        Whether apertures follow the measured center of the galaxy and leave out its neighbors, see `place`. By default
+        they are circles around the center of the image.
     """
 
     @deprecated_renamed_argument("step", "scale_ratio", "0.2")
-    def __init__(self, n_input, n_target, n_extra, scale_ratio, width=128, takes_missing=False):
+    def __init__(self, n_input, n_target, n_extra, scale_ratio, width=128, takes_missing=False,
+                 centered=False):
         super().__init__()
-        self.takes_missing = takes_missing
+        self.takes_missing, self.centered, self.scale_ratio = takes_missing, centered, scale_ratio
         self.radii = aperture_radii(scale_ratio)
         coarser = max(1.0, scale_ratio)
         ratio = (_OUTERMOST / _INNERMOST) ** (1 / (_N_INPUT - 1))
@@ -163,7 +174,38 @@ class PhotometryHead(nn.Module):
         for name, value in (("level_mean", 0.0), ("level_spread", 1.0)):
             self.register_buffer(name, torch.full((n_target, N_APERTURES), value))
 
-    def features(self, flux, noise, observed=None):
+    def place(self, flux, noise):
+        """Return the `Placement` of the galaxies of the input, or None if apertures are around the middle of images.
+
+        Parameters
+        ----------
+        flux, noise
+            As of `forward`.
+        """
+        return measure_placement(flux, noise, max(1.0, self.scale_ratio)) if self.centered else None
+
+    def place_target(self, placement, size):
+        """Return the `Placement` on the target grid and the weights of its pixels in the apertures.
+
+        Parameters
+        ----------
+        placement : Placement or None
+            As `place` returns it.
+        size : tuple of int
+            Rows and columns of the target images.
+
+        Returns
+        -------
+        placement : Placement or None
+        weights : torch.Tensor or None
+            As of `aperture_fluxes`.
+        """
+        if placement is None:
+            return None, None
+        placement = placement.on(size, self.scale_ratio)
+        return placement, placement.weights(self.radii)
+
+    def features(self, flux, noise, observed=None, placement=None):
         """Return the softened log fluxes of the input in its apertures and their differences between bands.
 
         Parameters
@@ -172,31 +214,38 @@ class PhotometryHead(nn.Module):
             As of `forward`.
         observed : torch.Tensor of bool, optional
             As `observed_apertures` returns it; the log fluxes of the others are replaced by their expectation.
+        placement : Placement, optional
+            As `place` returns it.
 
         Returns
         -------
         torch.Tensor
             Shape ``(galaxy, feature)``.
         """
-        log_flux = log_apertures(flux, noise, self.input_radii)
+        log_flux = log_apertures(flux, noise, self.input_radii, self._input_weights(placement))
         if observed is not None:
             log_flux = self._expected(log_flux.flatten(1), observed.flatten(1)).view_as(log_flux)
         return torch.cat([log_flux.flatten(1), (log_flux[:, 1:] - log_flux[:, :-1]).flatten(1)], 1)
 
-    def observed_apertures(self, valid):
+    def _input_weights(self, placement):
+        return None if placement is None else placement.weights(self.input_radii)
+
+    def observed_apertures(self, valid, placement=None):
         """Return the input apertures of which, and of each within, at most a fifth has no data.
 
         Parameters
         ----------
         valid : torch.Tensor of bool
             Pixels with data, shape ``(galaxy, band, y, x)``.
+        placement : Placement, optional
+            As `place` returns it.
 
         Returns
         -------
         torch.Tensor of bool
             Shape ``(galaxy, band, radius)``.
         """
-        missing, areas = aperture_fluxes((~valid).float(), self.input_radii)
+        missing, areas = aperture_fluxes((~valid).float(), self.input_radii, self._input_weights(placement))
         return (missing / areas).cummax(-1).values <= _MOST_MISSING
 
     def _expected(self, log_flux, observed):
@@ -234,7 +283,7 @@ class PhotometryHead(nn.Module):
         rest = (y - x @ slopes).std(0, correction=0).clamp_min(1e-2)
         self.level_spread.copy_(rest.view_as(self.level_spread))
 
-    def forward(self, flux, noise, extra, valid=None):
+    def forward(self, flux, noise, extra, valid=None, placement=None):
         """Predict log fluxes of the target, as of `log_apertures`.
 
         Parameters
@@ -247,6 +296,8 @@ class PhotometryHead(nn.Module):
             Embedding and condition of each galaxy, shape ``(galaxy, n_extra)``.
         valid : torch.Tensor of bool, optional
             Pixels of the input with data, of its shape; None if all have.
+        placement : Placement, optional
+            As `place` returns it.
 
         Returns
         -------
@@ -254,8 +305,8 @@ class PhotometryHead(nn.Module):
             Shape ``(galaxy, target band, radius)``.
         """
         parts = []
-        observed = None if valid is None or not self.takes_missing else self.observed_apertures(valid)
-        features = (self.features(flux, noise, observed) - self.feature_mean) / self.feature_spread
+        observed = None if valid is None or not self.takes_missing else self.observed_apertures(valid, placement)
+        features = (self.features(flux, noise, observed, placement) - self.feature_mean) / self.feature_spread
         if self.takes_missing:
             shape = len(flux), len(self.covariance)
             parts = [flux.new_ones(shape) if observed is None else observed.view(shape).to(flux.dtype)]
@@ -264,14 +315,16 @@ class PhotometryHead(nn.Module):
         linear = (features @ self.slopes.T).unflatten(1, self.level_mean.shape)
         return (self.level_mean + linear + self.level_spread * added).clamp(-_BRIGHTEST, _BRIGHTEST)
 
-    def renormalize(self, image, flux, extra, valid, input_noise, target_noise):
+    def renormalize(self, image, flux, extra, valid, input_noise, target_noise, placement=None):
         """Return a target image with the aperture fluxes that `forward` predicts, in float32 under autocast.
+
+        The second value that is returned are the weights of its pixels in the apertures, as of `place_target`.
 
         Parameters
         ----------
         image : torch.Tensor
             Target flux, shape ``(galaxy, band, Y, X)``.
-        flux, valid : torch.Tensor
+        flux, valid, placement
             As of `forward`.
         extra : list of torch.Tensor
             Parts of ``extra`` of `forward`.
@@ -280,13 +333,15 @@ class PhotometryHead(nn.Module):
         """
         with torch.autocast(flux.device.type, enabled=False):
             extra = torch.cat([part.float() for part in extra], 1) if extra else flux.new_zeros(len(flux), 0)
-            return self.apply_to(image, self(flux, input_noise, extra, valid), target_noise)
+            placed = self.place_target(placement, image.shape[-2:])
+            log_flux = self(flux, input_noise, extra, valid, placement)
+            return self.apply_to(image, log_flux, target_noise, *placed), placed[1]
 
-    def apply_to(self, image, log_flux, noise):
+    def apply_to(self, image, log_flux, noise, placement=None, weights=None):
         """Multiply each band of an image by a smooth function of radius so that its aperture fluxes are as predicted.
 
         The rings between the apertures are multiplied, with smoothed steps, in two passes: an error of a fifth becomes
-        half a per cent. A pass changes the image by a factor of at most 7.
+        half a per cent. A pass changes the image by a factor of at most 7. Neighbors are left as they are.
 
         Parameters
         ----------
@@ -296,30 +351,36 @@ class PhotometryHead(nn.Module):
             As `forward` returns it.
         noise : torch.Tensor
             Sky noise of one target pixel, shape ``(band, 1, 1)``.
+        placement, weights : optional
+            As `place_target` returns them.
 
         Returns
         -------
         torch.Tensor
             Shape of ``image``.
         """
-        fluxes, areas = aperture_fluxes(image, self.radii)
+        fluxes, areas = aperture_fluxes(image, self.radii, weights)
         rings = _rings(areas)
         inside = rings > 0.5  # a ring around a small image has no pixel to change
         softening = 2 * noise[:, 0] * rings.clamp_min(0.5).sqrt()
         wanted = torch.asinh(_rings(log_flux.sinh() * (2 * noise[:, 0] * areas.sqrt())) / softening)
-        shares = self._shares(image)
+        shares = self._shares(image, placement)
         for _ in range(_N_PASSES):
             change = (wanted - torch.asinh(_rings(fluxes) / softening)).clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE)
             factor = (torch.where(inside, change, 0) @ shares).exp()
             image = image * factor.unflatten(-1, image.shape[-2:])
-            fluxes, _ = aperture_fluxes(image, self.radii)
+            fluxes, _ = aperture_fluxes(image, self.radii, weights)
         return image
 
-    def _shares(self, image):
-        """Share of each pixel in the change of each ring, in all 1, shape ``(radius, Y * X)``."""
-        y, x = (torch.arange(n, device=image.device) - 0.5 * (n - 1) for n in image.shape[-2:])
-        radius = torch.hypot(y[:, None], x[None]).flatten()
+    def _shares(self, image, placement):
+        """Shares of pixels in the change of each ring, 1 in all without neighbors; ``(..., radius, Y * X)``."""
+        if placement is None:
+            y, x = (torch.arange(n, device=image.device) - 0.5 * (n - 1) for n in image.shape[-2:])
+            radius = torch.hypot(y[:, None], x[None]).flatten()
+        else:
+            radius = placement.distance().flatten(1)[:, None]
         edges = torch.tensor(self.radii[1:], device=image.device)[:, None]
         within = torch.sigmoid((edges - radius) / (_SMOOTHNESS * edges)).to(image.dtype)
-        whole = torch.ones_like(within[:1])
-        return _rings(torch.cat([whole, within]).T).T
+        whole = torch.ones_like(within[..., :1, :])
+        shares = _rings(torch.cat([whole, within], -2).mT).mT
+        return shares if placement is None else shares * (1 - placement.neighbors.flatten(2))

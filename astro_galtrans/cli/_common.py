@@ -6,6 +6,8 @@ import os
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from astro_galtrans._utils.io import remove_leftovers
+
 __all__ = [
     "Result", "add_device", "add_direction", "add_overwrite", "add_reading", "add_seed", "as_json", "bands_of",
     "check_output", "device_named", "directed", "load_one", "read_config",
@@ -93,6 +95,7 @@ def check_output(path, overwrite):
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"--out {path} is a folder, not a file to write to")
+    remove_leftovers(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"--out {path} exists already; --overwrite replaces it")
     if not path.parent.is_dir():

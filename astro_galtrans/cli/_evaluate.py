@@ -26,8 +26,11 @@ def demo(options):
     from astro_galtrans.demo import run_demo
 
     workers = (1 if options.quick else 2) if options.workers is None else options.workers
-    report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
-                      workers=workers, overwrite=options.overwrite, progress=not options.quiet)
+    try:
+        report = run_demo(options.out, seed=options.seed, device=device_named(options.device), quick=options.quick,
+                          workers=workers, overwrite=options.overwrite, progress=not options.quiet)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("the same command resumes the demo") from error
     return Result([str(report)], {"report": report, "folder": options.out})
 
 

@@ -9,6 +9,7 @@ import warnings
 from contextlib import contextmanager, redirect_stdout
 
 from astro_galtrans import __version__
+from astro_galtrans._utils.signals import TERMINATED, interrupted_by_sigterm
 from astro_galtrans.cli._common import as_json
 from astro_galtrans.cli._parser import make_parser, option_names
 
@@ -40,20 +41,27 @@ def main(arguments=None):
     Returns
     -------
     int
-        Exit status: 0, 2 on an error, 130 when interrupted.
+        Exit status: 0, 2 on an error, 130 when interrupted, 143 when terminated by SIGTERM.
     """
     try:
         options = make_parser().parse_args(arguments)
     except SystemExit as stop:
         return stop.code or 0
     started = time.perf_counter()
+    with interrupted_by_sigterm() as received:
+        status = _status_of(options, started, received)
+    return TERMINATED if received else status
+
+
+def _status_of(options, started, received):
+    """Run the subcommand and return its exit status."""
     try:
         with _messages(options):
             _run(options)
             sys.stdout.flush()  # a closed pipe is handled here, and not as a traceback at exit
             _LOG.info("astro_galtrans %s, done after %.1f s", __version__, time.perf_counter() - started)
     except KeyboardInterrupt as interrupt:
-        _say("interrupted" + (f": {interrupt}" if str(interrupt) else ""))
+        _say(("terminated" if received else "interrupted") + (f": {interrupt}" if str(interrupt) else ""))
         return 130
     except BrokenPipeError:
         # The reader of the output has gone; nothing more is flushed to it at exit.

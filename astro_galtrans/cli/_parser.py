@@ -9,7 +9,7 @@ from astro_galtrans import __version__
 from astro_galtrans.cli._evaluate import add_demo, add_evaluate, add_photoz, demo, evaluate, photoz
 from astro_galtrans.cli._info import add_info, info
 from astro_galtrans.cli._pairs import add_download, add_pair, add_simulate, download, pair, simulate
-from astro_galtrans.cli._train import add_train, train
+from astro_galtrans.cli._train import add_reproduce, add_train, reproduce, train
 from astro_galtrans.cli._translate import add_translate, translate
 
 __all__ = ["SUBCOMMANDS", "make_parser", "option_names"]
@@ -33,6 +33,7 @@ SUBCOMMANDS = (
      "t.asdf test.zarr --training train.zarr --out report.html"),
     ("photoz", add_photoz, photoz, "evaluate redshift densities in a table against true redshifts",
      "densities.fits --z-spec z_spec --bins r_mag --out metrics"),
+    ("reproduce", add_reproduce, reproduce, "train a translator again and compare the weights", "t.asdf pairs.zarr"),
 )
 _EPILOG = """\
 examples:
@@ -45,7 +46,8 @@ examples:
 
 'galtrans SUBCOMMAND --help' has all options of a subcommand and an example.
 
-exit status: 0 on success, 2 on an error, which is reported in one line, 130 when interrupted
+exit status: 0 on success, 2 on an error, which is reported in one line, 130 when interrupted,
+143 when terminated
 """
 
 

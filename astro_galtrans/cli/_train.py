@@ -4,10 +4,10 @@ import argparse
 import json
 
 from astro_galtrans.cli._common import (
-    Result, add_device, add_direction, add_overwrite, add_seed, check_output, device_named, directed,
+    Result, add_device, add_direction, add_overwrite, add_seed, check_output, device_named, directed, load_one,
 )
 
-__all__ = ["add_train", "train"]
+__all__ = ["add_reproduce", "add_train", "reproduce", "train"]
 
 
 def add_train(parser):
@@ -33,6 +33,8 @@ def _add_network(group):
                        help="whether the network adds to the resampled input (default: that of the objective)")
     group.add_argument("--photometry", action=argparse.BooleanOptionalAction, help="whether a head predicts fluxes in "
                        "apertures, to which the image is adjusted (default: that of the objective)")
+    group.add_argument("--centered", action=argparse.BooleanOptionalAction, help="whether these apertures follow the "
+                       "measured center of the galaxy and leave out its neighbors (default: if there is that head)")
     group.add_argument("--conditioning", choices=("none", "redshift", "spectrum"), default="none",
                        help="input of the translator beside the image (default: %(default)s)")
     group.add_argument("--condition-dropout", type=float, metavar="SHARE", help="share of the galaxies whose redshift "
@@ -81,16 +83,16 @@ def train(options):
     from astro_galtrans.training import TrainConfig, fit
 
     config = TrainConfig(**settings)
-    pairs, validation = directed(PairSet.open(options.pairs), options.direction), None
-    if options.validation_fraction > 0:
-        share = options.validation_fraction
-        pairs, validation = pairs.split((1 - share, share), seed=options.seed)
+    pairs = directed(PairSet.open(options.pairs), options.direction)
     try:
-        result = fit(pairs, config, validation=validation, directory=options.checkpoint, resume=options.resume,
-                     device=device_named(options.device), progress=not options.quiet)
+        result = fit(pairs, config, validation=options.validation_fraction or None, directory=options.checkpoint,
+                     resume=options.resume, device=device_named(options.device), progress=not options.quiet)
     except KeyboardInterrupt as error:
-        hint = "the same command with --resume resumes it" if options.checkpoint else "nothing was written"
-        raise KeyboardInterrupt(f"{str(error).partition(';')[0] or 'training stopped'}; {hint}") from error
+        reason, _, resumable = str(error).partition(";")
+        hint = "the same command with --resume resumes it" if resumable else "nothing was written"
+        if not options.checkpoint:
+            hint += ", since there is no --checkpoint"
+        raise KeyboardInterrupt(f"{reason or 'training stopped'}; {hint}") from error
     save(options.out, result.translator, overwrite=options.overwrite)
     translator, best = result.translator, result.best_epoch + 1
     return Result([f"{options.out}: {translator}, best epoch {best} of {len(result.history)}"], {
@@ -104,8 +106,8 @@ def _settings(options):
         raise ValueError("--condition-dropout goes with --conditioning redshift or spectrum")
     if options.condition_scatter is not None and options.conditioning != "redshift":
         raise ValueError("--condition-scatter goes with --conditioning redshift")
-    names = ("size", "residual", "photometry", "condition_dropout", "condition_scatter", "input_dropout", "observing",
-             "observing_dropout", "batch_size", "learning_rate", "precision", "patience")
+    names = ("size", "residual", "photometry", "centered", "condition_dropout", "condition_scatter", "input_dropout",
+             "observing", "observing_dropout", "batch_size", "learning_rate", "precision", "patience")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "backbone": options.backbone, "objective": options.objective, "epochs": options.epochs, "seed": options.seed,
@@ -128,3 +130,35 @@ def _named_values(argument, texts):
         except json.JSONDecodeError:
             values[name] = value
     return values
+
+
+def add_reproduce(parser):
+    """Add the arguments of the subcommand."""
+    parser.add_argument("translator", metavar="TRANSLATOR", help="translator that train made, as t.asdf")
+    parser.add_argument("pairs", metavar="PAIRS", help="set of pairs that it was trained on, as pairs.zarr")
+    parser.add_argument("--validation", metavar="PAIRS",
+                        help="set of validation pairs, where fit received them apart (default: split off as in train)")
+    add_direction(parser, "train")
+    add_device(parser)
+
+
+def reproduce(options):
+    """Run the subcommand."""
+    translator = load_one(options.translator, "Translator")
+    from astro_galtrans.pairs import PairSet
+    from astro_galtrans.training import reproduce as train_again
+
+    pairs, validation = (None if path is None else directed(PairSet.open(path), options.direction)
+                         for path in (options.pairs, options.validation))
+    found = train_again(translator, pairs, validation=validation, device=device_named(options.device),
+                        progress=not options.quiet)
+    if found.identical:
+        lines = [f"{options.translator}: identical, all {found.n_weights:,} weights are bitwise the same"]
+    else:
+        lines = [f"{options.translator}: different, {found.n_different:,} of {found.n_weights:,} weights differ, "
+                 f"by {found.largest_difference:.3g} at most"]
+    lines += [f"{name}: {'unknown' if before is None else before} in the file, {now} here"
+              for name, (before, now) in found.changes.items()]
+    return Result(lines, {
+        "translator": options.translator, "identical": found.identical, "n_weights": found.n_weights,
+        "n_different": found.n_different, "largest_difference": found.largest_difference, "changes": found.changes})

@@ -6,14 +6,16 @@ import datetime
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from astro_galtrans._utils.reprs import changed_fields
+from astro_galtrans._utils.statistics import check_bootstrap
 from astro_galtrans._utils.torch_state import checked_device
-from astro_galtrans._utils.validation import configured
+from astro_galtrans._utils.validation import check_fields, configured, mapping, numbers, real_number, whole_number
 from astro_galtrans.evaluation._morphology import measure_morphology, morphology, need_statmorph
 from astro_galtrans.evaluation._run import (
     Compute, given_estimators, measure, redshift_predictors, samples, spread_rows,
@@ -81,11 +83,10 @@ class EvaluationConfig:
     estimator_options: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
-        _check_least(n_bootstrap=(self.n_bootstrap, 0), batch_size=(self.batch_size, 1))
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence must be between 0 and 1, got {self.confidence!r}")
-        for name in ("aperture_radii", "annuli"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_bootstrap(self.n_bootstrap, self.confidence)
+        check_fields(self, {"aperture_radii": numbers, "annuli": numbers, "snr_min": real_number,
+                            "batch_size": partial(whole_number, least=1), "n_shown": whole_number,
+                            "estimator_options": mapping})
         if not self.aperture_radii:
             raise ValueError("aperture_radii must hold at least one radius")
 

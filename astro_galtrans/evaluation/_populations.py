@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from astro_galtrans._utils.masked import split, whole
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans._utils.torch_state import on_device
-from astro_galtrans._utils.validation import configured, whole_number
+from astro_galtrans._utils.validation import check_fields, configured, numbers, whole_number
 from astro_galtrans.evaluation._mixture import PURPOSE, fit_mixture, principal_plane
 from astro_galtrans.evaluation._populations_features import Features, Reader, as_pairs
 from astro_galtrans.exceptions import GaltransWarning
@@ -57,8 +58,8 @@ class PopulationsConfig:
     batch_size: int = 64
 
     def __post_init__(self) -> None:
-        whole_number(self.n_components, "n_components", 1)
-        whole_number(self.batch_size, "batch_size", 1)
+        check_fields(self, {"annuli": numbers, "n_components": partial(whole_number, least=1),
+                            "batch_size": partial(whole_number, least=1)})
 
     def __repr__(self) -> str:
         return changed_fields(self)

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from astro_galtrans._utils.io import check_folder, write_whole
+from astro_galtrans._utils.io import check_folder, check_new, write_whole
 from astro_galtrans._utils.optional import optional
 from astro_galtrans.evaluation._figures import STYLE
 from astro_galtrans.evaluation._run import display_name
@@ -34,8 +34,7 @@ _TRANSLATORS = {
 def write_report(evaluation, path, *, title, extra, overwrite=True):
     """Fill the template with the figures, tables and findings of an evaluation and write it."""
     jinja2 = optional("jinja2")
-    if check_folder(path).exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
+    check_new(check_folder(path), overwrite)
     figures = {name: _figure(name, figure) for name, figure in evaluation.figures().items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("astro_galtrans.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,

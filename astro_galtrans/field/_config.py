@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TYPE_CHECKING
 
-import numpy as np
-
-from astro_galtrans._utils.validation import check_fields, whole_number
+from astro_galtrans._utils.torch_state import checked_device
+from astro_galtrans._utils.validation import check_fields, finite_number, flag, numbers, real_number, text, whole_number
+from astro_galtrans.images import ReadConfig
 from astro_galtrans.translation import Sampling, Translator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
-
-    from astro_galtrans.images import ReadConfig
 
 __all__ = ["FieldConfig", "TranslationConfig", "check_translation", "translation_keywords"]
 
@@ -52,6 +50,14 @@ class TranslationConfig:
     device: str | None = None
     read_config: ReadConfig | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self, {"n_samples": partial(whole_number, least=1), "seed": whole_number,
+                            "n_steps": partial(whole_number, least=1), "allow_missing": flag})
+        if self.device is not None:
+            checked_device(self.device)
+        if self.read_config is not None and not isinstance(self.read_config, ReadConfig):
+            raise TypeError(f"read_config must be a ReadConfig, got {self.read_config!r}")
+
 
 @dataclass(frozen=True)
 class FieldConfig(TranslationConfig):
@@ -83,8 +89,13 @@ class FieldConfig(TranslationConfig):
     max_sheet: int = 100
 
     def __post_init__(self) -> None:
-        check_fields(self, {"max_sheet": partial(whole_number, least=0)})
-        if len(self.radii) == 0 or not all(0 < radius < np.inf for radius in self.radii):
+        super().__post_init__()
+        check_fields(self, {"band": text, "extended_only": flag, "max_sheet": whole_number,
+                            "min_coverage": real_number, "radii": numbers})
+        for name in ("min_magnitude", "max_magnitude"):
+            if getattr(self, name) is not None:
+                finite_number(getattr(self, name), name)
+        if not self.radii or min(self.radii) == 0:
             raise ValueError(f"radii must be at least one positive number of arcsec, got {self.radii!r}")
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"min_coverage must be between 0 and 1, got {self.min_coverage!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_galtrans._utils.files import listed_files
-from astro_galtrans._utils.io import check_folder, check_space, whole_folder
+from astro_galtrans._utils.io import check_result_folder, check_space, whole_folder
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.positions import positions_of
 from astro_galtrans._utils.validation import configured, whole_number
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["frame_files", "read_sources", "translate_field"]
 
+_CATALOG_FILE = "catalog.ecsv"
 _SHEET_COLUMNS = 5
 _SHEET_BYTES = 100_000  # of a galaxy on the contact sheet
 
@@ -103,7 +103,7 @@ def translate_field(
         conditions = CatalogConditions(translator, Table(), detected=True)
     else:
         _check_no_detection(config)
-    out = _checked_folder(out, overwrite)
+    out = check_result_folder(out, overwrite, _CATALOG_FILE)
     with whole_folder(out) as folder, on_device(translator, config.device):
         frames = _open_frames(frames, translator.input_survey, config.read_config)
         if catalog is None:
@@ -112,7 +112,7 @@ def translate_field(
             sources = read_sources(catalog)
             conditions = CatalogConditions(translator, sources, _folder_of(catalog))
         target_size = translator.target_size((size, size))
-        check_space(folder, len(sources) * (cube_bytes(translator.target_survey, target_size) + _SHEET_BYTES))
+        check_space(out.parent, len(sources) * (cube_bytes(translator.target_survey, target_size) + _SHEET_BYTES))
         run = FieldRun(translator, frames, folder, sources, conditions, int(size), config)
         run.translate_all(progress, _excluded(sources, config if catalog is None else None))
         table = run.table
@@ -121,7 +121,7 @@ def translate_field(
             "conditioning": translator.conditioning, **_sampling_provenance(translator, config),
             "sources": dict(sources.meta),
         }}
-        table.write(folder / "catalog.ecsv", format="ascii.ecsv")
+        table.write(folder / _CATALOG_FILE, format="ascii.ecsv")
         if config.max_sheet:
             title = f"{translator.input_survey.name} to {translator.target_survey.name}: {translator.name}"
             contact_sheet(run.images, folder / "contact_sheet.png", run.labels, title=title,
@@ -149,19 +149,6 @@ def _sampling_provenance(translator, config):
 def _folder_of(catalog):
     """Return the folder of relative paths in a catalog."""
     return Path(catalog).parent if isinstance(catalog, (str, Path)) else Path()
-
-
-def _checked_folder(out, overwrite):
-    """Return the real path of the output, or raise an error unless it is free or may be replaced."""
-    path = check_folder(os.path.realpath(out))
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path} is a file, not a folder to write to")
-    if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
-            raise FileExistsError(f"{path} exists already and is not empty; overwrite=True replaces it")
-        if not (path / "catalog.ecsv").is_file():
-            raise FileExistsError(f"{path} has no catalog.ecsv: it holds something else and is not overwritten")
-    return path
 
 
 def _open_frames(frames, survey, config):

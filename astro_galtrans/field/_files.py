@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TYPE_CHECKING
@@ -13,7 +11,7 @@ import numpy as np
 from astropy.units import dimensionless_unscaled
 from tqdm.auto import tqdm
 
-from astro_galtrans._utils.io import check_folder, check_space
+from astro_galtrans._utils.io import check_folder, check_space, whole_files
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import on_device
@@ -118,41 +116,23 @@ def translate_files(
         raise ValueError("paths must name at least one file, got none")
     conditions = _conditions(translator, images, redshift, redshift_error, spectrum)
     targets = [out / f"{image.name}-{translator.target_survey.name.lower()}.fits" for image in images]
-    _check_targets([path for image in images for path in image.files], targets, out, overwrite)
-    is_new = not out.exists()
-    partial = out / f".galtrans.{uuid.uuid4().hex}.partial"
-    try:
-        _make_folder(partial)
-        with on_device(translator, config.device):
-            for index, image in enumerate(tqdm(images, desc="translate", unit="file", disable=not progress)):
-                keywords = {name: values[index] for name, values in conditions.items()}
-                keywords |= translation_keywords(translator, config, [index])
-                cube = _translated(translator, image, config.read_config, keywords)
-                if spectrum is not None and isinstance(spectrum[index], (str, Path)):
-                    cube.meta["galtrans"]["spectrum_file"] = str(spectrum[index])
-                check_space(out, (len(images) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
-                cube.write(partial / targets[index].name)
-        for target in targets:
-            os.replace(partial / target.name, target)
-    except BaseException:
-        if is_new:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    _check_targets([path for image in images for path in image.files], targets, out)
+    names = [target.name for target in targets]
+    with whole_files(out, names, overwrite) as partial, on_device(translator, config.device):
+        for index, image in enumerate(tqdm(images, desc="translate", unit="file", disable=not progress)):
+            keywords = {name: values[index] for name, values in conditions.items()}
+            keywords |= translation_keywords(translator, config, [index])
+            cube = _translated(translator, image, config.read_config, keywords)
+            if spectrum is not None and isinstance(spectrum[index], (str, Path)):
+                cube.meta["galtrans"]["spectrum_file"] = str(spectrum[index])
+            check_space(out, (len(images) - index) * cube_bytes(translator.target_survey, cube.shape[1:]))
+            cube.write(partial / names[index])
     return targets
 
 
 def cube_bytes(survey, size):
     """Return about the size of the FITS file of a translated cube: flux, standard deviation and mask."""
     return int(9 * len(survey) * np.prod(size)) + _HEADER_BYTES
-
-
-def _make_folder(path):
-    try:
-        path.mkdir(parents=True)
-    except OSError as error:
-        raise type(error)(f"cannot write in {path.parent}: {error.strerror}") from error
 
 
 def _conditions(translator, images, redshift, redshift_error, spectrum):
@@ -185,7 +165,7 @@ def _on_grid(spectrum, grid, path):
     return flux[None], weight[None]
 
 
-def _check_targets(paths, targets, out, overwrite):
+def _check_targets(paths, targets, out):
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"no such file: {path}")
@@ -197,8 +177,6 @@ def _check_targets(paths, targets, out, overwrite):
     if not out.exists():
         check_folder(out.absolute())
     for target in targets:
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} exists already; overwrite=True replaces it")
         if target.exists() and any(target.samefile(other) for other in paths):
             raise FileExistsError(f"{target} is one of the files to translate")
 

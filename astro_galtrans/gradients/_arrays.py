@@ -11,6 +11,7 @@ import numpy as np
 from astro_galtrans._utils.masked import floats, is_tensor
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.reprs import shapes
+from astro_galtrans._utils.validation import flag, whole_number
 from astro_galtrans.gradients._flux import arcsec, band_constants
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
@@ -134,6 +135,8 @@ def sed_gradient_arrays(
     -0.250 per arcsec
     """
     survey = get_survey(survey)
+    flag(uncertainty, "uncertainty")
+    whole_number(workers, "workers", 1)
     values = _plain("flux", flux, survey)
     if values.ndim != 4 or values.shape[1] != len(survey) or min(values.shape[2:]) < 2:
         raise ValueError(f"flux must have shape (galaxy, {len(survey)}, y, x) of at least 2 x 2 pixels for "
@@ -199,8 +202,6 @@ def _numpy(flux, weight, noise, steps, uncertainty, out, workers):
         out = empty_gradients(flux.shape, flux.dtype, uncertainty)
     else:
         _check_out(out, flux, uncertainty)
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers!r}")
     size = max(1, _BLOCK // (n_bands * ny * nx))
     noise = [one.astype(flux.dtype)[:, None, None] for one in noise]
 
@@ -216,6 +217,7 @@ def _numpy(flux, weight, noise, steps, uncertainty, out, workers):
             parts = GradientArrays(*(None if one is None else one[block] for one in out))
             fill_gradients(flux[block], variance, bad, steps, parts, buffers)
 
+    workers = max(1, min(workers, n))
     edges = np.linspace(0, n, workers + 1).astype(int)
     if workers == 1:
         run(0, n)

@@ -116,13 +116,16 @@ def arcsec(name, value):
         value = value if unit in (None, u.dimensionless_unscaled) else u.Quantity(value, unit).to_value(u.arcsec)
     except u.UnitConversionError as error:
         raise TypeError(f"{name} must be in arcsec or an angle, got {unit}") from error
-    return np.asarray(value, dtype=float)
+    value = np.asarray(value)
+    if value.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {value.dtype}")
+    return value.astype(float)
 
 
 def annulus_edges(radii):
     """Return the edges of annuli in arcsec."""
     edges = arcsec("radii", radii)
-    if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0:
+    if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0 or not np.isfinite(edges).all():
         raise ValueError(f"radii must be at least two increasing edges, not negative, got {radii!r}")
     return edges
 

@@ -9,6 +9,7 @@ import numpy as np
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.photometry import circle_mask
+from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.gradients._flux import annulus_edges, arcsec, positive, two_bands
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.surveys import get_survey
@@ -39,8 +40,18 @@ def aperture_weights(shape: tuple[int, ...], radius: float | Quantity, pixel_sca
     ndarray of shape (ny, nx)
         Between 0 and 1, from 10 x 10 samples per pixel.
     """
-    pixels = float(arcsec("radius", radius)) / float(arcsec("pixel_scale", pixel_scale))
-    return circle_mask(shape, pixels, subpixels=10)
+    ny, nx = _side(shape, 0), _side(shape, 1)
+    radius, scale = arcsec("radius", radius), arcsec("pixel_scale", pixel_scale)
+    for name, value in (("radius", radius), ("pixel_scale", scale)):
+        if value.ndim or not 0 <= value < np.inf or (name == "pixel_scale" and value == 0):
+            raise ValueError(f"{name} must be one positive angle, got {value}")
+    return circle_mask((ny, nx), float(radius / scale), subpixels=10)
+
+
+def _side(shape, axis):
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise TypeError(f"shape must be (ny, nx), got {shape!r}")
+    return whole_number(shape[axis], f"shape[{axis}]", 1)
 
 
 def annulus_weights(shape: tuple[int, ...], radii: ArrayLike | Quantity, pixel_scale: float | Quantity) -> np.ndarray:
@@ -77,6 +88,8 @@ def radial_fluxes(flux: np.ndarray, weights: np.ndarray) -> np.ndarray:
     ndarray of shape (n, band, m)
     """
     flux, weights = floats(flux, "flux"), floats(weights, "weights", kinds="biuf")
+    if weights.ndim != 3:
+        raise ValueError(f"weights must have shape (m, ny, nx), got {weights.shape}")
     if flux.ndim != 4 or flux.shape[-2:] != weights.shape[-2:]:
         raise ValueError(f"flux must have shape (n, band, {weights.shape[-2]}, {weights.shape[-1]}), got {flux.shape}")
     n, n_bands = flux.shape[:2]
@@ -153,8 +166,9 @@ def radial_slopes(colors: np.ndarray, radii: ArrayLike | Quantity) -> np.ndarray
     ndarray of shape (n,)
         Magnitudes per decade in radius; NaN with fewer than two finite colors.
     """
-    edges = arcsec("radii", radii)
-    colors = floats(colors, "colors", dtype=float)
+    edges, colors = annulus_edges(radii), floats(colors, "colors", dtype=float)
+    if colors.ndim != 2 or colors.shape[1] != len(edges) - 1:
+        raise ValueError(f"colors must have shape (n, {len(edges) - 1}), got {colors.shape}")
     x = np.broadcast_to(np.log10((edges[1:] + edges[:-1]) / 2), colors.shape)
     used = np.isfinite(colors)
     count = used.sum(axis=1)

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.validation import positive_quantity
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.wcs import shifted_wcs
 from astro_galtrans.exceptions import GaltransWarning
@@ -250,12 +251,14 @@ def integrate_gradients(
     ValueError
         If no gradient of the anchor band is finite, or the bands are not connected by any passband gradient.
     """
+    if not isinstance(gradients, SEDGradients):
+        raise TypeError(f"gradients must be SEDGradients, got {type(gradients).__name__}")
     bands = gradients.bands
     index = _anchor_index(gradients, anchor)
     softening = gradients.softening.to_value(u.Jy)
     step = np.diff(np.log(gradients.wavelength.value))
     relative = [_integrate_band(gradients, band) for band in range(len(bands))]
-    total = gradients.total_flux[index] if total_flux is None else u.Quantity(total_flux)
+    total = gradients.total_flux[index] if total_flux is None else positive_quantity(total_flux, "total_flux", u.Jy)
     flux = np.full(np.shape(relative), np.nan)
     flux[index] = _anchored(relative[index], softening[index], total.to_value(u.Jy))
     for this, known, pair, sign in _order(index, len(bands)):

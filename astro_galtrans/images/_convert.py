@@ -13,6 +13,7 @@ from astropy.nddata import NDData
 from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.numerics import as_float, numpy_defaults
 from astro_galtrans._utils.psf import stacked_psfs
+from astro_galtrans._utils.validation import flag
 from astro_galtrans.exceptions import BandMismatchError, SurveyError
 from astro_galtrans.images import _scales, _uncertainty
 from astro_galtrans.images._cube import BandCube
@@ -338,6 +339,7 @@ def flux_and_weight(
     ValueError
         If the numbers in the image's own unit are too large for float32.
     """
+    flag(copy, "copy")
     cube = as_band_cube(image, survey)
     factors = _survey_factors(cube)
     data = cube.data

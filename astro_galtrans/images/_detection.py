@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from typing import NamedTuple, TYPE_CHECKING
 
@@ -17,8 +16,10 @@ from astropy.utils.exceptions import AstropyDeprecationWarning
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
 from astro_galtrans._utils.photometry import deblended
+from astro_galtrans._utils.validation import angle, finite_number, flag, real_number, text, whole_number
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images._cube import BandCube
 from astro_galtrans.images._frames import FrameSet
@@ -136,15 +137,20 @@ def detect_galaxies(
     --------
     ``galaxies = detect_galaxies(read_frames(paths), max_magnitude=20.5, extended_only=True)``
     """
-    for name, value in (("threshold", threshold), ("min_pixels", min_pixels), ("kernel_fwhm", kernel_fwhm)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value!r}")
-    if max_magnitude is not None and not isinstance(max_magnitude, numbers.Real):
-        raise TypeError(f"max_magnitude must be a number, got {max_magnitude!r}")
+    real_number(threshold, "threshold", positive=True)
+    whole_number(min_pixels, "min_pixels", 1)
+    flag(extended_only, "extended_only")
+    text(band, "band")
+    if kernel_fwhm is not None:
+        real_number(kernel_fwhm, "kernel_fwhm", positive=True)
+    if max_magnitude is not None:
+        finite_number(max_magnitude, "max_magnitude")
     if not isinstance(neighbor_radius, u.Quantity) or not neighbor_radius.unit.is_equivalent(u.arcsec):
         raise u.UnitTypeError(f"neighbor_radius must be a Quantity with a unit of angle, got {neighbor_radius!r}")
     ccd, survey = _image_of(image, band)
     scale = local_pixel_scale(ccd.wcs, ccd.data.shape).to_value(u.arcsec)
+    if kernel_fwhm is not None and kernel_fwhm > max(ccd.data.shape):
+        raise ValueError(f"kernel_fwhm must be at most the side of the image, {max(ccd.data.shape)}, got {kernel_fwhm}")
     zero_point = zero_points(ccd.unit, (band,), survey, ccd.meta.get("zero_point"))
     if zero_point is None:
         raise ValueError(
@@ -227,6 +233,11 @@ def segment_galaxy(image: np.ndarray, sigma: float, pixel_scale: Quantity) -> np
         Shape of ``image``: 1 for the galaxy, 2 for all other sources, 0 for the sky. None where nothing in the middle
         is bright enough.
     """
+    image = floats(image, "image")
+    if image.ndim != 2:
+        raise ValueError(f"image must have shape (y, x), got {image.shape}")
+    real_number(sigma, "sigma", positive=True)
+    pixel_scale = angle(pixel_scale, "pixel_scale")
     smooth = ndimage.gaussian_filter(image, (_SMOOTHING / pixel_scale).to_value(u.dimensionless_unscaled))
     labels, _ = ndimage.label(smooth > _ISOPHOTE * sigma)
     own = labels[labels.shape[0] // 2, labels.shape[1] // 2]
@@ -239,9 +250,14 @@ def _measured(flux, bad, smooth, scatter, threshold, min_pixels, uncertainty):
     Only names and positional arguments that photutils 2 and 3 share are used, but for the radius.
     """
     from photutils.segmentation import SourceCatalog, detect_sources
+    from photutils.utils.exceptions import NoDetectionsWarning
 
     limit = threshold * scatter
-    segments = detect_sources(smooth, limit, min_pixels, mask=bad) if np.any(smooth > limit) else None
+    segments = None
+    if np.any(smooth > limit) and min_pixels <= smooth.size:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoDetectionsWarning)  # an error follows
+            segments = detect_sources(smooth, limit, min_pixels, mask=bad)
     if segments is None:
         raise ValueError("no source is above the threshold")
     segments = deblended(smooth, segments, min_pixels)

@@ -17,7 +17,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning, WcsError
 
-from astro_galtrans._utils.bounds import check_unpacked, unpacked
+from astro_galtrans._utils.bounds import check_axes, check_unpacked, unpacked
 from astro_galtrans._utils.files import FITS_ERRORS
 from astro_galtrans.exceptions import FileFormatError, GaltransWarning
 from astro_galtrans.images._headers import inherits, warn_once
@@ -339,8 +339,11 @@ def plain_wcs(header, label="the header", hdus=None):
 
 def _with_numbers(header, label):
     """Return the header with numbers where the WCS needs them: wcslib ignores text."""
-    texts = [key for key, value in header.items() if _WCS_NUMBER.fullmatch(key)
-             and (isinstance(value, str) or not np.isfinite(value))]
+    for key in header:
+        if key.startswith("WCSAXES"):
+            check_axes(key, header[key], label)
+    texts = [key for key in header if _WCS_NUMBER.fullmatch(key) and not isinstance(header[key], int)
+             and not (isinstance(header[key], float) and np.isfinite(header[key]))]
     if texts:
         header = header.copy()
     for key in texts:

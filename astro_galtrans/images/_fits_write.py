@@ -3,14 +3,13 @@
 import json
 import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.images import _uncertainty
-from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.io import check_new, whole_file
 from astro_galtrans._utils.meta import decoded, writable
 
 __all__ = ["BandMeta", "LAYOUT", "band_hdus", "common_cards", "meta_of_table", "uncertainty_kinds", "without_wcs",
@@ -44,9 +43,7 @@ uncertainty_kinds = {kind.__name__: kind for kind in _uncertainty.POWERS}
 
 def write_cube(cube, path, overwrite=False):
     """See `astro_galtrans.images.BandCube.write`."""
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
+    path = check_new(path, overwrite)
     hdus = _image_hdus(cube, _cube_cards(cube), "PSF")
     if cube.psf is not None:
         _warn_of_variation(cube)

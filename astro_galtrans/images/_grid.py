@@ -109,7 +109,7 @@ def _pixel_shape(size, wcs, image_shape):
             raise ValueError(f"size must be in pixels or an angle, got {size}") from error
     values = np.asarray(size.value if isinstance(size, u.Quantity) else size)
     if values.dtype.kind not in "iuf" or values.shape not in ((), (2,)) or np.any(values != np.round(values)) or np.any(
-            values < 1):
+            values < 1) or not np.isfinite(values).all():
         raise ValueError(f"size must be one or two (ny, nx) whole numbers of pixels above 0, or angles, got {size!r}")
     return tuple(int(side) for side in np.broadcast_to(values, 2))
 

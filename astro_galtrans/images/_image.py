@@ -14,7 +14,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.stats import mad_std, sigma_clip
 from astropy.utils.exceptions import AstropyUserWarning
 
-from astro_galtrans._utils.validation import choice
+from astro_galtrans._utils.validation import choice, text
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.images import _uncertainty
 from astro_galtrans.images._companions import given_uncertainty, linear_flux, plane_uncertainty
@@ -93,6 +93,8 @@ class ReadConfig:
             given = getattr(self, name)
             if given is not None and not isinstance(given, Mapping):
                 raise TypeError(f"{name} must be a dict of band name to file, got {type(given).__name__}")
+        if self.reference is not None:
+            text(self.reference, "reference")
         object.__setattr__(self, "mask_bits", checked_bits(self.mask_bits))
 
     def _weight_of(self, band):

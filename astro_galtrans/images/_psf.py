@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TYPE_CHECKING, runtime_checkable
 import numpy as np
 
 from astro_galtrans._utils.psf import resampled_psf, stacked_psfs
+from astro_galtrans._utils.validation import mapping
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.images._fits_read import fits_errors, load_parts, native
 
@@ -66,6 +67,7 @@ class FieldPSF:
     def __init__(self, model: PSFModel, wcs: Mapping[str, WCS]) -> None:
         if not isinstance(model, PSFModel):
             raise TypeError(f"model must have a method image(band, x, y), got {type(model).__name__}")
+        mapping(wcs, "wcs")
         lacking = [band for band, one in wcs.items() if one is None]
         if lacking:
             raise ValueError(f"wcs must be given for each band, it is None for {', '.join(lacking)}")

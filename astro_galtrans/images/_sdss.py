@@ -15,6 +15,7 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData, InverseVariance
 
+from astro_galtrans._utils.validation import whole_number
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.images._convert import stack_bands
 from astro_galtrans.images._fits_read import fits_errors, is_path, load_parts, native, plain_wcs
@@ -168,7 +169,7 @@ def read_stamps(
         cubes = read_stamps(sorted(folder.glob("stamp-*-187.5502-11.9079.fits")))
         first, second = cubes[0], cubes[1]
     """
-    if isinstance(psf_size, bool) or int(psf_size) != psf_size or psf_size < 3 or psf_size % 2 == 0:
+    if whole_number(psf_size, "psf_size", 3) % 2 == 0:
         raise ValueError(f"psf_size must be an odd number of pixels of at least 3, got {psf_size!r}")
     survey = get_survey(survey)
     if is_path(paths):

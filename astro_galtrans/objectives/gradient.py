@@ -73,8 +73,9 @@ class _GradientScales(Objective):
             fixed = prediction.flux.detach()
             observed, flux = torch.where(target.valid, observed, fixed), torch.where(target.valid, flux, fixed)
         radii = aperture_radii(space.scale_ratio)
-        log_flux = log_apertures(flux, space.target_noise, radii)
-        d = log_apertures(observed, space.target_noise, radii) - log_flux
+        weights = prediction.aperture_weights
+        log_flux = log_apertures(flux, space.target_noise, radii, weights)
+        d = log_apertures(observed, space.target_noise, radii, weights) - log_flux
         with torch.no_grad():
             variance = 0.25 / log_flux.cosh().square()
             log_noise = 0.5 * torch.cat([variance, variance[:, 1:] + variance[:, :-1]], 1).log()

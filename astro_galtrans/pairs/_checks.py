@@ -11,16 +11,15 @@ from astropy.nddata import NDData
 
 from astro_galtrans._utils.masked import floats, split, whole
 from astro_galtrans._utils.psf import centered_psf
+from astro_galtrans._utils.validation import text
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import empty_pixels
 from astro_galtrans.spectra import FLUX_UNIT, SpectrumGrid, resample_spectra
-from astro_galtrans.surveys import get_survey, matching_size
+from astro_galtrans.surveys import Survey, get_survey, matching_size
 
 if TYPE_CHECKING:
     from astropy.units import Quantity
     from numpy.typing import ArrayLike
-
-    from astro_galtrans.surveys import Survey
 
 __all__ = [
     "FluxArrays", "Spectra", "check_same_sky", "checked_flux", "checked_ids", "checked_label", "checked_psf",
@@ -123,7 +122,9 @@ def checked_flux(
     >>> int((checked_flux(flux, get_survey("SDSS")).weight == 0).sum())
     1
     """
-    values = _in_survey_unit(name, flux, survey, 1)
+    if not isinstance(survey, Survey):
+        raise TypeError(f"survey must be a Survey, got {survey!r}")
+    values = _in_survey_unit(text(name, "name"), flux, survey, 1)
     if values.ndim != 4 or 0 in values.shape[1:]:
         raise ValueError(f"{name} must have shape (galaxy, band, y, x), got {values.shape}")
     if values.shape[1] != len(survey):

@@ -1,6 +1,7 @@
 """Sets of pairs as Zarr v3 groups: written completely or not at all, read one block of galaxies at a time."""
 
 import os
+import shutil
 from pathlib import Path
 
 import astropy.units as u
@@ -10,7 +11,7 @@ from astropy.table import Column, Table
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from astro_galtrans._utils.bounds import check_unpacked
-from astro_galtrans._utils.io import check_space, whole_folder
+from astro_galtrans._utils.io import check_folder, check_new, check_space, whole_folder
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.meta import decoded, writable
 from astro_galtrans.exceptions import FileFormatError, SurveyError
@@ -121,7 +122,7 @@ class PairWriter:
     def __enter__(self):
         folder = self._folder.__enter__()
         try:
-            check_space(folder, (self.n - self._written) * sum(self._bytes()))
+            check_space(os.path.dirname(os.path.abspath(self.path)), (self.n - self._written) * sum(self._bytes()))
             if self._written:
                 self.group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
             else:
@@ -157,7 +158,12 @@ class PairWriter:
 
     def leave_out(self, name):
         """Remove an array of all pairs."""
-        del self.group[name], self.shapes[name]
+        self._remove(name)
+        del self.shapes[name]
+
+    def _remove(self, name):
+        """Remove an array or group, also what is left of one whose removal was interrupted."""
+        shutil.rmtree(Path(self.group.store.root) / name, ignore_errors=True)
 
     def shorten(self, n):
         """Keep the first ``n`` pairs."""
@@ -169,6 +175,9 @@ class PairWriter:
         """Write all that is not images; the last call."""
         if ("spectrum_flux" in self.shapes) != (spectrum_grid is not None):
             raise ValueError("spectrum_grid must be given with spectra, and only with them")
+        for path in Path(self.group.store.root).iterdir():
+            if path.is_dir() and path.name not in self.shapes:  # of a call that was interrupted
+                self._remove(path.name)
         _write_column(self.group, "ids", np.asarray(ids))
         for name, column in (("redshift", redshift), ("redshift_error", redshift_error)):
             if column is not None:
@@ -271,7 +280,11 @@ def open_pairs(path):
             array = group[name]
             if min(array.shape[1:], default=1) < 1 or (name.endswith("_flux") and array.dtype.kind != "f"):
                 raise FileFormatError(f"{path} has {name} of shape {array.shape} and type {array.dtype}")
-            if array.nchunks_initialized != array.nchunks or array.shape[0] != attributes["n"]:
+            # Zarr would look for each of the blocks that a damaged shape asks for.
+            n_files = sum(len(files) for _, _, files in os.walk(Path(path) / name))
+            if array.nchunks > n_files or array.shape[0] != attributes["n"]:
+                raise FileFormatError(f"{path} is not complete: {name} of shape {array.shape} has {n_files} files")
+            if array.nchunks_initialized != array.nchunks:
                 raise FileFormatError(
                     f"{path} is not complete: {name} has {array.nchunks_initialized} of {array.nchunks} blocks")
             images[name] = LazyArray(array)
@@ -283,6 +296,9 @@ def open_pairs(path):
             **{f"{side}_survey": _survey_from_json(attributes[f"{side}_survey"]) for side in ("input", "target")},
         }
         images["input_flux"], images["target_flux"]
+        for name in ("ids", "redshift", "redshift_error", "catalog"):
+            if parts[name] is not None and len(parts[name]) != attributes["n"]:
+                raise FileFormatError(f"{path} has {attributes['n']} pairs, and {name} of {len(parts[name])}")
     except FileFormatError as error:
         raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # codecs and values of a broken file raise many kinds of errors
@@ -313,15 +329,12 @@ def check_replaceable(path, overwrite):
     if path.suffix.lower() in _OTHER_SUFFIXES:
         raise ValueError(f"path must name a Zarr folder, as {path.stem}.zarr, got {str(path)!r} with the suffix of a "
                          "file of another format")
-    if path.exists() or path.is_symlink():
-        if not overwrite:
-            raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
+    check_new(check_folder(path), overwrite)
+    if os.path.lexists(path):
         try:
             _open_group(path)
         except FileFormatError as error:
             raise FileExistsError(f"{path} is not a set of pairs, it is not overwritten") from error
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist")
 
 
 def _write_column(group, name, values):

@@ -23,7 +23,7 @@ from astro_galtrans.pairs._match_config import MatchConfig
 from astro_galtrans.pairs._match_images import images_of
 from astro_galtrans.pairs._match_quality import FLAGS
 from astro_galtrans.pairs._match_run import SIDES, Run
-from astro_galtrans.pairs._match_sink import DiskSink, MemorySink, write_table
+from astro_galtrans.pairs._match_sink import MemorySink, disk_sink, write_table
 from astro_galtrans.pairs._pairset import PairSet
 from astro_galtrans.surveys import get_survey, matching_size
 
@@ -225,7 +225,7 @@ def _surveys(images, candidates, sources):
 
 
 def _sink(run, path, overwrite, resume):
-    """Return a `MemorySink` or `DiskSink` for the pairs of a run."""
+    """Return a sink for the pairs of a run, in memory or on disk."""
     n, shapes = len(run.rows), {}
     for side, survey in run.surveys.items():
         shapes |= dict.fromkeys((f"{side}_flux", f"{side}_weight"), (len(survey), *[run.sizes[side]] * 2))
@@ -233,7 +233,7 @@ def _sink(run, path, overwrite, resume):
     if path is None:
         return MemorySink(PairSet.writer(None, n, shapes, run.surveys))
     plan = {**_plan(run), "arrays": sorted(shapes)}
-    return DiskSink(path, n, shapes, run.surveys, overwrite, PairSet, plan, resume)
+    return disk_sink(path, n, shapes, run.surveys, overwrite, PairSet, plan, resume)
 
 
 def _plan(run):

@@ -12,6 +12,7 @@ from astropy.table import Column, MaskedColumn, Table
 from astro_galtrans._utils.masked import split
 from astro_galtrans._utils.positions import find_column, positions_of, without_mask
 from astro_galtrans._utils.tables import numbers, read_table
+from astro_galtrans._utils.validation import angle
 from astro_galtrans.pairs._match_config import MatchConfig
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def match_one_to_one(position: SkyCoord, other: SkyCoord, radius: Quantity) -> t
     >>> match_one_to_one(one, SkyCoord([10.00008, 20.00001] * u.deg, [0, 0] * u.deg), 1 * u.arcsec)[0]
     array([-1,  0,  1])
     """
+    for name, value in (("position", position), ("other", other)):
+        if not isinstance(value, SkyCoord) or value.ndim != 1:
+            raise TypeError(f"{name} must be a SkyCoord of shape (n,), got {value!r}")
+    radius = angle(radius, "radius")
     position, other = without_mask(position.icrs), without_mask(other.icrs)
     index, separation = np.full(len(position), -1), np.full(len(position), np.nan)
     rows, others = np.flatnonzero(np.isfinite(position.ra)), np.flatnonzero(np.isfinite(other.ra))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TYPE_CHECKING
@@ -9,11 +10,11 @@ from typing import Literal, TYPE_CHECKING
 import astropy.units as u
 
 from astro_galtrans._utils.reprs import changed_fields
-from astro_galtrans._utils.validation import check_fields, choice, whole_number
+from astro_galtrans._utils.validation import check_fields, choice, finite_number, flag, mapping, text, whole_number
 from astro_galtrans.pairs._match_quality import FLAGS, current_flag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from os import PathLike
 
     from astropy.table import Table
@@ -108,12 +109,18 @@ class MatchConfig:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             choice(getattr(self, name), name, allowed)
+        if not isinstance(self.drop, (str, Sequence, Set)):
+            raise TypeError(f"drop must be a sequence of {', '.join(FLAGS)}, got {self.drop!r}")
         drop = (self.drop,) if isinstance(self.drop, str) else tuple(current_flag(name) for name in self.drop)
         unknown = [name for name in drop if name not in FLAGS or isinstance(self.drop, str)]
         if unknown:
             raise ValueError(f"drop must be a sequence of {', '.join(FLAGS)}, got {', '.join(map(repr, unknown))}")
         object.__setattr__(self, "drop", drop)
-        check_fields(self, {"target_size": partial(whole_number, least=8), "max_open": partial(whole_number, least=1)})
+        check_fields(self, {
+            "target_size": partial(whole_number, least=8), "max_open": partial(whole_number, least=1),
+            "correct_astrometry": flag, "min_snr": finite_number, "min_coverage": finite_number,
+            "input_options": mapping, "target_options": mapping,
+            **dict.fromkeys(("ra", "dec", "redshift", "id", "band"), text)})
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"min_coverage must be from 0 to 1, got {self.min_coverage!r}")
         for name in _ANGLES:

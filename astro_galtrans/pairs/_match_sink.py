@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from astro_galtrans._utils.io import put_folder, whole_file
+from astro_galtrans._utils.io import unfinished_folder, whole_file, whole_folder
 from astro_galtrans.pairs._disk import PairWriter, check_replaceable
 
-__all__ = ["DiskSink", "MemorySink", "write_table"]
+__all__ = ["MemorySink", "disk_sink", "write_table"]
 
 _NOTE_BLOCKS = 16  # blocks of galaxies between two notes of the progress on disk
 
@@ -75,25 +75,38 @@ class MemorySink:
         """Remove what an interrupted run would leave."""
 
 
-class DiskSink(MemorySink):
-    """Write pairs in blocks; complete blocks survive an interrupt.
+@contextmanager
+def disk_sink(path, n, shapes, surveys, overwrite, create, plan, resume):
+    """Give a sink that writes pairs in blocks; complete blocks survive an interrupt.
 
     ``resume`` continues an interrupted run of the same ``plan``, which is all that defines the pairs, as JSON types.
     The other arguments are those of `PairWriter`.
     """
+    path = Path(os.path.abspath(path))
+    check_replaceable(path, overwrite)
+    with unfinished_folder(path) as folder, _DiskSink(
+            path, folder, plan, resume, n=n, shapes=shapes, surveys=surveys, overwrite=overwrite,
+            create=create) as sink:
+        yield sink
 
-    def __init__(self, path, n, shapes, surveys, overwrite, create, plan, resume):
-        path = Path(os.path.abspath(path))
-        check_replaceable(path, overwrite)
-        self.folder = path.with_name(f".{path.name}.unfinished")
-        self.state = self.folder / "state"
-        done = self._done(plan) if resume and self.folder.exists() else None
+
+class _DiskSink(MemorySink):
+    """Write pairs to ``pairs`` in a folder, and to ``state`` what a resumed run needs beside them."""
+
+    def __init__(self, path, folder, plan, resume, **writing):
+        self.folder, self.data, self.state = folder, folder / "pairs", folder / "state"
+        done = self._done(plan) if resume else None
         if done is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.state.mkdir(parents=True)
+            self.discard()
+            self.state.mkdir()
             self._put_json("plan.json", plan)
             done = {"first": 0, "written": 0, "parts": 0}
-        super().__init__(PairWriter(path, n, shapes, surveys, overwrite, create, self._finished(path), done["written"]))
+        if not done["written"]:
+            shutil.rmtree(self.data, ignore_errors=True)
+            self.data.mkdir()
+        for file in self.data.rglob("*.partial"):  # of Zarr
+            file.unlink()
+        super().__init__(PairWriter(path, folder=self._finished(path), written=done["written"], **writing))
         self.first, self.written, self.parts, self.blocks = done["first"], done["written"], done["parts"], 0
         for file in self.state.glob("*-*.npz"):  # of a note that was not completed
             if int(file.stem.partition("-")[2]) >= self.parts:
@@ -103,7 +116,7 @@ class DiskSink(MemorySink):
 
     def _done(self, plan):
         """Return the progress of an interrupted run, None if it has none."""
-        if not (self.state / "plan.json").is_file() or not (self.state / "done.json").is_file():
+        if not self.data.is_dir() or not all((self.state / name).is_file() for name in ("plan.json", "done.json")):
             return None
         if json.loads((self.state / "plan.json").read_text()) != json.loads(json.dumps(plan)):
             raise ValueError(f"resume: {self.folder} was made from another catalog, other images or with other "
@@ -113,10 +126,11 @@ class DiskSink(MemorySink):
 
     @contextmanager
     def _finished(self, path):
-        """Give the unfinished folder, which is moved to ``path`` at the end and is kept on an error."""
-        yield self.folder
-        shutil.rmtree(self.state)
-        put_folder(self.folder, path)
+        """Give the folder of the pairs, which is moved to ``path`` at the end and is kept on an error."""
+        yield self.data
+        with whole_folder(path) as temporary:
+            os.replace(self.data, temporary)
+            shutil.rmtree(self.folder)
 
     def __exit__(self, kind, error, trace):
         if kind is not None and self.state.is_dir():
@@ -178,4 +192,5 @@ class DiskSink(MemorySink):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
 
     def discard(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for part in (self.data, self.state):
+            shutil.rmtree(part, ignore_errors=True)

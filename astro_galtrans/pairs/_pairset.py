@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Literal, TYPE_CHECKING, overload
 
@@ -510,6 +512,24 @@ class PairSet:
             widths[first:first + _BLOCK] = psf_fwhm(images[rows[first:first + _BLOCK]], scale)
         return np.where(widths > 0, widths, np.nan)
 
+    @property
+    def hash(self) -> str:
+        """Hexadecimal SHA-256 of ids, redshifts, widths of PSFs, images and spectra, all of which it reads.
+
+        It is the same in memory and on disk. Equal hashes, surveys and configurations give equal trainings.
+        """
+        digest = hashlib.sha256(json.dumps(self.ids.tolist(), default=repr).encode())
+        arrays = {name: getattr(self, name) for name in ("redshift", "redshift_error")} | self._arrays()
+        if self.catalog is not None:
+            widths = [f"{side}_psf_fwhm" for side in ("input", "target")]
+            arrays |= {name: self.catalog[name] for name in widths if name in self.catalog.colnames}
+        for name, array in arrays.items():
+            digest.update(name.encode())
+            for first in range(0, 0 if array is None else len(self), _BLOCK):
+                block = np.asarray(array[first:first + _BLOCK])
+                digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
     def split(self, fractions: Sequence[float], seed: int = 0) -> tuple[PairSet, ...]:
         """Split into random parts that share no galaxy.
 
@@ -637,7 +657,7 @@ def _row_numbers(indices, n):
 def _split_rows(ids, fractions, seed):
     """Return sorted row numbers of random parts, which depend on the ids and the seed, not on the order of the ids."""
     try:
-        fractions = np.atleast_1d(np.asarray(fractions, dtype=float))
+        fractions = np.atleast_1d(floats(fractions, "fractions", dtype=float))
     except (TypeError, ValueError) as error:
         raise type(error)(f"fractions must be numbers, got {fractions!r}") from error
     if fractions.ndim != 1 or not np.all(fractions > 0) or fractions.sum() > 1 + 1e-9:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.reprs import changed_fields
 from astro_galtrans._utils.validation import (
     check_fields, choice, configured, flag, fraction, real_number, text, whole_number,
@@ -19,7 +19,7 @@ __all__ = ["CatalogConfig", "EstimatorConfig"]
 
 def _increasing(value, name):
     """Return a grid as a tuple of float."""
-    grid = whole(value, name).astype(float)
+    grid = floats(whole(value, name), name, dtype=float)
     if grid.ndim != 1 or grid.size < 8 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
         raise ValueError(f"{name} must be at least 8 finite increasing redshifts, got shape {grid.shape}")
     return tuple(grid.tolist())

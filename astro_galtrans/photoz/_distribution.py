@@ -362,7 +362,11 @@ def nz_metrics(
     pdf._paired(z_spec)
     valid = as_numpy(pdf.valid)
     redshift = floats(z_spec, "z_spec", dtype=float)[valid]
-    share = None if weights is None else floats(weights, "weights", dtype=float)[valid]
+    share = None if weights is None else floats(weights, "weights", dtype=float)
+    if share is not None:
+        if share.shape != valid.shape:
+            raise ValueError(f"weights must have shape {valid.shape}, got {share.shape}")
+        share = share[valid]
     stack = (pdf.select(valid) if pdf.n_masked else pdf).stack(share)
     if edges is None:
         edges = np.linspace(float(pdf._grid[0]), float(pdf._grid[-1]), 51)

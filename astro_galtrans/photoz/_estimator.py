@@ -73,8 +73,8 @@ class _Images:
         if shape is not None and self.shape[2:] != tuple(shape):
             raise ValueError(
                 f"flux has images of {self.shape[2:]} pixels, the estimator was trained on {tuple(shape)}")
-        if self.weight is not None and tuple(self.weight.shape) != self.shape:
-            raise ValueError(f"weight must have the shape of flux {self.shape}, got {tuple(self.weight.shape)}")
+        if self.weight is not None and tuple(np.shape(self.weight)) != self.shape:
+            raise ValueError(f"weight must have the shape of flux {self.shape}, got {tuple(np.shape(self.weight))}")
 
     def __len__(self):
         return self.shape[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,10 +13,11 @@ from astropy.table import Table
 from scipy import stats
 
 from astro_galtrans._utils.figures import STYLE
-from astro_galtrans._utils.io import whole_folder
+from astro_galtrans._utils.io import check_result_folder, whole_folder
 from astro_galtrans._utils.masked import floats, split
 from astro_galtrans._utils.optional import optional
 from astro_galtrans._utils.statistics import check_bootstrap, interval, resampled_rows
+from astro_galtrans._utils.validation import mapping
 from astro_galtrans._utils.torch_state import as_tensor
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz import _piecewise
@@ -127,7 +127,7 @@ class RedshiftEvaluation:
             The folder.
         """
         matplotlib = optional("matplotlib", "report", "figures")
-        path = _check_folder(out, overwrite)
+        path = check_result_folder(out, overwrite, _METRICS_FILE)
         with whole_folder(path) as partial:
             self.metrics.write(partial / _METRICS_FILE, format="ascii.ecsv")
             self.nz.write(partial / "nz.ecsv", format="ascii.ecsv")
@@ -137,21 +137,6 @@ class RedshiftEvaluation:
                 for name, figure in self.figures().items():
                     figure.savefig(partial / f"{_file_name(name)}.png", dpi=150, metadata={"Software": None})
         return path
-
-
-def _check_folder(out, overwrite):
-    """Return the folder to write as an absolute path, or raise an error if it cannot be written."""
-    path = Path(os.path.realpath(out))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot make {path}: the folder {path.parent} does not exist")
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path} is a file, not a folder to write to")
-    if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
-            raise FileExistsError(f"{path} exists and is not empty; overwrite=True replaces it")
-        if not (path / _METRICS_FILE).is_file():
-            raise FileExistsError(f"{path} has no {_METRICS_FILE}: it holds something else and is not overwritten")
-    return path
 
 
 def _file_name(name):
@@ -210,6 +195,7 @@ def evaluate_redshifts(
     """
     check_pdf(pdf)
     check_bootstrap(n_bootstrap, confidence)
+    by = {} if by is None else mapping(by, "by")
     if isinstance(z_phot, str) and z_phot not in _ESTIMATES:
         raise ValueError(f"z_phot must be among {', '.join(_ESTIMATES)}, or values, got {z_phot!r}")
     redshift = _column(z_spec, len(pdf), "z_spec")
@@ -224,7 +210,7 @@ def evaluate_redshifts(
     n_bins = int(np.clip(len(used) // _FEWEST_IN_BIN, 1, _N_BINS))
     bins = {name: _bin_table(pdf, redshift, estimates[chosen], (values, n_bins), bootstrap)
             for name, values in (("z_spec", redshift), ("z_phot", estimates[chosen]))}
-    for name, entry in (by or {}).items():
+    for name, entry in by.items():
         values, edges = entry if isinstance(entry, tuple) else (entry, None)
         within = (_column(values, counts["n_galaxies"], name)[used], 5 if edges is None else edges)
         bins[name] = _bin_table(pdf, redshift, estimates[chosen], within, bootstrap)
@@ -356,7 +342,7 @@ def evaluate_table(
     """
     if out is not None:
         optional("matplotlib", "report", "figures")
-        _check_folder(out, overwrite)
+        check_result_folder(out, overwrite, _METRICS_FILE)
     by = dict(by or {})
     wanted = list(dict.fromkeys([z_spec, *by, *([] if z_phot in _ESTIMATES else [z_phot])]))
     try:

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from astro_galtrans._utils.masked import floats
+from astro_galtrans._utils.validation import flag
 from astro_galtrans.exceptions import GaltransWarning
 from astro_galtrans.photoz._piecewise import evaluate_at
 
@@ -142,6 +143,7 @@ def fit_members(build, samples, grid, config, progress, checkpoint):
     from astro_galtrans.photoz._trainer import MemberModule, Rows
     from astro_galtrans.storage.checkpoint import CheckpointFile
 
+    flag(progress, "progress")
     device = samples[0].inputs[0].device
     if config.schedule == "plateau" and samples[1] is None:
         raise ValueError("schedule='plateau' needs validation galaxies: give validation, or a validation_fraction")

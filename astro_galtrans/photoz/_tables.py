@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.masked import floats, whole
 from astro_galtrans._utils.tables import matching_columns, numbers, open_source, ragged
+from astro_galtrans._utils.torch_state import checked_device
+from astro_galtrans._utils.validation import text, whole_number
 from astro_galtrans.photoz._pdf import RedshiftPDF
 
 if TYPE_CHECKING:
@@ -96,6 +98,12 @@ def read_pdf_table(
         0.2
         0.7)
     """
+    for name, value in (("format", format), ("pdf", pdf)):
+        if value is not None:
+            text(value, name)
+    if table is not None and not isinstance(table, str):
+        whole_number(table, "table")
+    device = None if device is None else checked_device(device)
     opened = open_source(source, table, format)
     try:
         density, chosen = _density(opened, pdf)
@@ -158,7 +166,7 @@ def _density(opened, name):
 def _grid(opened, grid):
     """Return the redshifts of the densities."""
     if grid is not None and not isinstance(grid, str):
-        return whole(grid, "grid").astype(float)
+        return floats(whole(grid, "grid"), "grid", dtype=float)
     if grid is not None and grid.count(":") == 2:
         try:
             first, last, n = (kind(part) for kind, part in zip((float, float, int), grid.split(":")))

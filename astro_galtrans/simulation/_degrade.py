@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import numpy_defaults
-from astro_galtrans._utils.validation import check_fields, choice, configured
+from astro_galtrans._utils.validation import angle, check_fields, choice, configured, mapping
 from astro_galtrans.exceptions import BandMismatchError
 from astro_galtrans.images import BandCube, as_band_cube, empty_pixels, like_input
 from astro_galtrans.simulation._degrade_grid import Sampler, plain_wcs, scaled_wcs
@@ -72,7 +72,7 @@ class DegradeConfig:
     pixel_scale: Quantity | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, {"matching": partial(choice, allowed=_MATCHINGS)})
+        check_fields(self, {"matching": partial(choice, allowed=_MATCHINGS), "bands": mapping, "pixel_scale": angle})
 
 
 @numpy_defaults()

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import fft
 from scipy.special import gamma
 
+from astro_galtrans._utils.masked import floats
 from astro_galtrans.simulation._observed_population import ObservedPopulation
 from astro_galtrans.simulation._observed_seds import ObservedSEDs
 from astro_galtrans.simulation._population import DISK_SCALES, GalaxyPopulation, distances
@@ -112,7 +113,7 @@ def star_counts(magnitude: ArrayLike) -> np.ndarray:
     ndarray
         The mean of two fields, measured by ``benchmarks/number_counts.py``.
     """
-    return 10 ** np.interp(np.asarray(magnitude, dtype=float), *_STAR_COUNTS.T) / 3600**2
+    return 10 ** np.interp(floats(magnitude, "magnitude", dtype=float), *_STAR_COUNTS.T) / 3600**2
 
 
 def galaxy_radius(magnitude: ArrayLike) -> np.ndarray:

@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from astro_galtrans._utils.masked import whole
 from astro_galtrans._utils.numerics import numpy_defaults
-from astro_galtrans._utils.validation import check_fields, choice, configured, whole_number
+from astro_galtrans._utils.validation import (
+    check_fields, choice, configured, finite_number, flag, mapping, whole_number,
+)
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
 from astro_galtrans.images import BandCube, as_band_cube, detect_galaxies, empty_pixels, flux_and_weight
 from astro_galtrans.pairs import PairSet, neighbor_masks, psf_side, psf_stamp
@@ -79,7 +81,9 @@ class SemiRealConfig(DegradeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fields(self, {"realizations": partial(whole_number, least=1),
+        check_fields(self, {"realizations": partial(whole_number, least=1), "min_magnitude": finite_number,
+                            "target_size": partial(whole_number, least=1), "extended_only": flag,
+                            "subtract_background": flag, "detection": mapping,
                             "neighbors": partial(choice, allowed=_NEIGHBORS)})
         twice = {"band", "max_magnitude", "extended_only"} & set(self.detection or {})
         if twice:

@@ -190,7 +190,8 @@ def simulate_pairs(
     config = configured(SimulationConfig, config, settings, function=simulate_pairs)
     n, seed = whole_number(n, "n", 1), whole_number(seed, "seed")
     workers = 1 if workers is None else whole_number(workers, "workers", 1)
-    if overwrite and path is None:
+    flag(progress, "progress")
+    if flag(overwrite, "overwrite") and path is None:
         raise ValueError("overwrite has no effect without path, got overwrite=True")
     check_workers(workers)
     surveys = {"input": get_survey(input_survey), "target": get_survey(target_survey)}

@@ -11,7 +11,7 @@ from typing import Any, TYPE_CHECKING
 import asdf
 
 from astro_galtrans._utils.bounds import checked_asdf
-from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.io import check_new, whole_file
 from astro_galtrans._utils.seal import write_seal
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.storage._converters import KEYS, TAG_BASE, TAGS, class_path
@@ -153,8 +153,7 @@ def write_tree(path, tree, *, overwrite=False):
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file to write to")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; overwrite=True replaces it")
+    check_new(path, overwrite)
     with whole_file(path) as temporary:
         try:
             with asdf.config_context() as config:

@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.bounds import check_yaml, checked_asdf
-from astro_galtrans._utils.io import whole_file
+from astro_galtrans._utils.io import check_new, whole_file
 from astro_galtrans._utils.seal import write_seal
 from astro_galtrans.exceptions import FileFormatError
 from astro_galtrans.surveys._curves import curve_of_file, sedpy_curve, speclite_curve, top_hat
@@ -57,8 +57,7 @@ def write_tree(survey, path, overwrite=False):
     path = Path(path)
     if not is_survey_file(path):
         raise ValueError(f"path must end in .yaml, .yml or .asdf, got {path}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
+    check_new(path, overwrite)
     with whole_file(path) as temporary:
         if path.suffix.lower() == _ASDF:
             import asdf

@@ -53,7 +53,7 @@ def band_flux_density(wavelength: Quantity, flux_density: Quantity, band: Band) 
     if not isinstance(band, Band):
         raise TypeError(f"band must be a Band, got {type(band).__name__}")
     wavelength = floats(wavelength, "wavelength", unit=u.AA, dtype=float)
-    if wavelength.ndim != 1 or not np.all(np.diff(wavelength) > 0):
+    if wavelength.ndim != 1 or not wavelength.size or not np.all(np.diff(wavelength) > 0):
         raise ValueError(f"wavelength must be one-dimensional and increasing, got shape {wavelength.shape}")
     parts = split(flux_density, "flux_density")
     f_lambda = u.Quantity(floats(parts, "flux_density"), parts.unit).to_value(

@@ -9,6 +9,7 @@ from typing import NamedTuple, TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
+from astro_galtrans._utils.validation import flag, text
 from astro_galtrans.exceptions import SurveyError
 from astro_galtrans.surveys._curves import coarser, sedpy_curve, speclite_curve
 from astro_galtrans.surveys._description import is_survey_file, noise_area
@@ -160,7 +161,7 @@ def same_name(one: str, other: str) -> bool:
     -------
     bool
     """
-    return _canonical(one) == _canonical(other)
+    return _canonical(text(one, "one")) == _canonical(text(other, "other"))
 
 
 def _plain(name):
@@ -254,6 +255,7 @@ def register_survey(survey: Survey | str | PathLike, *, overwrite: bool = False)
         survey = Survey.read(survey)  # type: ignore[arg-type]
     if not isinstance(survey, Survey):
         raise TypeError(f"survey must be a Survey or a path that ends in .yaml, .yml or .asdf, got {survey!r}")
+    flag(overwrite, "overwrite")
     taken = [key for key in available_surveys() if _plain(key) == _plain(survey.name)]
     if taken and not overwrite:
         raise SurveyError(f"a survey named {taken[0]!r} is registered already; overwrite=True replaces it")

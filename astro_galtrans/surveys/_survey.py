@@ -12,6 +12,7 @@ import astropy.units as u
 import numpy as np
 
 from astro_galtrans._utils.masked import whole
+from astro_galtrans._utils.validation import angle, finite_number, text, whole_number
 from astro_galtrans.exceptions import BandMismatchError, FileFormatError
 from astro_galtrans.surveys._description import KEYWORDS, noise_area, parsed, read_tree, write_tree
 
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
     from astropy.units import Quantity
 
 __all__ = ["Band", "Survey", "matching_size", "read_survey"]
-
-
-def _positive(name, value, unit):
-    """Return ``value`` as a positive finite scalar Quantity in ``unit``, or raise an error that names it."""
-    try:
-        quantity = u.Quantity(value).to(unit)
-    except (TypeError, u.UnitConversionError) as error:
-        raise TypeError(f"{name} must be a Quantity convertible to {unit}, got {value!r}") from error
-    if not quantity.isscalar or not np.isfinite(quantity.value) or quantity.value <= 0:
-        raise ValueError(f"{name} must be a positive finite scalar, got {value!r}")
-    return quantity
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,28 +63,30 @@ class Band:
             wavelength = u.Quantity(whole(self.wavelength, "wavelength"), self.wavelength.unit).to(u.AA)
         except (AttributeError, TypeError, u.UnitConversionError) as error:
             raise TypeError(f"wavelength must be a Quantity of length, got {self.wavelength!r}") from error
-        response = np.array(whole(self.response, "response"), dtype=float)
+        response = np.array(whole(self.response, "response"))
+        if response.dtype.kind not in "biuf":
+            raise TypeError(f"response must hold real numbers, got dtype {response.dtype}")
+        response = response.astype(float)
         if wavelength.ndim != 1 or wavelength.shape != response.shape or response.size < 2:
             raise ValueError(
                 "wavelength and response must be one-dimensional, of one length of at least 2, "
                 f"got shapes {wavelength.shape} and {response.shape}"
             )
-        if np.any(np.diff(wavelength.value) <= 0):
-            raise ValueError("wavelength must be strictly increasing")
+        if not np.all(np.diff(wavelength.value) > 0) or not np.isfinite(wavelength.value[[0, -1]]).all():
+            raise ValueError("wavelength must be finite and strictly increasing")
         if not np.all(np.isfinite(response)) or np.any(response < 0) or not np.any(response > 0):
             raise ValueError("response must be finite and not negative, and positive somewhere")
         for name in ("zero_point", "sky_noise", "gain"):
-            value = getattr(self, name)
-            if not np.isfinite(value) or (name != "zero_point" and value <= 0):
-                range_ = "" if name == "zero_point" else " above 0"
-                raise ValueError(f"{name} must be a finite number{range_}, got {value!r}")
-            object.__setattr__(self, name, float(value))
+            value = finite_number(getattr(self, name), name)
+            if name != "zero_point" and value <= 0:
+                raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+            object.__setattr__(self, name, value)
         wavelength = wavelength.copy()
         wavelength.flags.writeable = False
         response.flags.writeable = False
         object.__setattr__(self, "wavelength", wavelength)
         object.__setattr__(self, "response", response)
-        object.__setattr__(self, "psf_fwhm", _positive("psf_fwhm", self.psf_fwhm, u.arcsec))
+        object.__setattr__(self, "psf_fwhm", angle(self.psf_fwhm, "psf_fwhm"))
 
     @property
     def effective_wavelength(self) -> Quantity:
@@ -158,6 +150,9 @@ class Survey:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
         object.__setattr__(self, "keywords", _checked_keywords(self.keywords))
+        text(self.description, "description")
+        if not np.iterable(self.bands):
+            raise TypeError(f"bands must be a sequence of Band, got {self.bands!r}")
         bands = tuple(self.bands)
         if not bands or not all(isinstance(band, Band) for band in bands):
             raise TypeError(f"bands must be a non-empty sequence of Band, got {self.bands!r}")
@@ -168,8 +163,8 @@ class Survey:
         if any(b <= a for a, b in zip(wavelengths, wavelengths[1:])):
             raise BandMismatchError(f"bands must be in order of effective wavelength, got {names}")
         object.__setattr__(self, "bands", bands)
-        object.__setattr__(self, "unit", u.Unit(self.unit))
-        object.__setattr__(self, "pixel_scale", _positive("pixel_scale", self.pixel_scale, u.arcsec))
+        object.__setattr__(self, "unit", _unit(self.unit))
+        object.__setattr__(self, "pixel_scale", angle(self.pixel_scale, "pixel_scale"))
 
     def __repr__(self) -> str:
         return (f"<Survey {self.name}: {', '.join(self.band_names)}; "
@@ -313,6 +308,15 @@ def _numbered_band(numbered):
         raise ValueError(f"bands[{index}] ({fields['name']}): {error}") from error
 
 
+def _unit(unit):
+    try:
+        if isinstance(unit, (u.UnitBase, str)):
+            return u.Unit(unit)
+    except ValueError as error:
+        raise ValueError(f"unit must be a unit of astropy, got {unit!r}") from error
+    raise TypeError(f"unit must be a unit of astropy or its name, got {unit!r}")
+
+
 def _checked_keywords(keywords):
     """Return a copy of the keywords, or raise an error."""
     if not isinstance(keywords, Mapping):
@@ -354,8 +358,8 @@ def matching_size(size: int, input_scale: Quantity, target_scale: Quantity) -> i
     >>> matching_size(136, 0.187 * u.arcsec, 0.396 * u.arcsec)
     64
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    whole_number(size, "size", 1)
+    input_scale, target_scale = angle(input_scale, "input_scale"), angle(target_scale, "target_scale")
     sides = size * (input_scale / target_scale).to_value(u.dimensionless_unscaled)
     if sides >= size:
         covering = ceil(sides - 1e-6)

@@ -2,5 +2,6 @@
 
 from astro_galtrans.training._config import TrainConfig
 from astro_galtrans.training._fit import FitResult, fit
+from astro_galtrans.training._reproduce import Reproduction, reproduce
 
-__all__ = ["FitResult", "TrainConfig", "fit"]
+__all__ = ["FitResult", "Reproduction", "TrainConfig", "fit", "reproduce"]

@@ -128,8 +128,10 @@ def _solve_photometry(network, pairs):
     head, measured = network.photometry, []
     for start in range(0, min(len(pairs), _N_REGRESSION), _N_CALIBRATION):
         flux, target, _ = _images(pairs, slice(start, min(start + _N_CALIBRATION, len(pairs))))
-        measured.append((head.features(flux, network.input_noise),
-                         log_apertures(target, network.target_noise, head.radii)))
+        placement = head.place(flux, network.input_noise)
+        _, weights = head.place_target(placement, target.shape[-2:])
+        measured.append((head.features(flux, network.input_noise, placement=placement),
+                         log_apertures(target, network.target_noise, head.radii, weights)))
     head.solve(*(torch.cat(parts) for parts in zip(*measured)))
 
 

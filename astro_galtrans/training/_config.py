@@ -43,7 +43,7 @@ _CHECKS = {
     "patience": partial(whole_number, least=1), "learning_rate": real_number, "weight_decay": real_number,
     "gradient_clip": real_number, "condition_dropout": fraction, "condition_scatter": fraction,
     "input_dropout": fraction, "output": partial(choice, allowed=(None, "log", "sqrt")), "residual": flag,
-    "photometry": flag, "observing": flag, "observing_dropout": fraction, "augment": flag,
+    "photometry": flag, "centered": flag, "observing": flag, "observing_dropout": fraction, "augment": flag,
     "precision": partial(choice, allowed=("32", "bf16", "16")), "backbone_options": _plain_options,
     "objective_options": _plain_options,
 }
@@ -102,6 +102,9 @@ class TrainConfig:
     photometry : bool, optional
         Whether a head predicts the aperture fluxes of the target from those of the input, and the image is adjusted to
         agree with them. By default True for the gradient objectives only.
+    centered : bool, optional
+        Whether the apertures of that head follow the measured center of each galaxy and leave out its neighbors, or
+        are circles around the middle of the image. By default True where there is a head.
     augment : bool, optional
         Whether to rotate each batch by a random multiple of 90 degrees and flip it.
     precision : {"32", "bf16", "16"}, optional
@@ -142,6 +145,7 @@ class TrainConfig:
     output: str | None = None
     residual: bool | None = None
     photometry: bool | None = None
+    centered: bool | None = None
     augment: bool = True
     precision: str = "32"
     size: str | None = None
@@ -168,6 +172,8 @@ class TrainConfig:
         choice(self.size, "size", (None, *backbone.sizes))
         check_fields(self, _CHECKS)
         self._check_conditioning()
+        if self.centered and not self.uses_photometry:
+            raise ValueError(f"centered has no effect without photometry head, got {self.centered!r}")
         check_options(f"backbone {self.backbone!r}", backbone, self.backbone_options)
         for old in objective.renamed_options.keys() & self.objective_options.keys():
             warnings.warn(f"option {old} of objective {self.objective!r} is deprecated since version 0.2; use "
@@ -190,7 +196,8 @@ class TrainConfig:
         """Output space, residual path and photometry head, with the defaults for the objective filled in, a dict."""
         parts = {**_PARTS, **_PARTS_OF.get(self.objective, {}), **objective_class(self.objective).network_parts}
         own = {name: getattr(self, name) for name in _PARTS}
-        return {name: default if own[name] is None else own[name] for name, default in parts.items()}
+        parts = {name: default if own[name] is None else own[name] for name, default in parts.items()}
+        return {**parts, "centered": parts["photometry"] and self.centered is not False}
 
     @property
     def uses_residual(self) -> bool:
@@ -216,8 +223,8 @@ class TrainConfig:
     def hash(self) -> str:
         """Hexadecimal SHA-256 of all fields."""
         values = self.to_dict()
-        # As in version 0.1, whose checkpoints have this hash.
-        for name in ("output", "observing", "observing_dropout"):
+        # As in earlier versions, whose checkpoints have this hash.
+        for name in ("output", "centered", "observing", "observing_dropout"):
             if values[name] == getattr(type(self), name):
                 del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

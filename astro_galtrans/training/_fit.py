@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -15,7 +17,7 @@ import torch
 from astropy.table import Table
 
 from astro_galtrans._utils.loop import seeded, train
-from astro_galtrans._utils.validation import configured
+from astro_galtrans._utils.validation import configured, fraction
 from astro_galtrans._utils.torch_state import checked_device, torch_defaults
 from astro_galtrans.images import check_coverage
 from astro_galtrans.objectives import objective_class
@@ -24,7 +26,7 @@ from astro_galtrans.storage.checkpoint import CheckpointFile
 from astro_galtrans.training._batches import PairBatches
 from astro_galtrans.training._build import build_module, mean_psf, observing_ranges
 from astro_galtrans.training._config import TrainConfig
-from astro_galtrans.translation import Translator
+from astro_galtrans.translation import Assessor, Translator
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -64,7 +66,7 @@ class FitResult:
 
 
 def fit(
-    pairs: PairSet, config: TrainConfig | None = None, *, validation: PairSet | None = None,
+    pairs: PairSet, config: TrainConfig | None = None, *, validation: PairSet | float | None = None,
     directory: str | PathLike | None = None, resume: bool = False, device: str | None = None, name: str | None = None,
     progress: bool = False, **settings: Any,
 ) -> FitResult:
@@ -76,10 +78,11 @@ def fit(
         Training pairs.
     config : TrainConfig, optional
         Configuration of the training; by default ``TrainConfig()``.
-    validation : PairSet, optional
-        Pairs that choose the best epoch, and on which the errors of the translator are measured, for its samples;
-        their galaxies must not be among the training pairs. Without them, errors are measured on the training pairs,
-        on which they are smaller.
+    validation : PairSet or float, optional
+        Pairs that choose the best epoch, and on which the errors of the translator are measured, for its samples; their
+        galaxies must not be among the training pairs. Without them, errors are measured on the training pairs, on which
+        they are smaller. A number above 0 and below 1 splits off that fraction of ``pairs``, with the seed of the
+        configuration.
     directory : path-like, optional
         Folder of the checkpoint that is written after each epoch; made if it does not exist.
     resume : bool, optional
@@ -106,8 +109,14 @@ def fit(
         If the loss is not finite.
     KeyboardInterrupt
         If interrupted; the checkpoint contains the epochs before the current one.
+    SystemExit
+        On SIGTERM, with status 143, unless the program has a handler of its own.
     """
     config = configured(TrainConfig, config, settings, function=fit)
+    share = None
+    if isinstance(validation, Real) and isinstance(pairs, PairSet):
+        share = fraction(validation, "validation")
+        pairs, validation = pairs.split((1 - share, share), seed=config.seed)
     _check(pairs, config, validation)
     if resume and directory is None:
         raise ValueError("resume=True needs the directory of the checkpoint, got directory=None")
@@ -118,7 +127,7 @@ def fit(
     parts = {"spectra": spectra, "observing": observing is not None}
     batches = PairBatches(pairs, config.batch_size, config.seed, config.augment, **parts)
     held = None if validation is None else PairBatches(validation, config.batch_size, **parts)
-    with torch_defaults(), seeded(config.seed, device):
+    with seeded(config.seed, device), torch_defaults():
         module = build_module(
             pairs, config, config.epochs * len(batches), _run(pairs, config, validation), observing)
         train(module, batches, held, n_epochs=config.epochs, device=device, precision=config.precision,
@@ -129,9 +138,33 @@ def fit(
     translator = Translator(
         module.network, module.objective, objective_name=config.objective, objective_options=config.objective_options,
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
-        provenance=_provenance(config, pairs, validation, device, module), target_psf=mean_psf(pairs.target_psf),
+        provenance=_provenance(config, pairs, validation, share, device, module),
+        target_psf=mean_psf(pairs.target_psf),
     ).with_errors(pairs if validation is None else validation)
+    translator = _with_assessor(translator, pairs, validation)
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
+
+
+def _with_assessor(translator, pairs, validation):
+    """Return the translator with an assessor where there are enough pairs.
+
+    Without enough validation pairs the last fifth of the training pairs calibrates it.
+    """
+    if translator.conditioning is not None and not translator.takes_unknown:
+        pairs, validation = (None if part is None else part.select(_has_condition(part, translator.conditioning))
+                             for part in (pairs, validation))
+    if validation is None or len(validation) < Assessor.FEWEST:
+        n_held = max(len(pairs) // 5, Assessor.FEWEST)
+        pairs, validation = pairs[:-n_held], pairs[-n_held:]
+    if min(len(pairs), len(validation)) < Assessor.FEWEST:
+        return translator
+    return translator.with_assessor(pairs, validation)
+
+
+def _has_condition(pairs, conditioning):
+    if conditioning == "redshift":
+        return np.isfinite(pairs.redshift)
+    return np.array([np.any(pairs.spectrum_weight[row] > 0) for row in range(len(pairs))], dtype=bool)
 
 
 def _check(pairs, config, validation):
@@ -192,14 +225,17 @@ def _digest(pairs):
     return digest.hexdigest()
 
 
-def _provenance(config, pairs, validation, device, module):
+def _provenance(config, pairs, validation, share, device, module):
     decided = {**config.network_parts, "backbone_options": config.all_backbone_options}
     return {
         "config": {**config.to_dict(), **decided}, "config_hash": config.hash,
         "seed": config.seed, "n_pairs": len(pairs),
-        "n_validation": 0 if validation is None else len(validation), "best_epoch": module.best_epoch,
+        "n_validation": 0 if validation is None else len(validation), "validation_fraction": share,
+        "pairs_hash": pairs.hash, "validation_hash": None if validation is None else validation.hash,
+        "best_epoch": module.best_epoch,
         "input_shape": list(pairs.input_flux.shape[1:]), "target_shape": list(pairs.target_flux.shape[1:]),
-        "device": str(device), "notes": dict(module.notes),
+        "device": str(device), "n_threads": torch.get_num_threads(), "notes": dict(module.notes),
         "versions": {
-            package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
+            **{package: version(package) for package in ("astro_galtrans", "torch", "lightning", "nflows", "numpy")},
+            "python": platform.python_version()},
     }

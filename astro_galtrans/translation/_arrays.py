@@ -49,6 +49,8 @@ class Translated(NamedTuple):
     """Pixels that depend on invalid pixels of the input, None if none do."""
     samples: torch.Tensor | None
     """Flux of each sample, shape ``(sample, galaxy, band, Y, X)``; None where no samples are drawn."""
+    embedding: torch.Tensor | None = None
+    """Embedding of the input, shape ``(galaxy, n_embedding)``; None of a generative network, where it is random."""
 
 
 def checked_flux(flux, survey, name):
@@ -114,10 +116,10 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     """
     tensor, valid, condition = to_tensors(network.target_noise.device, flux, valid, condition)
     masked = None if valid is None else invalid_footprint(network, valid, size)
-    samples = None
+    samples = embedding = None
     if sampling is None or not network.generative:
         prediction = network(tensor, size, condition, valid=valid, observing=observing)
-        image, sigma = prediction.flux, network.sigma(prediction)
+        image, sigma, embedding = prediction.flux, network.sigma(prediction), prediction.embedding
         if errors is not None:
             sigma = sigma * torch.from_numpy(errors.scales(size)).to(sigma)
         if sampling is not None:
@@ -137,7 +139,7 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     broken = ~(image.isfinite() & sigma.isfinite())
     if bool(broken.any()):  # the input was beyond the range of float32
         masked = broken if masked is None else masked | broken
-    return Translated(image, sigma, masked, samples)
+    return Translated(image, sigma, masked, samples, embedding)
 
 
 def _deviates(network, sampling, numbers, size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from copy import copy
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, TYPE_CHECKING, TypeVar
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 
 from astro_galtrans._utils import html
 from astro_galtrans._utils.meta import decoded, writable
-from astro_galtrans._utils.psf import checked_psf
+from astro_galtrans._utils.psf import checked_psf, psf_fwhm as psf_fwhm_of
 from astro_galtrans._utils.validation import configured
 from astro_galtrans._utils.torch_state import check_weights, checked_device, on_device, torch_defaults
 from astro_galtrans.backbones import NetworkConfig, Observing, TranslationNetwork
@@ -30,11 +31,14 @@ from astro_galtrans.surveys import Survey, matching_size
 from astro_galtrans.translation._arrays import (
     CPU_BATCH, TranslatedArrays, checked_flux, first_prediction, forward, to_tensors, usable_pixels,
 )
+from astro_galtrans.translation._assessment import Assessment, Assessor
+from astro_galtrans.translation._consistency import consistency
 from astro_galtrans.translation._errors import ErrorModel, measure_errors
 from astro_galtrans.translation._images import batches_by_shape, checked_cube, translated_cube
 from astro_galtrans.translation._inputs import (
     Conditions, Sampling, condition_rows, described, redshift_arrays, spectrum_arrays,
 )
+from astro_galtrans.translation._measures import measure
 from astro_galtrans.translation._observing import (
     TargetPSF, check_range, cube_conditions, fwhm_array, images_of_psf, noise_of, observing_described, observing_rows,
     target_psf_of,
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["Translator", "calibrate"]
 
 _BATCH = 16  # galaxies per forward pass for lists of images: more are not faster on a CPU and take more memory
+_N_MEASURED, _N_CALIBRATING = 2048, 1024  # pairs at most, for an assessor
 _OBSERVING_TEXTS = {"psf_fwhm": "FWHM of the input's PSF", "noise": "noise of the input",
                     "target_psf_fwhm": "FWHM of the target's PSF"}
 _OLD_FLAGS = ("return_uncertainty", "return_samples")
@@ -108,13 +113,15 @@ class Translator:
         Mean PSF of the target images of the training, shape ``(target band, y, x)``.
     errors : ErrorModel, optional
         Distribution of its errors, from which `samples` draws.
+    assessor : Assessor, optional
+        Density of the training galaxies, by which `assess` recognizes others.
     """
 
     def __init__(
         self, network: TranslationNetwork, objective: Objective, *, objective_name: str,
         objective_options: dict[str, Any] | None = None, input_survey: Survey, target_survey: Survey,
         name: str | None = None, history: Table | None = None, provenance: dict[str, Any] | None = None,
-        target_psf: ArrayLike | None = None, errors: ErrorModel | None = None,
+        target_psf: ArrayLike | None = None, errors: ErrorModel | None = None, assessor: Assessor | None = None,
     ) -> None:
         if not isinstance(network, TranslationNetwork):
             raise TypeError(f"network must be a TranslationNetwork, got {type(network).__name__}")
@@ -132,6 +139,7 @@ class Translator:
         self.provenance = dict(provenance or {})
         self.target_psf = checked_psf(target_psf, len(target_survey), "target_psf")
         self.errors = errors
+        self.assessor = assessor
         self._hash: tuple[Any, Any] = (None, None)
 
     def __repr__(self) -> str:
@@ -765,14 +773,14 @@ class Translator:
 
         return observing, psf_of
 
-    def _usable(self, cube, allow_missing, which):
-        """Flux of an image and its pixels with data; ``which`` image it is, for messages."""
+    def _usable(self, cube, allow_missing, which, weighted=False):
+        """Flux of an image and its pixels with data, or their weight; ``which`` image it is, for messages."""
         flux, weight = flux_and_weight(cube)
         valid = weight > 0
         if not np.any(valid):
             raise ValueError(f"every pixel of the image{which} is masked or not finite")
         self._check_missing(valid[np.newaxis], allow_missing, f"image{which}")
-        return flux, valid
+        return flux, weight if weighted else valid
 
     def _missing_record(self, cube, valid):
         """The bands without data, for the provenance of an image."""
@@ -780,6 +788,137 @@ class Translator:
         if not missing.any():
             return {}
         return {"missing_bands": [band for band, is_missing in zip(cube.bands, missing) if is_missing]}
+
+    def assess(
+        self, image: NDData | Mapping[str, CCDData] | Sequence[NDData | Mapping[str, CCDData]], *,
+        redshift: float | Sequence[float] | None = None, redshift_error: float | Sequence[float] | None = None,
+        spectrum: Spectrum | Sequence[Spectrum] | None = None,
+        psf_fwhm: ArrayLike | Mapping[str, Any] | None = None,
+    ) -> Assessment | list[Assessment]:
+        """Tell whether to believe the translation of an image, or of each of a list of them.
+
+        The input is compared with the training galaxies in its fluxes, colors, shape, sky, defects and observing
+        conditions, in the embedding of the network, and in how well its translation, degraded again, agrees with it.
+
+        Parameters
+        ----------
+        image : BandCube, `~astropy.nddata.NDData`, `~astropy.nddata.CCDData`, dict or list
+            As of `Translator.__call__`. Missing bands are allowed.
+        redshift, redshift_error, spectrum : optional
+            As of `Translator.__call__`.
+        psf_fwhm : float, `~astropy.units.Quantity`, array_like or dict, optional
+            FWHM of the PSF of the input, as of `translate_array`; by default that of the ``psf`` of the image, or else
+            unknown. Every translator takes it here.
+
+        Returns
+        -------
+        Assessment or list of Assessment
+            The p-value is NaN, and there are no flags, if the translator has no `assessor`.
+        """
+        single = not isinstance(image, (list, tuple))
+        images = [image] if single else list(image)
+        if single:
+            redshift = None if redshift is None else [redshift]  # type: ignore[list-item]
+            spectrum = None if spectrum is None else [spectrum]  # type: ignore[list-item]
+        cubes = [checked_cube(one, self.input_survey, self.name) for one in images]
+        condition = self.condition_arrays(Conditions(redshift, redshift_error, spectrum), len(cubes))
+        widths = fwhm_array(psf_fwhm, self.input_survey, len(cubes), "psf_fwhm")
+        if widths is None:
+            widths = np.array([cube_conditions(cube, self.input_survey)[0] for cube in cubes])
+        arrays = [self._usable(cube, True, f" {number}" if len(cubes) > 1 else "", weighted=True)
+                  for number, cube in enumerate(cubes)]
+        assessed: list[Any] = [None] * len(cubes)
+        for rows in batches_by_shape(cubes, _BATCH):
+            flux, weight = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
+            measures, embedding, compared = self._measured(flux, weight, condition_rows(condition, rows), widths[rows])
+            p_values, flags = np.full(len(rows), np.nan), [()] * len(rows)
+            if self.assessor is not None:
+                p_values, flags = self.assessor.p_values(measures, embedding), self.assessor.flags(measures)
+            parts = p_values.tolist(), compared.chi2().tolist(), compared.residual, compared.unsupported(), flags
+            for row, *values in zip(rows, *parts):
+                assessed[row] = Assessment(*values)
+        return assessed[0] if single else assessed
+
+    def with_assessor(self, pairs: PairSet, held_out: PairSet) -> Translator:
+        """Return the translator with an assessor, by which `assess` recognizes galaxies unlike those of the training.
+
+        Parameters
+        ----------
+        pairs : PairSet
+            Ordinary galaxies, at least 64, of which the first 2048 are used.
+        held_out : PairSet
+            Others, at least 64, of which the first 1024 calibrate the p-values.
+
+        Returns
+        -------
+        Translator
+            With the same weights.
+        """
+        parts = []
+        for name, given, most in (("pairs", pairs, _N_MEASURED), ("held_out", held_out, _N_CALIBRATING)):
+            if len(given) < Assessor.FEWEST:
+                raise ValueError(f"{name} must hold at least {Assessor.FEWEST} pairs, got {len(given)}")
+            parts += self._measured_pairs(given[:most])
+        made = copy(self)
+        made.assessor = Assessor.fit(*parts)
+        return made
+
+    def _measured_pairs(self, pairs):
+        """Measures and embeddings of the inputs of pairs."""
+        found = []
+        spectra = ("spectrum_flux", "spectrum_weight") if self.conditioning == "spectrum" else ()
+        wanted = ("input_flux", "input_weight", *spectra)
+        for start in range(0, len(pairs), CPU_BATCH):
+            rows = slice(start, start + CPU_BATCH)
+            batch = pairs.read_arrays(rows, images=wanted)
+            flux, weight = batch["input_flux"], batch["input_weight"]
+            if weight is None:
+                weight = np.broadcast_to(self.input_survey.sky_noise[:, None, None]**-2.0, flux.shape)
+            widths = pairs.psf_fwhm("input", rows)
+            if widths is None:
+                widths = np.full(flux.shape[:2], np.nan)
+            conditions = Conditions()
+            if spectra:
+                conditions = Conditions(spectrum=(batch["spectrum_flux"], batch["spectrum_weight"]))
+            elif self.conditioning == "redshift":
+                conditions = Conditions(batch["redshift"], batch["redshift_error"])
+            condition = self.condition_arrays(conditions, len(flux))
+            found.append(self._measured(flux, weight.astype(np.float32), condition, widths)[:2])
+        return ({name: np.concatenate([measures[name] for measures, _ in found]) for name in found[0][0]},
+                np.concatenate([embedding for _, embedding in found]))
+
+    @torch_defaults()
+    @torch.inference_mode()
+    def _measured(self, flux, weight, condition, widths):
+        """Measures, embeddings and `Consistency` of a batch; ``widths`` are the FWHMs of its PSFs, NaN if unknown."""
+        valid, survey = weight > 0, self.input_survey
+        noise, widths = noise_of(weight, slice(None)), widths.astype(np.float32)
+        observing = self.observing_arrays(
+            len(flux), psf_fwhm=widths if "psf_fwhm" in self.observing else None, noise=noise)
+        sampling = self.resolve_sampling(Sampling())
+        translated = forward(
+            self.network, flux, valid, condition, self.target_size(flux.shape[2:]), sampling,
+            None if sampling is None else sampling.numbers(len(flux)),
+            observing_rows(observing, slice(None), self.device))
+        image, sigma = (part if translated.masked is None else part.masked_fill(translated.masked, torch.nan)
+                        for part in (translated.flux, translated.sigma))
+        usual = [np.array([band.psf_fwhm.to_value("arcsec") for band in one], dtype=np.float32)
+                 for one in (survey, self.target_survey)]
+        target = usual[1]
+        if "target_psf_fwhm" in self.observing:
+            target = self._median_target_psf()
+        elif self.target_psf is not None:
+            target = psf_fwhm_of(self.target_psf, self.target_survey.pixel_scale.to_value("arcsec"))
+        fwhms = np.where(np.isfinite(widths), widths, usual[0]), np.broadcast_to(target, (len(flux), len(target)))
+        compared = consistency(flux, weight, TranslatedArrays(image.cpu().numpy(), sigma.cpu().numpy()),
+                               (survey, self.target_survey), fwhms)
+        measures = measure(flux, valid, noise, widths, survey, self.network.input_noise[:, 0, 0].cpu().numpy())
+        measures["chi2"] = np.log(np.maximum(compared.chi2(), 1e-3))
+        for k, name in enumerate(survey.band_names):
+            measures[f"band chi2 {name}"] = np.log(np.maximum(compared.chi2((2, 3))[:, k], 1e-3))
+            measures[f"factor {name}"] = np.log(compared.factor[:, k])
+        embedding = np.zeros((len(flux), 0)) if translated.embedding is None else translated.embedding.cpu().numpy()
+        return measures, embedding, compared
 
     @torch_defaults()
     def gradient_weights(
@@ -878,10 +1017,9 @@ class Translator:
         errors = None
         if not self.network.generative:
             errors = measure_errors(self, pairs, scales_pixels=scale_uncertainty)
-        return Translator(
-            self.network, self.objective, objective_name=self.objective_name, objective_options=self.objective_options,
-            input_survey=self.input_survey, target_survey=self.target_survey, name=self.name, history=self.history,
-            provenance=self.provenance, target_psf=self.target_psf, errors=errors)
+        made = copy(self)
+        made.errors, made._hash = errors, (None, None)
+        return made
 
     @classmethod
     def read(cls, path: str | PathLike) -> Translator:
@@ -946,6 +1084,7 @@ class Translator:
             "provenance": writable(self.provenance, "provenance", arrays=True, refuse=True),
             **({} if self.target_psf is None else {"target_psf": self.target_psf}),
             **({} if self.errors is None else {"errors": self.errors.to_tree()}),
+            **({} if self.assessor is None else {"assessor": self.assessor.to_tree()}),
         }
 
     @classmethod
@@ -978,6 +1117,7 @@ class Translator:
             history=None if history is None else Table(history), provenance=decoded(tree.get("provenance")),
             target_psf=tree.get("target_psf"),
             errors=None if tree.get("errors") is None else ErrorModel(**tree["errors"]),
+            assessor=Assessor.from_tree(tree["assessor"]) if "assessor" in tree else None,
         )
         if translator.hash != tree["hash"]:
             raise ValueError(

@@ -82,8 +82,13 @@ def _columns(evaluation, images, retraining, data, scale, device, progress):
 
 
 def evaluate_references(data, scale, *, device=None, progress=False):
-    """Return the columns of the rows of untranslated images, by name."""
+    """Return the columns of the rows of untranslated images, by name.
+
+    Galaxies with masked pixels in the input are left out, as the translations lack these pixels.
+    """
     resampled, retraining = (_resampled(pairs) for pairs in (data.test, data.retraining))
+    whole = (np.asarray(data.test.input_weight) > 0).all(axis=(1, 2, 3))
+    resampled[~whole] = np.nan
     evaluation = _evaluated(resampled, data, scale.n_morphology, device, progress)
     columns = {"resampled input": _columns(evaluation, resampled, retraining, data, scale, device, progress)}
     for side in ("input", "target"):
@@ -91,8 +96,9 @@ def evaluate_references(data, scale, *, device=None, progress=False):
         flux, weight = (getattr(data.test, f"{side}_{kind}") for kind in ("flux", "weight"))
         for kind, name in (("transfer", f"estimator-{side}"), ("retrained", f"retrained-{side}")):
             z_phot = _estimates(data.estimators[name], flux, weight, device)
-            row |= redshift_columns(z_phot, data.test.redshift, kind, scale)
-    return {name: row | {"n_morphology": scale.n_morphology} for name, row in columns.items()}
+            row |= redshift_columns(np.where(whole, z_phot, np.nan), data.test.redshift, kind, scale)
+    return {name: row | {"n_morphology": scale.n_morphology, "n_failed": int(np.sum(~whole))}
+            for name, row in columns.items()}
 
 
 def _resampled(pairs):

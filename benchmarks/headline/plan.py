@@ -148,12 +148,13 @@ SCALES = {
         n_retraining=20_000, n_test=10_000, epochs=8, batch_size=32, precision="bf16", sampling_steps=20,
         backbones={name: {"size": "base"} for name in BACKBONES}, estimator=_ESTIMATOR,
         retrained={"epochs": 40, "autocast": True}, n_morphology=1000),
-    # One processor core, a few hours.
+    # One processor core, a few hours. In float32, as few processors have fast bfloat16.
     "short": BenchmarkScale(
         "short", input_size=32, n_estimator=7000, n_estimator_validation=500, n_pairs=6000, n_validation=300,
-        n_retraining=2000, n_test=1500, epochs=2, batch_size=16, precision="bf16", sampling_steps=8,
-        backbones=_TINY_BACKBONES, estimator=_ESTIMATOR, retrained={"epochs": 40, "autocast": True},
-        n_morphology=100, budgets=(0.5, 1, 2, 4), studies=("bright",)),
+        n_retraining=2000, n_test=1500, epochs=1, batch_size=16, precision="32", sampling_steps=8,
+        backbones=_TINY_BACKBONES, budgets=(1, 2, 4, 8), studies=("bright",),
+        estimator={**_ESTIMATOR, "patience": 5, "n_reductions": 2, "width": 16, "autocast": False},
+        retrained={"epochs": 30, "width": 16}),
     # Takes seconds; for tests.
     "tiny": BenchmarkScale(
         "tiny", input_size=16, n_estimator=40, n_estimator_validation=8, n_pairs=32, n_validation=8, n_retraining=16,

@@ -81,7 +81,7 @@ def _columns(n_draws):
         "seconds": _Kind("wall-clock time of the training", unit="s"),
         "translate_seconds": _Kind("wall-clock time of translating 1000 galaxies", unit="s"),
         "memory": _Kind("most memory that the process had until then", unit="MB"),
-        "n_failed": _Kind("test galaxies with a translation that is not finite, left out of all numbers", 0),
+        "n_failed": _Kind("test galaxies with masked pixels or a translation that is not finite, left out", 0),
         "n_morphology": _Kind("test galaxies whose size and shape are measured", 0),
         **_numbers(n_draws)}
 

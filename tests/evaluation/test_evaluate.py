@@ -382,7 +382,7 @@ def test_settings_come_as_keywords_or_as_a_config():
     by_config = evaluate(Scaled(1.1), test, config=config, n_shown=1)
     assert set(by_keyword["radius"]) == {3} and len(by_config.samples["rows"]) == 1
     assert np.array_equal(by_keyword["bias"], by_config.tables["apertures"]["bias"], equal_nan=True)
-    assert repr(config) == "EvaluationConfig(n_bootstrap=0, aperture_radii=(3,), n_shown=2)"
+    assert repr(config) == "EvaluationConfig(n_bootstrap=0, aperture_radii=(3.0,), n_shown=2)"
     with pytest.raises(TypeError, match="n_boot .* n_bootstrap, confidence"):
         evaluate(Scaled(), test, n_boot=3)
     with pytest.raises(ValueError, match="confidence"):

@@ -30,7 +30,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-LIMIT = 20  # seconds of one file
+LIMIT = 30  # seconds of one file
 MEMORY = 6 * 2**30
 NUMBERS = (b"0", b"-1", b"1", b"3", b"255", b"65536", b"2147483647", b"9999999999", b"-99999999", b"1e308", b"-1e308",
            b"1e-320", b"nan", b"inf", b"true", b"null", b"[]", b"'x'")
@@ -269,6 +269,8 @@ def _card(content, kind, rng):
         return _number(content, kind, rng)
     cards = [place for place in range(0, len(content) - 80, 80) if re.match(rb"[A-Z0-9_-]{1,8} *= ",
                                                                             content[place:place + 80])]
+    if not cards:
+        return _flip(content, kind, rng)
     place = rng.choice(cards)
     card = content[place:place + 80]
     new = rng.choice((

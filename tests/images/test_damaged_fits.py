@@ -32,7 +32,8 @@ def damage(path, key, card):
 
 @pytest.mark.parametrize(("key", "card"), [
     ("GAIN", "GAIN    = 4.0 3.0"), ("FILTER", "FILTER  = 'r"), ("BUNIT", "BUNIT   = (1,"), ("CDELT1", "CDELT1  = 0"),
-    ("CDELT1", "CDELT1  = 1E400"), ("CRVAL1", "CRVAL1  = 'text'"),
+    ("CDELT1", "CDELT1  = 1E400"), ("CRVAL1", "CRVAL1  = 'text'"), ("CRVAL1", "CRVAL1  ="),
+    ("WCSAXES", "WCSAXES = 65536"), ("WCSAXES", "WCSAXES = -1"),
     ("BITPIX", "BITPIX  = -31"), ("NAXIS1", "NAXIS1  = 1E9"),
     ("NAXIS", "NAXIS   = 999"), ("NAXIS2", "NAXIS2  = 99999999999"), ("NAXIS1", "NAXIS1  = -4"),
 ])

@@ -352,6 +352,22 @@ def test_a_color_of_the_whole_galaxy_is_an_error(make_network, make_objective, g
     assert losses[0.6] > losses[1.0] + 0.01
 
 
+def test_a_neighbor_is_no_error_of_the_galaxy(make_network, make_objective, galaxies, predict):
+    """Where apertures follow the galaxy, a neighbor that only the target has costs nothing in them."""
+    network, target = make_network(), galaxies(noise=0.0)
+    objective = make_objective("gradient-unweighted")
+    flux = torch.zeros_like(target)
+    flux[..., 13:16, 3:6] = 200.0
+    weights = torch.ones(len(target), 3, *target.shape[-2:])
+    weights[..., 13:16, 3:6], weights[..., 4:7, 14:17] = 0, 2
+    residuals = []
+    for own in (None, weights.flatten(2)):
+        prediction = predict(network, target)._replace(aperture_weights=own)
+        truth = Target(target + flux, torch.ones_like(target))
+        residuals.append(objective._apertures(prediction, truth, network.output_space)[0].abs().max().item())
+    assert residuals[0] > 0.1 and residuals[1] < 1e-5
+
+
 @pytest.mark.parametrize("elements", ["spatial", "passband", "gradients", "log flux"])
 def test_what_is_compared(make_network, make_objective, galaxies, predict, elements):
     """Gradient vectors of each kind have their length, and a translation without error has residuals of 0."""

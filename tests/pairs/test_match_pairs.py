@@ -430,7 +430,7 @@ def test_config_and_keywords_agree(table, images):
     same(match_pairs(table[:4], *images, input_size=16, min_snr=7, resample="always", drop=()), pairs)
     replaced = match_pairs(table[:4], *images, input_size=16, config=config, resample="never")
     assert replaced.catalog.meta["resample"] == "never"
-    assert repr(config) == "MatchConfig(resample='always', min_snr=7, drop=())"
+    assert repr(config) == "MatchConfig(resample='always', min_snr=7.0, drop=())"
     assert "target_catalog" in repr(MatchConfig(target_catalog=table))
 
 
@@ -621,12 +621,12 @@ def test_memory_is_bounded(table, images, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_disk, "MAX_BLOCK", 4)
     held = []
-    whole = _match_sink.DiskSink.keep
+    whole = _match_sink.MemorySink.keep
 
     def keep(sink, number, images, record):
         whole(sink, number, images, record)
         held.append(len(sink.pending))
-    monkeypatch.setattr(_match_sink.DiskSink, "keep", keep)
+    monkeypatch.setattr(_match_sink.MemorySink, "keep", keep)
     match_pairs(table, *images, input_size=16, path=tmp_path / "pairs.zarr")
     assert max(held) < 4 and len(held) > 20
 

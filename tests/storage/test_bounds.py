@@ -134,6 +134,13 @@ def test_references_to_other_files_are_refused(tmp_path):
         load(tmp_path / "a.asdf")
 
 
+@pytest.mark.parametrize("key", ["WCSAXES", "NAXIS", "TFIELDS"])
+def test_headers_of_many_axes_are_refused(tmp_path, key):
+    (tmp_path / "a.asdf").write_text(f"#ASDF 1.0.0\n%YAML 1.1\n---\nheader:\n- [{key}, 65536, axes]\n...\n")
+    with pytest.raises(FileFormatError, match=f"{key} = 65536"):
+        load(tmp_path / "a.asdf")
+
+
 def test_files_packed_by_gzip_and_bzip2_are_bounded(monkeypatch):
     assert unpacked(bz2.compress(b"galaxy"), "file") == b"galaxy"
     monkeypatch.setattr("astro_galtrans._utils.bounds._ANY_SIZE", 1000)

@@ -216,7 +216,7 @@ def test_file_that_breaks_its_schema_is_refused(tmp_path):
 def test_existing_file_is_kept_unless_asked(tmp_path):
     path = tmp_path / "s.asdf"
     save(path, get_survey("SDSS"))
-    with pytest.raises(FileExistsError, match=r"s\.asdf exists; overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"s\.asdf exists already; overwrite=True"):
         save(path, get_survey("CFHTLS"))
     assert load(path).name == "SDSS"
     save(path, get_survey("CFHTLS"), overwrite=True)
@@ -254,8 +254,11 @@ def test_folders_that_cannot_be_written_to(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="absent"):
         load(tmp_path / "absent.asdf")
 
-    monkeypatch.setattr("os.access", lambda *args, **keywords: False)
-    with pytest.raises(PermissionError, match="not writable"):
+    def refuse(path, *args):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.mkdir", refuse)
+    with pytest.raises(PermissionError, match="cannot write s.asdf there: Permission denied"):
         save(tmp_path / "s.asdf", get_survey("SDSS"))
 
 

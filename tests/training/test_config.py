@@ -9,8 +9,8 @@ from astro_galtrans.training import TrainConfig
 
 @pytest.mark.parametrize(("field", "value"), [
     ("backbone", "resnet"), ("backbone", None), ("objective", "l1"), ("conditioning", "mass"), ("precision", "64"),
-    ("residual", "yes"), ("photometry", 2), ("augment", None), ("epochs", 0), ("epochs", 2.5), ("epochs", True),
-    ("batch_size", -4), ("seed", -1), ("seed", None), ("patience", 0), ("learning_rate", -1e-3),
+    ("residual", "yes"), ("photometry", 2), ("centered", 1), ("augment", None), ("epochs", 0), ("epochs", 2.5),
+    ("epochs", True), ("batch_size", -4), ("seed", -1), ("seed", None), ("patience", 0), ("learning_rate", -1e-3),
     ("learning_rate", float("nan")), ("learning_rate", "fast"), ("weight_decay", float("inf")),
     ("gradient_clip", None), ("backbone_options", {"widths": object()}), ("backbone_options", [4, 8]),
     ("objective_options", None),
@@ -51,6 +51,17 @@ def test_parts_of_the_network_follow_the_objective_by_default(name):
     assert not used(objective="pixel")
     assert used(objective="pixel", **{name: True})
     assert not used(objective="gradient", **{name: False})
+
+
+def test_apertures_follow_the_galaxy_where_there_is_a_photometry_head():
+    def centered(**fields):
+        return TrainConfig(**fields).network_parts["centered"]
+
+    assert centered() and centered(objective="pixel", photometry=True)
+    assert not centered(objective="pixel") and not centered(centered=False)
+    assert TrainConfig(centered=False).hash != TrainConfig().hash
+    with pytest.raises(ValueError, match="centered has no effect without photometry"):
+        TrainConfig(objective="pixel", centered=True)
 
 
 def test_equal_configurations_have_equal_hashes():

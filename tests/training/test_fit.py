@@ -1,5 +1,7 @@
 """Training learns, is bitwise repeatable, can be resumed, and leaves the process as it was."""
 
+import os
+import re
 import signal
 import warnings
 
@@ -173,6 +175,25 @@ def test_checkpoint_of_an_earlier_version_is_resumed(trained, pairs, validation,
     save_state(tmp_path / "checkpoint.asdf", state)
     result = fit(pairs, config(), validation=validation, directory=tmp_path, resume=True)
     assert_same_weights(trained.translator, result.translator)
+
+
+def test_sigterm_in_a_script(pairs, config, tmp_path, monkeypatch, caplog):
+    """Lightning would end the training as if it were finished."""
+    original = TranslationModule.training_step
+
+    def training_step(self, batch, batch_index):
+        if self.global_step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batch, batch_index)
+
+    monkeypatch.setattr(TranslationModule, "training_step", training_step)
+    for directory, hint in ((tmp_path, "; it can be resumed from .*checkpoint.asdf"), (None, "$")):
+        caplog.clear()
+        with pytest.raises(SystemExit) as caught:
+            fit(pairs, config(), directory=directory)
+        assert caught.value.code == 143
+        assert re.search(f"SIGTERM: training stopped in epoch 2 of 3{hint}", caplog.text, re.MULTILINE)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_interrupt_without_a_directory(pairs, config, monkeypatch):
