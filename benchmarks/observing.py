@@ -16,10 +16,11 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+from astropy.modeling.models import Moffat2D
 from astropy.table import Table, vstack
 
-from astro_galtrans._utils.psf import moffat_psf, psf_fwhm
 from astro_galtrans.gradients import aperture_weights, radial_fluxes
+from astro_galtrans.images import psf_fwhm
 from astro_galtrans.pairs import PairSet
 from astro_galtrans.simulation import Sky, get_conditions, simulate_pairs
 from astro_galtrans.training import TrainConfig, fit
@@ -30,6 +31,7 @@ WANTED = (0.6, 0.7, 0.8, 0.9)  # arcsec
 RADIUS = 1 * u.arcsec
 SEED = 7101
 SIZE = 32
+FINE = 11  # places a pixel
 
 
 def simulated(options, name, n, seed, **settings):
@@ -89,12 +91,22 @@ def flux_rows(translators, options):
     return rows
 
 
+def moffat(fwhm, scale):
+    """Return the image of a round Moffat PSF of exponent 3.5, pixel included, of sum 1."""
+    radius = 0.5 * fwhm / scale / np.sqrt(2 ** (1 / 3.5) - 1)
+    edge = 0.5 * (SIZE - 1)
+    model = Moffat2D(1, 0, 0, radius, 3.5)
+    places = np.arange(SIZE * FINE) / FINE - edge + 0.5 / FINE - 0.5
+    image = model(*np.meshgrid(places, places)).reshape(SIZE, FINE, SIZE, FINE).mean((1, 3))
+    return image / image.sum()
+
+
 def stars(survey, fwhm, n, seed):
     """Return images of single stars on white noise, centered to half a pixel, and their weights."""
     rng, scale = np.random.default_rng(seed), survey.pixel_scale.to_value(u.arcsec)
     zero_point = np.array([band.zero_point for band in survey])
     flux = 10 ** (0.4 * (zero_point - rng.uniform(17, 19, (n, 1))))
-    psf = np.stack([moffat_psf(width, scale, SIZE) for width in fwhm])
+    psf = np.stack([moffat(width, scale) for width in fwhm])
     noise = survey.sky_noise[:, None, None]
     images = flux[..., None, None] * psf + noise * rng.standard_normal((n, len(survey), SIZE, SIZE))
     return images.astype(np.float32), np.broadcast_to(noise**-2.0, images.shape).astype(np.float32)

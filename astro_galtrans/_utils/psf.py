@@ -1,10 +1,18 @@
 """Images of point spread functions: validation, centering and resampling."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import ndimage
 
 from astro_galtrans._utils.masked import floats
 from astro_galtrans._utils.numerics import as_float
+from astro_galtrans._utils.validation import real_number
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "CENTER_TOLERANCE", "centered_psf", "checked_psf", "moffat_psf", "psf_centers", "psf_fwhm", "resampled_psf",
@@ -145,7 +153,7 @@ def psf_centers(images):
     return center
 
 
-def psf_fwhm(psf, pixel_scale):
+def psf_fwhm(psf: ArrayLike, pixel_scale: float) -> np.ndarray:
     """Return the FWHM of PSF images without their pixel, in the unit of the pixel scale.
 
     The FWHM is that of a circle with the area within half of the central value, less the width of a pixel in
@@ -153,16 +161,25 @@ def psf_fwhm(psf, pixel_scale):
 
     Parameters
     ----------
-    psf : ndarray
+    psf : array_like
         Shape ``(..., y, x)``; images that are not finite, or are 0 throughout, have an unknown FWHM.
     pixel_scale : float
+        Width of a pixel.
 
     Returns
     -------
     ndarray
         Shape ``(...)``, NaN where the FWHM is unknown or half of the central value is beyond the edge.
+
+    Raises
+    ------
+    ValueError
+        If ``psf`` has less than two dimensions or ``pixel_scale`` is not positive.
     """
-    psf = np.asarray(psf, dtype=float)
+    pixel_scale = real_number(pixel_scale, "pixel_scale", positive=True)
+    psf = floats(psf, "psf").astype(float)
+    if psf.ndim < 2:
+        raise ValueError(f"psf must have shape (..., y, x), got {psf.shape}")
     flat = psf.reshape(-1, *psf.shape[-2:])
     widths = np.full(len(flat), np.nan)
     known = np.flatnonzero(np.isfinite(flat).all((1, 2)) & (flat.sum((1, 2)) > 0))

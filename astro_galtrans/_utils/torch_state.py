@@ -1,6 +1,7 @@
 """The defaults of torch around the networks of the package."""
 
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from astro_galtrans._utils.numerics import numpy_defaults
 
 __all__ = ["as_tensor", "check_weights", "checked_device", "on_device", "torch_defaults"]
 
+_ON_META: ContextVar[bool] = ContextVar("on_meta", default=False)  # a network is built for its shapes alone
+
 
 @contextmanager
 def torch_defaults():
@@ -16,8 +19,8 @@ def torch_defaults():
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.enter_context(numpy_defaults())
-        # Entering costs time in each call of torch. On "meta" the caller builds a network without its memory.
-        if torch.get_default_device().type not in ("cpu", "meta"):
+        # Entering costs time in each call of torch.
+        if torch.get_default_device().type != "cpu" and not _ON_META.get():
             stack.enter_context(torch.device("cpu"))
         if dtype is not torch.float32:
             torch.set_default_dtype(torch.float32)
@@ -50,11 +53,14 @@ def check_weights(build, options, weights, what):
     for name, value in weights.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ValueError(f"the weights of the {what} must be finite, {name} is not")
+    token = _ON_META.set(True)
     try:
         with torch.device("meta"):
             wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
     except (NotImplementedError, RuntimeError):  # a module that computes with values when it is built
         return
+    finally:
+        _ON_META.reset(token)
     wrong = [name for name in sorted({*wanted, *weights})
              if name not in wanted or name not in weights or wanted[name] != weights[name].shape]
     if wrong:

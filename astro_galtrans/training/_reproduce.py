@@ -105,7 +105,8 @@ def reproduce(
         device = "cpu"
     again = fit(pairs, config, validation=fraction if validation is None else validation, device=device,
                 name=translator.name, progress=progress).translator
-    return Reproduction(again, *_compared(translator, again), _changes(stored, again.provenance))
+    n_weights, n_different, largest = _compared(translator, again)
+    return Reproduction(again, n_weights, n_different, largest, _changes(stored, again.provenance))
 
 
 def _config_of(translator):
