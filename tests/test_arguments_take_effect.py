@@ -65,7 +65,6 @@ IGNORED = [
     *[(name, lambda cube, pairs, translator, folder, given={name: value}: translator.translate_array(
         cube.data[None], **given))
       for name, value in (("seed", 0), ("n_steps", 5), ("galaxies", [3]))],
-    ("sample_array", lambda cube, pairs, translator, folder: translator.sample_array(cube.data[None])),
 ]
 
 

@@ -13,7 +13,7 @@ from astro_galtrans.backbones.diffusion import Diffusion, DiffusionConfig, Diffu
 from astro_galtrans.backbones.network import TranslationNetwork
 from astro_galtrans.backbones.output import NetworkConfig, OutputSpace, Prediction, stretch
 from astro_galtrans.backbones.photometry import (
-    N_APERTURES, PhotometryHead, aperture_fluxes, aperture_radii, log_apertures,
+    N_APERTURES, PhotometryHead, aperture_fluxes, aperture_masks, aperture_radii, log_apertures,
 )
 from astro_galtrans.backbones.placement import Placement, measure_placement
 from astro_galtrans.backbones.resampling import (
@@ -25,7 +25,7 @@ __all__ = [
     "N_APERTURES", "OBSERVING", "Backbone", "Block", "CapsuleNet", "ConditionPlanes", "Diffusion", "DiffusionConfig",
     "DiffusionSchedule", "Features", "NetworkConfig", "Noisy", "Observing", "ObservingEmbedding", "OutputSpace",
     "Painter", "PhotometryHead", "Placement", "Prediction", "SRGAN", "Swin", "TranslationNetwork", "UNet",
-    "aperture_fluxes", "aperture_radii", "available_backbones", "available_conditioning", "backbone_class",
-    "build_backbone", "check_options", "fill_from_bands", "fill_invalid", "invalid_footprint", "log_apertures",
-    "measure_placement", "register_backbone", "resample", "resampling_matrix", "sky_noise", "stretch",
+    "aperture_fluxes", "aperture_masks", "aperture_radii", "available_backbones", "available_conditioning",
+    "backbone_class", "build_backbone", "check_options", "fill_from_bands", "fill_invalid", "invalid_footprint",
+    "log_apertures", "measure_placement", "register_backbone", "resample", "resampling_matrix", "sky_noise", "stretch",
 ]

@@ -8,7 +8,7 @@ from torch import nn
 
 from astro_galtrans.backbones.placement import measure_placement
 
-__all__ = ["N_APERTURES", "PhotometryHead", "aperture_fluxes", "aperture_radii", "log_apertures"]
+__all__ = ["N_APERTURES", "PhotometryHead", "aperture_fluxes", "aperture_masks", "aperture_radii", "log_apertures"]
 
 # Radii in pixels of the coarser survey; 4.2, 2.1 and 1.1 arcsec between SDSS and CFHTLS.
 _OUTER_RADIUS = 10.7
@@ -46,8 +46,21 @@ def aperture_radii(scale_ratio):
 # Not in inference mode, where the masks would be kept in a form that a training later on could not use.
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _masks(n_y, n_x, radii):
-    """Share of each pixel within circles around the center of the image, shape ``(radius, n_y * n_x)``."""
+def aperture_masks(n_y, n_x, radii):
+    """Return the share of each pixel within circles around the center of an image.
+
+    Parameters
+    ----------
+    n_y, n_x : int
+        Rows and columns.
+    radii : tuple of float
+        In pixels.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape ``(radius, n_y * n_x)``.
+    """
     offset = (torch.arange(_OVERSAMPLING) + 0.5) / _OVERSAMPLING - 0.5
     y, x = ((torch.arange(n)[:, None] - 0.5 * (n - 1) + offset).flatten() for n in (n_y, n_x))
     square = y[:, None] ** 2 + x**2
@@ -75,7 +88,7 @@ def aperture_fluxes(flux, radii, weights=None):
     areas : torch.Tensor
         Pixels of each aperture around the center of the image, shape ``(radius,)``.
     """
-    masks = _masks(*flux.shape[-2:], radii).to(flux)
+    masks = aperture_masks(*flux.shape[-2:], radii).to(flux)
     return flux.flatten(2) @ (masks if weights is None else weights).mT, masks.sum(1)
 
 

@@ -72,6 +72,10 @@ def fit(
 ) -> FitResult:
     """Train a translator.
 
+    After the training, up to 2048 training pairs and up to 1024 validation pairs, or the last fifth of the training
+    pairs, give the translator an assessor (`~astro_galtrans.translation.Translator.assess`), if each of the two parts
+    has at least 64.
+
     Parameters
     ----------
     pairs : PairSet
@@ -79,8 +83,10 @@ def fit(
     config : TrainConfig, optional
         Configuration of the training; by default ``TrainConfig()``.
     validation : PairSet or float, optional
-        Pairs that choose the best epoch; their galaxies must not be among the training pairs. A number above 0 and
-        below 1 splits off that fraction of ``pairs``, with the seed of the configuration.
+        Pairs that choose the best epoch, and on which the errors of the translator are measured, for its samples; their
+        galaxies must not be among the training pairs. Without them, errors are measured on the training pairs, on which
+        they are smaller. A number above 0 and below 1 splits off that fraction of ``pairs``, with the seed of the
+        configuration.
     directory : path-like, optional
         Folder of the checkpoint that is written after each epoch; made if it does not exist.
     resume : bool, optional
@@ -138,7 +144,7 @@ def fit(
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
         provenance=_provenance(config, pairs, validation, share, device, module),
         target_psf=mean_psf(pairs.target_psf),
-    )
+    ).with_errors(pairs if validation is None else validation)
     translator = _with_assessor(translator, pairs, validation)
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
 

@@ -2,7 +2,10 @@
 
 from astro_galtrans.translation._arrays import TranslatedArrays
 from astro_galtrans.translation._assessment import Assessment, Assessor
+from astro_galtrans.translation._errors import ErrorModel
 from astro_galtrans.translation._inputs import Conditions, Sampling
-from astro_galtrans.translation._translator import Translator
+from astro_galtrans.translation._translator import Translator, calibrate
 
-__all__ = ["Assessment", "Assessor", "Conditions", "Sampling", "TranslatedArrays", "Translator"]
+__all__ = [
+    "Assessment", "Assessor", "Conditions", "ErrorModel", "Sampling", "TranslatedArrays", "Translator", "calibrate",
+]

@@ -48,7 +48,7 @@ class Translated(NamedTuple):
     masked: torch.Tensor | None
     """Pixels that depend on invalid pixels of the input, None if none do."""
     samples: torch.Tensor | None
-    """Flux of each sample of a generative network, shape ``(sample, galaxy, band, Y, X)``."""
+    """Flux of each sample, shape ``(sample, galaxy, band, Y, X)``; None where no samples are drawn."""
     embedding: torch.Tensor | None = None
     """Embedding of the input, shape ``(galaxy, n_embedding)``; None of a generative network, where it is random."""
 
@@ -108,14 +108,23 @@ def to_tensors(device, flux, valid, condition):
     return _tensor(flux, device), valid, condition
 
 
-def forward(network, flux, valid, condition, size, sampling=None, numbers=None, observing=None):
-    """Translate one batch of arrays; ``numbers`` are those of the galaxies, for the noise of their samples."""
+def forward(network, flux, valid, condition, size, sampling=None, numbers=None, observing=None, errors=None):
+    """Translate one batch of arrays.
+
+    ``numbers`` are those of the galaxies, for the noise of their samples. ``errors``, an `ErrorModel`, draws the
+    samples of a network that is not generative; otherwise None.
+    """
     tensor, valid, condition = to_tensors(network.target_noise.device, flux, valid, condition)
     masked = None if valid is None else invalid_footprint(network, valid, size)
     samples = embedding = None
-    if sampling is None:
+    if sampling is None or not network.generative:
         prediction = network(tensor, size, condition, valid=valid, observing=observing)
         image, sigma, embedding = prediction.flux, network.sigma(prediction), prediction.embedding
+        if errors is not None:
+            sigma = sigma * torch.from_numpy(errors.scales(size)).to(sigma)
+        if sampling is not None:
+            deviates = _deviates(network, sampling, numbers, size)
+            samples = torch.stack([image + error.to(image) for error in errors.draws(image, sigma, deviates)])
     else:
         samples = []
         for number in range(sampling.n_samples):
@@ -131,6 +140,13 @@ def forward(network, flux, valid, condition, size, sampling=None, numbers=None, 
     if bool(broken.any()):  # the input was beyond the range of float32
         masked = broken if masked is None else masked | broken
     return Translated(image, sigma, masked, samples, embedding)
+
+
+def _deviates(network, sampling, numbers, size):
+    """Yield for each sample what `ErrorModel.draws` takes, which depends on seed, sample and galaxy."""
+    for number in range(sampling.n_samples):
+        generators = [np.random.default_rng([sampling.seed, number, int(galaxy), 1]) for galaxy in numbers]
+        yield _noise(network, sampling.seed, number, numbers, size), generators
 
 
 def _noise(network, seed, sample, numbers, size):

@@ -33,6 +33,7 @@ from astro_galtrans.translation._arrays import (
 )
 from astro_galtrans.translation._assessment import Assessment, Assessor
 from astro_galtrans.translation._consistency import consistency
+from astro_galtrans.translation._errors import ErrorModel, measure_errors
 from astro_galtrans.translation._images import batches_by_shape, checked_cube, translated_cube
 from astro_galtrans.translation._inputs import (
     Conditions, Sampling, condition_rows, described, redshift_arrays, spectrum_arrays,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from astro_galtrans.objectives import Objective
     from astro_galtrans.pairs import PairSet
 
-__all__ = ["Translator"]
+__all__ = ["Translator", "calibrate"]
 
 _BATCH = 16  # galaxies per forward pass for lists of images: more are not faster on a CPU and take more memory
 _N_MEASURED, _N_CALIBRATING = 2048, 1024  # pairs at most, for an assessor
@@ -110,6 +111,8 @@ class Translator:
         Description of its training, plain Python values.
     target_psf : array_like, optional
         Mean PSF of the target images of the training, shape ``(target band, y, x)``.
+    errors : ErrorModel, optional
+        Distribution of its errors, from which `samples` draws.
     assessor : Assessor, optional
         Density of the training galaxies, by which `assess` recognizes others.
     """
@@ -118,7 +121,7 @@ class Translator:
         self, network: TranslationNetwork, objective: Objective, *, objective_name: str,
         objective_options: dict[str, Any] | None = None, input_survey: Survey, target_survey: Survey,
         name: str | None = None, history: Table | None = None, provenance: dict[str, Any] | None = None,
-        target_psf: ArrayLike | None = None, assessor: Assessor | None = None,
+        target_psf: ArrayLike | None = None, errors: ErrorModel | None = None, assessor: Assessor | None = None,
     ) -> None:
         if not isinstance(network, TranslationNetwork):
             raise TypeError(f"network must be a TranslationNetwork, got {type(network).__name__}")
@@ -135,6 +138,7 @@ class Translator:
         self.history = history
         self.provenance = dict(provenance or {})
         self.target_psf = checked_psf(target_psf, len(target_survey), "target_psf")
+        self.errors = errors
         self.assessor = assessor
         self._hash: tuple[Any, Any] = (None, None)
 
@@ -224,7 +228,7 @@ class Translator:
 
     @property
     def hash(self) -> str:
-        """Hexadecimal SHA-256 of options and weights; equal hashes give equal images on the same device."""
+        """Hexadecimal SHA-256 of options, weights and errors; equal hashes give equal images on the same device."""
         state = self._state_of_weights()
         if self._hash[0] != state:
             self._hash = state, self._compute_hash()
@@ -244,6 +248,10 @@ class Translator:
             for key, value in sorted(_to_numpy(module).items()):
                 digest.update(key.encode())
                 digest.update(np.ascontiguousarray(value).tobytes())
+        if self.errors is not None:
+            for key, value in sorted(self.errors.to_tree().items()):
+                digest.update(key.encode())
+                digest.update(np.asarray(value, dtype=np.float64).tobytes())
         return digest.hexdigest()
 
     def target_size(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -251,21 +259,30 @@ class Translator:
         scales = self.input_survey.pixel_scale, self.target_survey.pixel_scale
         return tuple(matching_size(int(n), *scales) for n in size)
 
-    def resolve_sampling(self, sampling: Sampling) -> Sampling | None:
+    def resolve_sampling(self, sampling: Sampling, *, separate: bool = False) -> Sampling | None:
         """Return a sampling with all defaults but ``galaxies`` filled in; None for a translator without samples.
 
         Parameters
         ----------
         sampling : Sampling
+        separate : bool, optional
+            Whether each sample is asked for, which a translator that is not generative draws from its ``errors``.
 
         Raises
         ------
         ValueError
-            If an option is set and the translator does not draw samples.
+            If an option is set and the translator does not draw samples, or ``separate`` is and it has no ``errors``.
         """
         if self.network.generative:
             return replace(sampling, n_samples=sampling.n_samples or 1, seed=sampling.seed or 0,
                            n_steps=sampling.n_steps or self.network.backbone.sampling_steps)
+        if separate:
+            if self.errors is None:
+                raise ValueError(f"translator {self.name!r} has no errors to draw samples from, as those of earlier "
+                                 "versions; astro_galtrans.translation.calibrate measures them on pairs")
+            if sampling.n_steps is not None:
+                raise ValueError(f"n_steps is for translators with backbone 'diffusion', which {self.name!r} is not")
+            return replace(sampling, n_samples=sampling.n_samples or 1, seed=sampling.seed or 0)
         for name, value in vars(sampling).items():
             if value is not None:
                 raise ValueError(f"{name} is for translators that draw samples, as those with backbone 'diffusion'; "
@@ -530,12 +547,12 @@ class Translator:
         Returns
         -------
         ndarray
-            Shape ``(sample, galaxy, target band, Y, X)``, otherwise as of `translate_array`.
+            Shape ``(sample, galaxy, target band, Y, X)``, otherwise as of `translate_array`; see `samples`.
 
         Raises
         ------
         ValueError
-            If the translator does not draw samples.
+            If the translator has no ``errors`` and is not generative.
         """
         return self._translated_arrays(["samples"], flux, **options)[0]
 
@@ -559,9 +576,7 @@ class Translator:
         condition = self.condition_arrays(conditions, len(flux))
         observing = self.observing_arrays(len(flux), psf_fwhm=fwhms[0], target_psf_fwhm=fwhms[1])
         takes_noise = weight is not None and "noise" in self.observing
-        sampling = self.resolve_sampling(sampling)
-        if "samples" in wanted and sampling is None:
-            raise ValueError(f"sample_array is for translators that draw samples, which {self.name!r} does not")
+        sampling = self.resolve_sampling(sampling, separate="samples" in wanted)
         numbers = None if sampling is None else sampling.numbers(len(flux))
         self.check_allow_missing(allow_missing)
         if self.device.type == "cpu":
@@ -577,7 +592,7 @@ class Translator:
             self._check_missing(valid, allow_missing, "flux")
             own = observing_rows(observing, rows, self.device, noise_of(weight, rows) if takes_noise else None)
             translated = forward(self.network, flux[rows], valid, condition_rows(condition, rows), size, sampling,
-                                 None if numbers is None else numbers[rows], own)
+                                 None if numbers is None else numbers[rows], own, self.errors)
             for name, array in zip(wanted, arrays):
                 image = getattr(translated, name)
                 if translated.masked is not None:
@@ -644,12 +659,18 @@ class Translator:
                                 _sampling_of(sampling, settings, self.__call__), allow_missing)
 
     def samples(
-        self, image: _Images, n_samples: int, *, redshift: float | Sequence[float] | None = None,
+        self, image: _Images, n_samples: int = 16, *, redshift: float | Sequence[float] | None = None,
         redshift_error: float | Sequence[float] | None = None, spectrum: Spectrum | Sequence[Spectrum] | None = None,
         psf_fwhm: ArrayLike | Mapping[str, Any] | None = None, target_psf: ArrayLike | Mapping[str, Any] | None = None,
         sampling: Sampling | None = None, allow_missing: bool = False, **settings: object,
     ) -> list[_Images]:
-        """Draw several translations of one image, or of a list of them, from a generative translator.
+        """Draw several translations of one image, or of a list of them.
+
+        The spread of a measurement over the samples is its error, with the correlations between pixels, bands and
+        scales. Samples of a generative translator (backbone "diffusion") are images with the noise of the target.
+        Those of any other are its translation with errors that are drawn from the distribution that
+        `~astro_galtrans.training.fit` or `calibrate` measured, ``errors``, and are without the target's noise. They
+        depend on the seed and the number of the galaxy alone.
 
         Parameters
         ----------
@@ -662,10 +683,13 @@ class Translator:
         -------
         list
             The samples, each of the kind of the input; for a list of images a list of such lists. The uncertainty of
-            each is the spread of all.
+            each is the spread of all, or that of the translation where the translator is not generative.
+
+        Raises
+        ------
+        ValueError
+            If the translator has no ``errors`` and is not generative.
         """
-        if not self.network.generative:
-            raise ValueError(f"translator {self.name!r} has one translation for each image, and no samples to draw")
         return self._translated(image, Conditions(redshift, redshift_error, spectrum), (psf_fwhm, target_psf),
                                 _sampling_of(sampling, {**settings, "n_samples": n_samples}, self.samples),
                                 allow_missing, True)
@@ -685,22 +709,23 @@ class Translator:
         cubes = [checked_cube(image, self.input_survey, self.name) for image in images]
         condition = self.condition_arrays(conditions, len(images))
         observing, psf_of = self._observing_of(cubes, *psfs)
-        sampling = self.resolve_sampling(sampling)
+        sampling = self.resolve_sampling(sampling, separate=separate)
         self.check_allow_missing(allow_missing)
         arrays = [self._usable(cube, allow_missing, f" {number}" if len(cubes) > 1 else "")
                   for number, cube in enumerate(cubes)]
         provenance, numbers = self.describe(), None
         if sampling is not None:
             numbers = sampling.numbers(len(images))
-            provenance |= {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed,
-                           "sampling_steps": sampling.n_steps}
+            provenance |= {"n_samples": sampling.n_samples, "sampling_seed": sampling.seed}
+            if sampling.n_steps is not None:
+                provenance["sampling_steps"] = sampling.n_steps
         translated = [None] * len(images)
         for rows in batches_by_shape(cubes, _BATCH):
             size = self.target_size(cubes[rows[0]].shape[1:])
             flux, valid = (np.stack([arrays[row][part] for row in rows]) for part in (0, 1))
             result = forward(self.network, flux, valid, condition_rows(condition, rows), size, sampling,
                              None if numbers is None else [numbers[row] for row in rows],
-                             observing_rows(observing, rows, self.device))
+                             observing_rows(observing, rows, self.device), self.errors)
             sigma = result.sigma.cpu().numpy()
             masks = np.zeros(sigma.shape, bool) if result.masked is None else result.masked.cpu().numpy()
             fluxes = (result.samples if separate else result.flux[None]).cpu().numpy()
@@ -969,6 +994,33 @@ class Translator:
             for name, part in zip(("x", "y", "passband"), parts)
         }
 
+    @torch_defaults()
+    @torch.inference_mode()
+    def with_errors(self, pairs: PairSet, *, scale_uncertainty: bool = False) -> Translator:
+        """Return a translator with the same weights, and the errors that it has on some pairs.
+
+        Parameters
+        ----------
+        pairs : PairSet
+            Not those of the training, on which errors are smaller. Up to 2048 are used. Errors are differences from
+            the noiseless target image (``target_truth``) where pairs have it; otherwise from the target image, less
+            the variance of its noise.
+        scale_uncertainty : bool, optional
+            Whether to scale the uncertainty of each band so that it is the standard deviation on these pairs, within 4
+            arcsec.
+
+        Returns
+        -------
+        Translator
+            Without ``errors`` if no pair can be used, and where it is generative.
+        """
+        errors = None
+        if not self.network.generative:
+            errors = measure_errors(self, pairs, scales_pixels=scale_uncertainty)
+        made = copy(self)
+        made.errors, made._hash = errors, (None, None)
+        return made
+
     @classmethod
     def read(cls, path: str | PathLike) -> Translator:
         """Read a translator from an ASDF file.
@@ -1031,6 +1083,7 @@ class Translator:
             "history": self.history, "hash": self.hash,
             "provenance": writable(self.provenance, "provenance", arrays=True, refuse=True),
             **({} if self.target_psf is None else {"target_psf": self.target_psf}),
+            **({} if self.errors is None else {"errors": self.errors.to_tree()}),
             **({} if self.assessor is None else {"assessor": self.assessor.to_tree()}),
         }
 
@@ -1063,6 +1116,7 @@ class Translator:
             input_survey=tree["input_survey"], target_survey=tree["target_survey"], name=tree["name"],
             history=None if history is None else Table(history), provenance=decoded(tree.get("provenance")),
             target_psf=tree.get("target_psf"),
+            errors=None if tree.get("errors") is None else ErrorModel(**tree["errors"]),
             assessor=Assessor.from_tree(tree["assessor"]) if "assessor" in tree else None,
         )
         if translator.hash != tree["hash"]:
@@ -1078,3 +1132,42 @@ class Translator:
             "backbone": self.network.config.backbone, "seed": self.provenance.get("seed"),
             **{f"{package}_version": version(package) for package in ("astro_galtrans", "torch", "astropy")},
         }
+
+
+def calibrate(translator: Translator, pairs: PairSet) -> Translator:
+    """Return a translator whose uncertainty and samples are calibrated on held-out pairs.
+
+    The standard deviation of each band is scaled to that of the errors of these pairs, and the distribution from which
+    `Translator.samples` draws is measured on them. Translated images stay the same.
+
+    Parameters
+    ----------
+    translator : Translator
+        Not a generative one, whose samples do not depend on measured errors.
+    pairs : PairSet
+        Pairs that were not used in the training, between the same surveys; a few hundred. With ``target_truth``, errors
+        are differences from the noiseless images.
+
+    Returns
+    -------
+    Translator
+
+    Raises
+    ------
+    ValueError
+        If the translator is generative, the surveys differ, or no pair has data.
+    """
+    if not isinstance(translator, Translator):
+        raise TypeError(f"translator must be a Translator, got {type(translator).__name__}")
+    if translator.network.generative:
+        raise ValueError(f"translator must not be generative, as {translator.name!r} is: it draws its samples itself")
+    for side in ("input_survey", "target_survey"):
+        own, given = getattr(translator, side), getattr(pairs, side)
+        if (own.name, own.band_names) != (given.name, given.band_names):
+            raise ValueError(f"pairs must have the {side} {own.name} {','.join(own.band_names)} of the translator, got "
+                             f"{given.name} {','.join(given.band_names)}")
+    calibrated = translator.with_errors(pairs, scale_uncertainty=True)
+    if calibrated.errors is None:
+        raise ValueError(f"pairs must hold at least one galaxy that {translator.name!r} can translate, got none of "
+                         f"{len(pairs)}")
+    return calibrated

@@ -108,6 +108,13 @@ def test_same_seed_same_weights(trained, pairs, validation, config):
     assert_same_weights(trained.translator, fit(pairs, config(), validation=validation).translator)
 
 
+def test_errors_are_measured_on_the_validation_pairs(trained, pairs, validation, config):
+    translator = trained.translator
+    assert translator.errors.n_pairs == len(validation)
+    assert np.isfinite(translator.sample_array(validation.input_flux[:1], n_samples=2)).all()
+    assert fit(pairs, config(epochs=1)).translator.errors.n_pairs == len(pairs)
+
+
 def test_other_seed_other_weights(trained, pairs, validation, config):
     other = fit(pairs, config(seed=6), validation=validation).translator
     assert other.hash != trained.translator.hash

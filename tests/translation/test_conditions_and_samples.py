@@ -204,14 +204,6 @@ def test_wrong_sampling_is_named(generative, given, message):
         generative.translate_array(FLUX, **given)
 
 
-def test_only_generative_translators_have_samples(make_translator, make_cube):
-    translator = make_translator()
-    with pytest.raises(ValueError, match="one translation for each image, and no samples"):
-        translator.samples(make_cube(), 2)
-    with pytest.raises(ValueError, match="sample_array is for translators that draw samples"):
-        translator.sample_array(FLUX)
-
-
 def test_gradient_weights_of_a_generative_translator(generative):
     target = np.random.default_rng(6).normal(0, 1, (3, 3, 34, 34)).astype(np.float32)
     weights = generative.gradient_weights(FLUX, target)
