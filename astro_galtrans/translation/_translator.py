@@ -813,13 +813,13 @@ class Translator:
         Returns
         -------
         Assessment or list of Assessment
-            The p-value is NaN, and there are no flags, if the translator has no `assessor`.
+            The p-value is NaN, and there are no flags, if the translator has no ``assessor``.
         """
         single = not isinstance(image, (list, tuple))
         images = [image] if single else list(image)
         if single:
-            redshift = None if redshift is None else [redshift]  # type: ignore[list-item]
-            spectrum = None if spectrum is None else [spectrum]  # type: ignore[list-item]
+            redshift = None if redshift is None else [redshift]
+            spectrum = None if spectrum is None else [spectrum]
         cubes = [checked_cube(one, self.input_survey, self.name) for one in images]
         condition = self.condition_arrays(Conditions(redshift, redshift_error, spectrum), len(cubes))
         widths = fwhm_array(psf_fwhm, self.input_survey, len(cubes), "psf_fwhm")
