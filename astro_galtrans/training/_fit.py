@@ -72,6 +72,10 @@ def fit(
 ) -> FitResult:
     """Train a translator.
 
+    After the training, up to 2048 training pairs and up to 1024 validation pairs, or the last fifth of the training
+    pairs, give the translator an assessor (`~astro_galtrans.translation.Translator.assess`), if each of the two parts
+    has at least 64.
+
     Parameters
     ----------
     pairs : PairSet

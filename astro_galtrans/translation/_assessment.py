@@ -10,6 +10,8 @@ import numpy as np
 __all__ = ["Assessment", "Assessor"]
 
 _LIMITS = (0.5, 99.5)  # percentiles of the measures of the training galaxies
+# A twentieth of ordinary galaxies has a neighbor so close that it is a blend.
+_HIGHEST = {"second peak": 95.0, "trail": 99.0}
 _MARGIN = 0.05  # of ln FWHM and ln noise beyond these
 _FARTHEST = 12.0  # standard deviations at which a measure is clipped
 _N_COMPONENTS = 16  # of the embedding
@@ -56,7 +58,7 @@ class Assessment:
         Input pixels where the translation implies flux that the input does not have, by 5 standard deviations on
         3 x 3 pixels.
     flags : tuple of str
-        Reasons for doubt: measures outside the range of 99 % of the training galaxies.
+        Reasons for doubt: measures outside the range of 99 % of the training galaxies, or 95 % for blends.
     """
 
     p_value: float
@@ -85,7 +87,7 @@ class Assessor:
     center, spread : dict of str to float
         Median and half of the width of the middle 68 % of each measure, in the order of the features.
     limits : dict of str to tuple of float
-        The 0.5th and 99.5th percentile of each measure.
+        Percentiles 0.5 and 99.5 of each measure; 95 and 99 are the upper ones of second peaks and trails.
     arrays : dict of str to ndarray
         ``embedding_mean`` and ``components`` of the principal components of the embedding, ``mean`` and ``precision``
         of the standardized measures and components, ``colors`` the precision of the colors, and ``scores``, the sorted
@@ -129,7 +131,8 @@ class Assessor:
             center[name] = float(middle)
             spread[name] = float(max((high - low) / 2, 1e-3))
             if len(known):
-                limits[name] = tuple(np.percentile(known, _LIMITS).tolist())
+                percentiles = _LIMITS[0], _HIGHEST.get(name, _LIMITS[1])
+                limits[name] = tuple(np.percentile(known, percentiles).tolist())
         mean = embedding.mean(0)
         _, singular, components = np.linalg.svd(embedding - mean, full_matrices=False)
         size = singular[:_N_COMPONENTS] / np.sqrt(len(embedding))
@@ -144,15 +147,14 @@ class Assessor:
         return made
 
     def _features(self, measures, embedding):
-        standard = [np.nan_to_num((values - self.center[name]) / self.spread[name])
-                    for name, values in measures.items()]
+        standard = [np.nan_to_num((measures[name] - self.center[name]) / self.spread[name]) for name in self.center]
         parts = (embedding - self.arrays["embedding_mean"]) @ self.arrays["components"].T
         return np.clip(np.column_stack([*standard, parts]), -_FARTHEST, _FARTHEST)
 
     def _colors(self, measures):
-        colors = [np.nan_to_num((values - self.center[name]) / self.spread[name])
-                  for name, values in measures.items() if "color " in name]
-        return np.clip(np.array(colors).reshape(len(colors), -1).T, -_FARTHEST, _FARTHEST)
+        colors = [np.nan_to_num((measures[name] - self.center[name]) / self.spread[name])
+                  for name in self.center if "color " in name]
+        return np.clip(np.array(colors).reshape(len(colors), len(measures["magnitude"])).T, -_FARTHEST, _FARTHEST)
 
     def _color_distance(self, measures):
         colors = self._colors(measures)

@@ -81,7 +81,9 @@ def consistency(flux, weight, translated, surveys, fwhms):
     widths = np.sqrt(np.maximum(fwhms[0]**2 - fwhms[1][:, nearest]**2, 0)) * _SIGMA / scales[1]
     image, sigma = (part[:, nearest] for part in translated)
     known = np.isfinite(image) & np.isfinite(sigma)
-    along = [_matrices(n_in, n_out, ratio, widths) for n_in, n_out in zip(image.shape[-2:], flux.shape[-2:])]
+    sides = list(zip(image.shape[-2:], flux.shape[-2:]))
+    made = {side: _matrices(*side, ratio, widths.astype(np.float32)) for side in set(sides)}
+    along = [made[side] for side in sides]
 
     def degraded(part):
         return along[0] @ part @ np.swapaxes(along[1], -1, -2)

@@ -19,7 +19,8 @@ _MAIN = 5
 _BORDER = 3  # pixels
 _NEAR, _FAR = 2.5, 10.0  # pixels from the center, between which a second peak is looked for
 _N_ANGLES = 24
-_ABOVE = 1.5  # standard deviations above which a pixel counts for a line
+_ABOVE = 2.0  # standard deviations above which a pixel counts for a line
+_UNEQUAL = 0.3  # of the flux opposite the center, that does not count
 _SHORTEST = 0.6  # line, of the side of the image
 _CORE = 9  # pixels, side of the core of an image
 _FLAT = 8  # brightest pixels of which a plateau consists
@@ -63,7 +64,7 @@ def measure(flux, valid, noise, fwhm, survey, survey_noise):
     stack = relative.sum(1) / np.sqrt(len(names))
     found |= _shape(stack, radii, _stack_fwhm(relative, np.where(np.isfinite(fwhm), fwhm, usual) / scale))
     found |= _second_source(stack)
-    found |= _border(relative, valid, names)
+    found |= _border(relative, names)
     found["trail"] = _line(relative)
     found["plateau"] = _plateau(relative, valid)
     found["peak"] = np.arcsinh(stack.max((1, 2)) / 2)
@@ -105,24 +106,25 @@ def _second_source(stack):
     smooth = ndimage.uniform_filter(stack, (0, 3, 3), mode="nearest")
     excess = smooth - smooth[:, ::-1, ::-1]
     around = (radius > _NEAR) & (radius < _FAR)
-    center = np.maximum(_core(smooth)[:, 2:-2, 2:-2].max((1, 2)), 1.0)
+    center = np.maximum(smooth[:, radius < _NEAR].max(1), 1.0)
     within = radius < _FAR
     total = np.maximum(stack[:, within].sum(1), 1.0)
     # The mean of |a - b| of two pixels of unit noise.
     asymmetry = np.abs(stack - stack[:, ::-1, ::-1])[:, within].sum(1) - 2 / np.sqrt(np.pi) * within.sum()
     far = radius >= _FAR
-    return {"second peak": np.log(np.maximum(excess[:, around].max(1) / center, 1e-3)),
+    peaks = (smooth >= ndimage.maximum_filter(smooth, (0, 3, 3), mode="nearest")) & around
+    separate = np.where(peaks, excess, 0).max((1, 2))
+    return {"second peak": np.log(np.maximum(excess[:, around].max(1, initial=0) / center, 1e-3)),
+            "separate peak": np.log(np.maximum(separate / center, 1e-3)),
             "asymmetry": np.arcsinh(5 * asymmetry / total),
-            "outer peak": np.arcsinh((smooth[:, far].max(1) if far.any() else 0 * total) / 2)}
+            "outer peak": np.arcsinh(smooth[:, far].max(1, initial=0) / 2)}
 
 
-def _border(relative, valid, names):
+def _border(relative, names):
     """Level and scatter of the sky at the border over the stated noise."""
     border = np.ones(relative.shape[-2:], bool)
     border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    pixels = np.where(valid, relative, np.nan)[:, :, border]
-    pixels[np.isnan(pixels).all(2)] = 0
-    low, level, high = np.nanpercentile(pixels, (16, 50, 84), axis=2)
+    low, level, high = np.percentile(relative[:, :, border], (16, 50, 84), axis=2)
     found = {}
     for k, name in enumerate(names):
         found[f"sky {name}"] = np.arcsinh(level[:, k])
@@ -146,24 +148,20 @@ def _lines(n_y, n_x):
     return sparse.csr_matrix(np.array(rows, dtype=np.float32)), np.array(offsets)
 
 
-@lru_cache(maxsize=8)
-def _rings(n_y, n_x):
-    """Flat indices of the pixels of each ring around the center."""
-    y, x = (np.arange(n) - (n - 1) / 2 for n in (n_y, n_x))
-    radius = np.minimum(np.hypot(y[:, None], x).astype(int), min(n_y, n_x) // 2).ravel()
-    return [np.flatnonzero(radius == number) for number in np.unique(radius)]
-
-
 def _line(relative):
-    """Largest share of pixels brighter than the others at their distance from the center along a straight line.
+    """Largest share of pixels along a straight line that are brighter than opposite the center and in other bands.
 
     It is beyond the median share of the lines that are as far from the center.
     """
     matrix, offsets = _lines(*relative.shape[-2:])
-    flat = relative.reshape(-1, relative.shape[-2] * relative.shape[-1])
-    bright = np.empty(flat.shape, np.float32)
-    for ring in _rings(*relative.shape[-2:]):
-        bright[:, ring] = flat[:, ring] - np.median(flat[:, ring], axis=1, keepdims=True) > _ABOVE
+    opposite = relative[:, :, ::-1, ::-1]
+    excess = relative - opposite - _UNEQUAL * np.maximum(opposite, 0)
+    if excess.shape[1] > 1:
+        # Other bands see galaxies and stars, but not the trail.
+        own = ndimage.uniform_filter(excess, (0, 0, 3, 3), mode="nearest")
+        second, top = np.split(np.sort(own, axis=1)[:, -2:], 2, axis=1)
+        excess = excess - np.maximum(np.where(own >= top, second, top), 0)
+    bright = (excess > _ABOVE).reshape(-1, relative.shape[-2] * relative.shape[-1]).astype(np.float32)
     share = (matrix @ bright.T).T
     most = np.zeros(len(share))
     for offset in np.unique(offsets):

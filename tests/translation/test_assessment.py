@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from astro_galtrans.images import BandCube
 from astro_galtrans.pairs import PairSet
-from astro_galtrans.surveys import get_survey
+from astro_galtrans.surveys import get_survey, matching_size
 from astro_galtrans.training import fit
 from astro_galtrans.translation import TranslatedArrays, Translator
 from astro_galtrans.translation._consistency import consistency
@@ -30,11 +30,12 @@ def galaxies(n, seed, width=(2.0, 4.0), colors=COLORS):
     return (images * flux[..., None, None] + rng.normal(0, NOISE, (n, 3, SIZE, SIZE))).astype(np.float32)
 
 
-def pairs_of(flux):
-    target = np.zeros((len(flux), 3, 50, 50), np.float32)
-    return PairSet.from_arrays(flux, target + 1, input_survey=get_survey("SDSS").select("gri"),
-                               target_survey=get_survey("CFHTLS").select("gri"),
-                               input_weight=np.full(flux.shape, NOISE**-2))
+def pairs_of(flux, bands="gri", **options):
+    side = matching_size(flux.shape[-1], *(get_survey(name).pixel_scale for name in ("SDSS", "CFHTLS")))
+    return PairSet.from_arrays(flux, np.ones((*flux.shape[:2], side, side), np.float32),
+                               input_survey=get_survey("SDSS").select(bands),
+                               target_survey=get_survey("CFHTLS").select(bands),
+                               input_weight=np.full(flux.shape, NOISE**-2), **options)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,22 @@ def test_fit_makes_an_assessor_from_enough_pairs():
     held.ids = held.ids + 1000
     assert fit(pairs, validation=held, **options).translator.assessor is not None
     assert fit(pairs, **options).translator.assessor is None
+
+
+@pytest.mark.parametrize("bands, size, options", [
+    ("gri", SIZE, {"conditioning": "redshift"}),
+    ("gri", 4, {"backbone": "diffusion", "backbone_options": {"sampling_steps": 2}}),
+    ("r", 12, {}),
+], ids=["redshift", "diffusion", "one band"])
+def test_every_kind_of_translator_assesses(make_translator, make_wcs, bands, size, options):
+    given = make_translator(bands, **options)
+    margin = (SIZE - size) // 2
+    flux = galaxies(64, 1)[:, :len(bands), margin:margin + size, margin:margin + size]
+    pairs = pairs_of(flux, bands, redshift=np.full(64, 0.1))
+    assessing = given.with_assessor(pairs, pairs)
+    cube = BandCube(flux[3], unit="nmgy", wcs=make_wcs(flux.shape[2:]), bands=bands, survey="SDSS")
+    assessment = assessing.assess(cube, **({"redshift": 0.1} if "conditioning" in options else {}))
+    assert 1 / 65 <= assessment.p_value <= 1 and assessment.residual.shape == cube.shape
 
 
 def test_too_few_galaxies(translator):
