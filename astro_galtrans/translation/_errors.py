@@ -34,6 +34,7 @@ _FEWEST_BRIGHTNESS = 30  # galaxies for a dependence on the brightness
 _MOST_PIXELS = 4096  # of each band, for the distribution of the errors of single pixels
 _DEGREES = (100.0, 30.0, 15.0, 10.0, 7.0, 5.0, 4.0, 3.0)
 _ITERATIONS = 15
+_LARGEST_CHANGE = 0.25, 4.0  # of the variance of an aperture
 _LEVEL = 0.68  # coverage that is matched
 _SMALLEST = 1e-4  # eigenvalue of a covariance over the largest
 _RANGE = 0.25, 2.0  # of the factor that keeps the standard deviation of a pixel
@@ -57,9 +58,11 @@ class ErrorModel:
     apertures : ndarray
         Scatter matrix of the aperture fluxes in units of their error for independent pixels, shape
         ``(band * radius, band * radius)``.
+    slopes : ndarray
+        Slope b of each aperture, for the factor exp(b (x - center)) of the errors of its flux; x is the mean over bands
+        of the log of the flux in the widest aperture in the same units.
     brightness : ndarray
-        Slope, center, lowest and highest value of x, for the factor exp(slope (x - center)) of the errors of all
-        aperture fluxes; x is the mean over bands of the log of the flux in the widest aperture in the same units.
+        Center, lowest and highest value of x.
     aperture_degrees, pixel_degrees : float
         Degrees of freedom.
     frequencies : ndarray
@@ -73,6 +76,7 @@ class ErrorModel:
     scale: np.ndarray
     radii: np.ndarray
     apertures: np.ndarray
+    slopes: np.ndarray
     brightness: np.ndarray
     aperture_degrees: float
     pixel_degrees: float
@@ -81,10 +85,10 @@ class ErrorModel:
     n_pairs: int
 
     def __post_init__(self) -> None:
-        for name in ("scale", "radii", "apertures", "brightness", "frequencies", "spectra"):
+        for name in ("scale", "radii", "apertures", "slopes", "brightness", "frequencies", "spectra"):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
         n_bands, n_radii, n_spectra = len(self.scale), len(self.radii), len(self.frequencies)
-        wanted = {"scale": (n_bands, n_radii + 1), "brightness": (4,), "radii": (n_radii,),
+        wanted = {"scale": (n_bands, n_radii + 1), "radii": (n_radii,), "slopes": (n_radii,), "brightness": (3,),
                   "apertures": (n_bands * n_radii,) * 2, "frequencies": (n_spectra,),
                   "spectra": (n_spectra, n_bands, n_bands)}
         for name, shape in wanted.items():
@@ -175,9 +179,10 @@ class _Drawing:
         self.root = torch.from_numpy(_root(scatter.reshape(n_bands * n_radii, -1))).to(self.sigma)
         self.units = aperture_fluxes(self.sigma.square(), self.radii)[0].clamp_min(1e-60).sqrt()
         total = aperture_fluxes(torch.where(flux.isfinite(), flux, 0).double(), self.radii)[0]
-        slope, center, lowest, highest = model.brightness.tolist()
+        center, lowest, highest = model.brightness.tolist()
         brightness = _brightness(total[..., -1], self.units[..., -1]).clamp(lowest, highest)
-        self.units = self.units * (slope * (brightness - center)).exp()[:, None, None]
+        slopes = torch.from_numpy(model.slopes[kept]).to(self.sigma)
+        self.units = self.units * (slopes * (brightness - center)[:, None]).exp()[:, None]
         self.inverse = torch.linalg.pinv(torch.stack(
             [aperture_fluxes(self.sigma * share, self.radii)[0] for share in self.shares], -1))
         self.factor = self._factor(masks, torch.from_numpy(scatter).to(self.sigma))
@@ -285,25 +290,33 @@ def measure_errors(translator, pairs, *, scales_pixels=False):
         size = parts[0].error.shape[2:]
         parts = [part.scaled(_scales(scale, radii, size)) for part in parts]
     degrees = _fit_pixels(parts, masks[-1], n_pixels)[1]
-    apertures, brightness, aperture_degrees = _fit_apertures(parts, masks)
-    return ErrorModel(scale, radii, apertures, brightness, aperture_degrees, degrees, np.array(_FREQUENCIES),
+    apertures, slopes, brightness, aperture_degrees = _fit_apertures(parts, masks)
+    return ErrorModel(scale, radii, apertures, slopes, brightness, aperture_degrees, degrees, np.array(_FREQUENCIES),
                       _spectra(parts), len(rows))
 
 
 def _fit_apertures(parts, masks):
-    """Return ``apertures``, ``brightness`` and ``aperture_degrees`` of an `ErrorModel`."""
+    """Return ``apertures``, ``slopes``, ``brightness`` and ``aperture_degrees`` of an `ErrorModel`."""
     values, noise, brightness = (np.concatenate(one) for one in zip(*(_apertures(part, masks) for part in parts)))
-    scatter, degrees = _fit_t(values, noise)
+    n_radii = len(masks)
     if len(values) < _FEWEST_BRIGHTNESS or np.ptp(brightness) == 0:
-        return scatter, np.zeros(4), degrees
-    square = np.einsum("ni,ni->n", values, np.linalg.solve(scatter + noise, values[..., None])[..., 0])
+        scatter, degrees = _fit_t(values, noise)
+        return scatter, np.zeros(n_radii), np.zeros(3), degrees
     lowest, highest = np.quantile(brightness, (0.01, 0.99))
     brightness = brightness.clip(lowest, highest)
-    slope, center = np.polyfit(brightness, np.log(square) / 2, 1)[0], brightness.mean()
-    factor = np.exp(slope * (brightness - center))
-    values, noise = values / factor[:, None], noise / factor[:, None, None]**2
+    center, size = brightness.mean(), np.log(np.abs(values).clip(1e-6)).reshape(len(values), -1, n_radii).mean(1)
+    slopes = np.polyfit(brightness, size, 1)[0]
+    factor = np.tile(np.exp(slopes * (brightness - center)[:, None]), values.shape[1] // n_radii)
+    values, noise = values / factor, noise / (factor[:, :, None] * factor[:, None])
     scatter, degrees = _fit_t(values, noise)
-    return _matched(values, noise, scatter, degrees), np.array([slope, center, lowest, highest]), degrees
+    scatter = _matched(values, noise, scatter, degrees)
+    # Principal components mix apertures, so the errors of each are matched once more.
+    own, added = np.diag(scatter), np.einsum("nii->ni", noise).mean(0)
+    size = np.quantile(np.abs(values / np.sqrt(own + added)).reshape(-1, n_radii), _LEVEL, axis=0)
+    size = np.tile((size / stdtrit(degrees, (1 + _LEVEL) / 2))**2, len(own) // n_radii)
+    change = ((size * (own + added) - added) / own).reshape(-1, n_radii).mean(0).clip(*_LARGEST_CHANGE)
+    change = np.tile(np.sqrt(change), len(own) // n_radii)
+    return scatter * change[:, None] * change, slopes, np.array([center, lowest, highest]), degrees
 
 
 def _usable_rows(translator, pairs):
