@@ -94,7 +94,7 @@ def test_rows_and_fractions(small_pairs):
     for rows in ([100], [-17, 0]):
         with pytest.raises(IndexError, match="indices"):
             small_pairs.select(rows)
-    with pytest.raises(ValueError, match="fractions"):
+    with pytest.raises(TypeError, match="fractions"):
         small_pairs.split("half")
     assert len(small_pairs.select([-1, 0])) == 2
 

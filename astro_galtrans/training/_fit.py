@@ -144,7 +144,7 @@ def fit(
         input_survey=pairs.input_survey, target_survey=pairs.target_survey, name=name, history=history,
         provenance=_provenance(config, pairs, validation, share, device, module),
         target_psf=mean_psf(pairs.target_psf),
-    ).with_errors(pairs if validation is None else validation)
+    ).with_errors(pairs if validation is None else validation)  # type: ignore[arg-type]
     translator = _with_assessor(translator, pairs, validation)
     return FitResult(translator, history, config, module.best_epoch, time.perf_counter() - started)
 
