@@ -92,6 +92,8 @@ class Assessor:
         ``embedding_mean`` and ``components`` of the principal components of the embedding, ``mean`` and ``precision``
         of the standardized measures and components, ``colors`` the precision of the colors, and ``scores``, the sorted
         squared distances of the galaxies that calibrate the p-values.
+    unstated : Assessor, optional
+        That of the same galaxies with the PSF of the input not stated, for images of which it is not known.
 
     Attributes
     ----------
@@ -103,9 +105,10 @@ class Assessor:
 
     def __init__(
         self, center: dict[str, float], spread: dict[str, float], limits: dict[str, tuple[float, float]],
-        arrays: dict[str, np.ndarray],
+        arrays: dict[str, np.ndarray], unstated: Assessor | None = None,
     ) -> None:
         self.center, self.spread, self.limits, self.arrays = center, spread, limits, arrays
+        self.unstated = unstated
 
     def __repr__(self) -> str:
         return f"<Assessor: {len(self.center)} measures, calibrated on {len(self.arrays['scores'])} galaxies>"
@@ -113,7 +116,7 @@ class Assessor:
     @classmethod
     def fit(
         cls, measures: dict[str, np.ndarray], embedding: np.ndarray, held_measures: dict[str, np.ndarray],
-        held_embedding: np.ndarray,
+        held_embedding: np.ndarray, unstated: Assessor | None = None,
     ) -> Assessor:
         """Measure the density of galaxies and calibrate it on others.
 
@@ -123,6 +126,8 @@ class Assessor:
             Measures by name, each of shape ``(galaxy,)``, NaN where unknown.
         embedding, held_embedding : ndarray
             Shape ``(galaxy, n_embedding)``.
+        unstated : Assessor, optional
+            As of the constructor.
         """
         center, spread, limits = {}, {}, {}
         for name, values in measures.items():
@@ -137,7 +142,7 @@ class Assessor:
         _, singular, components = np.linalg.svd(embedding - mean, full_matrices=False)
         size = singular[:_N_COMPONENTS] / np.sqrt(len(embedding))
         components = components[:_N_COMPONENTS][size > 1e-6] / size[size > 1e-6, None]
-        made = cls(center, spread, limits, {"embedding_mean": mean, "components": components})
+        made = cls(center, spread, limits, {"embedding_mean": mean, "components": components}, unstated)
         features = made._features(measures, embedding)
         made.arrays |= {"mean": features.mean(0), "precision": _precision(features)}
         colors = made._colors(measures)
@@ -147,7 +152,9 @@ class Assessor:
         return made
 
     def _features(self, measures, embedding):
-        standard = [np.nan_to_num((measures[name] - self.center[name]) / self.spread[name]) for name in self.center]
+        # A measure that no galaxy of the training has, as the width of the PSF, says nothing.
+        standard = [np.nan_to_num((measures[name] - self.center[name]) / self.spread[name])
+                    if name in self.limits else np.zeros(len(embedding)) for name in self.center]
         parts = (embedding - self.arrays["embedding_mean"]) @ self.arrays["components"].T
         return np.clip(np.column_stack([*standard, parts]), -_FARTHEST, _FARTHEST)
 
@@ -164,6 +171,29 @@ class Assessor:
         """Return the squared Mahalanobis distance of galaxies from those of the training, shape ``(galaxy,)``."""
         features = self._features(measures, embedding) - self.arrays["mean"]
         return np.einsum("ni,ij,nj->n", features, self.arrays["precision"], features)
+
+    def judged(
+        self, measures: dict[str, np.ndarray], embedding: np.ndarray, has_psf: np.ndarray,
+    ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+        """Return p-values and flags of galaxies, of those whose PSF is not stated by the assessor for them.
+
+        Parameters
+        ----------
+        measures, embedding
+            As of `fit`.
+        has_psf : ndarray of bool
+            Whether the PSF of the input is stated, shape ``(galaxy,)``.
+        """
+        if self.unstated is None:
+            return self.p_values(measures, embedding), self.flags(measures)
+        p_values, flags = np.full(len(has_psf), np.nan), [()] * len(has_psf)
+        for assessor, rows in ((self, np.flatnonzero(has_psf)), (self.unstated, np.flatnonzero(~has_psf))):
+            if len(rows):
+                some = {name: values[rows] for name, values in measures.items()}
+                p_values[rows] = assessor.p_values(some, embedding[rows])
+                for row, found in zip(rows, assessor.flags(some)):
+                    flags[row] = found
+        return p_values, flags
 
     def p_values(self, measures: dict[str, np.ndarray], embedding: np.ndarray) -> np.ndarray:
         """Return the share of the calibrating galaxies, and the galaxy itself, that are as unusual; ``(galaxy,)``."""
@@ -191,7 +221,8 @@ class Assessor:
         limits = [self.limits.get(name, (-np.inf, np.inf)) for name in (*self.center, _COLORS)]
         return {"names": list(self.center), "center": np.array(list(self.center.values())),
                 "spread": np.array(list(self.spread.values())), "limits": np.array(limits),
-                "arrays": dict(self.arrays)}
+                "arrays": dict(self.arrays),
+                **({} if self.unstated is None else {"unstated": self.unstated.to_tree()})}
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> Assessor:
@@ -199,7 +230,8 @@ class Assessor:
         names = list(tree["names"])
         limits = {name: (float(low), float(high)) for name, (low, high) in zip((*names, _COLORS), tree["limits"])}
         return cls(dict(zip(names, map(float, tree["center"]))), dict(zip(names, map(float, tree["spread"]))), limits,
-                   {name: np.array(values) for name, values in tree["arrays"].items()})
+                   {name: np.array(values) for name, values in tree["arrays"].items()},
+                   cls.from_tree(tree["unstated"]) if "unstated" in tree else None)
 
 
 def _precision(features):

@@ -833,7 +833,8 @@ class Translator:
             measures, embedding, compared = self._measured(flux, weight, condition_rows(condition, rows), widths[rows])
             p_values, flags = np.full(len(rows), np.nan), [()] * len(rows)
             if self.assessor is not None:
-                p_values, flags = self.assessor.p_values(measures, embedding), self.assessor.flags(measures)
+                has_psf = np.isfinite(widths[rows]).any(1)
+                p_values, flags = self.assessor.judged(measures, embedding, has_psf)
             parts = p_values.tolist(), compared.chi2().tolist(), compared.residual, compared.unsupported(), flags
             for row, *values in zip(rows, *parts):
                 assessed[row] = Assessment(*values)
@@ -854,17 +855,20 @@ class Translator:
         Translator
             With the same weights.
         """
-        parts = []
-        for name, given, most in (("pairs", pairs, _N_MEASURED), ("held_out", held_out, _N_CALIBRATING)):
+        for name, given in (("pairs", pairs), ("held_out", held_out)):
             if len(given) < Assessor.FEWEST:
                 raise ValueError(f"{name} must hold at least {Assessor.FEWEST} pairs, got {len(given)}")
-            parts += self._measured_pairs(given[:most])
+        samples, unstated = (pairs[:_N_MEASURED], held_out[:_N_CALIBRATING]), None
+        if any(one.psf_fwhm("input", slice(1)) is not None for one in samples):
+            unstated = Assessor.fit(*[part for one in samples for part in self._measured_pairs(one, has_psf=False)])
         made = copy(self)
-        made.assessor = Assessor.fit(*parts)
+        made.assessor = None
+        made.assessor = Assessor.fit(*[part for one in samples for part in made._measured_pairs(one)],
+                                     unstated=unstated)
         return made
 
-    def _measured_pairs(self, pairs):
-        """Measures and embeddings of the inputs of pairs."""
+    def _measured_pairs(self, pairs, has_psf=True):
+        """Measures and embeddings of the inputs of pairs; their PSFs are not stated unless ``has_psf``."""
         found = []
         spectra = ("spectrum_flux", "spectrum_weight") if self.conditioning == "spectrum" else ()
         wanted = ("input_flux", "input_weight", *spectra)
@@ -874,7 +878,7 @@ class Translator:
             flux, weight = batch["input_flux"], batch["input_weight"]
             if weight is None:
                 weight = np.broadcast_to(self.input_survey.sky_noise[:, None, None]**-2.0, flux.shape)
-            widths = pairs.psf_fwhm("input", rows)
+            widths = pairs.psf_fwhm("input", rows) if has_psf else None
             if widths is None:
                 widths = np.full(flux.shape[:2], np.nan)
             conditions = Conditions()
@@ -909,14 +913,22 @@ class Translator:
             target = self._median_target_psf()
         elif self.target_psf is not None:
             target = psf_fwhm_of(self.target_psf, self.target_survey.pixel_scale.to_value("arcsec"))
-        fwhms = np.where(np.isfinite(widths), widths, usual[0]), np.broadcast_to(target, (len(flux), len(target)))
-        compared = consistency(flux, weight, TranslatedArrays(image.cpu().numpy(), sigma.cpu().numpy()),
-                               (survey, self.target_survey), fwhms)
+        made = TranslatedArrays(image.cpu().numpy(), sigma.cpu().numpy())
+
+        def compare(widths):
+            fwhms = np.where(np.isfinite(widths), widths, usual[0]), np.broadcast_to(target, (len(flux), len(target)))
+            return consistency(flux, weight, made, (survey, self.target_survey), fwhms)
+
+        compared = judged = compare(widths)
+        if self.assessor is not None and self.assessor.unstated is None and np.isfinite(widths).any():
+            # Measures with a PSF are not those of training galaxies whose PSF was never stated.
+            widths = np.full_like(widths, np.nan)
+            judged = compare(widths)
         measures = measure(flux, valid, noise, widths, survey, self.network.input_noise[:, 0, 0].cpu().numpy())
-        measures["chi2"] = np.log(np.maximum(compared.chi2(), 1e-3))
+        measures["chi2"] = np.log(np.maximum(judged.chi2(), 1e-3))
         for k, name in enumerate(survey.band_names):
-            measures[f"band chi2 {name}"] = np.log(np.maximum(compared.chi2((2, 3))[:, k], 1e-3))
-            measures[f"factor {name}"] = np.log(compared.factor[:, k])
+            measures[f"band chi2 {name}"] = np.log(np.maximum(judged.chi2((2, 3))[:, k], 1e-3))
+            measures[f"factor {name}"] = np.log(judged.factor[:, k])
         embedding = np.zeros((len(flux), 0)) if translated.embedding is None else translated.embedding.cpu().numpy()
         return measures, embedding, compared
 

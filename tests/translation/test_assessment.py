@@ -1,8 +1,10 @@
 """Assessments tell galaxies unlike those of the training, and translations that disagree with their input."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
+from astropy.table import Table
 from numpy.testing import assert_allclose, assert_array_equal
 
 from astro_galtrans.images import BandCube
@@ -62,6 +64,28 @@ def line(flux):
     y, x = np.indices((SIZE, SIZE))
     flux[:, 1] += 10 * NOISE * (np.abs(y - x - 4) < 3)
     return flux
+
+
+def test_a_psf_that_is_not_stated_is_no_reason_for_doubt(translator, cubes_of):
+    rng = np.random.default_rng(7)
+
+    def with_psf(n, seed):
+        widths = Table({"input_psf_fwhm": FWHM * np.exp(0.1 * rng.normal(size=(n, 3))) * u.arcsec})
+        return pairs_of(galaxies(n, seed), catalog=widths)
+
+    assessing = translator.with_assessor(with_psf(300, 1), with_psf(200, 2))
+    cubes = cubes_of(galaxies(200, 3))
+    for stated in ({}, {"psf_fwhm": FWHM}):
+        p_values = np.array([one.p_value for one in assessing.assess(cubes, **stated)])
+        assert abs(np.mean(p_values < 0.2) - 0.2) < 3.5 * np.sqrt(0.2 * 0.8 * (1 / 200 + 1 / 200))
+    assert "PSF outside training range" in assessing.assess(cubes[0], psf_fwhm=3.0).flags
+
+
+def test_a_psf_counts_only_where_the_training_has_some(assessing, cubes_of):
+    cubes = cubes_of(galaxies(20, 3))
+    without, stated = ([one.p_value for one in assessing.assess(cubes, **options)] for options in
+                       ({}, {"psf_fwhm": FWHM}))
+    assert stated == without
 
 
 @pytest.mark.parametrize("flux, flag", [
