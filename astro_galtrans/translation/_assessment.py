@@ -172,7 +172,7 @@ class Assessor:
         features = self._features(measures, embedding) - self.arrays["mean"]
         return np.einsum("ni,ij,nj->n", features, self.arrays["precision"], features)
 
-    def judged(
+    def rank(
         self, measures: dict[str, np.ndarray], embedding: np.ndarray, has_psf: np.ndarray,
     ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
         """Return p-values and flags of galaxies, of those whose PSF is not stated by the assessor for them.
@@ -186,7 +186,8 @@ class Assessor:
         """
         if self.unstated is None:
             return self.p_values(measures, embedding), self.flags(measures)
-        p_values, flags = np.full(len(has_psf), np.nan), [()] * len(has_psf)
+        p_values = np.full(has_psf.shape, np.nan)
+        flags: list[tuple[str, ...]] = [()] * len(has_psf)
         for assessor, rows in ((self, np.flatnonzero(has_psf)), (self.unstated, np.flatnonzero(~has_psf))):
             if len(rows):
                 some = {name: values[rows] for name, values in measures.items()}

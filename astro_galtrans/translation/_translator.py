@@ -834,7 +834,7 @@ class Translator:
             p_values, flags = np.full(len(rows), np.nan), [()] * len(rows)
             if self.assessor is not None:
                 has_psf = np.isfinite(widths[rows]).any(1)
-                p_values, flags = self.assessor.judged(measures, embedding, has_psf)
+                p_values, flags = self.assessor.rank(measures, embedding, has_psf)
             parts = p_values.tolist(), compared.chi2().tolist(), compared.residual, compared.unsupported(), flags
             for row, *values in zip(rows, *parts):
                 assessed[row] = Assessment(*values)
@@ -860,14 +860,17 @@ class Translator:
                 raise ValueError(f"{name} must hold at least {Assessor.FEWEST} pairs, got {len(given)}")
         samples, unstated = (pairs[:_N_MEASURED], held_out[:_N_CALIBRATING]), None
         if any(one.psf_fwhm("input", slice(1)) is not None for one in samples):
-            unstated = Assessor.fit(*[part for one in samples for part in self._measured_pairs(one, has_psf=False)])
+            unstated = self._fitted_assessor(samples, False, None)
         made = copy(self)
         made.assessor = None
-        made.assessor = Assessor.fit(*[part for one in samples for part in made._measured_pairs(one)],
-                                     unstated=unstated)
+        made.assessor = made._fitted_assessor(samples, True, unstated)
         return made
 
-    def _measured_pairs(self, pairs, has_psf=True):
+    def _fitted_assessor(self, samples, has_psf, unstated):
+        (measures, embedding), held = (self._measured_pairs(one, has_psf) for one in samples)
+        return Assessor.fit(measures, embedding, *held, unstated)
+
+    def _measured_pairs(self, pairs, has_psf):
         """Measures and embeddings of the inputs of pairs; their PSFs are not stated unless ``has_psf``."""
         found = []
         spectra = ("spectrum_flux", "spectrum_weight") if self.conditioning == "spectrum" else ()
@@ -919,16 +922,16 @@ class Translator:
             fwhms = np.where(np.isfinite(widths), widths, usual[0]), np.broadcast_to(target, (len(flux), len(target)))
             return consistency(flux, weight, made, (survey, self.target_survey), fwhms)
 
-        compared = judged = compare(widths)
+        compared = ranked = compare(widths)
         if self.assessor is not None and self.assessor.unstated is None and np.isfinite(widths).any():
             # Measures with a PSF are not those of training galaxies whose PSF was never stated.
             widths = np.full_like(widths, np.nan)
-            judged = compare(widths)
+            ranked = compare(widths)
         measures = measure(flux, valid, noise, widths, survey, self.network.input_noise[:, 0, 0].cpu().numpy())
-        measures["chi2"] = np.log(np.maximum(judged.chi2(), 1e-3))
+        measures["chi2"] = np.log(np.maximum(ranked.chi2(), 1e-3))
         for k, name in enumerate(survey.band_names):
-            measures[f"band chi2 {name}"] = np.log(np.maximum(judged.chi2((2, 3))[:, k], 1e-3))
-            measures[f"factor {name}"] = np.log(judged.factor[:, k])
+            measures[f"band chi2 {name}"] = np.log(np.maximum(ranked.chi2((2, 3))[:, k], 1e-3))
+            measures[f"factor {name}"] = np.log(ranked.factor[:, k])
         embedding = np.zeros((len(flux), 0)) if translated.embedding is None else translated.embedding.cpu().numpy()
         return measures, embedding, compared
 
