@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "CENTER_TOLERANCE", "centered_psf", "checked_psf", "moffat_psf", "psf_centers", "psf_fwhm", "resampled_psf",
-    "scaled_psf", "stacked_psfs",
+    "CENTER_TOLERANCE", "MOFFAT_BETA", "PIXEL_FWHM", "centered_psf", "checked_psf", "moffat_psf", "psf_centers",
+    "psf_fwhm", "resampled_psf", "scaled_psf", "stacked_psfs",
 ]
 
 # Pixels by which a PSF may miss the middle of its image before it is moved there with a spline.
 CENTER_TOLERANCE = 0.01
 # Part of the sum of a PSF that its negative pixels may have: noise in the wings has less, a wrong background more.
 _MAX_NEGATIVE = 0.5
-_MOFFAT_BETA, _OVERSAMPLING = 3.5, 11
-# In pixels; what the pixel adds in quadrature to the FWHM of a Moffat profile of this exponent. A Gaussian gains less.
-_PIXEL_FWHM = 0.866
+MOFFAT_BETA, _OVERSAMPLING = 3.5, 11
+# Pixels by which the pixel broadens, in quadrature, a Moffat profile of this exponent. It broadens a Gaussian less.
+PIXEL_FWHM = 0.866
 _ANGLES = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 _RADIAL_STEP = 0.2  # pixels
 
@@ -186,7 +186,7 @@ def psf_fwhm(psf: ArrayLike, pixel_scale: float) -> np.ndarray:
     if len(known):
         for index, center in zip(known, psf_centers(flat[known])):
             widths[index] = _half_maximum_width(flat[index], center)
-    squared = widths**2 - _PIXEL_FWHM**2
+    squared = widths**2 - PIXEL_FWHM**2
     # Of a PSF that is much narrower than a pixel nothing is left.
     widths = np.sqrt(np.maximum(squared, 0, out=squared, where=np.isfinite(squared)))
     return (widths * pixel_scale).reshape(psf.shape[:-2])
@@ -224,8 +224,8 @@ def moffat_psf(fwhm, pixel_scale, side):
         Rows and columns.
     """
     places = ((np.arange(side * _OVERSAMPLING) + 0.5) / _OVERSAMPLING - side / 2) * pixel_scale
-    radius = fwhm / (2 * np.sqrt(2 ** (1 / _MOFFAT_BETA) - 1))
-    fine = (1 + (places[:, None] ** 2 + places**2) / radius**2) ** -_MOFFAT_BETA
+    radius = fwhm / (2 * np.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
+    fine = (1 + (places[:, None] ** 2 + places**2) / radius**2) ** -MOFFAT_BETA
     image = fine.reshape(side, _OVERSAMPLING, side, _OVERSAMPLING).mean((1, 3))
     return image / image.sum()
 
@@ -240,7 +240,7 @@ def scaled_psf(psf, fwhm, pixel_scale):
     fwhm, pixel_scale : float
         FWHM of the result as of `psf_fwhm`, in the unit of the pixel scale.
     """
-    own, wanted = (np.hypot(width, _PIXEL_FWHM * pixel_scale) for width in (psf_fwhm(psf, pixel_scale), fwhm))
+    own, wanted = (np.hypot(width, PIXEL_FWHM * pixel_scale) for width in (psf_fwhm(psf, pixel_scale), fwhm))
     if not np.isfinite(own):
         raise ValueError("psf must fall to half of its maximum within its image")
     center = psf_centers(psf[np.newaxis])[0]

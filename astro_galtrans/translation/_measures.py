@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from scipy import ndimage, sparse
 
+from astro_galtrans._utils.psf import MOFFAT_BETA, PIXEL_FWHM
 from astro_galtrans.backbones import aperture_fluxes, log_apertures
 
 __all__ = ["measure"]
 
-_BETA = 3.5  # exponent of the Moffat profile that stands for a PSF
-_PIXEL_FWHM = 0.866  # in pixels, what the pixel adds to its FWHM in quadrature
 _RADII = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # pixels
 _INNER, _OUTER = 1, 5  # of them, for the comparison with a point source
 _MAIN = 5
@@ -85,7 +84,7 @@ def _stack_fwhm(relative, fwhm):
 def _shape(stack, radii, fwhm):
     growth = aperture_fluxes(torch.from_numpy(stack[:, None].astype(np.float32)), radii)[0][:, 0].numpy()
     growth = np.maximum(growth, 1e-3)
-    point = 1 - (1 + np.array(radii)**2 / _moffat_scale(fwhm)[:, None]**2) ** (1 - _BETA)
+    point = 1 - (1 + np.array(radii)**2 / _moffat_scale(fwhm)[:, None]**2) ** (1 - MOFFAT_BETA)
     found = {}
     for name, inner, outer in (("extent", _INNER, _OUTER), ("wide extent", 3, len(radii) - 1)):
         own, expected = (curve[:, inner] / curve[:, outer] for curve in (growth, point))
@@ -96,7 +95,7 @@ def _shape(stack, radii, fwhm):
 
 
 def _moffat_scale(fwhm):
-    return np.hypot(fwhm, _PIXEL_FWHM) / (2 * np.sqrt(2 ** (1 / _BETA) - 1))
+    return np.hypot(fwhm, PIXEL_FWHM) / (2 * np.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
 
 
 def _second_source(stack):

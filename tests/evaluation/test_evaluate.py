@@ -300,7 +300,7 @@ def test_something_else_than_pairs_is_named(pairs):
             evaluate(Scaled(), make_pairs(4), training=pairs)
 
 
-def test_training_galaxies_are_no_test_galaxies(judges):
+def test_training_galaxies_are_refused_as_test_galaxies(judges):
     """Ids that are row numbers are shared by different sets."""
     test, other = make_pairs(20, seed=4), make_pairs(20, seed=3)
     evaluate(Scaled(), test.select(range(10)), training=other, n_bootstrap=0, n_shown=0)
